@@ -1,0 +1,340 @@
+"""Every way this project can fail, in one tree.
+
+::
+
+    ProdError                      internal             500  exit 1   anything unexpected
+    ├── InvalidInput               invalid_input        422  exit 2   the caller can fix it; problems per field
+    │   ├── UnreadableInput        unreadable_input     400           the body, header or file cannot even be read
+    │   ├── UnroutableName         unroutable_name      422           nothing is left of the name to route by
+    │   ├── InvalidCursor          invalid_cursor       400           a paging cursor that we did not make
+    │   └── PreconditionRequired   precondition_required 428          an edit without the version it saw
+    ├── ConfigError                config_error         500  exit 2   settings; a process refuses to start
+    ├── NotFound                   not_found            404  exit 3
+    │   ├── ProductNotFound        product_not_found
+    │   ├── UserNotFound           user_not_found
+    │   ├── ShardNotFound          shard_not_found
+    │   └── MemberNotFound         member_not_found
+    ├── AuthError                  auth_error           401  exit 4
+    │   ├── NotAuthenticated       not_authenticated    401
+    │   ├── Forbidden              forbidden            403
+    │   └── TooManyAttempts        too_many_attempts    429           with Retry-After
+    ├── Conflict                   conflict             409  exit 5
+    │   ├── ProductExists          product_exists
+    │   ├── UserExists             user_exists
+    │   ├── SkuTaken               sku_taken
+    │   ├── VersionConflict        version_conflict     412           somebody else edited it meanwhile
+    │   ├── CrossShardRename       cross_shard_rename                 the new name lives in another shard
+    │   ├── LastAdmin              last_admin
+    │   └── AlreadySetUp           already_set_up                     the setup code has been used
+    ├── Unavailable                unavailable          503  exit 6   nothing happened: safe to repeat
+    │   ├── NoPrimary              no_primary
+    │   ├── ShardUnavailable       shard_unavailable
+    │   ├── ServiceUnavailable     service_unavailable                webapp or authsvc does not answer
+    │   └── ClusterUnavailable     cluster_unavailable                the local cluster is not running
+    ├── OutcomeUnknown             outcome_unknown      504  exit 7   it may have happened: look the id up
+    └── DrillFailed                drill_failed         500  exit 8   a promise was broken or a limit missed
+        └── DrillVacuous           drill_vacuous        500  exit 9   no fault or no election took place
+
+Each class carries a stable ``code`` (an API: never renamed), an HTTP status and an exit status. A door has one
+translator: ``prodcore.web`` makes problem+json of them, ``prodctl.output`` a line on stderr and an exit status.
+Messages are for the person who can do something about it; they never hold secrets, driver texts or tracebacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+EXIT_OK = 0
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one field of the input.
+
+    ``field`` is a path such as ``price`` or ``tags.0``, empty for the whole; ``code`` is stable, ``message`` is for people.
+    """
+
+    field: str
+    code: str
+    message: str
+    value: Any = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it stands in problem+json (the refused value is left out: it may be large or secret)."""
+        return {"field": self.field, "code": self.code, "message": self.message}
+
+
+class ProdError(Exception):
+    """Base of everything we raise on purpose."""
+
+    code: ClassVar[str] = "internal"
+    http_status: ClassVar[int] = 500
+    exit_status: ClassVar[int] = 1
+    title: ClassVar[str] = "Something went wrong"
+
+    def __init__(self, message: str = "", *, hint: str = "", **details: Any) -> None:
+        super().__init__(message or self.title)
+        self.hint = hint
+        """What the person can do about it, a sentence; may be empty."""
+        self.details = details
+        """Facts for programs, JSON values only: ``shard="rsB"``, ``product_id="…"``."""
+
+    @property
+    def message(self) -> str:
+        """The sentence for people."""
+        return str(self.args[0])
+
+
+class InvalidInput(ProdError):
+    """The caller can fix it; every problem is listed with its field."""
+
+    code = "invalid_input"
+    http_status = 422
+    exit_status = 2
+    title = "The input is not valid"
+
+    def __init__(
+        self, message: str = "", *, problems: Sequence[Problem] = (), hint: str = "", **details: Any
+    ) -> None:
+        if not message and problems:
+            message = "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in problems)
+        super().__init__(message, hint=hint, **details)
+        self.problems = tuple(problems)
+
+
+class UnreadableInput(InvalidInput):
+    """The body, header or file cannot be read at all (bad JSON, wrong encoding)."""
+
+    code = "unreadable_input"
+    http_status = 400
+    title = "The input cannot be read"
+
+
+class UnroutableName(InvalidInput):
+    """Nothing is left of the name once it is folded, so no shard can be chosen."""
+
+    code = "unroutable_name"
+    title = "The name holds nothing to route by"
+
+
+class InvalidCursor(InvalidInput):
+    """A paging cursor that we did not make, or made for another query."""
+
+    code = "invalid_cursor"
+    http_status = 400
+    title = "The cursor is not valid"
+
+
+class PreconditionRequired(InvalidInput):
+    """An edit or delete that does not say which version it saw."""
+
+    code = "precondition_required"
+    http_status = 428
+    title = "Say which version you saw"
+
+
+class ConfigError(ProdError):
+    """Settings that cannot work; all problems at once, before anything starts."""
+
+    code = "config_error"
+    exit_status = 2
+    title = "The settings cannot work"
+
+    def __init__(self, message: str = "", *, problems: Sequence[Problem] = (), hint: str = "") -> None:
+        if problems and not message:
+            message = "; ".join(f"{p.field}: {p.message}" for p in problems)
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
+
+
+class NotFound(ProdError):
+    """There is no such thing."""
+
+    code = "not_found"
+    http_status = 404
+    exit_status = 3
+    title = "Not found"
+
+
+class ProductNotFound(NotFound):
+    """No product has that id or name."""
+
+    code = "product_not_found"
+    title = "No such product"
+
+
+class UserNotFound(NotFound):
+    """No user has that name."""
+
+    code = "user_not_found"
+    title = "No such user"
+
+
+class ShardNotFound(NotFound):
+    """No shard has that name."""
+
+    code = "shard_not_found"
+    title = "No such shard"
+
+
+class MemberNotFound(NotFound):
+    """No member has that name."""
+
+    code = "member_not_found"
+    title = "No such member"
+
+
+class AuthError(ProdError):
+    """Not allowed. Never says which half was wrong."""
+
+    code = "auth_error"
+    http_status = 401
+    exit_status = 4
+    title = "Not allowed"
+
+
+class NotAuthenticated(AuthError):
+    """No valid login or token."""
+
+    code = "not_authenticated"
+    title = "Log in first"
+
+
+class Forbidden(AuthError):
+    """Logged in, without the right for this."""
+
+    code = "forbidden"
+    http_status = 403
+    title = "You have no right to do this"
+
+
+class TooManyAttempts(AuthError):
+    """Too many failed logins; ``retry_after_seconds`` is in the details."""
+
+    code = "too_many_attempts"
+    http_status = 429
+    title = "Too many attempts"
+
+
+class Conflict(ProdError):
+    """It collides with what is already there."""
+
+    code = "conflict"
+    http_status = 409
+    exit_status = 5
+    title = "It conflicts with what is there"
+
+
+class ProductExists(Conflict):
+    """Another product has this name and variant."""
+
+    code = "product_exists"
+    title = "A product with this name and variant exists"
+
+
+class UserExists(Conflict):
+    """Another user has this name."""
+
+    code = "user_exists"
+    title = "A user with this name exists"
+
+
+class SkuTaken(Conflict):
+    """Another product has this SKU."""
+
+    code = "sku_taken"
+    title = "Another product has this SKU"
+
+
+class VersionConflict(Conflict):
+    """Somebody changed it since it was read; nothing was written."""
+
+    code = "version_conflict"
+    http_status = 412
+    title = "It was changed since you read it"
+
+
+class CrossShardRename(Conflict):
+    """The new name belongs to another shard."""
+
+    code = "cross_shard_rename"
+    title = "The new name belongs to another shard"
+
+
+class LastAdmin(Conflict):
+    """It would leave nobody who can administer users."""
+
+    code = "last_admin"
+    title = "The last admin stays"
+
+
+class AlreadySetUp(Conflict):
+    """The first admin exists; the setup code is spent."""
+
+    code = "already_set_up"
+    title = "The system has its first admin already"
+
+
+class Unavailable(ProdError):
+    """Nothing happened; it is safe to repeat."""
+
+    code = "unavailable"
+    http_status = 503
+    exit_status = 6
+    title = "Not available now"
+
+
+class NoPrimary(Unavailable):
+    """The replica set has no primary to write to."""
+
+    code = "no_primary"
+    title = "The replica set has no primary"
+
+
+class ShardUnavailable(Unavailable):
+    """No member of the shard answers; ``shard`` is in the details."""
+
+    code = "shard_unavailable"
+    title = "The shard does not answer"
+
+
+class ServiceUnavailable(Unavailable):
+    """A service (webapp, authsvc) does not answer; ``service`` is in the details."""
+
+    code = "service_unavailable"
+    title = "The service does not answer"
+
+
+class ClusterUnavailable(Unavailable):
+    """The local cluster is not running, or not fully."""
+
+    code = "cluster_unavailable"
+    title = "The local cluster is not running"
+
+
+class OutcomeUnknown(ProdError):
+    """A write was sent and not answered: it may have happened. The id to look up is in the details."""
+
+    code = "outcome_unknown"
+    http_status = 504
+    exit_status = 7
+    title = "It is not known whether this happened"
+
+
+class DrillFailed(ProdError):
+    """A drill found a broken promise or missed a limit."""
+
+    code = "drill_failed"
+    exit_status = 8
+    title = "The drill failed"
+
+
+class DrillVacuous(DrillFailed):
+    """The drill proved nothing: no fault or no election took place."""
+
+    code = "drill_vacuous"
+    exit_status = 9
+    title = "The drill proved nothing"

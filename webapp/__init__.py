@@ -1,0 +1,1 @@
+"""The browser dashboard and the REST API: a door to the core."""
