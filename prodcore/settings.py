@@ -1,0 +1,210 @@
+"""Every setting, declared once: its name, its default, what it means.
+
+A setting is looked for in this order, and the first place that has it wins:
+
+1. the environment (the project's names and the seed's: ``PORT``, ``AUTH_SERVER_URL``, ``DB1_URL`` …);
+2. the env file: ``PRODCTL_ENV_FILE``, else the one that ``prodctl local up`` left for people on this machine;
+3. files in the directory ``CREDENTIALS_DIRECTORY`` (systemd credentials), one setting a file;
+4. the TOML file ``PRODCTL_CONFIG``, else ``prodctl/config.toml`` under the XDG configuration directory;
+5. the default.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from prodcore.errors import ConfigError, Problem
+
+
+def default_state_dir() -> Path:
+    """Where this user's credentials and local cluster live: ``prodctl`` under the XDG state directory."""
+    return Path(os.environ.get("PRODCTL_STATE_DIR") or platformdirs.user_state_path("prodctl"))
+
+
+def config_file() -> Path:
+    """The TOML file with this user's settings; it need not exist."""
+    return Path(os.environ.get("PRODCTL_CONFIG") or platformdirs.user_config_path("prodctl") / "config.toml")
+
+
+def env_file() -> Path:
+    """The env file; it need not exist."""
+    return Path(
+        os.environ.get("PRODCTL_ENV_FILE") or default_state_dir() / "local" / "env" / "operator.env"
+    )
+
+
+def _named(seed_name: str, **kwargs: Any) -> Any:
+    """A setting that keeps the name it has in the seed's environment files."""
+    return Field(validation_alias=AliasChoices(seed_name, seed_name.lower()), **kwargs)
+
+
+class Settings(BaseSettings):
+    """All settings. In the environment a name is upper case with the prefix ``PRODCTL_``, except the seed's own."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PRODCTL_", extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
+
+    url: str = Field("http://127.0.0.1:3000", description="Where prodctl finds webapp")
+    token: SecretStr | None = Field(
+        None, description="A token to use instead of a login, for cron and CI (the stored login is then ignored)"
+    )
+    state_dir: Path = Field(
+        default_factory=default_state_dir, description="Credentials, and the local cluster under local/"
+    )
+
+    db1_url: SecretStr | None = _named(
+        "DB1_URL", default=None, description="Replica set of products A–M: mongodb://…/products_db?replicaSet=rsA"
+    )
+    db2_url: SecretStr | None = _named("DB2_URL", default=None, description="Replica set of products N–Z")
+    db3_url: SecretStr | None = _named(
+        "DB3_URL", default=None, description="Replica set of users, shard map and drill history"
+    )
+    request_budget_seconds: float = Field(
+        15.0, gt=0, le=120, description="The deadline that all steps of one request share"
+    )
+    heartbeat_ms: int = Field(500, ge=500, le=10_000, description="How often the driver looks at each member")
+    connect_timeout_ms: int = Field(
+        1_000, ge=100, le=20_000, description="How long a connection attempt to a member may take"
+    )
+
+    port: int | None = _named(
+        "PORT", default=None, ge=1, le=65_535, description="Port of the service: 3000 for webapp, 5000 for authsvc"
+    )
+    bind: str = Field("127.0.0.1", description="Address the service listens on")
+    workers: int = Field(2, ge=1, le=64, description="Worker processes of webapp")
+    threads: int = Field(8, ge=1, le=256, description="Threads of each worker")
+    trusted_proxies: int = Field(
+        0, ge=0, le=8, description="How many proxies in front may be believed about the client's address"
+    )
+    session_secret: SecretStr | None = Field(
+        None, description="Signs browser sessions; at least 32 characters", min_length=32
+    )
+    service_secret: SecretStr | None = Field(
+        None, description="How webapp proves itself to authsvc; at least 32 characters", min_length=32
+    )
+    currency: str = Field("EUR", pattern="^[A-Z]{3}$", description="Currency of a price that names none (ISO 4217)")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What the services log")
+
+    auth_server_url: str = _named(
+        "AUTH_SERVER_URL", default="http://127.0.0.1:5000", description="Where webapp finds authsvc"
+    )
+    auth_keys_dir: Path | None = Field(None, description="Directory of authsvc's private signing keys, mode 0700")
+    access_token_seconds: int = Field(900, ge=5, le=900, description="Life of an access token")
+    session_days: int = Field(30, ge=1, le=365, description="Life of a login that is used")
+    password_min_length: int = Field(15, ge=8, le=128, description="Shortest password accepted")
+    bcrypt_cost: int = Field(12, ge=10, le=16, description="bcrypt cost; each step doubles the work of a login")
+
+    mongod: Path | None = Field(None, description="The mongod to run locally; else the one on PATH, else a wheel's")
+    local_web_port: int = Field(3000, ge=1, le=65_535, description="Port of the local webapp")
+    local_auth_port: int = Field(5000, ge=1, le=65_535, description="Port of the local authsvc")
+    local_rsa_port: int = Field(27017, ge=1, le=65_533, description="First of the three local ports of rsA")
+    local_rsb_port: int = Field(27027, ge=1, le=65_533, description="First of the three local ports of rsB")
+    local_rsu_port: int = Field(27037, ge=1, le=65_533, description="First of the three local ports of rsU")
+    election_timeout_ms: int = Field(
+        1_000, ge=500, le=60_000, description="electionTimeoutMillis of sets whose members share a host"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order of the module's docstring, after values given in code."""
+        return (init_settings, *_sources(settings_cls).values())
+
+
+def _sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
+    """The places to look in, by the name people know them under."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    sources: dict[str, PydanticBaseSettingsSource] = {
+        "environment": EnvSettingsSource(settings_cls),
+        str(env_file()): DotEnvSettingsSource(settings_cls, env_file=env_file()),
+    }
+    if credentials:
+        sources[credentials] = SecretsSettingsSource(settings_cls, secrets_dir=credentials)
+    sources[str(config_file())] = TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+    return sources
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; ``overrides`` are values given on the command line, under the fields' names.
+
+    Raises ConfigError with every problem at once: unreadable or too widely readable files, values out of range.
+    """
+    _refuse_shared_secrets(env_file())
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise ConfigError(
+            problems=[
+                Problem(".".join(str(part) for part in e["loc"]), e["type"], e["msg"]) for e in error.errors()
+            ],
+            hint="prodctl config show --origin says where each setting comes from",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the settings cannot be read: {error}") from None
+
+
+def _refuse_shared_secrets(path: Path) -> None:
+    """An env file holds passwords: others on the machine must not be able to read it."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(
+            f"{path} can be read by other users (mode {stat.S_IMODE(mode):04o})", hint=f"chmod 600 {path}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SettingOrigin:
+    """One setting with its value and the place it came from; a secret's value is masked."""
+
+    name: str
+    variable: str
+    value: str
+    origin: str
+    description: str
+
+
+def explain_settings(settings: Settings) -> list[SettingOrigin]:
+    """Every setting with its value, masked where secret, and where it came from."""
+    found = [(origin, _lookup(source)) for origin, source in _sources(Settings).items()]
+    rows = []
+    for name, info in Settings.model_fields.items():
+        alias = info.validation_alias
+        keys = {name, *(str(c) for c in alias.choices)} if isinstance(alias, AliasChoices) else {name}
+        variable = next((k for k in keys if k.isupper()), f"PRODCTL_{name.upper()}")
+        origin = next((place for place, values in found if keys & values.keys()), "default")
+        value = getattr(settings, name)
+        rows.append(
+            SettingOrigin(name, variable, "" if value is None else str(value), origin, info.description or "")
+        )
+    return rows
+
+
+def _lookup(source: PydanticBaseSettingsSource) -> Mapping[str, Any]:
+    return source()
