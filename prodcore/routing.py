@@ -1,0 +1,187 @@
+"""Which shard a name belongs to: the whole rule.
+
+A product's name is folded to its *name key*; the key space is cut into ranges, and every range has an owner:
+
+    a ≤ key < n            A–M    rsA (db1)
+    everything else        N–Z    rsB (db2): n… upward, digits, signs, other scripts
+
+The same key serves routing, uniqueness, order and prefix search. Pure: no I/O, no clock.
+
+>>> [DEFAULT_MAP.shard_for(name_key(n)) for n in ("Arroz", "Café", "Manzana", "Águila", "  ÁGUILA ")]
+['rsA', 'rsA', 'rsA', 'rsA', 'rsA']
+>>> [DEFAULT_MAP.shard_for(name_key(n)) for n in ("Naranja", "Pan", "Ñandú", "7up", "¡Oferta!", "Ωmega")]
+['rsB', 'rsB', 'rsB', 'rsB', 'rsB', 'rsB']
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Self
+
+from prodcore.errors import ConfigError, UnroutableName
+
+LAST = "\U0010ffff"
+"""Sorts after every character that a folded text can hold (it is a noncharacter, and folding drops those)."""
+
+_ENYE = "n" + LAST
+"""ñ is a letter of its own, after every n… and before o, in plain code point order."""
+
+_TILDE = "\u0303"
+
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(
+    map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
+)
+"""Fillers and variation selectors: letters and marks by category, but nobody can see them."""
+
+
+def _is_visible(char: str) -> bool:
+    return char.isspace() or (unicodedata.category(char)[0] != "C" and char not in _UNSEEN)
+
+
+def fold(text: str) -> str:
+    """Fold a text so that case, accents, spelling form and spacing no longer matter; ñ stays different from n.
+
+    >>> fold("  Café   MOLIDO ")
+    'cafe molido'
+    >>> fold("Ano") < fold("Año") < fold("Aoo")
+    True
+    >>> fold("An\u0303o") == fold("Año")
+    True
+    """
+    compatible = unicodedata.normalize("NFKC", text)
+    spaced = " ".join("".join(filter(_is_visible, compatible)).split())
+    # Casefold leaves the Turkish dotless i alone, although its capital is I; and what it yields may decompose again.
+    caseless = unicodedata.normalize("NFKD", spaced.casefold().replace("ı", "i")).casefold()
+    folded: list[str] = []
+    for char in unicodedata.normalize("NFKD", caseless):
+        if not unicodedata.combining(char):
+            folded.append(char)
+        elif char == _TILDE and folded and folded[-1] == "n":
+            folded[-1] = _ENYE
+    return " ".join("".join(folded).split())
+
+
+def name_key(name: str) -> str:
+    """The key that a product's name is routed, ordered and found by.
+
+    Raises UnroutableName when nothing is left to route by.
+    """
+    key = fold(name)
+    if not key:
+        raise UnroutableName(hint="Give the product a name with at least one letter, digit or sign")
+    return key
+
+
+def show_key(key: str) -> str:
+    """A key as people can read it.
+
+    >>> show_key(name_key("ÑANDÚ"))
+    'ñandu'
+    """
+    return key.replace(LAST, _TILDE).replace("n" + _TILDE, "ñ")
+
+
+def prefix_range(folded: str) -> tuple[str, str]:
+    """The half-open range of keys that start with ``folded``: "n" does not cover "ñ", "ñ" covers "ñandu"."""
+    return folded, folded + LAST
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Keys ``lower ≤ key < upper`` and the shard that owns them; ``upper`` None means without end."""
+
+    lower: str
+    upper: str | None
+    shard: str
+
+    def __contains__(self, key: str) -> bool:
+        return self.lower <= key and (self.upper is None or key < self.upper)
+
+    def __str__(self) -> str:
+        upper = "…" if self.upper is None else f"< {show_key(self.upper)}"
+        lower = f"{show_key(self.lower)} ≤ " if self.lower else ""
+        return f"{lower}key {upper}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class ShardMap:
+    """A version and its ranges, in key order; together they cover every key exactly once."""
+
+    version: int
+    ranges: tuple[Range, ...]
+
+    def __post_init__(self) -> None:
+        ordered = self.ranges and self.ranges[0].lower == "" and self.ranges[-1].upper is None
+        if not ordered or any(a.upper != b.lower or a.upper in (None, "") for a, b in pairwise(self.ranges)):
+            raise ConfigError(f"shard map version {self.version} does not cover every key exactly once")
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """The shards that own something, in the order of their first letter range."""
+        lettered = sorted(self.ranges, key=lambda r: (r.lower == "", r.lower))
+        return tuple(dict.fromkeys(r.shard for r in lettered))
+
+    def range_for(self, key: str) -> Range:
+        """The one range that holds ``key``."""
+        return self.ranges[bisect_right([r.lower for r in self.ranges], key) - 1]
+
+    def shard_for(self, key: str) -> str:
+        """The shard that owns ``key``."""
+        return self.range_for(key).shard
+
+    def ranges_from(self, key: str) -> Iterator[Range]:
+        """The ranges in key order, beginning with the one that holds ``key``."""
+        yield from self.ranges[bisect_right([r.lower for r in self.ranges], key) - 1 :]
+
+    def owned_by(self, shard: str) -> tuple[Range, ...]:
+        """The ranges of one shard, in key order."""
+        return tuple(r for r in self.ranges if r.shard == shard)
+
+    def as_document(self) -> dict[str, Any]:
+        """The map as it is stored: ``{version, ranges: [{lower, upper, shard}]}``."""
+        return {"version": self.version, "ranges": ranges_as_documents(self.ranges)}
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Self:
+        """Read a stored map. Raises ConfigError when it does not cover every key exactly once."""
+        return cls(int(document["version"]), ranges_from_documents(document["ranges"]))
+
+
+def ranges_as_documents(ranges: Sequence[Range]) -> list[dict[str, Any]]:
+    """Ranges as they are stored."""
+    return [{"lower": r.lower, "upper": r.upper, "shard": r.shard} for r in ranges]
+
+
+def ranges_from_documents(documents: Sequence[dict[str, Any]]) -> tuple[Range, ...]:
+    """Ranges as they were stored."""
+    return tuple(Range(d["lower"], d["upper"], d["shard"]) for d in documents)
+
+
+DEFAULT_MAP = ShardMap(1, (Range("", "a", "rsB"), Range("a", "n", "rsA"), Range("n", None, "rsB")))
+"""Version 1. Later versions are data: see ``prodcore.sharding``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a name goes, and why."""
+
+    name: str
+    key: str
+    shard: str
+    range: Range
+
+    @property
+    def reason(self) -> str:
+        """The why, as a sentence."""
+        return f"{self.name!r} folds to {show_key(self.key)!r}, which lies in {self.range}: that is {self.shard}'s"
+
+
+def route(shard_map: ShardMap, name: str) -> Route:
+    """Explain where ``name`` goes. Raises UnroutableName."""
+    key = name_key(name)
+    owner = shard_map.range_for(key)
+    return Route(name, key, owner.shard, owner)
