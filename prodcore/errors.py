@@ -96,9 +96,7 @@ class InvalidInput(ProdError):
     exit_status = 2
     title = "The input is not valid"
 
-    def __init__(
-        self, message: str = "", *, problems: Sequence[Problem] = (), hint: str = "", **details: Any
-    ) -> None:
+    def __init__(self, message: str = "", *, problems: Sequence[Problem] = (), hint: str = "", **details: Any) -> None:
         if not message and problems:
             message = "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in problems)
         super().__init__(message, hint=hint, **details)

@@ -45,9 +45,7 @@ def config_file() -> Path:
 
 def env_file() -> Path:
     """The env file; it need not exist."""
-    return Path(
-        os.environ.get("PRODCTL_ENV_FILE") or default_state_dir() / "local" / "env" / "operator.env"
-    )
+    return Path(os.environ.get("PRODCTL_ENV_FILE") or default_state_dir() / "local" / "env" / "operator.env")
 
 
 def _named(seed_name: str, **kwargs: Any) -> Any:
@@ -158,9 +156,7 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise ConfigError(
-            problems=[
-                Problem(".".join(str(part) for part in e["loc"]), e["type"], e["msg"]) for e in error.errors()
-            ],
+            problems=[Problem(".".join(str(part) for part in e["loc"]), e["type"], e["msg"]) for e in error.errors()],
             hint="prodctl config show --origin says where each setting comes from",
         ) from None
     except (OSError, ValueError) as error:
@@ -200,9 +196,7 @@ def explain_settings(settings: Settings) -> list[SettingOrigin]:
         variable = next((k for k in keys if k.isupper()), f"PRODCTL_{name.upper()}")
         origin = next((place for place, values in found if keys & values.keys()), "default")
         value = getattr(settings, name)
-        rows.append(
-            SettingOrigin(name, variable, "" if value is None else str(value), origin, info.description or "")
-        )
+        rows.append(SettingOrigin(name, variable, "" if value is None else str(value), origin, info.description or ""))
     return rows
 
 

@@ -1,0 +1,235 @@
+"""Products over shards: create, get, edit, delete, list, count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from prodcore.catalog.cursor import decode_cursor, encode_cursor
+from prodcore.catalog.ports import Key, ProductStore, Slice
+from prodcore.errors import (
+    CrossShardRename,
+    InvalidInput,
+    Problem,
+    ProductNotFound,
+    ShardNotFound,
+    SkuTaken,
+    Unavailable,
+    VersionConflict,
+)
+from prodcore.product import Product, ProductDraft, ProductPatch
+from prodcore.routing import Route, ShardMap, fold, name_key, route
+
+T = TypeVar("T")
+
+MAX_PAGE = 200
+MAX_SEARCH_LENGTH = 100
+
+
+def now() -> datetime:
+    """The time, in UTC and in the milliseconds that MongoDB keeps."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Products in key order; ``unavailable`` names the shards whose products may be missing from it."""
+
+    items: tuple[Product, ...]
+    next_cursor: str | None
+    unavailable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCount:
+    """How many products a shard holds; None while it does not answer."""
+
+    shard: str
+    ranges: tuple[str, ...]
+    products: int | None
+
+
+class Catalog:
+    """The use cases. It knows the map and the stores; neither knows the other."""
+
+    def __init__(
+        self,
+        shard_map: ShardMap,
+        stores: Mapping[str, ProductStore],
+        *,
+        default_currency: str = "EUR",
+        clock: Callable[[], datetime] = now,
+        new_id: Callable[[], UUID] = uuid4,
+    ) -> None:
+        self.shard_map = shard_map
+        self._stores = stores
+        self._currency = default_currency
+        self._clock = clock
+        self._new_id = new_id
+
+    def store_for(self, key: str) -> ProductStore:
+        """The store of the shard that owns a name key."""
+        return self.store(self.shard_map.shard_for(key))
+
+    def store(self, shard: str) -> ProductStore:
+        """The store of a shard. Raises ShardNotFound."""
+        try:
+            return self._stores[shard]
+        except KeyError:
+            known = ", ".join(self.shard_map.shards)
+            raise ShardNotFound(f"there is no shard {shard!r}; there are {known}", shard=shard) from None
+
+    def where(self, name: str) -> Route:
+        """Which shard a name belongs to, and why. Raises UnroutableName."""
+        return route(self.shard_map, name)
+
+    def draft(self, draft: ProductDraft, by: str, product_id: UUID | None = None) -> Product:
+        """The first version of a product, not stored yet."""
+        moment = self._clock()
+        content = draft.model_dump()
+        content |= {"tags": tuple(draft.tags), "currency": draft.currency or self._currency}
+        return Product(
+            id=product_id or self._new_id(),
+            **content,
+            created_at=moment,
+            updated_at=moment,
+            updated_by=by,
+            version=1,
+            write_id=self._new_id(),
+            shard=self.shard_map.shard_for(name_key(draft.name)),
+        )
+
+    def create(self, draft: ProductDraft, by: str, product_id: UUID | None = None) -> Product:
+        """Add a product. With the same ``product_id`` a repeated create is the same write.
+
+        Raises ProductExists, SkuTaken, Unavailable, OutcomeUnknown.
+        """
+        product = self.draft(draft, by, product_id)
+        self._refuse_taken_sku(product)
+        self.store(product.shard).insert(product)
+        return product
+
+    def get(self, product_id: UUID) -> Product:
+        """The product with this id. Raises ProductNotFound; Unavailable if a silent shard might have it."""
+        found, silent = self._ask_all(lambda store: store.get(product_id))
+        for product in found.values():
+            if product is not None:
+                return product
+        if silent:
+            raise next(iter(silent.values()))
+        raise ProductNotFound(f"there is no product {product_id}", product_id=str(product_id))
+
+    def find(self, name: str, variant: str = "") -> Product:
+        """The product with this name and variant, however they are spelled. Raises ProductNotFound."""
+        key = name_key(name), fold(variant)
+        found = self.store_for(key[0]).find([key])
+        if key not in found:
+            described = f"{name} ({variant})" if variant else name
+            raise ProductNotFound(f"there is no product {described!r}", name=name, variant=variant)
+        return found[key]
+
+    def edit(self, product_id: UUID, patch: ProductPatch, by: str, version: int) -> Product:
+        """Change the given fields of the version that the caller saw.
+
+        Raises VersionConflict, ProductNotFound, ProductExists, SkuTaken, CrossShardRename.
+        """
+        old = self.get(product_id)
+        if old.version != version:
+            raise VersionConflict(
+                f"the product is at version {old.version} now, you saw version {version}",
+                hint="Read it again, then repeat your change",
+                product_id=str(product_id),
+                version=old.version,
+            )
+        changes = patch.changes()
+        if "tags" in changes:
+            changes["tags"] = tuple(changes["tags"])
+        return self.store_changed(old, changes, by)
+
+    def store_changed(self, old: Product, changes: Mapping[str, object], by: str) -> Product:
+        """Store ``old`` with ``changes`` as its next version; nothing is written where nothing changes."""
+        new = replace(old, **changes)  # type: ignore[arg-type]
+        if new == old:
+            return old
+        target = self.shard_map.shard_for(new.key[0])
+        if target != old.shard:
+            raise CrossShardRename(
+                f"{new.name!r} belongs to {target} and the product is in {old.shard}",
+                hint="Create the product under the new name, then delete this one",
+                product_id=str(old.id),
+                shard=target,
+            )
+        new = replace(new, version=old.version + 1, updated_at=self._clock(), updated_by=by, write_id=self._new_id())
+        if new.sku != old.sku:
+            self._refuse_taken_sku(new)
+        self.store(old.shard).replace(new)
+        return new
+
+    def delete(self, product_id: UUID, version: int) -> Product:
+        """Remove the version that the caller saw and return it. Raises VersionConflict, ProductNotFound."""
+        product = self.get(product_id)
+        self.store(product.shard).delete(product_id, version)
+        return product
+
+    def page(self, *, search: str = "", cursor: str | None = None, limit: int = 50) -> Page:
+        """A page in name order over all shards.
+
+        One indexed query on one shard, and one more for each range border that the page crosses. A shard that does
+        not answer is left out and named in ``Page.unavailable``.
+        """
+        words = search_words(search)
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInput(problems=[Problem("limit", "out_of_range", f"must be from 1 to {MAX_PAGE}")])
+        after = decode_cursor(cursor, words) if cursor else None
+        items: list[Product] = []
+        unavailable: dict[str, None] = {}
+        for owned in self.shard_map.ranges_from(after[0] if after else ""):
+            part = Slice(owned.lower, owned.upper, after, words, limit + 1 - len(items))
+            try:
+                items += self.store(owned.shard).page(part)
+            except Unavailable:
+                unavailable[owned.shard] = None
+            if len(items) > limit:
+                break
+        last: Key | None = items[limit - 1].key if len(items) > limit else None
+        return Page(tuple(items[:limit]), encode_cursor(last, words) if last else None, tuple(sorted(unavailable)))
+
+    def counts(self) -> list[ShardCount]:
+        """How many products each shard holds."""
+        answered, _silent = self._ask_all(lambda store: store.count())
+        return [
+            ShardCount(shard, tuple(str(r) for r in self.shard_map.owned_by(shard)), answered.get(shard))
+            for shard in self.shard_map.shards
+        ]
+
+    def _refuse_taken_sku(self, product: Product) -> None:
+        if product.sku is None:
+            return
+        sku = product.sku
+        owners, _silent = self._ask_all(lambda store: store.sku_owner(sku))
+        if any(owner not in (None, product.id) for owner in owners.values()):
+            raise SkuTaken(f"another product has the SKU {sku!r}", sku=sku)
+
+    def _ask_all(self, question: Callable[[ProductStore], T]) -> tuple[dict[str, T], dict[str, Unavailable]]:
+        """Ask every shard; answers and silences by shard."""
+        answers: dict[str, T] = {}
+        silent: dict[str, Unavailable] = {}
+        for shard in self.shard_map.shards:
+            try:
+                answers[shard] = question(self.store(shard))
+            except Unavailable as error:
+                silent[shard] = error
+        return answers, silent
+
+
+def search_words(search: str) -> tuple[str, ...]:
+    """The folded word prefixes of a search; all must match. Raises InvalidInput for one that is too long."""
+    if len(search) > MAX_SEARCH_LENGTH:
+        raise InvalidInput(
+            problems=[Problem("search", "string_too_long", f"must be at most {MAX_SEARCH_LENGTH} characters")]
+        )
+    return tuple(dict.fromkeys(fold(search).split()))

@@ -1,0 +1,39 @@
+"""One deadline for all the steps of a request.
+
+The door opens a budget, everything below asks how much is left. Work handed to another thread takes the budget along
+with ``contextvars.copy_context()``.
+
+>>> with budget(2.0):
+...     with budget(60.0):  # an inner budget never prolongs the outer one
+...         remaining() <= 2.0
+True
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+DEFAULT_BUDGET_SECONDS = 15.0
+
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+@contextmanager
+def budget(seconds: float) -> Iterator[None]:
+    """Give everything inside the block ``seconds`` altogether, or less where an outer budget ends earlier."""
+    ends = time.monotonic() + seconds
+    outer = _deadline.get()
+    token = _deadline.set(ends if outer is None else min(outer, ends))
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def remaining() -> float:
+    """Seconds left, at least 0; the default budget where nobody has opened one."""
+    ends = _deadline.get()
+    return DEFAULT_BUDGET_SECONDS if ends is None else max(0.0, ends - time.monotonic())

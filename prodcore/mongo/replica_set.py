@@ -1,0 +1,209 @@
+"""A client for one replica set that knows, at any moment, whether anybody there can take a write."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pymongo
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+    WTimeoutError,
+)
+from pymongo.monitoring import (
+    TopologyClosedEvent,
+    TopologyDescriptionChangedEvent,
+    TopologyListener,
+    TopologyOpenedEvent,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import parse_uri
+from pymongo.write_concern import WriteConcern
+
+from prodcore.deadline import remaining
+from prodcore.errors import ConfigError, NoPrimary, OutcomeUnknown, ProdError, ShardUnavailable, Unavailable
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+SILENCE_SECONDS = 1.0
+"""No member has answered for so long: the set counts as down, and callers are told at once instead of at their deadline."""
+
+_SELECTION_MS = 1_000
+"""How long the driver itself looks for a server before it gives the question back to us."""
+
+# Server errors that say "not now", never "no": shutting down, stepping down, no majority in time, interrupted.
+_TRANSIENT_CODES = {6, 7, 50, 64, 89, 91, 134, 189, 262, 9001, 10058, 10107, 11600, 11602, 13388, 13435, 13436}
+
+
+def is_transient(error: PyMongoError) -> bool:
+    """Whether the same operation may succeed in a moment."""
+    if isinstance(error, ConnectionFailure | WTimeoutError | ExecutionTimeout):
+        return True
+    return isinstance(error, OperationFailure) and (
+        error.code in _TRANSIENT_CODES or error.has_error_label("RetryableWriteError")
+    )
+
+
+def was_never_sent(error: PyMongoError) -> bool:
+    """Whether the operation certainly did not reach a server."""
+    return isinstance(error, ServerSelectionTimeoutError | WaitQueueTimeoutError)
+
+
+class ReplicaSet:
+    """One replica set: a client and its view of the members.
+
+    Make it after forking: the driver's threads do not survive a fork. ``uri`` names the members, the set and the
+    default database. Raises ConfigError for a URI that names no replica set.
+    """
+
+    def __init__(self, uri: str, *, heartbeat_ms: int = 500, connect_timeout_ms: int = 1_000) -> None:
+        try:
+            parsed = parse_uri(uri)
+            self.name: str = parsed["options"].get("replicaSet") or ""
+            self._view = _View()
+            self.client: MongoClient[Document] = MongoClient(
+                uri,
+                w="majority",
+                journal=True,
+                readConcernLevel="majority",
+                retryWrites=True,
+                retryReads=True,
+                heartbeatFrequencyMS=heartbeat_ms,
+                connectTimeoutMS=connect_timeout_ms,
+                serverSelectionTimeoutMS=_SELECTION_MS,
+                uuidRepresentation="standard",
+                tz_aware=True,
+                appname="prodctl",
+                event_listeners=[self._view],
+            )
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            raise ConfigError(f"not a usable MongoDB address: {error}") from None
+        if not self.name:
+            raise ConfigError("a MongoDB address names no replica set", hint="add ?replicaSet=rsA (or rsB, rsU) to it")
+        self.database_name: str = parsed["database"] or "products_db"
+
+    def collection(self, name: str, database: str | None = None) -> Collection[Document]:
+        """A collection, read and written with majority."""
+        return self.client[database or self.database_name].get_collection(
+            name, write_concern=WriteConcern("majority", j=True), read_concern=ReadConcern("majority")
+        )
+
+    def close(self) -> None:
+        """Stop the driver's threads."""
+        self.client.close()
+
+    def read(self, operation: Callable[[], T]) -> T:
+        """Run a read until it succeeds or the budget ends. Raises ShardUnavailable or NoPrimary."""
+        return self._run(operation, lambda _error: NoPrimary(f"{self.name} gave no answer in time", shard=self.name))
+
+    def write(self, operation: Callable[[bool], T], **identity: Any) -> T:
+        """Run a write until its outcome is known or the budget ends.
+
+        ``operation`` gets True when an earlier attempt of the same write may have happened, and must then recognise
+        its own work. Raises Unavailable when nothing can have happened, else OutcomeUnknown with ``identity``.
+        """
+        attempted = False
+
+        def attempt() -> T:
+            nonlocal attempted
+            try:
+                return operation(attempted)
+            except PyMongoError as error:
+                attempted = attempted or not was_never_sent(error)
+                raise
+
+        def give_up(_error: PyMongoError | None) -> ProdError:
+            if attempted:
+                return OutcomeUnknown(
+                    f"{self.name} took the write and gave no answer: it may have happened",
+                    hint="Look it up before you repeat it",
+                    shard=self.name,
+                    **identity,
+                )
+            return NoPrimary(f"{self.name} has no primary: nothing was written", shard=self.name)
+
+        return self._run(attempt, give_up)
+
+    def _run(self, attempt: Callable[[], T], give_up: Callable[[PyMongoError | None], ProdError]) -> T:
+        failed: PyMongoError | None = None
+        while True:
+            try:
+                self._view.wait_for_writable(self.name)
+            except Unavailable as error:
+                outcome = give_up(failed)
+                raise (error if isinstance(outcome, Unavailable) else outcome) from None
+            seen = self._view.changes
+            try:
+                with pymongo.timeout(max(remaining(), 0.001)):
+                    return attempt()
+            except PyMongoError as error:
+                if not is_transient(error):
+                    raise
+                failed = error
+            if not self._view.wait_for_change(seen):
+                raise give_up(failed) from None
+
+
+class _View(TopologyListener):
+    """What the driver last saw of the set, kept from its own events: no polling."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._writable = False
+        self._silent_since: float | None = time.monotonic()
+        self.changes = 0
+
+    def opened(self, event: TopologyOpenedEvent) -> None:
+        """Start of monitoring: nothing is known yet, and the silence is counted from here."""
+        with self._changed:
+            self._silent_since = time.monotonic()
+
+    def description_changed(self, event: TopologyDescriptionChangedEvent) -> None:
+        """Some member is seen differently from now on."""
+        topology = event.new_description
+        heard = any(server.is_server_type_known for server in topology.server_descriptions().values())
+        with self._changed:
+            self.changes += 1
+            self._writable = topology.has_writable_server()
+            if heard:
+                self._silent_since = None
+            elif self._silent_since is None:
+                self._silent_since = time.monotonic()
+            self._changed.notify_all()
+
+    def closed(self, event: TopologyClosedEvent) -> None:
+        """Nothing to do: a closed client is not used any more."""
+
+    def wait_for_writable(self, name: str) -> None:
+        """Return once there is a primary. Raises ShardUnavailable after a silence, NoPrimary at the deadline."""
+        with self._changed:
+            while not self._writable:
+                left = remaining()
+                if self._silent_since is not None:
+                    silence_left = self._silent_since + SILENCE_SECONDS - time.monotonic()
+                    if silence_left <= 0:
+                        raise ShardUnavailable(f"no member of {name} answers", shard=name)
+                    left = min(left, silence_left)
+                elif left <= 0:
+                    raise NoPrimary(f"{name} has no primary", shard=name)
+                if remaining() <= 0:
+                    raise ShardUnavailable(f"no member of {name} answered in time", shard=name)
+                self._changed.wait(left)
+
+    def wait_for_change(self, seen: int) -> bool:
+        """Give the set a moment to settle after a failed attempt; False when the budget is spent."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.changes != seen, timeout=min(0.05, remaining()))
+        return remaining() > 0

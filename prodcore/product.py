@@ -1,0 +1,219 @@
+"""The product: what it is made of and which input is refused, field by field."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from prodcore.errors import InvalidInput, Problem
+from prodcore.routing import fold, name_key
+
+MAX_STOCK = 2**31 - 1
+MAX_PRICE = Decimal(10) ** 12
+
+_DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
+
+
+def _clean(text: Any, *, multiline: bool = False) -> Any:
+    """Drop what nobody sees (format characters), refuse what breaks terminals and files (control characters)."""
+    if not isinstance(text, str):
+        return text
+    kept = []
+    for char in text:
+        category = unicodedata.category(char)
+        if category == "Cf":
+            continue
+        if category[0] == "C" and not (multiline and char in "\n\t\r"):
+            raise PydanticCustomError(
+                "forbidden_character",
+                "holds the character U+{code}, which names and texts cannot hold",
+                {"code": f"{ord(char):04X}"},
+            )
+        kept.append(char)
+    return "".join(kept).strip()
+
+
+def _clean_multiline(text: Any) -> Any:
+    return _clean(text, multiline=True)
+
+
+def _routable(name: str) -> str:
+    if not fold(name):
+        raise PydanticCustomError("unroutable_name", "holds no letter, digit or sign to route by")
+    return name
+
+
+def _price(value: Any) -> Any:
+    numeric = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    if not numeric and not (isinstance(value, str) and _DECIMAL.fullmatch(value)):
+        raise PydanticCustomError("decimal_type", "must be a decimal number such as 1.20")
+    return value
+
+
+def _not_negative_zero(value: Decimal) -> Decimal:
+    if value.is_signed():
+        raise PydanticCustomError("greater_than_equal", "must not be negative")
+    return value
+
+
+def _currency(value: str) -> str:
+    from babel.core import get_global  # only the services need it, and it is not quick to load
+
+    if value not in get_global("all_currencies"):
+        raise PydanticCustomError("unknown_currency", "is not an ISO 4217 currency code such as EUR")
+    return value
+
+
+def _unique_tags(tags: list[str]) -> list[str]:
+    return list({fold(tag): tag for tag in reversed(tags) if fold(tag)}.values())[::-1]
+
+
+_Text = BeforeValidator(_clean)
+Name = Annotated[str, Field(min_length=1, max_length=200), _Text, AfterValidator(_routable)]
+Variant = Annotated[str, Field(max_length=200), _Text]
+Sku = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$"), _Text]
+Description = Annotated[str, Field(max_length=5000), BeforeValidator(_clean_multiline)]
+Category = Annotated[str, Field(max_length=100), _Text]
+Tag = Annotated[str, Field(min_length=1, max_length=50), _Text]
+Tags = Annotated[list[Tag], Field(max_length=20), AfterValidator(_unique_tags)]
+Price = Annotated[
+    Decimal,
+    Field(ge=0, lt=MAX_PRICE, decimal_places=4, allow_inf_nan=False, strict=False),
+    BeforeValidator(_price),
+    AfterValidator(_not_negative_zero),
+]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$"), AfterValidator(_currency)]
+Stock = Annotated[int, Field(ge=0, le=MAX_STOCK)]
+
+
+class ProductDraft(BaseModel):
+    """What somebody gives to make a product."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Name
+    variant: Variant = ""
+    sku: Sku | None = None
+    description: Description = ""
+    category: Category = ""
+    tags: Tags = []
+    price: Price
+    currency: Currency | None = None
+    stock: Stock = 0
+    active: bool = True
+
+
+class ProductPatch(BaseModel):
+    """What somebody gives to change a product (a JSON merge patch): fields not given stay as they are."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Name = ""
+    variant: Variant = ""
+    sku: Sku | None = None
+    description: Description = ""
+    category: Category = ""
+    tags: Tags = []
+    price: Price = Decimal(0)
+    currency: Currency = ""
+    stock: Stock = 0
+    active: bool = True
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that were given, with their new values."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+FIELDS = tuple(ProductDraft.model_fields)
+"""The fields that people set, in the order they are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product as it is stored; times in UTC with milliseconds."""
+
+    id: UUID
+    name: str
+    variant: str
+    sku: str | None
+    description: str
+    category: str
+    tags: tuple[str, ...]
+    price: Decimal
+    currency: str
+    stock: int
+    active: bool
+    created_at: datetime
+    updated_at: datetime
+    updated_by: str
+    version: int
+    write_id: UUID
+    """Made by whoever made the last write, so that a repeated write can recognise itself."""
+    shard: str = ""
+    """The shard it was read from; not stored."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(name key, variant key): unique over all shards."""
+        return name_key(self.name), fold(self.variant)
+
+    @property
+    def words(self) -> list[str]:
+        """The folded words it is found by, sorted."""
+        return sorted({*fold(self.name).split(), *fold(self.variant).split()})
+
+    def content(self) -> dict[str, Any]:
+        """The fields that people set."""
+        return {name: list(self.tags) if name == "tags" else getattr(self, name) for name in FIELDS}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The product as the REST API and ``-o json`` show it; JSON values only, prices as decimal strings."""
+        return {
+            "id": str(self.id),
+            **self.content(),
+            "price": format(self.price, "f"),
+            "shard": self.shard,
+            "version": self.version,
+            "created_at": show_time(self.created_at),
+            "updated_at": show_time(self.updated_at),
+            "updated_by": self.updated_by,
+        }
+
+
+def show_time(moment: datetime) -> str:
+    """A time as the API shows it: ISO 8601, UTC, milliseconds.
+
+    >>> show_time(datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC))
+    '2026-01-02T03:04:05.678Z'
+    """
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(model: type[M], data: Any) -> M:
+    """Read input into a model. Raises InvalidInput that lists every problem with its field."""
+    if not isinstance(data, Mapping):
+        raise InvalidInput(problems=[Problem("", "object_type", "must be an object with named fields")])
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        raise InvalidInput(problems=[_problem(e) for e in error.errors()]) from None
+
+
+def _problem(error: Any) -> Problem:
+    path = ".".join(str(part) for part in error["loc"])
+    message = {"extra_forbidden": "is not a known field", "missing": "is required"}.get(
+        error["type"], error["msg"][:1].lower() + error["msg"][1:]
+    )
+    return Problem(path, error["type"], message, error.get("input"))
