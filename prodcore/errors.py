@@ -54,7 +54,8 @@ EXIT_INTERRUPTED = 130
 class Problem:
     """One thing wrong with one field of the input.
 
-    ``field`` is a path such as ``price`` or ``tags.0``, empty for the whole; ``code`` is stable, ``message`` is for people.
+    ``field`` is a path such as ``price`` or ``tags.0``, empty for the whole; ``code`` is stable, ``message`` is for
+    people.
     """
 
     field: str

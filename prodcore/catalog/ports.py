@@ -43,7 +43,10 @@ class ProductStore(Protocol):
         """Add each product on its own; a refusal stands at its place in the answer, None for a success."""
 
     def replace(self, product: Product) -> None:
-        """Store ``product`` over version ``product.version - 1``. Raises VersionConflict, ProductNotFound, ProductExists."""
+        """Store ``product`` over version ``product.version - 1``.
+
+        Raises VersionConflict, ProductNotFound, ProductExists.
+        """
 
     def delete(self, product_id: UUID, version: int) -> None:
         """Remove the product if it still has this version. Raises VersionConflict, ProductNotFound."""

@@ -38,7 +38,7 @@ Document = dict[str, Any]
 T = TypeVar("T")
 
 SILENCE_SECONDS = 1.0
-"""No member has answered for so long: the set counts as down, and callers are told at once instead of at their deadline."""
+"""No member has answered for so long: the set counts as down, and callers are told at once, not at their deadline."""
 
 _SELECTION_MS = 1_000
 """How long the driver itself looks for a server before it gives the question back to us."""

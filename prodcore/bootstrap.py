@@ -1,0 +1,76 @@
+"""The composition root: settings in, wired objects out. Doors call this once and never see it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from prodcore.errors import ConfigError, Problem
+from prodcore.settings import Settings
+
+if TYPE_CHECKING:
+    from prodcore.catalog import Catalog
+    from prodcore.mongo.replica_set import ReplicaSet
+
+_SHARD_SETTINGS = ("db1_url", "db2_url")
+_USERS_SETTING = "db3_url"
+
+
+def open_replica_set(settings: Settings, setting: str) -> ReplicaSet:
+    """The replica set that a setting (``db1_url`` …) names. Raises ConfigError when it is not set or not usable."""
+    from prodcore.mongo.replica_set import ReplicaSet
+
+    secret = getattr(settings, setting)
+    if secret is None:
+        raise ConfigError(
+            problems=[Problem(setting.upper(), "missing", "is not set")],
+            hint="prodctl local up makes a cluster on this machine; or give mongodb://…/?replicaSet=…",
+        )
+    return ReplicaSet(
+        secret.get_secret_value(), heartbeat_ms=settings.heartbeat_ms, connect_timeout_ms=settings.connect_timeout_ms
+    )
+
+
+@contextmanager
+def open_catalog(settings: Settings) -> Iterator[Catalog]:
+    """The catalogue over the shards of the stored map; closes its connections at the end.
+
+    Raises ConfigError when the map and the shards' copies disagree, or the map names a shard without an address.
+    """
+    from prodcore.catalog import Catalog
+    from prodcore.mongo.map_store import MongoMapStore, MongoOwnedRangesStore
+    from prodcore.mongo.product_store import MongoProductStore
+    from prodcore.sharding.trust import trusted_map
+
+    with _replica_sets(settings) as (users, shards):
+        shard_map = trusted_map(MongoMapStore(users), {n: MongoOwnedRangesStore(s) for n, s in shards.items()})
+        if unknown := set(shard_map.shards) - shards.keys():
+            raise ConfigError(f"the shard map names {', '.join(sorted(unknown))}, and no address for it is set")
+        stores = {name: MongoProductStore(replica_set) for name, replica_set in shards.items()}
+        yield Catalog(shard_map, stores, default_currency=settings.currency)
+
+
+def prepare_cluster(settings: Settings) -> None:
+    """Store the shard map where there is none yet, and make the indexes; harmless when all is there."""
+    from prodcore.mongo.map_store import MongoMapStore, MongoOwnedRangesStore
+    from prodcore.mongo.product_store import ensure_indexes
+    from prodcore.routing import DEFAULT_MAP
+    from prodcore.sharding.trust import install_map
+
+    with _replica_sets(settings) as (users, shards):
+        for replica_set in shards.values():
+            ensure_indexes(replica_set)
+        install_map(DEFAULT_MAP, MongoMapStore(users), {n: MongoOwnedRangesStore(s) for n, s in shards.items()})
+
+
+@contextmanager
+def _replica_sets(settings: Settings) -> Iterator[tuple[ReplicaSet, dict[str, ReplicaSet]]]:
+    """The users' set, and the shards by name."""
+    users = open_replica_set(settings, _USERS_SETTING)
+    shards = {s.name: s for s in (open_replica_set(settings, name) for name in _SHARD_SETTINGS)}
+    try:
+        yield users, shards
+    finally:
+        for replica_set in (users, *shards.values()):
+            replica_set.close()

@@ -1,0 +1,85 @@
+"""Which shard map a router may work with.
+
+The map is one document in the users' set (rsU); each shard also holds a copy of the ranges it owns. They must agree:
+two routers with different maps would put one name into two shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from prodcore.errors import ConfigError, Unavailable
+from prodcore.routing import Range, ShardMap
+
+
+class MapStore(Protocol):
+    """Where the whole map is kept."""
+
+    def load(self) -> ShardMap | None:
+        """The stored map, None before there is one."""
+
+    def swap(self, expected_version: int, new: ShardMap) -> bool:
+        """Replace the map if it still has ``expected_version`` (0: none yet); False when somebody was faster."""
+
+
+class OwnedRangesStore(Protocol):
+    """One shard's copy of what it owns."""
+
+    def load(self) -> tuple[int, tuple[Range, ...]] | None:
+        """The map version of the copy, and the ranges; None before there is one."""
+
+    def save(self, version: int, ranges: tuple[Range, ...]) -> None:
+        """Store the copy, unless a newer one is there."""
+
+
+def install_map(first: ShardMap, maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> ShardMap:
+    """Make sure that a map is stored, ``first`` where there is none, and that every shard has its copy; returns it."""
+    current = maps.load()
+    if current is None:
+        maps.swap(0, first)
+        current = maps.load() or first
+    for shard, store in owned.items():
+        store.save(current.version, current.owned_by(shard))
+    return current
+
+
+def trusted_map(maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> ShardMap:
+    """The map to route with, from rsU, or put together from the shards' copies while rsU is silent.
+
+    Raises ConfigError when map and copies disagree or no map is stored, Unavailable when too little can be read.
+    """
+    copies: dict[str, tuple[int, tuple[Range, ...]]] = {}
+    silent: list[str] = []
+    for shard, store in owned.items():
+        try:
+            copy = store.load()
+        except Unavailable:
+            silent.append(shard)
+            continue
+        if copy:
+            copies[shard] = copy
+    try:
+        current = maps.load()
+    except Unavailable:
+        return _from_copies(copies, silent)
+    if current is None:
+        raise ConfigError("no shard map is stored", hint="set the cluster up first: prodctl local up, or deploy apply")
+    for shard, (version, ranges) in copies.items():
+        if (version, ranges) != (current.version, current.owned_by(shard)):
+            raise ConfigError(
+                f"{shard} holds ranges of shard map version {version}, the stored map is version {current.version}: "
+                "they disagree, and routing would be a guess",
+                hint="prodctl shard verify shows the difference",
+            )
+    return current
+
+
+def _from_copies(copies: Mapping[str, tuple[int, tuple[Range, ...]]], silent: list[str]) -> ShardMap:
+    if silent or not copies:
+        raise Unavailable(f"the shard map cannot be read: no answer from rsU and {', '.join(silent) or 'the shards'}")
+    versions = {version for version, _ranges in copies.values()}
+    if len(versions) > 1:
+        raise ConfigError("the shards hold copies of different shard map versions, and rsU does not answer")
+    ranges = sorted((r for _v, owned in copies.values() for r in owned), key=lambda r: r.lower)
+    return ShardMap(versions.pop(), tuple(ranges))
