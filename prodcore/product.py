@@ -208,7 +208,12 @@ def validate(model: type[M], data: Any) -> M:
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        raise InvalidInput(problems=[_problem(e) for e in error.errors()]) from None
+        raise InvalidInput(problems=problems_of(error)) from None
+
+
+def problems_of(error: ValidationError) -> list[Problem]:
+    """What a model found wrong, field by field, in our words."""
+    return [_problem(e) for e in error.errors(include_url=False, include_context=False)]
 
 
 def _problem(error: Any) -> Problem:

@@ -1,0 +1,155 @@
+"""Set up an app: request ids, budgets, logs, metrics, health, errors."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, request
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from prodcore.deadline import budget
+from prodcore.errors import InvalidInput, Problem, ProdError
+from prodcore.settings import Settings
+from prodcore.web.problem import install_problems
+from prodcore.web.strict_json import StrictJSON, json_response
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_JSON_TYPES = {"application/json", "application/merge-patch+json"}
+
+REQUESTS = Counter("prodctl_http_requests_total", "Requests answered", ("service", "method", "endpoint", "status"))
+SECONDS = Histogram(
+    "prodctl_http_request_seconds",
+    "Seconds to answer",
+    ("service", "endpoint"),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+ReadyCheck = Callable[[], Mapping[str, str]]
+"""Says of each thing the service stands on: "ok", or what is wrong with it."""
+
+
+def install(app: Flask, settings: Settings, service: str, ready: ReadyCheck, html_page: Any = None) -> None:
+    """Give ``app`` everything that both services share.
+
+    ``ready`` tells what the service stands on; ``html_page`` renders an error for people (see ``install_problems``).
+    """
+    app.json = StrictJSON(app)
+    app.config.setdefault("MAX_CONTENT_LENGTH", 4 * 1024 * 1024)
+    app.config.setdefault("MAX_FORM_PARTS", 200)
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    _install_logs(settings.log_level)
+    install_problems(app, html_page)
+    app.before_request(lambda: _begin(settings.request_budget_seconds))
+    app.before_request(_refuse_odd_requests)
+    app.after_request(lambda response: _finish(response, service))
+    app.teardown_request(_close_budget)
+    _install_health(app, ready)
+
+
+def _begin(budget_seconds: float) -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    g.started = time.perf_counter()
+    g.budget = ExitStack()
+    g.budget.enter_context(budget(budget_seconds))
+
+
+def _close_budget(_error: BaseException | None) -> None:
+    stack = g.pop("budget", None)
+    if stack is not None:
+        stack.close()
+
+
+def _refuse_odd_requests() -> None:
+    """What no endpoint of the API accepts: a body that is not JSON, a query parameter given twice."""
+    if not request.path.startswith("/api/"):
+        return
+    if (request.content_length or request.method in ("PUT", "PATCH")) and request.mimetype not in _JSON_TYPES:
+        raise UnsupportedMediaType("Send the body as application/json")
+    twice = [name for name, values in request.args.lists() if len(values) > 1]
+    if twice:
+        raise InvalidInput(problems=[Problem(name, "repeated", "is given more than once") for name in twice])
+
+
+def _finish(response: Response, service: str) -> Response:
+    endpoint = request.endpoint or "none"
+    seconds = time.perf_counter() - g.get("started", time.perf_counter())
+    REQUESTS.labels(service, request.method, endpoint, response.status_code).inc()
+    SECONDS.labels(service, endpoint).observe(seconds)
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "no-store")
+    if response.status_code >= 500 or endpoint not in ("healthz", "readyz", "metrics", "static"):
+        structlog.get_logger(service).info(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=response.status_code,
+            ms=round(seconds * 1000, 1),
+            request_id=g.get("request_id"),
+            client=request.remote_addr,
+        )
+    return response
+
+
+def _install_health(app: Flask, ready: ReadyCheck) -> None:
+    @app.get("/healthz")
+    def healthz() -> Response:
+        """The process lives."""
+        return json_response({"status": "ok"})
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        """The service can do its work: ready, degraded (part of it) or down."""
+        try:
+            checks = dict(ready())
+        except ProdError as error:
+            checks = {"service": error.message}
+        well = sum(state == "ok" for state in checks.values())
+        status = "ready" if well == len(checks) else "degraded" if well else "down"
+        return json_response({"status": status, "checks": checks}, 200 if status == "ready" else 503)
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        """Prometheus metrics of all worker processes together."""
+        registry: CollectorRegistry = REGISTRY
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+    for view in (healthz, readyz, metrics):
+        view._spec = {"hide": True}  # type: ignore[attr-defined]  # APIFlask: not part of the API document
+
+
+def _install_logs(level: str) -> None:
+    """One JSON object a line on stdout; control characters cannot break out of it."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
