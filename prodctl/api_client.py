@@ -1,0 +1,157 @@
+"""The REST API as the commands see it: bearer token, refresh, timeouts, errors as our own."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from prodcore import errors
+from prodcore.errors import NotAuthenticated, OutcomeUnknown, Problem, ProdError, ServiceUnavailable
+from prodcore.settings import Settings
+from prodctl.credentials import Credentials, Login
+
+_CONNECT_SECONDS = 3.0
+_SAFE = frozenset({"GET", "HEAD"})
+
+
+def _error_classes() -> dict[str, type[ProdError]]:
+    classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, ProdError)]
+    return {cls.code: cls for cls in classes}
+
+
+class ApiClient:
+    """Calls webapp. Every failure is a ``ProdError``; a lost answer to a write is OutcomeUnknown."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.url.rstrip("/")
+        self._timeout = (_CONNECT_SECONDS, settings.request_budget_seconds + 5)
+        self._credentials = Credentials(settings.state_dir)
+        self._fixed_token = settings.token.get_secret_value() if settings.token else None
+        self._session = requests.Session()
+        self._session.trust_env = not _is_loopback(self._url)  # a proxy cannot reach this machine's own services
+        retry = Retry(total=2, connect=2, read=2, status=0, backoff_factor=0.2, allowed_methods=_SAFE)
+        self._session.mount("http://", HTTPAdapter(max_retries=retry))
+        self._session.mount("https://", HTTPAdapter(max_retries=retry))
+
+    @property
+    def url(self) -> str:
+        """The webapp that is called."""
+        return self._url
+
+    @property
+    def credentials(self) -> Credentials:
+        """The stored logins."""
+        return self._credentials
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        authenticate: bool = True,
+    ) -> Any:
+        """Call ``/api/v1`` + path; the answer's JSON. Refreshes an expired login once."""
+        sent = dict(headers or {})
+        if not authenticate:
+            return self._send(method, path, body, query, sent)
+        token = self._token()
+        try:
+            return self._send(method, path, body, query, sent | {"Authorization": f"Bearer {token}"})
+        except NotAuthenticated:
+            if self._fixed_token:
+                raise
+            token = self._refresh(stale=token)
+            return self._send(method, path, body, query, sent | {"Authorization": f"Bearer {token}"})
+
+    def _token(self) -> str:
+        if self._fixed_token:
+            return self._fixed_token
+        login = self._credentials.get(self._url)
+        if login is None:
+            raise NotAuthenticated(f"nobody is logged in at {self._url}", hint="prodctl login")
+        return login.access_token
+
+    def _refresh(self, stale: str) -> str:
+        with self._credentials.locked():
+            login = self._credentials.get(self._url)
+            if login is None:
+                raise NotAuthenticated(f"nobody is logged in at {self._url}", hint="prodctl login")
+            if login.access_token != stale:  # another prodctl has refreshed it meanwhile
+                return login.access_token
+            try:
+                answer = self._send("POST", "/session/refresh", {"refresh_token": login.refresh_token}, None, {})
+            except NotAuthenticated:
+                self._credentials.put(self._url, None)
+                raise NotAuthenticated("the login has ended", hint="prodctl login") from None
+            fresh = Login(login.username, answer["access_token"], answer["refresh_token"])
+            self._credentials.put(self._url, fresh)
+            return fresh.access_token
+
+    def _send(self, method: str, path: str, body: Any, query: dict[str, Any] | None, headers: dict[str, str]) -> Any:
+        try:
+            response = self._session.request(
+                method, f"{self._url}/api/v1{path}", json=body, params=query, headers=headers, timeout=self._timeout
+            )
+        except (requests.exceptions.ConnectTimeout, requests.exceptions.InvalidURL) as error:
+            raise self._silent(error) from None
+        except requests.exceptions.RequestException as error:
+            if method in _SAFE or _never_connected(error):
+                raise self._silent(error) from None
+            raise OutcomeUnknown(
+                f"{self._url} took the request and gave no answer: it may have happened",
+                hint="Look before you repeat it",
+            ) from None
+        return self._read(response)
+
+    def _silent(self, error: Exception) -> ServiceUnavailable:
+        return ServiceUnavailable(
+            f"webapp does not answer at {self._url}",
+            hint="prodctl local up starts it on this machine; another address goes into PRODCTL_URL",
+            service="webapp",
+            reason=type(error).__name__,
+        )
+
+    def _read(self, response: requests.Response) -> Any:
+        try:
+            document = response.json() if response.content else None
+        except ValueError:
+            raise ServiceUnavailable(
+                f"{self._url} answered {response.status_code} with something that is not JSON", service="webapp"
+            ) from None
+        if response.ok:
+            return document
+        raise as_error(response.status_code, cast("dict[str, Any]", document or {}))
+
+
+def as_error(status: int, problem: dict[str, Any]) -> ProdError:
+    """A problem+json answer as the error that the service raised."""
+    cls = _error_classes().get(problem.get("code", ""))
+    message = problem.get("detail") or f"webapp answered {status}"
+    known = {"type", "title", "status", "detail", "code", "hint", "errors", "request_id"}
+    details = {key: value for key, value in problem.items() if key not in known}
+    problems = [Problem(p["field"], p["code"], p["message"]) for p in problem.get("errors", ())]
+    if cls is None:
+        cls = ServiceUnavailable if status >= 500 else ProdError
+    hint = problem.get("hint", "")
+    if cls is ProdError and problem.get("request_id"):
+        hint = hint or f"request id {problem['request_id']}"
+    if issubclass(cls, errors.InvalidInput):
+        return cls(message, problems=problems, hint=hint, **details)
+    if issubclass(cls, errors.ConfigError):
+        return cls(message, hint=hint)
+    return cls(message, hint=hint, **details)
+
+
+def _never_connected(error: Exception) -> bool:
+    return "NewConnectionError" in repr(error) or "Connection refused" in str(error)
+
+
+def _is_loopback(url: str) -> bool:
+    return (urlsplit(url).hostname or "") in ("127.0.0.1", "localhost", "::1")

@@ -1,0 +1,87 @@
+"""The ``prodctl`` command: which commands there are. Each is imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+_SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Products and users (through the REST API)": {
+        "login": ("session:login", "Log in; the first time, as the first admin."),
+        "logout": ("session:logout", "End the login on this machine."),
+        "whoami": ("session:whoami", "Who is logged in, with which role."),
+        "product": ("product:product", "Add, find, edit, remove and import products."),
+        "user": ("user:user", "Who may use the catalogue, and with which role."),
+    },
+    "Shards and replica sets (straight to the members)": {
+        "shard": ("shard:shard", "Which shard a name belongs to, and what each shard holds."),
+        "cluster": ("cluster:cluster", "Shards and their members: roles, health, lag."),
+        "failover-test": ("failover_test:failover_test", "Kill a primary under load and prove that nothing is lost."),
+    },
+    "This machine": {
+        "local": ("local:local", "The whole system on this machine: start, look, stop."),
+        "config": ("config:config", "Every setting, its value and where it comes from."),
+        "completion": ("completion:completion", "Completion for bash, zsh and fish."),
+    },
+}
+
+_COMMANDS = {name: entry for section in _SECTIONS.values() for name, entry in section.items()}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and shows its own help without importing any."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"prodctl.commands.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table above."""
+        for title, entries in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_target, text) in entries.items()])
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"prodctl {version('prodctl')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show it.")
+@click.option("--debug", is_flag=True, envvar="PRODCTL_DEBUG", help="Show where an unexpected error comes from.")
+@click.pass_context
+def prodctl(ctx: click.Context, debug: bool) -> None:
+    """A product catalogue spread over MongoDB replica sets.
+
+    \b
+    Examples:
+      prodctl local up                               start everything on this machine
+      prodctl product add "Arroz" --price 1.20       add a product
+      prodctl shard where "Ñandú"                    which shard, and why
+      prodctl failover-test rsA                      rehearse the death of a primary
+
+    Data goes to stdout, messages to stderr. Exit status: 0 done, 1 unexpected, 2 bad input or settings,
+    3 not found, 4 not allowed, 5 conflict, 6 not available (nothing happened), 7 outcome unknown,
+    8 drill failed, 9 drill proved nothing, 130 interrupted.
+    """
+    ctx.obj = {"debug": debug}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit status."""
+    from prodctl.output import run_and_exit
+
+    run_and_exit(prodctl, argv)
