@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -207,12 +207,17 @@ class Catalog:
         ]
 
     def _refuse_taken_sku(self, product: Product) -> None:
-        if product.sku is None:
-            return
-        sku = product.sku
-        owners, _silent = self._ask_all(lambda store: store.sku_owner(sku))
-        if any(owner not in (None, product.id) for owner in owners.values()):
-            raise SkuTaken(f"another product has the SKU {sku!r}", sku=sku)
+        if product.sku is not None and self.sku_owners([product.sku]).get(product.sku, product.id) != product.id:
+            raise SkuTaken(f"another product has the SKU {product.sku!r}", sku=product.sku)
+
+    def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
+        """The products seen to have one of these SKUs. A race, or a silent shard, can hide one: see shard verify."""
+        if not skus:
+            return {}
+        owners: dict[str, UUID] = {}
+        for found in self._ask_all(lambda store: store.sku_owners(skus))[0].values():
+            owners |= found
+        return owners
 
     def _ask_all(self, question: Callable[[ProductStore], T]) -> tuple[dict[str, T], dict[str, Unavailable]]:
         """Ask every shard; answers and silences by shard."""

@@ -48,6 +48,9 @@ class ProductStore(Protocol):
         Raises VersionConflict, ProductNotFound, ProductExists.
         """
 
+    def replace_many(self, products: Sequence[Product]) -> list[ProdError | None]:
+        """``replace`` for each product on its own; a refusal stands at its place in the answer."""
+
     def delete(self, product_id: UUID, version: int) -> None:
         """Remove the product if it still has this version. Raises VersionConflict, ProductNotFound."""
 
@@ -57,8 +60,8 @@ class ProductStore(Protocol):
     def find(self, keys: Sequence[Key]) -> dict[Key, Product]:
         """The products that have one of these keys."""
 
-    def sku_owner(self, sku: str) -> UUID | None:
-        """The id of a product that has this SKU."""
+    def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
+        """The ids of the products that have one of these SKUs."""
 
     def page(self, part: Slice) -> list[Product]:
         """Products in key order."""

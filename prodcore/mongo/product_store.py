@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from bson.decimal128 import Decimal128
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, IndexModel, ReplaceOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
@@ -96,6 +96,23 @@ class MongoProductStore:
 
         self._set.write(attempt, product_id=str(product.id))
 
+    def replace_many(self, products: Sequence[Product]) -> list[ProdError | None]:
+        """Store new versions, each on its own; see the port."""
+        if not products:
+            return []
+        writes = [ReplaceOne({"_id": p.id, "version": p.version - 1}, _as_document(p)) for p in products]
+
+        def attempt(_again: bool) -> list[ProdError | None]:
+            self._products.bulk_write(writes, ordered=False)
+            found = self._products.find({"_id": {"$in": [p.id for p in products]}}, {"write_id": 1})
+            stored = {document["write_id"] for document in found}
+            return [None if p.write_id in stored else _changed_meanwhile(p) for p in products]
+
+        try:
+            return self._set.write(attempt)
+        except OutcomeUnknown as unknown:
+            return [unknown] * len(products)
+
     def delete(self, product_id: UUID, version: int) -> None:
         """Remove one version; see the port."""
 
@@ -115,14 +132,17 @@ class MongoProductStore:
         """The products that have one of these keys."""
         if not keys:
             return {}
-        wanted = {"$or": [{"name_key": name, "variant_key": variant} for name, variant in keys]}
-        documents = self._set.read(lambda: list(self._products.find(wanted)))
-        return {(d["name_key"], d["variant_key"]): self._as_product(d) for d in documents}
+        wanted = set(keys)
+        names = {"name_key": {"$in": sorted({name for name, _variant in wanted})}}
+        documents = self._set.read(lambda: list(self._products.find(names)))
+        found = {(d["name_key"], d["variant_key"]): d for d in documents}
+        return {key: self._as_product(d) for key, d in found.items() if key in wanted}
 
-    def sku_owner(self, sku: str) -> UUID | None:
-        """The id of a product that has this SKU."""
-        document = self._set.read(lambda: self._products.find_one({"sku": sku}, {"_id": 1}))
-        return document["_id"] if document else None
+    def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
+        """The ids of the products that have one of these SKUs."""
+        owners = {"sku": {"$in": list(skus)}}
+        found = self._set.read(lambda: list(self._products.find(owners, {"sku": 1})))
+        return {document["sku"]: document["_id"] for document in found}
 
     def page(self, part: Slice) -> list[Product]:
         """Products in key order."""
@@ -206,4 +226,10 @@ def _exists(product: Product) -> ProductExists:
         hint="Edit that one, or give this one another name or variant",
         name=product.name,
         variant=product.variant,
+    )
+
+
+def _changed_meanwhile(product: Product) -> VersionConflict:
+    return VersionConflict(
+        f"{product.name!r} was changed by somebody else meanwhile", product_id=str(product.id), version=product.version
     )
