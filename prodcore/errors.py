@@ -30,6 +30,9 @@
     │   ├── NoPrimary              no_primary
     │   ├── ShardUnavailable       shard_unavailable
     │   ├── ServiceUnavailable     service_unavailable                webapp or authsvc does not answer
+    │   ├── MemberUnavailable      member_unavailable                 one member does not answer
+    │   ├── CommandRefused         command_refused                    a member refuses an administrative command
+    │   ├── DrillRunning           drill_running                      another drill is at work
     │   └── ClusterUnavailable     cluster_unavailable                the local cluster is not running
     ├── OutcomeUnknown             outcome_unknown      504  exit 7   it may have happened: look the id up
     └── DrillFailed                drill_failed         500  exit 8   a promise was broken or a limit missed
@@ -305,6 +308,27 @@ class ServiceUnavailable(Unavailable):
 
     code = "service_unavailable"
     title = "The service does not answer"
+
+
+class MemberUnavailable(Unavailable):
+    """One member gives no answer; ``member`` and ``silent`` (hung or cut off, not refused) are in the details."""
+
+    code = "member_unavailable"
+    title = "The member does not answer"
+
+
+class CommandRefused(Unavailable):
+    """A member refuses an administrative command; ``member`` and ``server_code`` are in the details."""
+
+    code = "command_refused"
+    title = "The member refuses the command"
+
+
+class DrillRunning(Unavailable):
+    """Another drill holds the lock, or has left something to put back."""
+
+    code = "drill_running"
+    title = "Another drill is at work"
 
 
 class ClusterUnavailable(Unavailable):

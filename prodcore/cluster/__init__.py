@@ -1,0 +1,1 @@
+"""Looking at replica sets member by member, with the web tier up or down."""

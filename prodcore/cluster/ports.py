@@ -1,0 +1,37 @@
+"""What looking at a cluster needs from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from prodcore.replica_set import SetStatus
+
+
+class SetInspector(Protocol):
+    """Asks every member of one replica set, at once and directly."""
+
+    @property
+    def name(self) -> str:
+        """The set's name."""
+
+    def inspect(self) -> SetStatus:
+        """What the members say; a member that does not answer is part of the answer. Bounded in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """One service as it answers ``/readyz``."""
+
+    name: str
+    url: str
+    state: str
+    """``ready``, ``degraded`` or ``down``."""
+    detail: str = ""
+
+
+class ServiceProbe(Protocol):
+    """Asks one service whether it is ready."""
+
+    def probe(self) -> ServiceStatus:
+        """Its state; a service that does not answer is part of the answer. Bounded in time."""

@@ -1,0 +1,83 @@
+"""Asking every member of a set at once, straight, for what ``prodcore.replica_set`` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from prodcore.errors import CommandRefused, MemberUnavailable
+from prodcore.mongo.member import Document, MemberConnection, SetAddress
+from prodcore.replica_set import MemberAnswers, SetStatus, read_set
+
+INSPECTION_SECONDS = 1.5
+"""How long one member may take for one answer; a hung one costs the caller about this much."""
+
+_SHARD_MAP = ("prodctl_meta", "shard_map", "version")
+_OWNED_RANGES = ("products_db", "owned_ranges", "map_version")
+_SERVER_SECTIONS: Document = {
+    "oplog": 1,
+    **dict.fromkeys(("metrics", "wiredTiger", "locks", "tcmalloc", "network", "opLatencies", "transactions"), 0),
+}
+
+
+class MongoSetInspector:
+    """A ``prodcore.cluster.ports.SetInspector``; ``databases`` are the ones whose documents count."""
+
+    def __init__(self, uri: str, databases: tuple[str, ...], *, timeout_seconds: float = INSPECTION_SECONDS) -> None:
+        self.address = SetAddress(uri)
+        self._databases = databases
+        self._timeout = timeout_seconds
+
+    @property
+    def name(self) -> str:
+        """The set's name."""
+        return self.address.name
+
+    def inspect(self) -> SetStatus:
+        """Ask the members that the address names, then those that only their configuration names."""
+        answers = self._ask_all(self.address.members)
+        configured = {m["host"] for a in answers for m in a.config.get("members", ())}
+        answers += self._ask_all(configured.difference(self.address.members))
+        return read_set(self.name, answers)
+
+    def _ask_all(self, addresses: Iterable[str]) -> list[MemberAnswers]:
+        addresses = list(addresses)
+        with ThreadPoolExecutor(max_workers=max(1, len(addresses))) as pool:
+            return list(pool.map(self._ask, addresses))
+
+    def _ask(self, address: str) -> MemberAnswers:
+        member = MemberConnection(address, self.address.login, timeout_seconds=self._timeout)
+        try:
+            member.knock()
+            return self._answers(member)
+        except MemberUnavailable as error:
+            return MemberAnswers(address, error=error.message, silent=bool(error.details["silent"]))
+        except CommandRefused as error:
+            return MemberAnswers(address, error=error.message, silent=False)
+        finally:
+            member.close()
+
+    def _answers(self, member: MemberConnection) -> MemberAnswers:
+        status = member.command("replSetGetStatus")
+        config = member.command("replSetGetConfig")["config"]
+        server = member.command("serverStatus", **_SERVER_SECTIONS)
+        disk = member.command("dbStats", database="local")
+        sizes = [member.command("dbStats", database=name) for name in self._databases]
+        return MemberAnswers(
+            member.address,
+            status=status,
+            config=config,
+            server=server,
+            documents=sum(int(s["objects"]) for s in sizes),
+            data_bytes=sum(int(s["dataSize"]) for s in sizes),
+            free_disk_bytes=int(disk["fsTotalSize"] - disk["fsUsedSize"]) if "fsTotalSize" in disk else None,
+            map_version=self._map_version(member),
+        )
+
+    def _map_version(self, member: MemberConnection) -> int | None:
+        database, collection, field = _SHARD_MAP if "prodctl_meta" in self._databases else _OWNED_RANGES
+        try:
+            found: list[Document] = member.find(database, collection, {"_id": "products"})
+        except CommandRefused:
+            return None  # a member that recovers answers no reads; that it recovers is said already
+        return int(found[0][field]) if found else None

@@ -1,0 +1,131 @@
+"""One member of a replica set, asked directly: no discovery, and no help from the other members."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pymongo
+from pymongo import MongoClient
+from pymongo.errors import (
+    AutoReconnect,
+    ConfigurationError,
+    ConnectionFailure,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.uri_parser import parse_uri
+
+from prodcore.errors import CommandRefused, ConfigError, MemberUnavailable
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+_UNAUTHORIZED = {13, 18}
+
+
+class SetAddress:
+    """A replica set's address, taken apart: its name, its members, and how to log in at each of them."""
+
+    def __init__(self, uri: str) -> None:
+        try:
+            parsed = parse_uri(uri)
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            raise ConfigError(f"not a usable MongoDB address: {error}") from None
+        options = parsed["options"]
+        self.name: str = options.get("replicaSet") or ""
+        if not self.name:
+            raise ConfigError("a MongoDB address names no replica set", hint="add ?replicaSet=rsA (or rsB, rsU) to it")
+        self.database: str = parsed["database"] or "products_db"
+        self.members: list[str] = [f"{host}:{port}" for host, port in parsed["nodelist"]]
+        self.login: Document = {k: v for k, v in options.items() if k.lower().startswith(("tls", "auth"))}
+        if parsed["username"]:
+            self.login |= {"username": parsed["username"], "password": parsed["password"]}
+            self.login.setdefault("authSource", parsed["database"] or "admin")
+
+
+class MemberConnection:
+    """A connection to one member. Every call takes at most ``timeout_seconds``."""
+
+    def __init__(self, address: str, login: Document, *, timeout_seconds: float = 2.0) -> None:
+        self.address = address
+        self._timeout = timeout_seconds
+        self._client: MongoClient[Document] = MongoClient(
+            address,
+            directConnection=True,
+            connect=False,
+            serverSelectionTimeoutMS=int(timeout_seconds * 1000),
+            connectTimeoutMS=int(timeout_seconds * 1000),
+            serverMonitoringMode="poll",
+            uuidRepresentation="standard",
+            tz_aware=True,
+            appname="prodctl",
+            **login,
+        )
+
+    def close(self) -> None:
+        """Stop the driver's threads."""
+        self._client.close()
+
+    def knock(self) -> None:
+        """Raise MemberUnavailable at once when nothing listens there; the driver would try until its time is up."""
+        host, port = self.address.rsplit(":", 1)
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=self._timeout).close()
+        except TimeoutError:
+            raise self._unavailable("no answer in time", silent=True) from None
+        except OSError as error:
+            raise self._unavailable((error.strerror or str(error)).lower(), silent=False) from None
+
+    def command(
+        self,
+        name: str,
+        value: Any = 1,
+        *,
+        database: str = "admin",
+        timeout_seconds: float | None = None,
+        **arguments: Any,
+    ) -> Document:
+        """Run a command. Raises MemberUnavailable, CommandRefused; ConfigError when the member refuses the login."""
+        return self._ask(
+            name, lambda: self._client[database].command({name: value, **arguments}), timeout_seconds=timeout_seconds
+        )
+
+    def find(self, database: str, collection: str, filter_: Document, **options: Any) -> list[Document]:
+        """Documents as this member holds them (local read concern). Raises as ``command`` does."""
+        return self._ask("find", lambda: list(self._client[database][collection].find(filter_, **options)))
+
+    def _ask(self, name: str, question: Callable[[], T], timeout_seconds: float | None = None) -> T:
+        started = time.monotonic()
+        limit = timeout_seconds or self._timeout
+        try:
+            with pymongo.timeout(limit):
+                return question()
+        except OperationFailure as error:
+            raise self._refused(name, error) from None
+        except AutoReconnect as error:
+            late = time.monotonic() - started >= limit * 0.9 or getattr(error, "timeout", False)
+            raise self._unavailable("no answer in time" if late else "closed the connection", silent=late) from None
+        except ConnectionFailure:
+            raise self._unavailable("no answer in time", silent=True) from None
+        except PyMongoError as error:
+            raise self._unavailable(type(error).__name__, silent=True) from None
+
+    def _refused(self, name: str, error: OperationFailure) -> Exception:
+        if error.timeout:
+            return self._unavailable("no answer in time", silent=True)
+        if error.code in _UNAUTHORIZED:
+            return ConfigError(
+                f"{self.address} refuses the login for {name}",
+                hint="the addresses need a user with clusterMonitor, clusterManager and hostManager",
+            )
+        said = (error.details or {}).get("errmsg") or "no reason given"
+        return CommandRefused(
+            f"{self.address} refuses {name}: {said}", member=self.address, command=name, server_code=error.code
+        )
+
+    def _unavailable(self, why: str, *, silent: bool) -> MemberUnavailable:
+        return MemberUnavailable(why, member=self.address, silent=silent)
