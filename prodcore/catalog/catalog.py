@@ -163,11 +163,15 @@ class Catalog:
                 product_id=str(old.id),
                 shard=target,
             )
-        new = replace(new, version=old.version + 1, updated_at=self._clock(), updated_by=by, write_id=self._new_id())
+        new = self.next_version(old, new, by)
         if new.sku != old.sku:
             self._refuse_taken_sku(new)
         self.store(old.shard).replace(new)
         return new
+
+    def next_version(self, old: Product, new: Product, by: str) -> Product:
+        """``new`` stamped as the version that follows ``old``."""
+        return replace(new, version=old.version + 1, updated_at=self._clock(), updated_by=by, write_id=self._new_id())
 
     def delete(self, product_id: UUID, version: int) -> Product:
         """Remove the version that the caller saw and return it. Raises VersionConflict, ProductNotFound."""
