@@ -1,0 +1,11 @@
+"""The REST API, under ``/api/v1``."""
+
+from apiflask import APIFlask
+
+from webapp.api import cluster, products, session, shards, users
+
+
+def register(app: APIFlask) -> None:
+    """Add every part of the API."""
+    for part in (session, users, products, shards, cluster):
+        app.register_blueprint(part.blueprint, url_prefix="/api/v1")

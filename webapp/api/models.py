@@ -1,0 +1,116 @@
+"""Shapes of the REST API that are not products themselves; for validation and for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from prodcore.catalog.catalog import MAX_PAGE, MAX_SEARCH_LENGTH
+from prodcore.catalog.upsert import MAX_ITEMS
+from prodcore.product import ProductDraft
+
+
+class _Query(BaseModel):
+    """A query string: texts become numbers, unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PageQuery(_Query):
+    """Which page of which products."""
+
+    search: str = Field("", max_length=MAX_SEARCH_LENGTH, description="Folded word prefixes; all must match")
+    limit: int = Field(50, ge=1, le=MAX_PAGE)
+    cursor: str | None = Field(None, description="next_cursor of the page before")
+
+
+class NameQuery(_Query):
+    """A name and variant, however they are spelled."""
+
+    name: str = Field(min_length=1, max_length=200)
+    variant: str = Field("", max_length=200)
+
+
+class WhereQuery(_Query):
+    """A name to route."""
+
+    name: str = Field(max_length=1000)
+
+
+class NewProduct(ProductDraft):
+    """A product to make; with the same id a repeated request is the same creation."""
+
+    id: str | None = Field(None, pattern="^[0-9a-fA-F-]{36}$")
+
+
+class ProductOut(ProductDraft):
+    """A product."""
+
+    id: UUID
+    price: str  # type: ignore[assignment]  # a decimal string: JSON numbers are binary floats to many clients
+    currency: str
+    shard: str
+    version: int
+    created_at: str
+    updated_at: str
+    updated_by: str
+
+
+class PageOut(BaseModel):
+    """A page in name order; partial when a shard did not answer."""
+
+    items: list[ProductOut]
+    next_cursor: str | None
+    partial: bool
+    unavailable: list[str]
+
+
+class BatchIn(BaseModel):
+    """Products to store under their (name, variant), each on its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class BatchResult(BaseModel):
+    """What became of one item."""
+
+    status: Literal["created", "changed", "unchanged", "refused", "unavailable", "unknown"]
+    id: UUID | None = None
+    code: str | None = None
+    message: str | None = None
+    errors: list[dict[str, Any]] = []
+
+
+class BatchOut(BaseModel):
+    """One result an item, in the order of the items."""
+
+    results: list[BatchResult]
+
+
+class ShardOut(BaseModel):
+    """A shard; products is null while it does not answer."""
+
+    shard: str
+    ranges: list[str]
+    products: int | None
+
+
+class ShardsOut(BaseModel):
+    """The shards of the map."""
+
+    items: list[ShardOut]
+    map_version: int
+
+
+class RouteOut(BaseModel):
+    """Where a name goes, and why."""
+
+    name: str
+    key: str
+    shard: str
+    range: str
+    reason: str

@@ -1,0 +1,157 @@
+"""``/api/v1/products``: list, create, read, edit, delete, store many."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from apiflask import APIBlueprint
+from flask import Response, request, url_for
+
+from prodcore.catalog.upsert import Item, Outcome, new_item, upsert
+from prodcore.errors import InvalidInput, PreconditionRequired, Problem, ProdError, ProductNotFound, UnreadableInput
+from prodcore.product import Product, ProductDraft, ProductPatch, validate
+from prodcore.web import json_response
+from webapp.api.models import BatchIn, BatchOut, NameQuery, NewProduct, PageOut, PageQuery, ProductOut
+from webapp.catalog_provider import current_catalog
+from webapp.identity import caller
+
+blueprint = APIBlueprint("products", __name__, tag="Products")
+
+_VERSION = re.compile(r'"([0-9]{1,15})"')
+
+
+@blueprint.get("/products")
+@blueprint.input(PageQuery, location="query")
+@blueprint.output(PageOut)
+@blueprint.doc(summary="List products in name order", security="bearer")
+def list_products(query_data: PageQuery) -> Response:
+    """A page in name order over all shards; a shard that does not answer is left out and named."""
+    page = current_catalog().page(search=query_data.search, cursor=query_data.cursor, limit=query_data.limit)
+    headers = {}
+    if page.next_cursor:
+        following = {**query_data.model_dump(exclude_defaults=True), "cursor": page.next_cursor}
+        headers["Link"] = f'<{request.path}?{urlencode(following)}>; rel="next"'
+    return json_response(
+        {
+            "items": [product.as_dict() for product in page.items],
+            "next_cursor": page.next_cursor,
+            "partial": bool(page.unavailable),
+            "unavailable": list(page.unavailable),
+        },
+        headers=headers,
+    )
+
+
+@blueprint.post("/products")
+@blueprint.input(NewProduct)
+@blueprint.output(ProductOut, 201)
+@blueprint.doc(summary="Create a product", security="bearer", responses=[409, 503, 504])
+def create_product(json_data: NewProduct) -> Response:
+    """Create a product. Give an id of your own to be able to repeat the request safely."""
+    product_id = _uuid(json_data.id) if json_data.id else None
+    draft = ProductDraft.model_construct(**{name: getattr(json_data, name) for name in ProductDraft.model_fields})
+    product = current_catalog().create(draft, caller().username, product_id)
+    location = url_for("products.get_product", product_id=product.id)
+    return _answer(product, 201, {"Location": location})
+
+
+@blueprint.get("/products/by-name")
+@blueprint.input(NameQuery, location="query")
+@blueprint.output(ProductOut)
+@blueprint.doc(summary="Find a product by name and variant", security="bearer", responses=[404])
+def find_product(query_data: NameQuery) -> Response:
+    """The product with this name and variant, whatever the case, accents and spacing."""
+    return _answer(current_catalog().find(query_data.name, query_data.variant))
+
+
+@blueprint.post("/products/batch")
+@blueprint.input(BatchIn)
+@blueprint.output(BatchOut)
+@blueprint.doc(summary="Store many products, each on its own", security="bearer")
+def store_products(json_data: BatchIn) -> Response:
+    """Create or change each product under its name and variant; one result an item, in order."""
+    items: dict[int, Item] = {}
+    results: dict[int, dict[str, Any]] = {}
+    for i, data in enumerate(json_data.items):
+        try:
+            items[i] = _item(data)
+        except InvalidInput as error:
+            results[i] = _result(Outcome("refused", error=error))
+    outcomes = upsert(current_catalog(), list(items.values()), caller().username)
+    results |= {i: _result(outcome) for i, outcome in zip(items, outcomes, strict=True)}
+    return json_response({"results": [results[i] for i in range(len(json_data.items))]})
+
+
+@blueprint.get("/products/<product_id>")
+@blueprint.output(ProductOut)
+@blueprint.doc(summary="Read a product", security="bearer", responses=[404])
+def get_product(product_id: str) -> Response:
+    """One product; its ETag is its version."""
+    return _answer(current_catalog().get(_path_id(product_id)))
+
+
+@blueprint.patch("/products/<product_id>")
+@blueprint.input(ProductPatch)
+@blueprint.output(ProductOut)
+@blueprint.doc(summary="Change a product", security="bearer", responses=[404, 409, 412, 428])
+def edit_product(product_id: str, json_data: ProductPatch) -> Response:
+    """Change the given fields (a JSON merge patch) of the version named in If-Match."""
+    product = current_catalog().edit(_path_id(product_id), json_data, caller().username, _seen_version())
+    return _answer(product)
+
+
+@blueprint.delete("/products/<product_id>")
+@blueprint.doc(summary="Delete a product", security="bearer", responses={204: "Deleted", 404: "", 412: "", 428: ""})
+def delete_product(product_id: str) -> Response:
+    """Delete the version named in If-Match."""
+    current_catalog().delete(_path_id(product_id), _seen_version())
+    return Response(status=204)
+
+
+def _answer(product: Product, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    response = json_response(product.as_dict(), status, {"ETag": f'"{product.version}"', **(headers or {})})
+    return response.make_conditional(request) if request.method == "GET" else response
+
+
+def _item(data: dict[str, Any]) -> Item:
+    fields = dict(data)
+    given = fields.pop("id", None)
+    return new_item(validate(ProductDraft, fields), _uuid(given) if given is not None else None)
+
+
+def _result(outcome: Outcome) -> dict[str, Any]:
+    result: dict[str, Any] = {"status": outcome.status, "id": outcome.product_id and str(outcome.product_id)}
+    error: ProdError | None = outcome.error
+    if error:
+        problems = error.problems if isinstance(error, InvalidInput) else ()
+        result |= {"code": error.code, "message": error.message, "errors": [p.as_dict() for p in problems]}
+    return result
+
+
+def _uuid(text: Any) -> UUID:
+    try:
+        return UUID(text)
+    except (ValueError, AttributeError, TypeError):
+        raise InvalidInput(problems=[Problem("id", "uuid_parsing", "must be a UUID")]) from None
+
+
+def _path_id(text: str) -> UUID:
+    """An id that is no UUID belongs to no product."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ProductNotFound(f"there is no product {text!r}") from None
+
+
+def _seen_version() -> int:
+    """The version in If-Match. Raises PreconditionRequired without one, UnreadableInput for one not of ours."""
+    header = request.headers.get("If-Match")
+    if header is None:
+        raise PreconditionRequired(hint='Read the product and send its ETag back: If-Match: "3"')
+    match = _VERSION.fullmatch(header.strip())
+    if not match:
+        raise UnreadableInput('If-Match is not a version of ours, such as "3"')
+    return int(match[1])

@@ -1,0 +1,49 @@
+"""The app factory: everything that a test may want to replace is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from apiflask import APIFlask
+
+from prodcore.deadline import budget
+from prodcore.errors import Unavailable
+from prodcore.settings import Settings
+from prodcore.web import install
+from webapp import api, identity, pages
+from webapp.catalog_provider import CatalogProvider
+
+READY_SECONDS = 2.0
+
+
+def create_app(settings: Settings, provider: CatalogProvider | None = None) -> APIFlask:
+    """The dashboard and the REST API. Raises ConfigError when the settings cannot work."""
+    app = APIFlask("webapp", title="prodctl", version=version("prodctl"), spec_path="/api/openapi.json", docs_path=None)
+    app.config.update(
+        SECRET_KEY=settings.session_secret.get_secret_value() if settings.session_secret else None,
+        OPENAPI_VERSION="3.1.0",
+        INFO={"description": "Products over MongoDB replica sets. Errors are application/problem+json (RFC 9457)."},
+        SERVERS=[{"url": "/"}],
+        VALIDATION_ERROR_STATUS_CODE=422,
+        AUTO_404_RESPONSE=False,
+        AUTO_VALIDATION_ERROR_RESPONSE=False,
+    )
+    app.security_schemes = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    catalog = provider or CatalogProvider(settings)
+    app.extensions["catalog"] = catalog
+    install(app, settings, "webapp", lambda: _ready(catalog), html_page=pages.error_page)
+    identity.install(app, settings)
+    api.register(app)
+    pages.register(app, settings)
+    return app
+
+
+def _ready(provider: CatalogProvider) -> Mapping[str, str]:
+    """Each shard by name: "ok", or that it does not answer."""
+    with budget(READY_SECONDS):
+        try:
+            counts = provider.get().counts()
+        except Unavailable as error:
+            return {"shard map": error.message}
+    return {c.shard: "ok" if c.products is not None else "does not answer" for c in counts}
