@@ -1,4 +1,4 @@
-"""How webapp calls authsvc: as a service, with a deadline, and never with more logins at a time than it can wait for."""
+"""How webapp calls authsvc: as a service, with a deadline, and with only as many logins at a time as it can wait for."""
 
 from __future__ import annotations
 

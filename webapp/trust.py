@@ -135,18 +135,21 @@ class Trust:
             try:
                 with budget(_ANSWER_SECONDS):
                     answer = self._fetch({"since": self._cursor, "events": events})
-            except ProdError:
+                self._learn(answer, asked)
+            except (ProdError, KeyError, TypeError, ValueError):
                 with self._lock:
                     self._events = events + self._events
                 if self._silent_since is None:
                     self._silent_since = self.now()
-                return
-            self._learn(answer, asked)
 
     def _learn(self, answer: dict[str, Any], asked: datetime) -> None:
         answered = datetime.now(UTC)
         self._clock_ahead = datetime.fromisoformat(answer["now"]) - (asked + (answered - asked) / 2)
-        self._keys = {k["kid"]: Ed25519PublicKey.from_public_bytes(base64url_decode(k["x"])) for k in answer["keys"]}
+        keys = {k["kid"]: Ed25519PublicKey.from_public_bytes(base64url_decode(k["x"])) for k in answer["keys"]}
+        if keys.keys() != self._keys.keys():
+            self._keys = keys
+            with self._lock:
+                self._verified.clear()  # a key that is gone vouches for nothing any more
         self._revoked_sessions.update(answer["sessions"])
         for user_id, epoch in answer["users"].items():
             self._epochs[user_id] = max(epoch, self._epochs.get(user_id, 0))

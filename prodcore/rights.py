@@ -1,0 +1,113 @@
+"""Who may do what: one table of route × method × right, and the rights of each role.
+
+The table drives the check in both services and the tests; what has no row is refused. Docs show it as
+``docs/identity.md``. A service token has rights of its own (its scopes) instead of a role.
+
+>>> Right.WRITE_PRODUCTS in rights_of(Role.EDITOR), Right.WRITE_PRODUCTS in rights_of(Role.VIEWER)
+(True, False)
+>>> right_for("/api/v1/products", "POST")
+<Right.WRITE_PRODUCTS: 'products:write'>
+>>> right_for("/api/v1/nonsense", "GET") is None
+True
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Right(StrEnum):
+    """One thing that can be allowed; the ones with a colon are also the scopes of service tokens."""
+
+    PUBLIC = "public"  # anybody, logged in or not
+    SERVICE = "service"  # only webapp itself, with the service secret
+    ACCOUNT = "account"  # every person who is logged in, about their own account
+    READ_PRODUCTS = "products:read"
+    WRITE_PRODUCTS = "products:write"
+    READ_CLUSTER = "cluster:read"
+    RUN_DRILLS = "drill:run"
+    CHANGE_SHARDS = "shards:change"
+    MANAGE_USERS = "users:manage"
+    READ_AUDIT = "audit:read"
+
+
+class Role(StrEnum):
+    """What a person is; each role may do what the one before may, and more."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+_ADDED = {
+    Role.VIEWER: {Right.PUBLIC, Right.ACCOUNT, Right.READ_PRODUCTS, Right.READ_CLUSTER},
+    Role.EDITOR: {Right.WRITE_PRODUCTS},
+    Role.OPERATOR: {Right.RUN_DRILLS, Right.CHANGE_SHARDS},
+    Role.ADMIN: {Right.MANAGE_USERS, Right.READ_AUDIT},
+}
+
+SCOPES = frozenset(right for right in Right if ":" in right)
+"""What a service token may be given."""
+
+
+def rights_of(role: Role) -> frozenset[Right]:
+    """The rights of a role, its predecessors' included."""
+    return _RIGHTS[role]
+
+
+def _accumulated() -> dict[Role, frozenset[Right]]:
+    rights: dict[Role, frozenset[Right]] = {}
+    so_far: frozenset[Right] = frozenset()
+    for role in Role:
+        so_far |= _ADDED[role]
+        rights[role] = so_far
+    return rights
+
+
+_RIGHTS = _accumulated()
+
+
+class Route(NamedTuple):
+    """One row: the URL rule as Flask spells it, the methods, the right that they need."""
+
+    rule: str
+    methods: tuple[str, ...]
+    right: Right
+
+
+_R = Route
+ROUTES = (
+    # health and the files of the pages
+    _R("/healthz", ("GET",), Right.PUBLIC),
+    _R("/readyz", ("GET",), Right.PUBLIC),
+    _R("/metrics", ("GET",), Right.PUBLIC),
+    _R("/static/<path:filename>", ("GET",), Right.PUBLIC),
+    _R("/.well-known/jwks.json", ("GET",), Right.PUBLIC),
+    # logging in and out
+    _R("/api/v1/setup", ("GET", "POST"), Right.PUBLIC),
+    _R("/api/v1/session/login", ("POST",), Right.PUBLIC),
+    _R("/api/v1/session/refresh", ("POST",), Right.PUBLIC),
+    _R("/api/v1/session/logout", ("POST",), Right.PUBLIC),
+    _R("/api/v1/session", ("GET",), Right.PUBLIC),
+    # between the services
+    _R("/api/v1/trust", ("POST",), Right.SERVICE),
+    # users
+    _R("/api/v1/users", ("GET", "POST"), Right.MANAGE_USERS),
+    _R("/api/v1/users/<username>", ("GET", "PATCH", "DELETE"), Right.MANAGE_USERS),
+    # products
+    _R("/api/v1/products", ("GET",), Right.READ_PRODUCTS),
+    _R("/api/v1/products", ("POST",), Right.WRITE_PRODUCTS),
+    _R("/api/v1/products/<uuid:product_id>", ("GET",), Right.READ_PRODUCTS),
+    _R("/api/v1/products/<uuid:product_id>", ("PUT", "PATCH", "DELETE"), Right.WRITE_PRODUCTS),
+)
+
+_TABLE = {(row.rule, method): row.right for row in ROUTES for method in row.methods}
+
+
+def right_for(rule: str, method: str) -> Right | None:
+    """The right that a route needs, None when the table does not know the route. HEAD and OPTIONS count as GET."""
+    if method == "HEAD" or (method == "OPTIONS" and (rule, "OPTIONS") not in _TABLE):
+        return _TABLE.get((rule, "GET")) or next((r for (u, _), r in _TABLE.items() if u == rule), None)
+    return _TABLE.get((rule, method))

@@ -1,0 +1,185 @@
+"""Who is calling: a bearer token under ``/api``, a browser session everywhere else.
+
+``install_identity`` guards every route of an app by the table in ``prodcore.rights``: a view runs only for callers
+that have the right of its row, and can ask ``current_identity()`` who it is. Pages log people in and out with
+``log_in``, ``log_out`` and ``complete_setup``; they raise the project's errors (``NotAuthenticated`` for a wrong
+password, ``ServiceUnavailable`` when nobody can say).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, cast
+
+from flask import Flask, current_app, g, request, session
+from flask.sessions import SecureCookieSessionInterface
+
+from prodcore.errors import ConfigError, Forbidden, NotAuthenticated, OutcomeUnknown, Problem, Unavailable
+from prodcore.rights import Right, right_for
+from prodcore.settings import Settings
+from prodcore.tokens import GRACE, Identity
+from webapp.auth_client import AuthClient
+from webapp.trust import Trust
+
+_EXTENSION = "prodctl_identity"
+_RENEW_BEFORE = timedelta(seconds=60)
+
+
+def install_identity(app: Flask, settings: Settings) -> None:
+    """Guard every route of ``app``. Raises ConfigError without ``session_secret`` and ``service_secret``."""
+    if settings.session_secret is None:
+        raise ConfigError(problems=[Problem("PRODCTL_SESSION_SECRET", "missing", "is not set")])
+    client = AuthClient(settings)
+    trust = Trust(lambda question: cast("dict[str, Any]", client.call("POST", "/trust", question)))
+    app.extensions[_EXTENSION] = (client, trust)
+    app.secret_key = settings.session_secret.get_secret_value()
+    app.session_interface = _SessionCookie()
+    app.permanent_session_lifetime = timedelta(days=settings.session_days)
+    app.config.update(SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax", SESSION_COOKIE_PATH="/")
+    app.before_request(_check_rights)
+
+
+def current_identity() -> Identity | None:
+    """Who is calling, None for nobody.
+
+    Raises NotAuthenticated for a bearer token that is not in force, ServiceUnavailable while that cannot be known.
+    """
+    if "identity" not in g:
+        g.identity = _from_bearer() if request.path.startswith("/api/") else _from_session()
+    return cast("Identity | None", g.identity)
+
+
+def required_identity() -> Identity:
+    """Who is calling. Raises NotAuthenticated for nobody."""
+    identity = current_identity()
+    if identity is None:
+        raise NotAuthenticated(hint="Log in first")
+    return identity
+
+
+def may(right: Right) -> bool:
+    """Whether the caller has a right; for showing or hiding a button."""
+    identity = current_identity()
+    return identity is not None and identity.may(right)
+
+
+def log_in(username: str, password: str, code: str = "") -> Identity:
+    """Start a browser session. ``code`` is the second factor.
+
+    Raises NotAuthenticated, SecondFactorRequired, TooManyAttempts or Unavailable.
+    """
+    body = {"username": username, "password": password, **({"code": code} if code else {})}
+    return _start_session(auth_client().call("POST", "/session/login", body))
+
+
+def complete_setup(code: str, username: str, password: str) -> Identity:
+    """Make the first admin with the one-time setup code, and start a browser session as that admin."""
+    body = {"code": code, "username": username, "password": password}
+    return _start_session(auth_client().call("POST", "/setup", body))
+
+
+def setup_is_open() -> bool:
+    """Whether the system still waits for its first admin."""
+    return bool(auth_client().call("GET", "/setup")["open"])
+
+
+def log_out() -> None:
+    """End the browser session, here at once and everywhere within seconds; the cookie goes in any case."""
+    refresh_token = session.get("refresh")
+    identity = _from_session()
+    session.clear()
+    g.identity = None
+    if identity:
+        trust().revoke_here(identity.sid)
+    if refresh_token:
+        auth_client().call("POST", "/session/logout", {"refresh_token": refresh_token})
+
+
+def account(method: str, path: str, body: Any = None) -> Any:
+    """Call authsvc about the account of the logged-in person: ``account("GET", "/account/sessions")``."""
+    required_identity()
+    return auth_client().call(method, path, body, bearer=bearer_token())
+
+
+def bearer_token() -> str:
+    """The access token of this request, from the header or the browser session."""
+    return _bearer() if request.path.startswith("/api/") else str(session.get("access", ""))
+
+
+def auth_client() -> AuthClient:
+    """The client for authsvc."""
+    return cast("AuthClient", current_app.extensions[_EXTENSION][0])
+
+
+def trust() -> Trust:
+    """What this process knows of tokens."""
+    return cast("Trust", current_app.extensions[_EXTENSION][1])
+
+
+def _check_rights() -> None:
+    """Let only callers with the right of the route in; a route without a row is nobody's."""
+    if request.url_rule is None:
+        return  # not found, or not with this method: Flask answers
+    right = right_for(request.url_rule.rule, request.method)
+    if right is Right.PUBLIC:
+        return
+    if right is None or not required_identity().may(right):
+        raise Forbidden()
+
+
+def _from_bearer() -> Identity | None:
+    token = _bearer()
+    return trust().identify(token) if token else None
+
+
+def _bearer() -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _from_session() -> Identity | None:
+    access, refresh_token = session.get("access"), session.get("refresh")
+    if not access or not refresh_token:
+        return None
+    known = trust()
+    try:
+        identity = known.identify(access, late=-_RENEW_BEFORE)
+    except NotAuthenticated:
+        return _renew(access, refresh_token)
+    return identity
+
+
+def _renew(access: str, refresh_token: str) -> Identity | None:
+    """A new access token for the session; the old one for an hour more while nobody can give a new one."""
+    if trust().silent_since is None:
+        try:
+            return _start_session(auth_client().call("POST", "/session/refresh", {"refresh_token": refresh_token}))
+        except NotAuthenticated:
+            session.clear()
+            return None
+        except (Unavailable, OutcomeUnknown):
+            pass  # as silent as if the poll had said so
+    try:
+        return trust().identify(access, late=GRACE)
+    except NotAuthenticated:
+        return None
+
+
+def _start_session(answer: dict[str, Any]) -> Identity:
+    """Put the tokens of a login into a session that holds nothing of the one before."""
+    identity = trust().identify(answer["access_token"])
+    session.clear()
+    session.permanent = True
+    session["access"], session["refresh"] = answer["access_token"], answer["refresh_token"]
+    g.identity = identity
+    return identity
+
+
+class _SessionCookie(SecureCookieSessionInterface):
+    """The session cookie: ``__Host-`` and ``Secure`` where the outer scheme is https, plain on http."""
+
+    def get_cookie_name(self, app: Flask) -> str:
+        return "__Host-prodctl" if request.is_secure else "prodctl"
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
