@@ -1,0 +1,24 @@
+# The menu. Every entry is one script; CI and people call the same ones.
+.DEFAULT_GOAL := help
+.PHONY: help up test fast lint docs screenshots
+
+help: ## Show this menu
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+up: ## Start the whole system on this machine
+	./scripts/up
+
+test: ## Run every check and test, as CI does
+	./scripts/test
+
+fast: ## Run the fast ring only: no sockets, seconds
+	./scripts/test fast
+
+lint: ## Run the checks of style, types and import rules
+	./scripts/test lint
+
+docs: ## Write the generated pages of the documentation
+	./scripts/write-command-docs
+
+screenshots: ## Write a screenshot of every page into screenshots/
+	./scripts/screenshots
