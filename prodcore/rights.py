@@ -101,6 +101,27 @@ ROUTES = (
     _R("/api/v1/products", ("POST",), Right.WRITE_PRODUCTS),
     _R("/api/v1/products/<uuid:product_id>", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/products/<uuid:product_id>", ("PUT", "PATCH", "DELETE"), Right.WRITE_PRODUCTS),
+    _R("/api/v1/products/by-name", ("GET",), Right.READ_PRODUCTS),
+    _R("/api/v1/products/batch", ("POST",), Right.WRITE_PRODUCTS),
+    # shards and the cluster
+    _R("/api/v1/shards", ("GET",), Right.READ_PRODUCTS),
+    _R("/api/v1/shards/where", ("GET",), Right.READ_PRODUCTS),
+    _R("/api/v1/cluster", ("GET",), Right.READ_CLUSTER),
+    _R("/api/openapi.json", ("GET",), Right.PUBLIC),
+    # pages
+    _R("/", ("GET",), Right.PUBLIC),
+    _R("/assets/<name>", ("GET",), Right.PUBLIC),
+    _R("/login", ("GET", "POST"), Right.PUBLIC),
+    _R("/setup", ("GET", "POST"), Right.PUBLIC),
+    _R("/logout", ("POST",), Right.PUBLIC),
+    _R("/preferences", ("POST",), Right.PUBLIC),
+    _R("/products", ("GET",), Right.READ_PRODUCTS),
+    _R("/products/where", ("GET",), Right.READ_PRODUCTS),
+    _R("/products/new", ("GET", "POST"), Right.WRITE_PRODUCTS),
+    _R("/products/<uuid:product_id>", ("GET",), Right.READ_PRODUCTS),
+    _R("/products/<uuid:product_id>/edit", ("GET", "POST"), Right.WRITE_PRODUCTS),
+    _R("/products/<uuid:product_id>/delete", ("GET", "POST"), Right.WRITE_PRODUCTS),
+    _R("/cluster", ("GET",), Right.READ_CLUSTER),
 )
 
 _TABLE = {(row.rule, method): row.right for row in ROUTES for method in row.methods}

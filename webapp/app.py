@@ -11,8 +11,9 @@ from prodcore.deadline import budget
 from prodcore.errors import Unavailable
 from prodcore.settings import Settings
 from prodcore.web import install
-from webapp import api, identity, pages
+from webapp import api, pages
 from webapp.catalog_provider import CatalogProvider
+from webapp.identity import install_identity
 
 READY_SECONDS = 2.0
 
@@ -21,7 +22,6 @@ def create_app(settings: Settings, provider: CatalogProvider | None = None) -> A
     """The dashboard and the REST API. Raises ConfigError when the settings cannot work."""
     app = APIFlask("webapp", title="prodctl", version=version("prodctl"), spec_path="/api/openapi.json", docs_path=None)
     app.config.update(
-        SECRET_KEY=settings.session_secret.get_secret_value() if settings.session_secret else None,
         OPENAPI_VERSION="3.1.0",
         INFO={"description": "Products over MongoDB replica sets. Errors are application/problem+json (RFC 9457)."},
         SERVERS=[{"url": "/"}],
@@ -33,7 +33,7 @@ def create_app(settings: Settings, provider: CatalogProvider | None = None) -> A
     catalog = provider or CatalogProvider(settings)
     app.extensions["catalog"] = catalog
     install(app, settings, "webapp", lambda: _ready(catalog), html_page=pages.error_page)
-    identity.install(app, settings)
+    install_identity(app, settings)
     api.register(app)
     pages.register(app, settings)
     return app

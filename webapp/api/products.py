@@ -11,12 +11,12 @@ from apiflask import APIBlueprint
 from flask import Response, request, url_for
 
 from prodcore.catalog.upsert import Item, Outcome, new_item, upsert
-from prodcore.errors import InvalidInput, PreconditionRequired, Problem, ProdError, ProductNotFound, UnreadableInput
+from prodcore.errors import InvalidInput, PreconditionRequired, Problem, ProdError, UnreadableInput
 from prodcore.product import Product, ProductDraft, ProductPatch, validate
 from prodcore.web import json_response
 from webapp.api.models import BatchIn, BatchOut, NameQuery, NewProduct, PageOut, PageQuery, ProductOut
 from webapp.catalog_provider import current_catalog
-from webapp.identity import caller
+from webapp.identity import required_identity
 
 blueprint = APIBlueprint("products", __name__, tag="Products")
 
@@ -53,7 +53,7 @@ def create_product(json_data: NewProduct) -> Response:
     """Create a product. Give an id of your own to be able to repeat the request safely."""
     product_id = _uuid(json_data.id) if json_data.id else None
     draft = ProductDraft.model_construct(**{name: getattr(json_data, name) for name in ProductDraft.model_fields})
-    product = current_catalog().create(draft, caller().username, product_id)
+    product = current_catalog().create(draft, required_identity().username, product_id)
     location = url_for("products.get_product", product_id=product.id)
     return _answer(product, 201, {"Location": location})
 
@@ -80,34 +80,34 @@ def store_products(json_data: BatchIn) -> Response:
             items[i] = _item(data)
         except InvalidInput as error:
             results[i] = _result(Outcome("refused", error=error))
-    outcomes = upsert(current_catalog(), list(items.values()), caller().username)
+    outcomes = upsert(current_catalog(), list(items.values()), required_identity().username)
     results |= {i: _result(outcome) for i, outcome in zip(items, outcomes, strict=True)}
     return json_response({"results": [results[i] for i in range(len(json_data.items))]})
 
 
-@blueprint.get("/products/<product_id>")
+@blueprint.get("/products/<uuid:product_id>")
 @blueprint.output(ProductOut)
 @blueprint.doc(summary="Read a product", security="bearer", responses=[404])
-def get_product(product_id: str) -> Response:
+def get_product(product_id: UUID) -> Response:
     """One product; its ETag is its version."""
-    return _answer(current_catalog().get(_path_id(product_id)))
+    return _answer(current_catalog().get(product_id))
 
 
-@blueprint.patch("/products/<product_id>")
+@blueprint.patch("/products/<uuid:product_id>")
 @blueprint.input(ProductPatch)
 @blueprint.output(ProductOut)
 @blueprint.doc(summary="Change a product", security="bearer", responses=[404, 409, 412, 428])
-def edit_product(product_id: str, json_data: ProductPatch) -> Response:
+def edit_product(product_id: UUID, json_data: ProductPatch) -> Response:
     """Change the given fields (a JSON merge patch) of the version named in If-Match."""
-    product = current_catalog().edit(_path_id(product_id), json_data, caller().username, _seen_version())
+    product = current_catalog().edit(product_id, json_data, required_identity().username, _seen_version())
     return _answer(product)
 
 
-@blueprint.delete("/products/<product_id>")
+@blueprint.delete("/products/<uuid:product_id>")
 @blueprint.doc(summary="Delete a product", security="bearer", responses={204: "Deleted", 404: "", 412: "", 428: ""})
-def delete_product(product_id: str) -> Response:
+def delete_product(product_id: UUID) -> Response:
     """Delete the version named in If-Match."""
-    current_catalog().delete(_path_id(product_id), _seen_version())
+    current_catalog().delete(product_id, _seen_version())
     return Response(status=204)
 
 
@@ -136,14 +136,6 @@ def _uuid(text: Any) -> UUID:
         return UUID(text)
     except (ValueError, AttributeError, TypeError):
         raise InvalidInput(problems=[Problem("id", "uuid_parsing", "must be a UUID")]) from None
-
-
-def _path_id(text: str) -> UUID:
-    """An id that is no UUID belongs to no product."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise ProductNotFound(f"there is no product {text!r}") from None
 
 
 def _seen_version() -> int:
