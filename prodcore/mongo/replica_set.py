@@ -22,10 +22,10 @@ from pymongo.errors import (
     WTimeoutError,
 )
 from pymongo.monitoring import (
-    TopologyClosedEvent,
-    TopologyDescriptionChangedEvent,
-    TopologyListener,
-    TopologyOpenedEvent,
+    ServerHeartbeatFailedEvent,
+    ServerHeartbeatListener,
+    ServerHeartbeatStartedEvent,
+    ServerHeartbeatSucceededEvent,
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.uri_parser import parse_uri
@@ -156,40 +156,46 @@ class ReplicaSet:
                 raise give_up(failed) from None
 
 
-class _View(TopologyListener):
-    """What the driver last saw of the set, kept from its own events: no polling."""
+class _View(ServerHeartbeatListener):
+    """What the members last answered to the driver's heartbeats: no polling of our own.
+
+    Not its topology events: the driver publishes those from a queue that it looks at once a second.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._writable = False
+        self._writable: dict[tuple[str, int | None], bool | None] = {}
+        """By member: whether it takes writes; None for one that does not answer."""
         self._silent_since: float | None = time.monotonic()
         self.changes = 0
 
-    def opened(self, event: TopologyOpenedEvent) -> None:
-        """Start of monitoring: nothing is known yet, and the silence is counted from here."""
-        with self._changed:
-            self._silent_since = time.monotonic()
+    def started(self, event: ServerHeartbeatStartedEvent) -> None:
+        """Nothing to do: the answer counts."""
 
-    def description_changed(self, event: TopologyDescriptionChangedEvent) -> None:
-        """Some member is seen differently from now on."""
-        topology = event.new_description
-        heard = any(server.is_server_type_known for server in topology.server_descriptions().values())
+    def succeeded(self, event: ServerHeartbeatSucceededEvent) -> None:
+        """A member answered."""
+        self._note(event.connection_id, event.reply.is_writable)
+
+    def failed(self, event: ServerHeartbeatFailedEvent) -> None:
+        """A member did not."""
+        self._note(event.connection_id, None)
+
+    def _note(self, member: tuple[str, int | None], writable: bool | None) -> None:
         with self._changed:
+            if member in self._writable and self._writable[member] == writable:
+                return
+            self._writable[member] = writable
             self.changes += 1
-            self._writable = topology.has_writable_server()
-            if heard:
+            if any(answer is not None for answer in self._writable.values()):
                 self._silent_since = None
             elif self._silent_since is None:
                 self._silent_since = time.monotonic()
             self._changed.notify_all()
 
-    def closed(self, event: TopologyClosedEvent) -> None:
-        """Nothing to do: a closed client is not used any more."""
-
     def wait_for_writable(self, name: str) -> None:
         """Return once there is a primary. Raises ShardUnavailable after a silence, NoPrimary at the deadline."""
         with self._changed:
-            while not self._writable:
+            while not any(self._writable.values()):
                 left = remaining()
                 if self._silent_since is not None:
                     silence_left = self._silent_since + SILENCE_SECONDS - time.monotonic()
