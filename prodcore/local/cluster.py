@@ -1,0 +1,214 @@
+"""A local cluster: the one object that ``prodctl local`` and the tests work with."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from prodcore.deadline import budget
+from prodcore.errors import ClusterUnavailable
+from prodcore.local.bring_up import UpReport, bring_up
+from prodcore.local.daemon import clear_remains
+from prodcore.local.lock import locked
+from prodcore.local.plan import REPLICA_SETS, LocalPlan, SetMember, services_for
+from prodcore.local.ports import check_ports_free, ports_from_settings
+from prodcore.local.render import check_directory_name, set_url
+from prodcore.local.secret import ensure_secrets, forget_setup_code, read_setup_code
+from prodcore.local.service import setup_is_open, wait_ready
+from prodcore.local.starter import MemberStarter, Progress
+from prodcore.local.state import claim_directory, load_state
+from prodcore.local.status import ProgramStatus, read_status
+from prodcore.mongo.replica_set_admin import ReplicaSetAdmin
+from prodcore.nodes.local import SupervisedMembers
+from prodcore.nodes.supervisor import Supervisor
+from prodcore.settings import Settings
+
+_STOP_SECONDS = 30.0
+_START_SECONDS = 60.0
+_OURS = (
+    "auth-keys", "cluster.json", "conf", "data", "env", "keyfile", "lock", "logs", "secrets.json", "setup-code",
+    "supervisor.sock", "supervisord.conf", "supervisord.pid",
+)  # fmt: skip
+
+
+def default_directory(settings: Settings) -> Path:
+    """Where the cluster of this user lives."""
+    return settings.state_dir / "local"
+
+
+def open_cluster(settings: Settings, directory: Path | None = None) -> LocalCluster:
+    """The cluster in a directory, with the ports it was made with; a new one gets those of the settings."""
+    place = (directory or default_directory(settings)).expanduser().absolute()
+    check_directory_name(place)
+    state = load_state(place)
+    ports = ports_from_settings(settings, state.ports if state else None)
+    plan = LocalPlan(
+        place,
+        ports,
+        services_for(ports, workers=settings.workers, threads=settings.threads),
+        settings.election_timeout_ms,
+    )
+    return LocalCluster(plan, settings.mongod)
+
+
+def _silence(_subject: str, _what: str) -> None:
+    """Progress that nobody wants to see."""
+
+
+class LocalCluster:
+    """Three replica sets of three members, and the services of the plan, on this machine.
+
+    ``mongod`` is the setting of that name. Nothing is started or looked at before a method asks for it.
+    """
+
+    def __init__(self, plan: LocalPlan, mongod: Path | None = None) -> None:
+        self.plan = plan
+        self._mongod = mongod
+        self._supervisor = Supervisor(plan.supervisor_socket)
+
+    @property
+    def members(self) -> SupervisedMembers:
+        """A hand on each member's process: a ``prodcore.nodes.control.MemberControl``."""
+        return SupervisedMembers(self._supervisor, {m.address: m.name for m in self.plan.members})
+
+    def up(self, progress: Progress = _silence, when_writable: Callable[[], None] | None = None) -> UpReport:
+        """Start what does not run and repair what is half made; returns when everything takes requests.
+
+        ``when_writable`` is called once all sets take writes, unless everything was running already. Raises
+        ConfigError before anything is started, Conflict while another command works on this cluster, and
+        ClusterUnavailable or ServiceUnavailable when something does not come up.
+        """
+        check_directory_name(self.plan.directory)
+        claim_directory(self.plan.directory)
+        with locked(self.plan.directory):
+            return bring_up(self.plan, self._mongod, progress, when_writable)
+
+    def down(self, progress: Progress = _silence) -> bool:
+        """Stop everything: the services first, then all members at the same time. False when nothing ran."""
+        self._require_cluster()
+        with locked(self.plan.directory):
+            return self._down(progress)
+
+    def destroy(self, progress: Progress = _silence) -> None:
+        """Stop everything and remove all data. What is not ours in the directory stays, and the directory with it."""
+        self._require_cluster()
+        with locked(self.plan.directory):
+            self._down(progress)
+            for name in _OURS:
+                path = self.plan.directory / name
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+        if not any(self.plan.directory.iterdir()):
+            self.plan.directory.rmdir()
+
+    def status(self) -> list[ProgramStatus]:
+        """Every program."""
+        self._require_cluster()
+        return read_status(self.plan, self._supervisor)
+
+    def stop(self, name: str) -> None:
+        """Stop one program, a planned shutdown. Raises MemberNotFound, ClusterUnavailable."""
+        program = self.plan.program(name)
+        self._require_supervisor()
+        self._stop_all([program.name])
+
+    def start(self, name: str) -> str:
+        """Start one program and wait until it does its work; its role then."""
+        program = self.plan.program(name)
+        self._require_supervisor()
+        if self._supervisor.program(program.name).is_gone:
+            check_ports_free({program.name: program.port})
+        with budget(_START_SECONDS):
+            if not isinstance(program, SetMember):
+                self._supervisor.start(program.name)
+                wait_ready(self.plan, self._supervisor, [program], _silence)
+                return "READY"
+            starter = MemberStarter(self.plan, self._supervisor, _silence)
+            starter.run([program])
+            starter.wait_listening(program)
+            admin = ReplicaSetAdmin(program.replica_set, [program.address], {})
+            try:
+                return admin.wait_member_ready(program.address)
+            finally:
+                admin.close()
+
+    def log_files(self, names: Sequence[str] = ()) -> dict[str, Path]:
+        """The logs of these programs, or of all. Raises MemberNotFound."""
+        self._require_cluster()
+        wanted = [self.plan.program(name).name for name in names] or list(self.plan.program_names)
+        return {name: self.plan.log(name) for name in wanted}
+
+    def addresses(self, user: str) -> dict[str, SecretStr]:
+        """The settings db1_url, db2_url and db3_url for ``root``, ``web``, ``auth`` or ``operator``; after ``up``."""
+        self._require_cluster()
+        password = getattr(ensure_secrets(self.plan.directory, self.plan.keyfile), user)
+        database = "auth_db" if user == "auth" else ""
+        return {
+            setting: SecretStr(set_url(self.plan, name, user, password, database))
+            for setting, name in zip(("db1_url", "db2_url", "db3_url"), REPLICA_SETS, strict=True)
+        }
+
+    def setup_code(self) -> str | None:
+        """The one-time code for the first admin, None once there is one; after ``up``."""
+        webapp = next((s for s in self.plan.services if s.name == "webapp"), None)
+        if webapp and setup_is_open(webapp) is False:
+            forget_setup_code(self.plan.directory)
+        return read_setup_code(self.plan.directory)
+
+    def _down(self, progress: Progress) -> bool:
+        try:
+            programs = self._supervisor.programs()
+        except ClusterUnavailable:
+            ended = clear_remains(self.plan)
+            if ended:
+                progress("repair", f"ended {ended} processes that an earlier run had left")
+            return ended > 0
+        running = [name for name, program in programs.items() if not program.is_gone]
+        services = {s.name for s in self.plan.services}
+        for group in ([n for n in running if n in services], [n for n in running if n not in services]):
+            self._stop_all(group)
+            for name in group:
+                progress(name, "stopped")
+        pid = self._supervisor.pid()
+        self._supervisor.shut_down()
+        _wait_process_gone(pid, _STOP_SECONDS)
+        return True
+
+    def _stop_all(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._supervisor.ask_to_stop(name)
+            self._supervisor.send(name, signal.SIGCONT)  # a paused one has to go on to be able to leave
+        self._supervisor.wait_gone(names, _STOP_SECONDS)
+
+    def _require_cluster(self) -> None:
+        if load_state(self.plan.directory) is None:
+            raise ClusterUnavailable(f"there is no local cluster in {self.plan.directory}", hint="prodctl local up")
+
+    def _require_supervisor(self) -> None:
+        self._require_cluster()
+        if not self._supervisor.is_alive():
+            raise ClusterUnavailable("the local cluster does not run", hint="prodctl local up")
+
+
+def _wait_process_gone(pid: int, seconds: float) -> None:
+    ends = time.monotonic() + seconds
+    while _exists(pid):
+        if time.monotonic() > ends:
+            raise ClusterUnavailable(f"supervisord (process {pid}) does not end")
+        time.sleep(0.01)
+
+
+def _exists(pid: int) -> bool:
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

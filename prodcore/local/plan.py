@@ -1,0 +1,140 @@
+"""What a local cluster consists of, as data: its directory, its programs, their ports. Pure: nothing is started."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from prodcore.errors import MemberNotFound
+from prodcore.local.ports import LOOPBACK, MEMBERS_OF_A_SET, LocalPorts
+
+REPLICA_SETS = ("rsA", "rsB", "rsU")
+
+
+@dataclass(frozen=True, slots=True)
+class SetMember:
+    """One mongod."""
+
+    name: str
+    """As supervisord and the commands know it: rsA-1."""
+    replica_set: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        """As the set knows it."""
+        return f"{LOOPBACK}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service over HTTP, ready when ``GET /readyz`` answers 200."""
+
+    name: str
+    port: int
+    arguments: tuple[str, ...]
+    """The command after the Python interpreter."""
+
+    @property
+    def url(self) -> str:
+        """Where it is found."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPlan:
+    """A whole local cluster."""
+
+    directory: Path
+    ports: LocalPorts
+    services: tuple[Service, ...] = ()
+    election_timeout_ms: int = 1_000
+    test_commands: bool = False
+    """Whether the members accept fail points; for tests only."""
+    python: str = sys.executable
+
+    @property
+    def members(self) -> tuple[SetMember, ...]:
+        """All members: first every set's first, then every set's second, then the third.
+
+        In this order they are started, so that each set has its majority as early as can be.
+        """
+        ports = self.ports.by_program()
+        return tuple(
+            SetMember(f"{name}-{number}", name, ports[f"{name}-{number}"])
+            for number in range(1, MEMBERS_OF_A_SET + 1)
+            for name in REPLICA_SETS
+        )
+
+    def members_of(self, replica_set: str) -> tuple[SetMember, ...]:
+        """The members of one set, in order."""
+        return tuple(m for m in self.members if m.replica_set == replica_set)
+
+    @property
+    def program_names(self) -> tuple[str, ...]:
+        """Every program, set by set, then the services."""
+        return (*sorted(m.name for m in self.members), *(s.name for s in self.services))
+
+    def program(self, name: str) -> SetMember | Service:
+        """The program of this name or ``host:port``. Raises MemberNotFound."""
+        everything: Iterable[SetMember | Service] = (*self.members, *self.services)
+        for program in everything:
+            if name == program.name or name in (f"{LOOPBACK}:{program.port}", f"localhost:{program.port}"):
+                return program
+        raise MemberNotFound(
+            f"no program of this cluster is called {name}", hint=f"there are {', '.join(self.program_names)}"
+        )
+
+    def data_directory(self, member: SetMember) -> Path:
+        """Where a member keeps its data."""
+        return self.directory / "data" / member.name
+
+    def member_config(self, member: SetMember) -> Path:
+        """A member's configuration file."""
+        return self.directory / "conf" / f"{member.name}.conf"
+
+    def log(self, name: str) -> Path:
+        """A program's log."""
+        return self.directory / "logs" / f"{name}.log"
+
+    def env_file(self, user: str) -> Path:
+        """The settings of ``web``, ``auth`` or ``operator``."""
+        return self.directory / "env" / f"{user}.env"
+
+    @property
+    def auth_keys(self) -> Path:
+        """Where authsvc keeps its signing keys."""
+        return self.directory / "auth-keys"
+
+    @property
+    def keyfile(self) -> Path:
+        """What the members know each other by."""
+        return self.directory / "keyfile"
+
+    @property
+    def supervisor_config(self) -> Path:
+        """supervisord's configuration."""
+        return self.directory / "supervisord.conf"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """Where supervisord listens."""
+        return self.directory / "supervisor.sock"
+
+
+def services_for(ports: LocalPorts, *, workers: int, threads: int) -> tuple[Service, ...]:
+    """authsvc and webapp under their WSGI server."""
+
+    def granian(target: str, port: int, processes: int) -> tuple[str, ...]:
+        return (
+            "-m", "granian", "--interface", "wsgi", "--host", LOOPBACK, "--port", str(port),
+            "--workers", str(processes), "--blocking-threads", str(threads), "--respawn-failed-workers",
+            "--workers-kill-timeout", "3", "--no-access-log", target,
+        )  # fmt: skip
+
+    return (
+        Service("authsvc", ports.auth, granian("authsvc.wsgi:app", ports.auth, 1)),
+        Service("webapp", ports.web, granian("webapp.wsgi:app", ports.web, workers)),
+    )

@@ -1,0 +1,154 @@
+"""The ports of a local cluster, and who holds one that is taken."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from prodcore.errors import ConfigError, Problem
+from prodcore.settings import Settings
+
+LOOPBACK = "127.0.0.1"
+MEMBERS_OF_A_SET = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPorts:
+    """The first of the three ports of each set, and those of the services.
+
+    Raises ConfigError when two programs would share a port.
+    """
+
+    rsa: int = 27017
+    rsb: int = 27027
+    rsu: int = 27037
+    web: int = 3000
+    auth: int = 5000
+
+    def __post_init__(self) -> None:
+        seen: set[int] = set()
+        for name, port in self.by_program().items():
+            if port in seen:
+                raise ConfigError(f"port {port} of {name} is also the port of another local program")
+            seen.add(port)
+
+    def by_program(self) -> dict[str, int]:
+        """The port of every program: rsA-1 to rsU-3, authsvc, webapp."""
+        members = {
+            f"{name}-{number}": first + number - 1
+            for name, first in (("rsA", self.rsa), ("rsB", self.rsb), ("rsU", self.rsu))
+            for number in range(1, MEMBERS_OF_A_SET + 1)
+        }
+        return members | {"authsvc": self.auth, "webapp": self.web}
+
+    def as_dict(self) -> dict[str, int]:
+        """As it is stored with the cluster."""
+        return asdict(self)
+
+
+def ports_from_settings(settings: Settings, stored: Mapping[str, int] | None = None) -> LocalPorts:
+    """The ports to use: those the cluster was made with, and where there is none yet those of the settings.
+
+    The services may move; the members may not, because their addresses are part of their sets' configuration.
+    Raises ConfigError when a setting asks for another port of a member.
+    """
+    asked = {name: getattr(settings, f"local_{name}_port") for name in LocalPorts().as_dict()}
+    if stored is None:
+        return LocalPorts(**asked)
+    given = {name for name in asked if f"local_{name}_port" in settings.model_fields_set}
+    for name in given & {"rsa", "rsb", "rsu"}:
+        if asked[name] != stored[name]:
+            raise ConfigError(
+                f"this cluster was made with port {stored[name]} where PRODCTL_LOCAL_{name.upper()}_PORT now says "
+                f"{asked[name]}; members cannot move",
+                hint="use another --dir for a second cluster, or prodctl local destroy for a new one",
+            )
+    return LocalPorts(**(dict(stored) | {name: asked[name] for name in given}))
+
+
+def find_free_ports() -> LocalPorts:
+    """Ports that nobody uses at this moment, for clusters that live as long as a test run."""
+    blocks: list[int] = []
+    singles: list[int] = []
+    with contextlib.ExitStack() as held:
+        while len(blocks) < 3:
+            first = _hold(held, 0)
+            rest = [_try_to_hold(held, first + n) for n in range(1, MEMBERS_OF_A_SET)]
+            if all(rest):
+                blocks.append(first)
+        singles = [_hold(held, 0) for _ in range(2)]
+    return LocalPorts(*blocks, *singles)
+
+
+def check_ports_free(ports: Mapping[str, int]) -> None:
+    """Raise ConfigError that names every taken port and who holds it. Keys are the names of programs."""
+    taken = {name: port for name, port in ports.items() if not _is_free(port)}
+    if not taken:
+        return
+    holders = _holders(taken.values())
+    raise ConfigError(
+        problems=[
+            Problem(name, "port_taken", f"port {port} is taken by {holders.get(port) or 'a process of another user'}")
+            for name, port in taken.items()
+        ],
+        hint="stop that process, or set other ports: PRODCTL_LOCAL_RSA_PORT, …_RSB_PORT, …_RSU_PORT, …_WEB_PORT, "
+        "…_AUTH_PORT",
+    )
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.ExitStack() as held:
+        return _try_to_hold(held, port)
+
+
+def _try_to_hold(held: contextlib.ExitStack, port: int) -> bool:
+    try:
+        _hold(held, port)
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _hold(held: contextlib.ExitStack, port: int) -> int:
+    listener = held.enter_context(socket.socket())
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as mongod does: TIME_WAIT is no obstacle
+    listener.bind((LOOPBACK, port))
+    return int(listener.getsockname()[1])
+
+
+def _holders(ports: Iterable[int]) -> dict[int, str]:
+    """Who listens on these ports, as far as this user may know."""
+    import psutil
+
+    wanted = set(ports)
+    found: dict[int, str] = {}
+    for connection in psutil.net_connections("tcp"):
+        if connection.laddr and connection.laddr.port in wanted and connection.status == psutil.CONN_LISTEN:
+            if connection.pid is None:
+                continue
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(connection.pid)
+                owner = process.uids().real
+                whose = "" if owner == os.getuid() else f" of {_user_name(owner)}"
+                found[connection.laddr.port] = f"process {connection.pid} ({process.name()}){whose}"
+    return found
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"

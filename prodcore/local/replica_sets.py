@@ -1,0 +1,87 @@
+"""Bringing up one replica set of a local cluster, while its members are still being started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prodcore.local.plan import LocalPlan, SetMember
+from prodcore.local.starter import MemberStarter, Progress
+from prodcore.mongo.member import Document
+from prodcore.mongo.replica_set_admin import DatabaseUser, ReplicaSetAdmin, SetTiming
+
+HEARTBEAT_MS = 250
+
+
+@dataclass(frozen=True, slots=True)
+class SetBringUp:
+    """One set on its way up. ``is_new`` when no member has data; ``needs_users`` when they may not be there yet."""
+
+    plan: LocalPlan
+    name: str
+    login: Document
+    users: Sequence[DatabaseUser]
+    is_new: bool
+    needs_users: bool
+    starter: MemberStarter
+    progress: Progress
+
+    def until_writable(self, admin: ReplicaSetAdmin) -> None:
+        """Until a journaled write has reached a majority of the set's three members."""
+        members = self.plan.members_of(self.name)
+        if self.is_new:
+            self._make(admin, members)
+        else:
+            self._revive(admin, members)
+        self.progress(self.name, "takes majority writes")
+
+    def until_complete(self, admin: ReplicaSetAdmin) -> None:
+        """Until all three members take part."""
+        members = self.plan.members_of(self.name)
+        for member in members:
+            self.starter.wait_listening(member)
+        addresses = [m.address for m in members]
+        admin.ensure_members(addresses, self._timing)
+        admin.wait_ready(addresses)
+        self.progress(self.name, "has all three members")
+
+    def open(self) -> ReplicaSetAdmin:
+        """Connections to the members, as the members log in among themselves."""
+        return ReplicaSetAdmin(self.name, [m.address for m in self.plan.members_of(self.name)], self.login)
+
+    @property
+    def _timing(self) -> SetTiming:
+        return SetTiming(self.plan.election_timeout_ms, HEARTBEAT_MS)
+
+    def _make(self, admin: ReplicaSetAdmin, members: Sequence[SetMember]) -> None:
+        """One member is a set that elects itself at once; the second one copies it; the third comes later.
+
+        So the second member's wait for its first heartbeats passes while other members are still starting.
+        """
+        first, second, *_ = members
+        self.starter.wait_listening(first)
+        admin.initiate(first.address, self._timing)
+        self._prepare_users(admin)
+        self.starter.wait_listening(second)
+        admin.ensure_members([first.address, second.address], self._timing)
+        admin.prove_write(copies=2)
+
+    def _revive(self, admin: ReplicaSetAdmin, members: Sequence[SetMember]) -> None:
+        """The members have data, perhaps of a run that was cut short."""
+        first, second, third = members
+        for member in (first, second):
+            self.starter.wait_listening(member)
+        if not any(admin.is_initiated(m.address) for m in (first, second)):
+            self.starter.wait_listening(third)
+            if not admin.is_initiated(third.address):
+                admin.initiate(first.address, self._timing)
+        if self.needs_users:
+            self._prepare_users(admin)
+        admin.ensure_members([m.address for m in members], self._timing)
+        admin.prove_write()
+
+    def _prepare_users(self, admin: ReplicaSetAdmin) -> None:
+        primary = admin.ensure_primary()
+        self.progress(self.name, f"has a primary: {self.plan.program(primary).name}")
+        admin.ensure_users(self.users)
+        admin.ensure_majority_default()

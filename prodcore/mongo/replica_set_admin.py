@@ -1,0 +1,252 @@
+"""Setting up a replica set: initiate, elect, add members, users, defaults; each step harmless when it is done already.
+
+Every wait ends with the budget of ``prodcore.deadline``. Whoever comes here logs in with the keyfile, as the members
+do among themselves: that works before the first user exists, and still does when a password is lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from prodcore.deadline import remaining
+from prodcore.errors import CommandRefused, MemberUnavailable, NoPrimary, Unavailable
+from prodcore.mongo.member import Document, MemberConnection
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.02
+_ANSWER_SECONDS = 1.0
+"""A member that takes longer for a question that costs nothing is taken for absent, for now."""
+_NOT_YET_INITIALIZED = 94
+_ALREADY_INITIALIZED = 23
+_USER_EXISTS = 51003
+# Another reconfiguration is under way, or the last one is not yet known to a majority.
+_RECONFIG_LATER = {103, 109, 189, 308, 10107}
+_READY_STATES = {1, 2}  # PRIMARY, SECONDARY
+
+
+@dataclass(frozen=True, slots=True)
+class SetTiming:
+    """How soon a set notices that a member is gone, and elects."""
+
+    election_timeout_ms: int
+    heartbeat_ms: int
+
+    def as_settings(self) -> Document:
+        """As it stands in a set's configuration."""
+        return {"electionTimeoutMillis": self.election_timeout_ms, "heartbeatIntervalMillis": self.heartbeat_ms}
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUser:
+    """A SCRAM user of one set, with least rights: ``roles`` are pairs of role and database."""
+
+    name: str
+    password: str = field(repr=False)
+    roles: tuple[tuple[str, str], ...]
+
+    def as_command(self) -> Document:
+        """The arguments of createUser and updateUser."""
+        return {
+            "pwd": self.password,
+            "roles": [{"role": role, "db": database} for role, database in self.roles],
+            "mechanisms": ["SCRAM-SHA-256"],
+        }
+
+
+def keyfile_login(keyfile: str) -> Document:
+    """How to log in with the content of a keyfile: as a member, with every right."""
+    secret = "".join(keyfile.split())
+    return {
+        "username": "__system",
+        "password": secret,
+        "authSource": "local",
+        "authMechanism": "SCRAM-SHA-256",
+    }
+
+
+class ReplicaSetAdmin:
+    """One set, its members asked directly. ``members`` are the addresses it shall have."""
+
+    def __init__(self, name: str, members: Sequence[str], login: Document) -> None:
+        self.name = name
+        self._members = {address: MemberConnection(address, login, timeout_seconds=5.0) for address in members}
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        for member in self._members.values():
+            member.close()
+
+    def is_initiated(self, address: str) -> bool:
+        """Whether this member has ever heard of a configuration."""
+        try:
+            self._members[address].command("replSetGetStatus")
+        except CommandRefused as refusal:
+            if refusal.details["server_code"] == _NOT_YET_INITIALIZED:
+                return False
+            raise
+        return True
+
+    def initiate(self, first: str, timing: SetTiming) -> None:
+        """Make a set of one member, which is primary at once. Others follow with ``ensure_members``."""
+        config = {
+            "_id": self.name,
+            "version": 1,
+            "members": [{"_id": 0, "host": first}],
+            "settings": timing.as_settings(),
+        }
+        try:
+            self._members[first].command("replSetInitiate", config)
+        except CommandRefused as refusal:
+            if refusal.details["server_code"] != _ALREADY_INITIALIZED:
+                raise
+
+    def ensure_primary(self) -> str:
+        """The primary's address; where there is none, the member that knows most is asked to stand for election."""
+
+        def find_or_elect() -> str | None:
+            hellos = self._hellos()
+            for address, hello in hellos.items():
+                if hello.get("isWritablePrimary"):
+                    return address
+            candidates = [address for address, hello in hellos.items() if hello.get("secondary")]
+            if candidates and not any(hello.get("primary") for hello in hellos.values()):
+                best = max(candidates, key=lambda address: _newest(hellos[address]))
+                self._try_command(best, "replSetStepUp")
+            return None
+
+        return self._until(find_or_elect, NoPrimary(f"{self.name} has no primary", replica_set=self.name))
+
+    def ensure_members(self, addresses: Sequence[str], timing: SetTiming) -> None:
+        """Add these members and set the timing, where the configuration differs. They may be down: they join later."""
+
+        def reconfigure() -> bool | None:
+            primary = self._members[self.ensure_primary()]
+            try:
+                current = primary.command("replSetGetConfig")["config"]
+                wanted = _merge(current, addresses, timing)
+                if wanted != current:
+                    primary.command("replSetReconfig", wanted | {"version": current["version"] + 1})
+            except CommandRefused as refusal:
+                if refusal.details["server_code"] in _RECONFIG_LATER:
+                    return None
+                raise
+            except MemberUnavailable:
+                return None
+            return True
+
+        self._until(reconfigure, Unavailable(f"{self.name} does not take its configuration", replica_set=self.name))
+
+    def ensure_users(self, users: Sequence[DatabaseUser]) -> None:
+        """Make these users, or give them these passwords and roles."""
+        for user in users:
+            try:
+                self._write("createUser", user.name, **user.as_command())
+            except CommandRefused as refusal:
+                if refusal.details["server_code"] != _USER_EXISTS:
+                    raise
+                self._write("updateUser", user.name, **user.as_command())
+
+    def ensure_majority_default(self) -> None:
+        """Writes that ask for nothing else wait for a majority."""
+        self._write("setDefaultRWConcern", 1, defaultWriteConcern={"w": "majority"})
+
+    def prove_write(self, copies: int | str = "majority") -> None:
+        """Write a note into the oplog, journaled on that many members. Raises Unavailable when the time is up."""
+        self._write("appendOplogNote", 1, copies=copies, data={"msg": "prodctl: is this set writable?"})
+
+    def wait_ready(self, addresses: Sequence[str]) -> None:
+        """Wait until all of these are PRIMARY or SECONDARY and have a vote."""
+
+        def all_ready() -> bool | None:
+            status = self._try_command(self.ensure_primary(), "replSetGetStatus") or {}
+            ready = {m["name"] for m in status.get("members", ()) if m["state"] in _READY_STATES}
+            return (ready >= set(addresses) and status["votingMembersCount"] >= len(addresses)) or None
+
+        self._until(all_ready, Unavailable(f"not every member of {self.name} is ready", replica_set=self.name))
+
+    def wait_member_ready(self, address: str) -> str:
+        """Wait until this member says that it is PRIMARY or SECONDARY; which of the two."""
+
+        def role() -> str | None:
+            hello = self._try_command(address, "hello") or {}
+            if hello.get("isWritablePrimary"):
+                return "PRIMARY"
+            return "SECONDARY" if hello.get("secondary") else None
+
+        return self._until(role, Unavailable(f"{address} is neither PRIMARY nor SECONDARY", replica_set=self.name))
+
+    def roles(self) -> dict[str, str]:
+        """PRIMARY, SECONDARY or JOINING of every member that answers."""
+        return {address: _role(hello) for address, hello in self._hellos().items()}
+
+    def _write(self, command: str, value: Any, *, copies: int | str = "majority", **arguments: Any) -> None:
+        """Run a command on the primary, wherever that is by now; the commands here may be repeated."""
+
+        def attempt() -> bool | None:
+            primary = self.ensure_primary()
+            left = max(remaining(), 0.1)
+            concern = {"w": copies, "j": True, "wtimeout": int(left * 1000)}
+            try:
+                self._members[primary].command(
+                    command, value, timeout_seconds=left + 1, writeConcern=concern, **arguments
+                )
+            except MemberUnavailable:
+                return None
+            except CommandRefused as refusal:
+                if refusal.details["server_code"] in _RECONFIG_LATER:
+                    return None
+                raise
+            return True
+
+        self._until(
+            attempt, Unavailable(f"{self.name} takes no write on {copies} of its members", replica_set=self.name)
+        )
+
+    def _hellos(self) -> dict[str, Document]:
+        answers = {address: self._try_command(address, "hello") for address in self._members}
+        return {address: hello for address, hello in answers.items() if hello}
+
+    def _try_command(self, address: str, command: str) -> Document | None:
+        """The answer, None when the member does not answer soon or refuses just now."""
+        member = self._members[address]
+        try:
+            member.knock()
+            return member.command(command, timeout_seconds=_ANSWER_SECONDS)
+        except (MemberUnavailable, CommandRefused):
+            return None
+
+    def _until(self, attempt: Callable[[], T | None], otherwise: Unavailable) -> T:
+        """The first answer that is not None. Raises ``otherwise`` when the budget is spent."""
+        while (answer := attempt()) is None:
+            if remaining() <= 0:
+                raise otherwise
+            time.sleep(_POLL_SECONDS)
+        return answer
+
+
+def _role(hello: Document) -> str:
+    if hello.get("isWritablePrimary"):
+        return "PRIMARY"
+    return "SECONDARY" if hello.get("secondary") else "JOINING"
+
+
+def _newest(hello: Document) -> tuple[int, int, int]:
+    """How much a member has: term and time of its last write."""
+    last = hello["lastWrite"]["opTime"]
+    return int(last["t"]), last["ts"].time, last["ts"].inc
+
+
+def _merge(current: Document, addresses: Sequence[str], timing: SetTiming) -> Document:
+    """The configuration with these members and this timing; what else it says stays."""
+    members = list(current["members"])
+    known = {m["host"] for m in members}
+    highest = max(m["_id"] for m in members)
+    members += [
+        {"_id": highest + n, "host": address}
+        for n, address in enumerate([a for a in addresses if a not in known], start=1)
+    ]
+    return current | {"members": members, "settings": current["settings"] | timing.as_settings()}

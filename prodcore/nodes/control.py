@@ -1,0 +1,34 @@
+"""What can be done to one member's process. Drills and ``prodctl local`` use it and know no more."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class MemberControl(Protocol):
+    """The processes behind the members of replica sets, each addressed by its ``host:port``.
+
+    Every call raises MemberNotFound for an address that is not under this control, and ClusterUnavailable when what
+    runs the processes does not answer. None of them waits for the replica set to notice.
+    """
+
+    def addresses(self) -> tuple[str, ...]:
+        """All members that can be controlled."""
+
+    def is_running(self, address: str) -> bool:
+        """Whether the process exists; a paused one does."""
+
+    def start(self, address: str) -> None:
+        """Start the process; nothing happens when it runs."""
+
+    def stop(self, address: str) -> None:
+        """SIGTERM: a planned shutdown. Returns when the process is gone; nothing happens when it is gone already."""
+
+    def kill(self, address: str) -> None:
+        """SIGKILL: the process dies at once, as in a crash."""
+
+    def pause(self, address: str) -> None:
+        """SIGSTOP: the process hangs, and keeps its connections open."""
+
+    def resume(self, address: str) -> None:
+        """SIGCONT: a paused process goes on; nothing happens to one that is not paused."""

@@ -1,0 +1,169 @@
+"""Talking to the supervisord of a local cluster: XML-RPC over its Unix socket, which only its owner can open."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import socket
+import time
+import xmlrpc.client
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prodcore.errors import ClusterUnavailable, MemberNotFound
+
+_ANSWER_SECONDS = 5.0
+_STOPPING_SECONDS = 30.0
+_POLL_SECONDS = 0.01
+_BAD_NAME = 10
+_NOT_RUNNING = 70
+_ALREADY_STARTED = 60
+_GONE = frozenset({"STOPPED", "EXITED", "FATAL", "UNKNOWN"})
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramState:
+    """A program as supervisord sees it."""
+
+    name: str
+    state: str
+    """supervisord's word: RUNNING, STARTING, BACKOFF, STOPPING, STOPPED, EXITED, FATAL."""
+    pid: int
+    """0 when it does not run."""
+    uptime_seconds: float
+    exit_status: int
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process; a paused or stopping one is there too."""
+        return self.pid != 0
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there is no process, and none will come by itself."""
+        return self.state in _GONE
+
+
+class Supervisor:
+    """The supervisord behind one socket. Every call raises ClusterUnavailable when it does not answer."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self._proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(socket_path))
+
+    def is_alive(self) -> bool:
+        """Whether it answers."""
+        try:
+            self._call(self._rpc.getState)
+        except ClusterUnavailable:
+            return False
+        return True
+
+    def pid(self) -> int:
+        """Its own process."""
+        return int(self._call(self._rpc.getPID))
+
+    def programs(self) -> dict[str, ProgramState]:
+        """All programs by name."""
+        return {info["name"]: _state(info) for info in self._call(self._rpc.getAllProcessInfo)}
+
+    def program(self, name: str) -> ProgramState:
+        """One program. Raises MemberNotFound."""
+        return _state(self._call(lambda: self._rpc.getProcessInfo(name), name))
+
+    def start(self, name: str) -> None:
+        """Start a program, without waiting for it to be of use; nothing happens when it runs."""
+        self._wait([name], lambda program: program.state != "STOPPING", _STOPPING_SECONDS)
+        self._call(lambda: self._rpc.startProcess(name, False), name, ignore=_ALREADY_STARTED)
+
+    def ask_to_stop(self, name: str) -> None:
+        """SIGTERM, without waiting; nothing happens when it does not run."""
+        self._call(lambda: self._rpc.stopProcess(name, False), name, ignore=_NOT_RUNNING)
+
+    def wait_gone(self, names: Iterable[str], seconds: float) -> None:
+        """Wait until these processes are gone. Raises ClusterUnavailable when one is not in time."""
+        self._wait(names, lambda program: program.is_gone, seconds)
+
+    def send(self, name: str, signal_: signal.Signals) -> None:
+        """Send a signal to a program's process; nothing happens when it does not run."""
+        number = str(int(signal_))
+        self._call(lambda: self._rpc.signalProcess(name, number), name, ignore=_NOT_RUNNING)
+
+    def reread(self) -> tuple[set[str], set[str], set[str]]:
+        """Read the configuration again: which programs are new, changed, gone. None of them is touched."""
+        ((added, changed, removed),) = self._call(self._rpc.reloadConfig)
+        return set(added), set(changed), set(removed)
+
+    def add(self, name: str) -> None:
+        """Take a program of the configuration under control."""
+        self._call(lambda: self._rpc.addProcessGroup(name), name)
+
+    def remove(self, name: str) -> None:
+        """Let go of a program that does not run."""
+        self._call(lambda: self._rpc.removeProcessGroup(name), name)
+
+    def shut_down(self) -> None:
+        """Make supervisord stop what still runs, and leave."""
+        self._call(self._rpc.shutdown)
+
+    @property
+    def _rpc(self) -> Any:
+        return self._proxy.supervisor
+
+    def _call(self, request: Callable[[], Any], name: str = "", ignore: int | None = None) -> Any:
+        try:
+            return request()
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == ignore:
+                return None
+            if fault.faultCode == _BAD_NAME:
+                raise MemberNotFound(f"no program is called {name}", member=name) from None
+            raise ClusterUnavailable(f"the supervisor refuses: {fault.faultString} ({name})") from None
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+            raise ClusterUnavailable(f"the supervisor does not answer ({type(error).__name__})") from None
+
+    def _wait(self, names: Iterable[str], condition: Callable[[ProgramState], bool], seconds: float) -> None:
+        waiting = set(names)
+        ends = time.monotonic() + seconds
+        while True:
+            programs = self.programs()
+            waiting = {name for name in waiting if name in programs and not condition(programs[name])}
+            if not waiting:
+                return
+            if time.monotonic() > ends:
+                still = ", ".join(f"{name} is still {programs[name].state}" for name in sorted(waiting))
+                raise ClusterUnavailable(f"{still} after {seconds:.0f} s")
+            time.sleep(_POLL_SECONDS)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_ANSWER_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        # A new connection for each call: supervisord closes them, and a stale one would look like a dead supervisord.
+        return _UnixConnection(self._path)
+
+
+def _state(info: Any) -> ProgramState:
+    running = info["pid"] != 0
+    return ProgramState(
+        name=info["name"],
+        state=info["statename"],
+        pid=info["pid"],
+        uptime_seconds=float(info["now"] - info["start"]) if running else 0.0,
+        exit_status=info["exitstatus"],
+    )
