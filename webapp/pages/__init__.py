@@ -1,0 +1,62 @@
+"""The pages that people see in a browser: rendered here, usable without JavaScript, in Spanish and English."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask, request
+from flask_wtf.csrf import CSRFProtect, generate_csrf
+
+from prodcore.errors import ProdError
+from prodcore.rights import Right
+from prodcore.settings import Settings
+from prodcore.tokens import Identity
+from webapp import identity
+from webapp.pages import account, assets, cluster, labels, preferences, product_editing, products
+from webapp.pages.address import with_query
+from webapp.pages.compress import compress
+from webapp.pages.errors import error_page
+from webapp.pages.locale import LANGUAGES, install_locale, language
+from webapp.security_headers import install_security_headers
+
+__all__ = ["error_page", "register"]
+
+_csrf = CSRFProtect()
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Add every page to the app, with its translations, form tokens and headers."""
+    app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_TIME_LIMIT=None, DEFAULT_CURRENCY=settings.currency)
+    _csrf.init_app(app)  # adds the tokens; ``protect`` below checks them, on pages only
+    install_locale(app)
+    install_security_headers(app)
+    app.extensions["cluster_picture"] = cluster.ClusterPicture(settings)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(asset_url=assets.asset_url, with_query=with_query, Right=Right, languages=LANGUAGES)
+    app.jinja_env.globals.update(labels.ALL)
+    pages = Blueprint("pages", __name__)
+    pages.before_request(_csrf.protect)
+    for part in (assets, preferences, account, products, product_editing, cluster):
+        pages.register_blueprint(part.blueprint)
+    app.register_blueprint(pages)
+    app.context_processor(_surroundings)
+    app.after_request(compress)
+
+
+def _surroundings() -> dict[str, object]:
+    """What the frame around every page needs."""
+    visitor = _visitor()
+    return {
+        "visitor": visitor,
+        "may": visitor.may if visitor else lambda _right: False,
+        "language": language(),
+        "theme": preferences.theme(),
+        "form_token": generate_csrf,
+        "here": request.full_path.rstrip("?") if request.method == "GET" else "/",
+    }
+
+
+def _visitor() -> Identity | None:
+    """Who looks at the page; nobody where that cannot be known just now: error pages are for them too."""
+    try:
+        return identity.current_identity()
+    except ProdError:
+        return None

@@ -1,0 +1,92 @@
+"""The files that pages load: put together, compressed and named by their content once, when the app starts.
+
+One style sheet and one script a page, each with the hash of its content in its name, so that a browser may keep them
+for ever. Everything comes from this package and from the wheel Bootstrap-Flask; nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from flask import Blueprint, Response, abort, request, url_for
+
+blueprint = Blueprint("assets", __name__)
+
+_STATIC = Path(__file__).parent.parent / "static"
+_FOR_EVER = "public, max-age=31536000, immutable"
+_SOON_STALE = "public, max-age=60"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file as it is served."""
+
+    name: str
+    content: bytes
+    compressed: bytes
+    content_type: str
+    digest: str
+
+    @property
+    def hashed_name(self) -> str:
+        """The name with the content's hash in it: ``app.0123456789ab.css``."""
+        stem, dot, suffix = self.name.rpartition(".")
+        return f"{stem}.{self.digest}{dot}{suffix}"
+
+
+def _bootstrap_css() -> str:
+    """Bootstrap from its wheel, without the pictures in ``data:`` URLs, which our content policy forbids."""
+    css = (files("flask_bootstrap") / "static/bootstrap5/css/bootstrap.min.css").read_text("utf-8")
+    without_pictures = re.sub(r'url\("data:[^"]*"\)', "none", css)
+    return re.sub(r"/\*# sourceMappingURL=.*?\*/", "", without_pictures)
+
+
+def _own(*names: str) -> str:
+    return "\n".join((_STATIC / name).read_text("utf-8") for name in names)
+
+
+_SOURCES: dict[str, tuple[str, Callable[[], str]]] = {
+    "app.css": (
+        "text/css; charset=utf-8",
+        lambda: _bootstrap_css() + _own("css/theme.css", "css/layout.css", "css/parts.css", "css/cluster.css"),
+    ),
+    "app.js": ("text/javascript; charset=utf-8", lambda: _own("vendor/htmx-4.0.1.min.js", "js/app.js")),
+    "favicon.svg": ("image/svg+xml", lambda: _own("favicon.svg")),
+}
+
+
+@cache
+def asset(name: str) -> Asset:
+    """The asset with this plain name, made when first asked for. Raises KeyError."""
+    content_type, read = _SOURCES[name]
+    content = read().encode()
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    return Asset(name, content, gzip.compress(content, 9, mtime=0), content_type, digest)
+
+
+def asset_url(name: str) -> str:
+    """Where a page finds the asset."""
+    return url_for("pages.assets.serve", name=asset(name).hashed_name)
+
+
+@blueprint.get("/assets/<name>")
+def serve(name: str) -> Response:
+    """An asset by its hashed name; an old hash, from before a deployment, gets today's content for a moment."""
+    plain = re.sub(r"\.[0-9a-f]{12}(?=\.\w+$)", "", name)
+    if plain not in _SOURCES:
+        abort(404)
+    found = asset(plain)
+    packed = request.accept_encodings["gzip"] > 0
+    response = Response(found.compressed if packed else found.content, content_type=found.content_type)
+    response.headers["Cache-Control"] = _FOR_EVER if name == found.hashed_name else _SOON_STALE
+    response.headers["Vary"] = "Accept-Encoding"
+    if packed:
+        response.headers["Content-Encoding"] = "gzip"
+    return response

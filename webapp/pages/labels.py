@@ -1,0 +1,53 @@
+"""The words for roles, states and fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import lazy_gettext
+
+from prodcore.replica_set import Health
+from prodcore.rights import Role
+
+ALL: dict[str, dict[Any, Any]] = {
+    "role_names": {
+        Role.VIEWER: lazy_gettext("Viewer"),
+        Role.EDITOR: lazy_gettext("Editor"),
+        Role.OPERATOR: lazy_gettext("Operator"),
+        Role.ADMIN: lazy_gettext("Administrator"),
+    },
+    "health_names": {
+        Health.HEALTHY: lazy_gettext("healthy"),
+        Health.DEGRADED: lazy_gettext("degraded"),
+        Health.DOWN: lazy_gettext("takes no writes"),
+    },
+    "role_labels": {
+        "PRIMARY": lazy_gettext("primary"),
+        "SECONDARY": lazy_gettext("secondary"),
+        "ARBITER": lazy_gettext("arbiter"),
+        "RECOVERING": lazy_gettext("recovering"),
+        "STARTUP": lazy_gettext("starting"),
+        "STARTUP2": lazy_gettext("starting"),
+        "ROLLBACK": lazy_gettext("rolling back"),
+        "DOWN": lazy_gettext("down"),
+        "SILENT": lazy_gettext("silent"),
+    },
+    "service_states": {
+        "ready": lazy_gettext("ready"),
+        "degraded": lazy_gettext("degraded"),
+        "down": lazy_gettext("down"),
+    },
+    "field_labels": {
+        "name": lazy_gettext("Name"),
+        "variant": lazy_gettext("Presentation"),
+        "sku": "SKU",
+        "description": lazy_gettext("Description"),
+        "category": lazy_gettext("Category"),
+        "tags": lazy_gettext("Tags"),
+        "price": lazy_gettext("Price"),
+        "currency": lazy_gettext("Currency"),
+        "stock": lazy_gettext("Stock"),
+        "active": lazy_gettext("State"),
+    },
+}
+"""What the templates find under these names."""

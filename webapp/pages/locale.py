@@ -1,0 +1,68 @@
+"""The language of a page and how it writes prices, numbers and times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from babel.dates import format_datetime
+from babel.numbers import format_currency, format_decimal, get_decimal_symbol, parse_decimal
+from flask import Flask, request
+from flask_babel import Babel, get_locale
+
+from prodcore.product import show_time
+
+LANGUAGES = {"es": "Español", "en": "English"}
+LANGUAGE_COOKIE = "language"
+_FALLBACK = "en"
+
+
+def install_locale(app: Flask) -> None:
+    """Translations for the templates, and filters that write values as the language does."""
+    folder = str(Path(__file__).parent.parent / "translations")
+    Babel(app, default_locale=_FALLBACK, default_translation_directories=folder, locale_selector=_choose)
+    app.jinja_env.filters.update(price=show_price, number=show_number, moment=show_moment, iso=show_time)
+
+
+def language() -> str:
+    """The language of this request: ``es`` or ``en``."""
+    return str(get_locale() or _FALLBACK)[:2]
+
+
+def _choose() -> str:
+    """What the person picked, else what the browser asks for."""
+    picked = request.cookies.get(LANGUAGE_COOKIE)
+    if picked in LANGUAGES:
+        return picked
+    return request.accept_languages.best_match(LANGUAGES, default=_FALLBACK) or _FALLBACK
+
+
+def show_price(price: Decimal, currency: str) -> str:
+    """A price with its currency: ``1,20 €``; never rounded, at least the currency's usual decimals."""
+    return format_currency(price, currency, locale=language(), decimal_quantization=False)
+
+
+def show_number(number: int | float | Decimal) -> str:
+    """A number with the language's separators."""
+    return format_decimal(number, locale=language(), group_separator=True)
+
+
+def show_moment(moment: datetime) -> str:
+    """A time with its zone, UTC; a script turns it into the reader's own."""
+    return format_datetime(moment.astimezone(UTC), "medium", locale=language()) + " UTC"
+
+
+def write_price(price: Decimal) -> str:
+    """A price as a form field holds it: the language's decimal sign, no grouping, at least two decimals."""
+    places = max(2, -int(price.as_tuple().exponent))
+    return f"{price:.{places}f}".replace(".", get_decimal_symbol(language()))
+
+
+def read_price(text: str) -> Decimal | str:
+    """A price as somebody types it in this language; the text itself where it is no number there."""
+    cleaned = text.strip().removesuffix("€").strip()
+    try:
+        return parse_decimal(cleaned, locale=language(), strict=True)
+    except ValueError:
+        return cleaned

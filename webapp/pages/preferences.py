@@ -1,0 +1,35 @@
+"""The two things a visitor may choose without an account: the language and the colours."""
+
+from __future__ import annotations
+
+from flask import Blueprint, request
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response
+
+from webapp.pages.address import safe_next
+from webapp.pages.locale import LANGUAGE_COOKIE, LANGUAGES
+
+blueprint = Blueprint("preferences", __name__)
+
+THEME_COOKIE = "theme"
+THEMES = ("auto", "light", "dark")
+_YEAR_SECONDS = 365 * 24 * 3600
+
+
+def theme() -> str:
+    """The colours picked; ``auto`` follows the system."""
+    picked = request.cookies.get(THEME_COOKIE, "")
+    return picked if picked in THEMES else "auto"
+
+
+@blueprint.post("/preferences")
+def choose() -> Response:
+    """Remember a choice and go back."""
+    response = redirect(safe_next(request.form.get("next")), 303)
+    for cookie, allowed in ((LANGUAGE_COOKIE, LANGUAGES), (THEME_COOKIE, THEMES)):
+        value = request.form.get(cookie, "")
+        if value in allowed:
+            response.set_cookie(
+                cookie, value, max_age=_YEAR_SECONDS, secure=request.is_secure, httponly=True, samesite="Lax"
+            )
+    return response

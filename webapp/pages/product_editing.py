@@ -1,0 +1,197 @@
+"""Changing products: create, edit, delete; and what happens when somebody else was quicker or no answer came."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from flask import Blueprint, current_app, flash, render_template, request, url_for
+from flask_babel import gettext
+from werkzeug.exceptions import BadRequest
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response
+
+from prodcore.errors import (
+    CrossShardRename,
+    InvalidInput,
+    OutcomeUnknown,
+    ProdError,
+    ProductExists,
+    ProductNotFound,
+    SkuTaken,
+    Unavailable,
+    UnroutableName,
+    VersionConflict,
+)
+from prodcore.product import Product, ProductDraft, ProductPatch, validate
+from webapp.catalog_provider import current_catalog
+from webapp.identity import required_identity
+from webapp.pages.errors import is_partial
+from webapp.pages.messages import error_text, problems_by_field
+from webapp.pages.product_form import Values, as_input, blank_values, example_price, typed_values, values_of
+
+blueprint = Blueprint("product_editing", __name__)
+
+View = Response | str | tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a form is about: the id, and for an edit the stored version that the visitor saw."""
+
+    id: UUID
+    version: int = 0
+    """0 for a product that is not there yet."""
+    shard: str = ""
+    seen: Values = field(default_factory=dict)
+
+
+@blueprint.get("/products/new")
+def new() -> str:
+    """An empty form. It carries the new product's id, so that sending it twice is one creation."""
+    values = blank_values(current_app.config["DEFAULT_CURRENCY"])
+    return _form(Subject(uuid4()), {**values, "name": request.args.get("name", "")})
+
+
+@blueprint.post("/products/new")
+def create() -> View:
+    """Create the product."""
+    values = typed_values(request.form)
+    subject = Subject(_posted_id())
+    try:
+        draft = validate(ProductDraft, as_input(values))
+        product = current_catalog().create(draft, required_identity().username, subject.id)
+    except ProdError as error:
+        return _refused(error, subject, values)
+    flash(gettext("“%(name)s” was created in %(shard)s.", name=product.name, shard=product.shard), "done")
+    return redirect(url_for("pages.products.show", product_id=product.id), 303)
+
+
+@blueprint.get("/products/<uuid:product_id>/edit")
+def edit(product_id: UUID) -> str:
+    """The product's form, with the version that it shows."""
+    product = current_catalog().get(product_id)
+    return _form(_subject(product), values_of(product))
+
+
+@blueprint.post("/products/<uuid:product_id>/edit")
+def save(product_id: UUID) -> View:
+    """Store the changes over the version that the visitor saw; a field for which "stored" was chosen stays."""
+    catalog, form, values = current_catalog(), request.form, typed_values(request.form)
+    subject = Subject(product_id, _posted_version(), form.get("shard", ""), _posted_seen())
+    wanted = {name: value for name, value in as_input(values).items() if form.get(f"choose_{name}") != "stored"}
+    try:
+        patch = validate(ProductPatch, wanted)
+        product = catalog.edit(product_id, patch, required_identity().username, subject.version)
+    except VersionConflict:
+        product = catalog.get(product_id)
+        if values_of(product) != values:  # else it is what was wanted: an earlier try without an answer did it
+            return _conflict(product, values, subject.seen)
+    except ProductNotFound:
+        raise
+    except ProdError as error:
+        return _refused(error, subject, values)
+    flash(gettext("“%(name)s” was saved.", name=product.name), "done")
+    return redirect(url_for("pages.products.show", product_id=product_id), 303)
+
+
+@blueprint.get("/products/<uuid:product_id>/delete")
+def ask_to_delete(product_id: UUID) -> str:
+    """Ask once more; a script shows the same question in a dialog."""
+    return _question(current_catalog().get(product_id))
+
+
+@blueprint.post("/products/<uuid:product_id>/delete")
+def delete(product_id: UUID) -> View:
+    """Delete the version that the visitor saw."""
+    catalog = current_catalog()
+    try:
+        product = catalog.delete(product_id, _posted_version())
+    except VersionConflict:
+        flash(gettext("It was changed meanwhile: look at it once more before you delete it."), "note")
+        return _question(catalog.get(product_id)), 409
+    flash(gettext("“%(name)s” was deleted.", name=product.name), "done")
+    return redirect(url_for("pages.products.listing"), 303)
+
+
+def _form(subject: Subject, values: Values, **more: Any) -> str:
+    context = {"errors": {}, "banner_text": None, "example_price": example_price(), **more}
+    return render_template(
+        "products/form.html", subject=subject, values=values, seen=json.dumps(subject.seen), **context
+    )
+
+
+def _refused(error: ProdError, subject: Subject, values: Values) -> tuple[str, int]:
+    """The form again, with everything that was typed and what is wrong with it."""
+    errors: dict[str, str] = {}
+    banner = None
+    if isinstance(error, ProductExists):
+        errors["name"] = gettext("Another product has this name and presentation.")
+    elif isinstance(error, SkuTaken):
+        errors["sku"] = gettext("Another product has this SKU.")
+    elif isinstance(error, CrossShardRename):
+        target = error.details["shard"]
+        errors["name"] = gettext(
+            "This name belongs to %(shard)s. Create the product there, then delete this one.", shard=target
+        )
+    elif isinstance(error, UnroutableName):
+        errors["name"] = gettext("Use at least one letter, digit or sign.")
+    elif isinstance(error, InvalidInput):
+        errors = problems_by_field(error, price_example=example_price())
+    elif isinstance(error, Unavailable | OutcomeUnknown):
+        banner = error_text(error, error.http_status)
+    else:
+        raise error
+    unknown = isinstance(error, OutcomeUnknown)
+    return _form(subject, values, errors=errors, banner_text=banner, unknown=unknown), error.http_status
+
+
+def _conflict(stored: Product, typed: Values, seen: Values) -> tuple[str, int]:
+    """Both versions side by side; where only the other person changed a field, theirs is proposed."""
+    now = values_of(stored)
+    differing = [name for name in now if now[name] != typed[name]]
+    untouched = {name for name in differing if seen.get(name) == typed[name]}
+    page = render_template(
+        "products/conflict.html",
+        subject=_subject(stored),
+        stored=stored,
+        now=now,
+        typed=typed,
+        seen=json.dumps(now),
+        differing=differing,
+        untouched=untouched,
+    )
+    return page, 409
+
+
+def _question(product: Product) -> str:
+    return render_template(f"products/delete{'_dialog' if is_partial() else ''}.html", product=product)
+
+
+def _subject(product: Product) -> Subject:
+    return Subject(product.id, product.version, product.shard, values_of(product))
+
+
+def _posted_id() -> UUID:
+    try:
+        return UUID(request.form.get("id", ""))
+    except ValueError:
+        raise BadRequest from None
+
+
+def _posted_version() -> int:
+    text = request.form.get("version", "")
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        raise BadRequest
+    return int(text)
+
+
+def _posted_seen() -> Values:
+    """The values that the visitor's form began with; only ever used to propose a choice."""
+    try:
+        seen = json.loads(request.form.get("seen", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return {str(k): str(v) for k, v in seen.items()} if isinstance(seen, dict) else {}
