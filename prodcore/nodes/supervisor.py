@@ -50,7 +50,8 @@ class Supervisor:
     """The supervisord behind one socket. Every call raises ClusterUnavailable when it does not answer."""
 
     def __init__(self, socket_path: Path) -> None:
-        self._proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(socket_path))
+        self._transport = _UnixTransport(socket_path)
+        self._proxy = xmlrpc.client.ServerProxy("http://localhost", transport=self._transport)
 
     def is_alive(self) -> bool:
         """Whether it answers."""
@@ -122,6 +123,8 @@ class Supervisor:
             raise ClusterUnavailable(f"the supervisor refuses: {fault.faultString} ({name})") from None
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
             raise ClusterUnavailable(f"the supervisor does not answer ({type(error).__name__})") from None
+        finally:
+            self._transport.close()
 
     def _wait(self, names: Iterable[str], condition: Callable[[ProgramState], bool], seconds: float) -> None:
         waiting = set(names)
@@ -155,7 +158,9 @@ class _UnixTransport(xmlrpc.client.Transport):
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         # A new connection for each call: supervisord closes them, and a stale one would look like a dead supervisord.
-        return _UnixConnection(self._path)
+        connection = _UnixConnection(self._path)
+        self._connection = host, connection  # for close()
+        return connection
 
 
 def _state(info: Any) -> ProgramState:
