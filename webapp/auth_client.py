@@ -1,4 +1,4 @@
-"""How webapp calls authsvc: as a service, with a deadline, and with only as many logins at a time as it can wait for."""
+"""How webapp calls authsvc: as a service, with a deadline, and only as many logins at once as it can wait for."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from babel.dates import format_datetime
 from babel.numbers import format_currency, format_decimal, get_decimal_symbol, parse_decimal
 from flask import Flask, request
-from flask_babel import Babel, get_locale
+from flask_babel import Babel, get_locale, gettext
 
 from prodcore.product import show_time
 
@@ -22,7 +23,7 @@ def install_locale(app: Flask) -> None:
     """Translations for the templates, and filters that write values as the language does."""
     folder = str(Path(__file__).parent.parent / "translations")
     Babel(app, default_locale=_FALLBACK, default_translation_directories=folder, locale_selector=_choose)
-    app.jinja_env.filters.update(price=show_price, number=show_number, moment=show_moment, iso=show_time)
+    app.jinja_env.filters.update(price=show_price, number=show_number, moment=show_moment, iso=show_time, range=show_range)
 
 
 def language() -> str:
@@ -51,6 +52,11 @@ def show_number(number: int | float | Decimal) -> str:
 def show_moment(moment: datetime) -> str:
     """A time with its zone, UTC; a script turns it into the reader's own."""
     return format_datetime(moment.astimezone(UTC), "medium", locale=language()) + " UTC"
+
+
+def show_range(text: str) -> str:
+    """A range of keys with the language's word for key: ``a ≤ clave < n``."""
+    return re.sub(r"(^|≤ )key(?= )", lambda match: match[1] + gettext("key"), text)
 
 
 def write_price(price: Decimal) -> str:
