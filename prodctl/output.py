@@ -9,29 +9,19 @@ from __future__ import annotations
 
 import os
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, InvalidInput, ProdError
+from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, InvalidInput, ProdError
+from prodctl.rows import SCHEMA_VERSION, Column, RowWriter, cell, print_document, row_writer, visible
+
+__all__ = ["RowWriter", "visible"]  # from here too: a command needs one module for its output
 
 FORMATS = ("table", "wide", "json", "yaml", "csv")
-SCHEMA_VERSION = 1
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table: its heading, the row's key, whether only ``wide`` shows it, whether it is a number."""
-
-    title: str
-    key: str
-    wide: bool = False
-    right: bool = False
 
 
 def output_option(command: F) -> F:
@@ -67,33 +57,27 @@ def print_rows(
     empty: str = "Nothing to show.",
 ) -> None:
     """Print a list. ``kind`` names it in JSON; ``extra`` are further facts there (``partial``, ``next_cursor``)."""
-    rows = list(rows)
-    if output in ("json", "yaml"):
-        _print_document({"schema_version": SCHEMA_VERSION, "kind": kind, "items": rows, **(extra or {})}, output)
-    elif output == "csv":
-        _print_csv(rows, shown)
-    elif not rows:
-        message(empty)
-    else:
-        _print_table(rows, [c for c in shown if output == "wide" or not c.wide], fit=output == "table")
+    writer = row_writer(shown, output, kind, empty)
+    writer.add(list(rows))
+    writer.finish(extra or {})
 
 
 def print_item(item: Mapping[str, Any], output: str, *, kind: str) -> None:
     """Print one thing: a field a line for people."""
     if output in ("json", "yaml"):
-        _print_document({"schema_version": SCHEMA_VERSION, "kind": kind, **item}, output)
+        print_document({"schema_version": SCHEMA_VERSION, "kind": kind, **item}, output)
     elif output == "csv":
-        _print_csv([item], [Column(key, key) for key in item])
+        print_rows([item], [Column(key, key) for key in item], output, kind=kind)
     else:
-        rows = [{"field": key.replace("_", " "), "value": value} for key, value in item.items()]
-        width = max((len(row["field"]) for row in rows), default=0)
-        for row in rows:
-            _write(f"{row['field']:<{width}}  {visible(_cell(row['value']), keep_lines=True)}\n")
+        width = max(map(len, item), default=0)
+        for key, value in item.items():
+            shown = visible(cell(value), keep_lines=True).replace("\n", "\n" + " " * (width + 2))
+            print_text(f"{key.replace('_', ' '):<{width}}  {shown}".rstrip())
 
 
 def print_text(text: str) -> None:
     """Print text that is the answer itself."""
-    _write(text if text.endswith("\n") else text + "\n")
+    click.echo(text, nl=not text.endswith("\n"))
 
 
 def message(text: str) -> None:
@@ -107,22 +91,6 @@ def success(text: str, output: str = "table") -> None:
         message(text)
 
 
-def visible(text: str, *, keep_lines: bool = False) -> str:
-    r"""Show characters that steer terminals or reorder text as escapes.
-
-    >>> visible("a\x1b[31mb\u202e")
-    'a\\x1b[31mb\\u202e'
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        c
-        if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or (keep_lines and c == "\n")
-        else c.encode("unicode_escape").decode()
-        for c in text
-    )
-
-
 def run_and_exit(command: click.Command, argv: list[str] | None = None) -> NoReturn:
     """Run ``command`` and leave the process with the documented exit status."""
     try:
@@ -132,22 +100,21 @@ def run_and_exit(command: click.Command, argv: list[str] | None = None) -> NoRet
         status = _report(error)
     except KeyboardInterrupt:
         status = _interrupted()
+    except SystemExit:  # click's own way out: it has completed a word, or the reader of our pipe has gone
+        status = EXIT_OK
     _leave(status if isinstance(status, int) else EXIT_OK)
 
 
 def _report(error: Exception) -> int:
     if isinstance(error, ProdError):
-        click.echo(f"Error: {visible(error.message, keep_lines=True)}", err=True)
-        if error.hint:
-            click.echo(f"Hint:  {visible(error.hint, keep_lines=True)}", err=True)
-        _list_problems(error)
+        _report_own(error)
         return error.exit_status
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
     if isinstance(error, click.Abort):
         return _interrupted()
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError):  # the reader has seen enough
         return EXIT_OK
     if _debugging():
         raise error
@@ -156,10 +123,15 @@ def _report(error: Exception) -> int:
     return 1
 
 
-def _list_problems(error: ProdError) -> None:
-    if isinstance(error, InvalidInput) and len(error.problems) > 1:
-        for problem in error.problems:
-            click.echo(f"  {problem.field or '(all)'}: {visible(problem.message)}", err=True)
+def _report_own(error: ProdError) -> None:
+    """A sentence, or a line for each of several problems; then the hint."""
+    problems = error.problems if isinstance(error, InvalidInput | ConfigError) else ()
+    several = len(problems) > 1
+    click.echo(f"Error: {error.title if several else visible(error.message, keep_lines=True)}", err=True)
+    for problem in problems if several else ():
+        click.echo(f"  {visible(f'{problem.field}: ' if problem.field else '')}{visible(problem.message)}", err=True)
+    if error.hint:
+        click.echo(f"Hint:  {visible(error.hint, keep_lines=True)}", err=True)
 
 
 def _interrupted() -> int:
@@ -179,71 +151,3 @@ def _leave(status: int) -> NoReturn:
     except BrokenPipeError:
         pass
     os._exit(status)
-
-
-def _write(text: str) -> None:
-    click.echo(text, nl=False)
-
-
-def _print_document(document: Mapping[str, Any], output: str) -> None:
-    if output == "json":
-        import json
-
-        _write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
-    else:
-        import yaml
-
-        _write(yaml.safe_dump(dict(document), allow_unicode=True, sort_keys=False))
-
-
-def _print_csv(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column]) -> None:
-    import csv
-    import io
-
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([column.key for column in shown])
-    writer.writerows([[_cell(row.get(column.key)) for column in shown] for row in rows])
-    _write(buffer.getvalue())
-
-
-def _print_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column], *, fit: bool) -> None:
-    from tabulate import tabulate
-
-    cells = [[visible(_cell(row.get(column.key))) for column in shown] for row in rows]
-    if fit and sys.stdout.isatty():
-        _shorten(cells, [column.title for column in shown])
-    text = tabulate(
-        cells,
-        headers=[column.title.upper() for column in shown],
-        tablefmt="plain",
-        disable_numparse=True,
-        colalign=["right" if column.right else "left" for column in shown],
-    )
-    _write("\n".join(line.rstrip() for line in text.splitlines()) + "\n")
-
-
-def _shorten(cells: list[list[str]], titles: Sequence[str]) -> None:
-    """Cut the widest columns until a row fits the terminal; a cut cell ends in ``…``."""
-    import shutil
-
-    room = shutil.get_terminal_size().columns - 2 * (len(titles) - 1)
-    widths = [max(len(title), *(len(row[i]) for row in cells)) for i, title in enumerate(titles)]
-    while sum(widths) > room and max(widths) > 8:
-        widths[widths.index(max(widths))] -= 1
-    for row in cells:
-        for i, width in enumerate(widths):
-            if len(row[i]) > width:
-                row[i] = row[i][: width - 1] + "…"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(_cell(item) for item in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key}={_cell(item)}" for key, item in value.items())
-    return str(value)
