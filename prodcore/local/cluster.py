@@ -7,8 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from pydantic import SecretStr
+from typing import TYPE_CHECKING
 
 from prodcore.deadline import budget
 from prodcore.errors import ClusterUnavailable
@@ -23,10 +22,13 @@ from prodcore.local.service import setup_is_open, wait_ready
 from prodcore.local.starter import MemberStarter, Progress
 from prodcore.local.state import claim_directory, load_state
 from prodcore.local.status import ProgramStatus, read_status
-from prodcore.mongo.replica_set_admin import ReplicaSetAdmin
 from prodcore.nodes.local import SupervisedMembers
 from prodcore.nodes.supervisor import Supervisor
-from prodcore.settings import Settings
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from prodcore.settings import Settings
 
 _STOP_SECONDS = 30.0
 _START_SECONDS = 60.0
@@ -130,14 +132,7 @@ class LocalCluster:
                 self._supervisor.start(program.name)
                 wait_ready(self.plan, self._supervisor, [program], _silence)
                 return "READY"
-            starter = MemberStarter(self.plan, self._supervisor, _silence)
-            starter.run([program])
-            starter.wait_listening(program)
-            admin = ReplicaSetAdmin(program.replica_set, [program.address], {})
-            try:
-                return admin.wait_member_ready(program.address)
-            finally:
-                admin.close()
+            return self._start_member(program)
 
     def log_files(self, names: Sequence[str] = ()) -> dict[str, Path]:
         """The logs of these programs, or of all. Raises MemberNotFound."""
@@ -147,6 +142,8 @@ class LocalCluster:
 
     def addresses(self, user: str) -> dict[str, SecretStr]:
         """The settings db1_url, db2_url and db3_url for ``root``, ``web``, ``auth`` or ``operator``; after ``up``."""
+        from pydantic import SecretStr
+
         self._require_cluster()
         password = getattr(ensure_secrets(self.plan.directory, self.plan.keyfile), user)
         database = "auth_db" if user == "auth" else ""
@@ -161,6 +158,18 @@ class LocalCluster:
         if webapp and setup_is_open(webapp) is False:
             forget_setup_code(self.plan.directory)
         return read_setup_code(self.plan.directory)
+
+    def _start_member(self, member: SetMember) -> str:
+        from prodcore.mongo.replica_set_admin import ReplicaSetAdmin
+
+        starter = MemberStarter(self.plan, self._supervisor, _silence)
+        starter.run([member])
+        starter.wait_listening(member)
+        admin = ReplicaSetAdmin(member.replica_set, [member.address], {})
+        try:
+            return admin.wait_member_ready(member.address)
+        finally:
+            admin.close()
 
     def _down(self, progress: Progress) -> bool:
         try:

@@ -30,29 +30,32 @@ def open_files_limit() -> int:
     return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
-def start_supervisor(plan: LocalPlan) -> Supervisor:
-    """Start supervisord in the background and wait until it answers. Raises ClusterUnavailable."""
-    done = subprocess.run(  # noqa: S603  our own interpreter, a fixed module, our own file
+def launch_supervisor(plan: LocalPlan) -> subprocess.Popen[str]:
+    """Start supervisord, which goes to the background by itself; see ``wait_supervisor``."""
+    return subprocess.Popen(  # noqa: S603  our own interpreter, a fixed module, our own file
         [plan.python, "-m", "supervisor.supervisord", "-c", str(plan.supervisor_config)],
         env=_environment(plan.directory),
         cwd=plan.directory,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=_START_SECONDS,
-        check=False,
     )
+
+
+def wait_supervisor(plan: LocalPlan, launched: subprocess.Popen[str]) -> None:
+    """Wait until supervisord answers. Raises ClusterUnavailable."""
+    said, _ = launched.communicate(timeout=_START_SECONDS)
     supervisor = Supervisor(plan.supervisor_socket)
-    ends = time.monotonic() + (_START_SECONDS if done.returncode == 0 else 0.0)
+    ends = time.monotonic() + (_START_SECONDS if launched.returncode == 0 else 0.0)
     while not supervisor.is_alive():
         if time.monotonic() > ends:
-            said = (done.stderr or done.stdout).strip().splitlines()
+            last = said.strip().splitlines()[-1:]
             raise ClusterUnavailable(
-                f"supervisord does not start{': ' + said[-1] if said else ''}",
+                f"supervisord does not start{''.join(f': {line}' for line in last)}",
                 hint=f"its log is {plan.log('supervisord')}",
             )
         time.sleep(0.01)
-    return supervisor
 
 
 def clear_remains(plan: LocalPlan) -> int:

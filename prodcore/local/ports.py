@@ -8,9 +8,12 @@ import pwd
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from prodcore.errors import ConfigError, Problem
-from prodcore.settings import Settings
+
+if TYPE_CHECKING:
+    from prodcore.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 MEMBERS_OF_A_SET = 3

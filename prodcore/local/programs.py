@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 
 from prodcore.errors import ClusterUnavailable
-from prodcore.local.daemon import start_supervisor
 from prodcore.local.plan import LocalPlan
 from prodcore.local.preparation import Prepared
 from prodcore.nodes.supervisor import Supervisor
@@ -24,11 +23,8 @@ def running_programs(supervisor: Supervisor) -> set[str] | None:
     return {name for name, program in programs.items() if not program.is_gone}
 
 
-def take_over(plan: LocalPlan, supervisor: Supervisor, prepared: Prepared, running: set[str] | None) -> set[str]:
-    """Make supervisord know every program as planned; the names of those that run then."""
-    if running is None:
-        start_supervisor(plan)
-        return set()
+def take_over(plan: LocalPlan, supervisor: Supervisor, prepared: Prepared, running: set[str]) -> set[str]:
+    """Make a running supervisord know every program as planned; the names of those that run then."""
     left = set(running)
     for name in prepared.changed_services & left:
         _stop(supervisor, name)

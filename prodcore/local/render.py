@@ -13,7 +13,6 @@ from prodcore.errors import ConfigError
 from prodcore.local.plan import LocalPlan, Service, SetMember
 from prodcore.local.ports import LOOPBACK
 from prodcore.local.secret import LocalSecrets
-from prodcore.mongo.replica_set_admin import DatabaseUser
 
 MARKER_VARIABLE = "PRODCTL_LOCAL_DIRECTORY"
 """In the environment of supervisord and of all it starts: whose process this is, also when supervisord has died."""
@@ -121,24 +120,6 @@ def set_url(plan: LocalPlan, replica_set: str, user: str, password: str, databas
     hosts = ",".join(m.address for m in plan.members_of(replica_set))
     name = database or _DATABASES[replica_set]
     return f"mongodb://{user}:{password}@{hosts}/{name}?replicaSet={replica_set}&authSource=admin"
-
-
-def users_of(replica_set: str, secrets: LocalSecrets) -> tuple[DatabaseUser, ...]:
-    """The SCRAM users of one set and what each may do there, which is as little as it needs."""
-    root = DatabaseUser("root", secrets.root, (("root", "admin"),))
-    watch = (("clusterMonitor", "admin"), ("clusterManager", "admin"), ("hostManager", "admin"))
-    if replica_set == "rsU":
-        return (
-            root,
-            DatabaseUser("web", secrets.web, (("read", "prodctl_meta"), ("clusterMonitor", "admin"))),
-            DatabaseUser("auth", secrets.auth, (("readWrite", "auth_db"),)),
-            DatabaseUser("operator", secrets.operator, (("readWrite", "prodctl_meta"), *watch)),
-        )
-    return (
-        root,
-        DatabaseUser("web", secrets.web, (("readWrite", "products_db"), ("clusterMonitor", "admin"))),
-        DatabaseUser("operator", secrets.operator, (("readWrite", "products_db"), *watch)),
-    )
 
 
 def _member_section(plan: LocalPlan, member: SetMember, mongod: Path) -> str:

@@ -1,4 +1,4 @@
-"""Bringing up one replica set of a local cluster, while its members are still being started."""
+"""One replica set of a local cluster: its users, and bringing it up while its members are still being started."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prodcore.local.plan import LocalPlan, SetMember
+from prodcore.local.secret import LocalSecrets
 from prodcore.local.starter import MemberStarter, Progress
 from prodcore.mongo.member import Document
 from prodcore.mongo.replica_set_admin import DatabaseUser, ReplicaSetAdmin, SetTiming
@@ -85,3 +86,21 @@ class SetBringUp:
         self.progress(self.name, f"has a primary: {self.plan.program(primary).name}")
         admin.ensure_users(self.users)
         admin.ensure_majority_default()
+
+
+def users_of(replica_set: str, secrets: LocalSecrets) -> tuple[DatabaseUser, ...]:
+    """The SCRAM users of one set and what each may do there, which is as little as it needs."""
+    root = DatabaseUser("root", secrets.root, (("root", "admin"),))
+    watch = (("clusterMonitor", "admin"), ("clusterManager", "admin"), ("hostManager", "admin"))
+    if replica_set == "rsU":
+        return (
+            root,
+            DatabaseUser("web", secrets.web, (("read", "prodctl_meta"), ("clusterMonitor", "admin"))),
+            DatabaseUser("auth", secrets.auth, (("readWrite", "auth_db"),)),
+            DatabaseUser("operator", secrets.operator, (("readWrite", "prodctl_meta"), *watch)),
+        )
+    return (
+        root,
+        DatabaseUser("web", secrets.web, (("readWrite", "products_db"), ("clusterMonitor", "admin"))),
+        DatabaseUser("operator", secrets.operator, (("readWrite", "products_db"), *watch)),
+    )

@@ -7,12 +7,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prodcore.errors import ConfigError
 from prodcore.local.files import make_private_directory, write_private
 from prodcore.local.mongod import Mongod
-from prodcore.mongo.replica_set_admin import DatabaseUser
+
+if TYPE_CHECKING:
+    from prodcore.mongo.replica_set_admin import DatabaseUser
 
 STATE_FILE = "cluster.json"
 _FORMAT = 1

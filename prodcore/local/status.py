@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from prodcore.errors import ClusterUnavailable
 from prodcore.local.plan import REPLICA_SETS, LocalPlan, Service, SetMember
 from prodcore.local.service import is_ready
-from prodcore.mongo.replica_set_admin import ReplicaSetAdmin
 from prodcore.nodes.supervisor import ProgramState, Supervisor
 
 _WELL = frozenset({"PRIMARY", "SECONDARY", "READY"})
@@ -73,6 +72,8 @@ def _roles(plan: LocalPlan) -> dict[str, str]:
 
 
 def _set_roles(plan: LocalPlan, replica_set: str) -> dict[str, str]:
+    from prodcore.mongo.replica_set_admin import ReplicaSetAdmin
+
     admin = ReplicaSetAdmin(replica_set, [m.address for m in plan.members_of(replica_set)], {})
     try:
         return admin.roles()

@@ -1,0 +1,222 @@
+"""``prodctl local``: the whole system on this machine."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from prodctl.output import columns, message, output_option, print_rows, print_text, success, visible
+from prodctl.units import duration, size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prodcore.local import LocalCluster
+    from prodcore.local.bring_up import UpReport
+    from prodcore.local.status import ProgramStatus
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+EXIT_NOT_RUNNING = 6
+
+_COLUMNS = columns("Name", "What", "Role", "Address", "State", "Pid>", "Uptime>", "Memory>")
+_CSV_COLUMNS = columns("Name", "What", "Role", "Address", "State", "Pid", "uptime_seconds", "memory_bytes")
+
+
+def _complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    names = [f"rs{letter}-{number}" for letter in "ABU" for number in (1, 2, 3)]
+    return [name for name in (*names, "authsvc", "webapp") if name.startswith(incomplete)]
+
+
+def _directory_option(command: F) -> F:
+    option = click.option(
+        "--dir",
+        "directory",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where the cluster lives.  [default: local/ under the state directory]",
+    )
+    return option(command)
+
+
+@click.group()
+def local() -> None:
+    """The whole system on this machine: start, look, stop.
+
+    Nine mongod in three replica sets (rsA, rsB, rsU), authsvc and webapp, all on 127.0.0.1, under a supervisor that
+    goes on when the command has ended. A program is named as in the status (rsA-1, webapp) or by its host:port.
+    """
+
+
+@local.command()
+@_directory_option
+def up(directory: Path | None) -> None:
+    """Start everything that does not run, and repair what an earlier run has left half made.
+
+    Ready when all three replica sets have taken a majority write and both services answer. Run it again at any time.
+    """
+    cluster = _open(directory)
+    report = cluster.up(_progress_printer(), lambda: _prepare(cluster))
+    _print_next_steps(cluster, report)
+
+
+@local.command()
+@_directory_option
+@output_option
+def status(directory: Path | None, output: str) -> int:
+    """Every program: role, address, process, memory.
+
+    Exit status 0 when all of them run and do their work, 6 otherwise.
+    """
+    programs = _open(directory).status()
+    well = sum(p.is_well for p in programs)
+    if output in ("table", "wide"):
+        print_rows([_row_for_people(p) for p in programs], _COLUMNS, output, kind="local_status")
+        memory = size(sum(p.memory_bytes or 0 for p in programs))
+        print_text(f"\n{well} of {len(programs)} do their work; {memory} of memory in all")
+    else:
+        print_rows([_row(p) for p in programs], _CSV_COLUMNS, output, kind="local_status")
+    return 0 if well == len(programs) else EXIT_NOT_RUNNING
+
+
+@local.command()
+@click.argument("names", metavar="[NAME]…", nargs=-1, shell_complete=_complete_name)
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines as they come, until Ctrl-C.")
+@click.option("-n", "--lines", type=click.IntRange(min=0), default=20, show_default=True, help="How many old lines.")
+@_directory_option
+def logs(names: tuple[str, ...], follow: bool, lines: int, directory: Path | None) -> None:
+    """The logs of these programs, or of all."""
+    from prodcore.local.log import follow_lines, last_lines
+
+    files = _open(directory).log_files(names)
+    width = max(map(len, files)) if len(files) > 1 else 0
+    for name, path in files.items():
+        for line in last_lines(path, lines):
+            _print_log_line(name, line, width)
+    if follow:
+        for name, line in follow_lines(files):
+            _print_log_line(name, line, width)
+
+
+@local.command()
+@click.argument("name", metavar="MEMBER", shell_complete=_complete_name)
+@_directory_option
+def stop(name: str, directory: Path | None) -> None:
+    """Stop one program, as in a planned shutdown; it stays stopped until it is started."""
+    _open(directory).stop(name)
+    success(f"{name} is stopped.")
+
+
+@local.command()
+@click.argument("name", metavar="MEMBER", shell_complete=_complete_name)
+@_directory_option
+def start(name: str, directory: Path | None) -> None:
+    """Start one program and wait until it does its work: PRIMARY or SECONDARY, or ready."""
+    role = _open(directory).start(name)
+    success(f"{name} is {role}.")
+
+
+@local.command()
+@_directory_option
+def down(directory: Path | None) -> None:
+    """Stop everything; the data stays."""
+    began = time.monotonic()
+    stopped = _open(directory).down(_progress_printer())
+    success(f"Everything is stopped, in {time.monotonic() - began:.1f} s." if stopped else "Nothing was running.")
+
+
+@local.command()
+@_directory_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def destroy(directory: Path | None, yes: bool) -> None:
+    """Stop everything and remove all data of this local cluster, for good."""
+    cluster = _open(directory)
+    place = cluster.plan.directory
+    cluster.status()  # before asking: is there anything at all?
+    if not yes:
+        _ask_for_name(place)
+    cluster.destroy(_progress_printer())
+    left = " It holds other files, and they are still there." if place.exists() else ""
+    success(f"The local cluster in {place} is removed.{left}")
+
+
+def _open(directory: Path | None) -> LocalCluster:
+    from prodcore.local import open_cluster
+    from prodcore.settings import load_settings
+
+    return open_cluster(load_settings(), directory)
+
+
+def _prepare(cluster: LocalCluster) -> None:
+    """The shard map and the indexes, with the operator's rights."""
+    from prodcore.bootstrap import prepare_cluster
+    from prodcore.settings import load_settings
+
+    prepare_cluster(load_settings(**cluster.addresses("operator")))
+
+
+def _progress_printer() -> Callable[[str, str], None]:
+    began = time.monotonic()
+
+    def show(subject: str, what: str) -> None:
+        message(f"{time.monotonic() - began:5.1f} s  {subject:<8} {what}")
+
+    return show
+
+
+def _print_next_steps(cluster: LocalCluster, report: UpReport) -> None:
+    if not report.started:
+        message("\nEverything was running already.")
+    else:
+        message(f"\nReady in {report.seconds:.1f} s (replica sets in {report.writable_seconds:.1f} s).")
+    web = next(s for s in cluster.plan.services if s.name == "webapp")
+    message(f"\n  Browser     {web.url}")
+    code = cluster.setup_code()
+    if code:
+        message(f"  Setup code  {code}   (makes the first admin, once)")
+    message("\nNext:")
+    from prodcore.settings import env_file
+
+    operator = cluster.plan.env_file("operator")
+    if operator != env_file().absolute():
+        message(f"  export PRODCTL_ENV_FILE='{operator}'")
+    for line in _NEXT_FIRST if code else _NEXT:
+        message(f"  {line}")
+
+
+_NEXT = ("prodctl product list", "prodctl cluster status", "prodctl failover-test rsA", "prodctl local down")
+_NEXT_FIRST = ("prodctl login", 'prodctl product add "Arroz" --price 1.20 --stock 40', *_NEXT)
+
+
+def _ask_for_name(place: Path) -> None:
+    from prodcore.errors import InvalidInput
+
+    if not sys.stdin.isatty():
+        raise InvalidInput("destroy asks for the directory's name, and this is no terminal", hint="--yes")
+    typed = click.prompt(f"All data in {visible(str(place))} will be gone. Type {visible(place.name)!r}", err=True)
+    if typed != place.name:
+        raise InvalidInput("that is another name; nothing was removed")
+
+
+def _print_log_line(name: str, line: str, width: int) -> None:
+    print_text(f"{name:<{width}}  {visible(line)}" if width else visible(line))
+
+
+def _row(program: ProgramStatus) -> dict[str, Any]:
+    return {
+        "name": program.name,
+        "what": program.what,
+        "role": program.role or None,
+        "address": program.address,
+        "state": program.state,
+        "pid": program.pid,
+        "uptime_seconds": program.uptime_seconds,
+        "memory_bytes": program.memory_bytes,
+    }
+
+
+def _row_for_people(program: ProgramStatus) -> dict[str, Any]:
+    return _row(program) | {"uptime": duration(program.uptime_seconds), "memory": size(program.memory_bytes)}
