@@ -16,6 +16,7 @@
     │   └── MemberNotFound         member_not_found
     ├── AuthError                  auth_error           401  exit 4
     │   ├── NotAuthenticated       not_authenticated    401
+    │   ├── SecondFactorRequired   second_factor_required 401         the password was right, a code is needed too
     │   ├── Forbidden              forbidden            403
     │   └── TooManyAttempts        too_many_attempts    429           with Retry-After
     ├── Conflict                   conflict             409  exit 5
@@ -203,6 +204,13 @@ class NotAuthenticated(AuthError):
 
     code = "not_authenticated"
     title = "Log in first"
+
+
+class SecondFactorRequired(AuthError):
+    """The password was right; this account needs the code of its second factor too."""
+
+    code = "second_factor_required"
+    title = "Give the code of your second factor too"
 
 
 class Forbidden(AuthError):

@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     auth_server_url: str = _named(
         "AUTH_SERVER_URL", default="http://127.0.0.1:5000", description="Where webapp finds authsvc"
     )
+    setup_code_hash: SecretStr | None = Field(
+        None, description="SHA-256 (hex) of the one-time code that makes the first admin", min_length=64, max_length=64
+    )
     auth_keys_dir: Path | None = Field(None, description="Directory of authsvc's private signing keys, mode 0700")
     access_token_seconds: int = Field(900, ge=5, le=900, description="Life of an access token")
     session_days: int = Field(30, ge=1, le=365, description="Life of a login that is used")

@@ -1,0 +1,57 @@
+"""How often somebody may try to log in: per account and per address, each failure making the next wait longer."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from prodcore.errors import TooManyAttempts
+from prodcore.user import fold_username
+
+if TYPE_CHECKING:
+    from prodcore.mongo.attempt_store import MongoAttemptStore
+
+ACCOUNT_FREE, ACCOUNT_LONGEST = 5, timedelta(minutes=15)
+ADDRESS_FREE, ADDRESS_LONGEST = 20, timedelta(seconds=60)
+
+
+class LoginLimits:
+    """An attempt counts as failed from its beginning; ``succeeded`` takes that back."""
+
+    def __init__(self, store: MongoAttemptStore, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+
+    def begin(self, username: str, address: str) -> None:
+        """Count an attempt. Raises TooManyAttempts with the seconds to wait; existing accounts or not, all alike."""
+        self._begin(_account(username), ACCOUNT_FREE, ACCOUNT_LONGEST)
+        self._begin(_address(address), ADDRESS_FREE, ADDRESS_LONGEST)
+
+    def succeeded(self, username: str, address: str) -> None:
+        """The attempt was right."""
+        self._store.succeed(_account(username), forget=True)
+        self._store.succeed(_address(address), forget=False)
+
+    def _begin(self, key: str, free: int, longest: timedelta) -> None:
+        wait = self._store.begin(key, self._clock(), free, longest)
+        if wait is not None:
+            seconds = max(1, math.ceil(wait.total_seconds()))
+            raise TooManyAttempts(f"too many attempts: try again in {seconds} s", retry_after_seconds=seconds)
+
+
+def _account(username: str) -> str:
+    return f"account:{fold_username(username)}"
+
+
+def _address(address: str) -> str:
+    """One IPv4 address, or the /64 that one customer has of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "address:unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return f"address:{ipaddress.ip_network((parsed, 64), strict=False)}"
+    return f"address:{parsed}"

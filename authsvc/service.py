@@ -1,0 +1,79 @@
+"""authsvc wired together: one for each worker process, made at its first request and so after the fork."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from authsvc.keys import KeyRing
+from authsvc.limits import LoginLimits
+from authsvc.passwords import PasswordHasher
+from authsvc.sessions import Sessions, utc_now
+from authsvc.users import Accounts
+from prodcore.bootstrap_users import UserStores, open_user_stores
+from prodcore.errors import ConfigError, Problem
+from prodcore.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything the API calls."""
+
+    accounts: Accounts
+    sessions: Sessions
+    ring: KeyRing
+    stores: UserStores
+
+
+class ServiceProvider:
+    """Makes the service once its database answers; until then every call is Unavailable."""
+
+    def __init__(self, settings: Settings) -> None:
+        missing = [name for name in ("db3_url", "service_secret", "auth_keys_dir") if getattr(settings, name) is None]
+        if missing:
+            raise ConfigError(problems=[Problem(name.upper(), "missing", "is not set") for name in missing])
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._stores: UserStores | None = None
+        self._service: Service | None = None
+
+    def get(self) -> Service:
+        """The service. Raises Unavailable while the indexes cannot be made."""
+        if self._service is None:
+            with self._lock:
+                if self._service is None:
+                    self._service = self._make()
+        return self._service
+
+    def _make(self) -> Service:
+        settings = self._settings
+        self._stores = self._stores or open_user_stores(settings)
+        self._stores.ensure_indexes()
+        assert settings.auth_keys_dir is not None  # noqa: S101  checked above, said again for mypy
+        ring = KeyRing(settings.auth_keys_dir)
+        sessions = Sessions(
+            self._stores,
+            ring,
+            utc_now,
+            access_seconds=settings.access_token_seconds,
+            session_days=settings.session_days,
+        )
+        code_hash = settings.setup_code_hash
+        accounts = Accounts(
+            self._stores,
+            PasswordHasher(settings.bcrypt_cost),
+            sessions,
+            LoginLimits(self._stores.attempts, utc_now),
+            utc_now,
+            setup_code_hash=code_hash.get_secret_value() if code_hash else "",
+            shortest_password=settings.password_min_length,
+        )
+        return Service(accounts, sessions, ring, self._stores)
+
+
+def current_service() -> Service:
+    """The service of the running app. Raises Unavailable."""
+    return cast("ServiceProvider", current_app.extensions["service"]).get()

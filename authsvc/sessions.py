@@ -1,0 +1,162 @@
+"""Sessions: access and refresh tokens, rotation, and what the verifiers must know.
+
+A refresh token is 256 random bits; its successor is a keyed hash of it. So a caller whose answer got lost gets the
+very same successor again for ten seconds, although only hashes are stored. Whoever shows a spent token later than that
+has stolen it, or was stolen from: the whole session ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from jwt.utils import base64url_encode
+
+from authsvc.keys import KeyRing
+from prodcore.bootstrap_users import UserStores
+from prodcore.errors import NotAuthenticated
+from prodcore.tokens import GRACE, LEEWAY, Identity, authenticate, issue
+from prodcore.user import Session, User
+
+LOST_ANSWER = timedelta(seconds=10)
+_TOLD_FOR = GRACE + timedelta(minutes=30)
+"""How long a verifier hears of a revocation: until the last access token of the session has ended, grace included."""
+_OVERLAP = timedelta(seconds=60)
+"""A question about news goes back a little further than the last one: a slow write may carry an older time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Where a request comes from, as webapp tells."""
+
+    address: str = ""
+    device: str = ""
+    request_id: str = ""
+
+
+class Sessions:
+    """Starts, renews and ends sessions. ``clock`` tells the time, in UTC."""
+
+    def __init__(
+        self,
+        stores: UserStores,
+        ring: KeyRing,
+        clock: Callable[[], datetime],
+        *,
+        access_seconds: int,
+        session_days: int,
+    ) -> None:
+        self._stores = stores
+        self._ring = ring
+        self._clock = clock
+        self._access = timedelta(seconds=access_seconds)
+        self._session = timedelta(days=session_days)
+        self._chain_key = ring.derive("refresh")
+
+    def start(self, user: User, caller: Caller) -> dict[str, Any]:
+        """A new session for somebody who has just proved who they are."""
+        now = self._clock()
+        token = secrets.token_urlsafe(32)
+        session = Session(
+            id=uuid.uuid4().hex,
+            user_id=user.id,
+            refresh_hash=_hash(token),
+            created_at=now,
+            last_used_at=now,
+            expires_at=now + self._session,
+            device=caller.device,
+            address=caller.address,
+        )
+        self._stores.sessions.add(session)
+        # Once more, now that the session can be found and ended: a change in the meantime must not be missed.
+        return self._answer(self._stores.users.get(user.id), session, token)
+
+    def refresh(self, token: str) -> dict[str, Any]:
+        """New tokens for old. Raises NotAuthenticated; a spent token ends its session."""
+        token_hash = _hash(token)
+        session = self._stores.sessions.find_by_refresh(token_hash)
+        now = self._clock()
+        if session is None or session.revoked_at or session.expires_at <= now:
+            raise NotAuthenticated("the login has ended")
+        successor = self._successor(token)
+        if session.refresh_hash == token_hash:
+            session = self._stores.sessions.rotate(session, _hash(successor), now)
+        lost_answer = session.refresh_hash == _hash(successor) and now - (session.rotated_at or now) <= LOST_ANSWER
+        if session.revoked_at or not lost_answer:
+            self.end(session_id=session.id)
+            raise NotAuthenticated("the login has ended")
+        return self._answer(self._stores.users.get(session.user_id), session, successor)
+
+    def owner(self, token: str) -> Session | None:
+        """The session that a refresh token belongs to."""
+        return self._stores.sessions.find_by_refresh(_hash(token))
+
+    def end(self, *, session_id: str = "", user_id: str = "", keep: str = "") -> int:
+        """End one session, or all of a user's but one; how many ended."""
+        now = self._clock()
+        which = {"id": session_id} if session_id else {"user_id": user_id, "keep": keep}
+        return self._stores.sessions.revoke(now, now + _TOLD_FOR + _OVERLAP, **which)
+
+    def identify(self, token: str) -> Identity:
+        """Who is calling authsvc itself, by the latest state of the database. Raises NotAuthenticated."""
+        identity = authenticate(token, {k.kid: k.private.public_key() for k in self._ring.published()})
+        session = self._stores.sessions.get(identity.sid)
+        user = self._stores.users.get(identity.user_id)
+        if not identity.is_live(self._clock(), LEEWAY) or session is None or session.revoked_at or user is None:
+            raise NotAuthenticated("the token is not valid any more")
+        if user.disabled or identity.epoch < user.epoch:
+            raise NotAuthenticated("the token is not valid any more")
+        return identity
+
+    def news(self, since: str | None) -> dict[str, Any]:
+        """What a verifier must know: the public keys, and what was revoked since its last question."""
+        now = self._clock()
+        oldest = now - _TOLD_FOR
+        start = max(datetime.fromisoformat(since) - _OVERLAP, oldest) if since else oldest
+        return {
+            "now": self._clock().isoformat(),
+            "cursor": now.isoformat(),
+            "keys": [key.as_jwk() for key in self._ring.published()],
+            "sessions": self._stores.sessions.revoked_since(start),
+            "users": self._stores.users.epochs_since(start),
+        }
+
+    def _answer(self, user: User | None, session: Session, refresh_token: str) -> dict[str, Any]:
+        if user is None or user.disabled:
+            self.end(session_id=session.id)
+            raise NotAuthenticated("the login has ended")
+        now = self._clock()
+        expires_at = min(now + self._access, session.expires_at)
+        identity = Identity(user.id, user.username, user.role, session.id, expires_at, epoch=user.epoch)
+        key = self._ring.signing(now)
+        return {
+            "access_token": issue(identity, key.kid, key.private, now),
+            "token_type": "Bearer",
+            "expires_in": int((expires_at - now).total_seconds()),
+            "refresh_token": refresh_token,
+            "session_id": session.id,
+            "user": user.as_dict(),
+        }
+
+    def _successor(self, token: str) -> str:
+        return base64url_encode(hmac.digest(self._chain_key, token.encode(), "sha256")).decode()
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def utc_now() -> datetime:
+    """The clock of the real service."""
+    return datetime.now(UTC)
+
+
+def jwks(ring: KeyRing) -> Mapping[str, Any]:
+    """The public keys as a JSON Web Key Set."""
+    return {"keys": [key.as_jwk() for key in ring.published()]}

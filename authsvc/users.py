@@ -1,0 +1,138 @@
+"""Accounts: the first admin, logging in, and who is administered by whom."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from authsvc.limits import LoginLimits
+from authsvc.passwords import LONGEST, PasswordHasher, check_policy
+from authsvc.sessions import Caller, Sessions
+from prodcore.bootstrap_users import UserStores
+from prodcore.errors import AlreadySetUp, InvalidInput, NotAuthenticated, Problem, UserNotFound
+from prodcore.rights import Role
+from prodcore.user import User, clean_username
+
+WRONG = "the user name or the password is wrong"
+
+
+class Accounts:
+    """Everything one can do with accounts. ``setup_code_hash`` is the SHA-256 of the one-time setup code, in hex."""
+
+    def __init__(
+        self,
+        stores: UserStores,
+        hasher: PasswordHasher,
+        sessions: Sessions,
+        limits: LoginLimits,
+        clock: Callable[[], datetime],
+        *,
+        setup_code_hash: str,
+        shortest_password: int,
+    ) -> None:
+        self._users = stores.users
+        self._hasher = hasher
+        self._sessions = sessions
+        self._limits = limits
+        self._clock = clock
+        self._setup_code_hash = setup_code_hash
+        self._shortest = shortest_password
+
+    def is_set_up(self) -> bool:
+        """Whether there has been a first admin."""
+        return self._users.is_set_up()
+
+    def set_up(self, code: str, username: str, password: str, caller: Caller) -> dict[str, Any]:
+        """Make the first admin and log them in. Raises AlreadySetUp, NotAuthenticated for another code."""
+        if self.is_set_up():
+            raise AlreadySetUp()
+        self._limits.begin("setup code", caller.address)
+        given = hashlib.sha256(code.strip().encode("utf-8", "surrogatepass")).hexdigest()
+        if not self._setup_code_hash or not hmac.compare_digest(given, self._setup_code_hash.lower()):
+            raise NotAuthenticated("this is not the setup code", hint="prodctl local up printed it")
+        user = self._new(username, password, Role.ADMIN)
+        self._users.add_first_admin(user)
+        self._limits.succeeded("setup code", caller.address)
+        return self._sessions.start(user, caller)
+
+    def log_in(self, username: str, password: str, caller: Caller) -> dict[str, Any]:
+        """Start a session. Raises NotAuthenticated, the same for an unknown user, a wrong password, a disabled one."""
+        self._limits.begin(username, caller.address)
+        if len(password) > LONGEST:
+            raise NotAuthenticated(WRONG)
+        user = self._users.find(username)
+        if not self._hasher.verify(password, user.password_hash if user else None) or user is None or user.disabled:
+            raise NotAuthenticated(WRONG)
+        self._limits.succeeded(username, caller.address)
+        changes: dict[str, Any] = {"last_login_at": self._clock()}
+        if self._hasher.is_outdated(user.password_hash):
+            changes["password_hash"] = self._hasher.hash(password)
+        self._users.change(user, changes, self._clock(), only_if={"password_hash": user.password_hash})
+        return self._sessions.start(user, caller)
+
+    def log_out(self, refresh_token: str, *, everywhere: bool = False) -> str:
+        """End the session of a refresh token, or all of its owner's; the owner's id, empty for nobody's token."""
+        session = self._sessions.owner(refresh_token)
+        if session is None:
+            return ""
+        if everywhere:
+            self._sessions.end(user_id=session.user_id)
+        else:
+            self._sessions.end(session_id=session.id)
+        return session.user_id
+
+    def add(self, username: str, password: str, role: Role) -> User:
+        """Add a user. Raises InvalidInput with what is wrong with the password, UserExists."""
+        user = self._new(username, password, role)
+        self._users.add(user)
+        return user
+
+    def all(self) -> list[User]:
+        """Every user, by name."""
+        return self._users.all()
+
+    def get(self, username: str) -> User:
+        """A user. Raises UserNotFound."""
+        user = self._users.find(username)
+        if user is None:
+            raise UserNotFound(f"there is no user {username!r}")
+        return user
+
+    def change(self, username: str, changes: dict[str, Any]) -> User:
+        """Change ``username``, ``role`` or ``disabled``; it reaches every worker. Raises LastAdmin, UserExists."""
+        user = self.get(username)
+        if "username" in changes:
+            changes["username"] = clean_username(changes["username"])
+        changes = {name: value for name, value in changes.items() if getattr(user, name) != value}
+        if not changes:
+            raise InvalidInput(problems=[Problem("", "no_change", "nothing would change")])
+        loses_power = changes.get("disabled") or changes.get("role", Role.ADMIN) is not Role.ADMIN
+        if user.role is Role.ADMIN and not user.disabled and loses_power:
+            changed = self._users.change_unless_last_admin(user, changes, self._clock())
+        else:
+            changed = self._users.change(user, changes, self._clock(), reaches_tokens=True) or user
+        if changed.disabled:
+            self._sessions.end(user_id=user.id)
+        return changed
+
+    def remove(self, username: str) -> User:
+        """Remove a user and end their sessions. Raises LastAdmin."""
+        user = self.get(username)
+        now = self._clock()
+        changes = {"removed_at": now, "disabled": True}
+        if user.role is Role.ADMIN and not user.disabled:
+            self._users.change_unless_last_admin(user, changes, now)
+        else:
+            self._users.change(user, changes, now, reaches_tokens=True)
+        self._sessions.end(user_id=user.id)
+        return user
+
+    def _new(self, username: str, password: str, role: Role) -> User:
+        name = clean_username(username)
+        check_policy(password, name, self._shortest)
+        hashed = self._hasher.hash(password)
+        return User(id=uuid.uuid4().hex, username=name, role=role, password_hash=hashed, created_at=self._clock())
