@@ -144,9 +144,11 @@ class ReplicaSet:
             except Unavailable as error:
                 outcome = give_up(failed)
                 raise (error if isinstance(outcome, Unavailable) else outcome) from None
+            if (left := remaining()) <= 0:
+                raise give_up(failed)
             seen = self._view.changes
             try:
-                with pymongo.timeout(max(remaining(), 0.001)):
+                with pymongo.timeout(left):
                     return attempt()
             except PyMongoError as error:
                 if not is_transient(error):

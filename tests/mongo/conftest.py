@@ -1,0 +1,61 @@
+"""Real replica sets, started once a run; every test finds them without products."""
+
+import pytest
+from pymongo import MongoClient
+
+from prodcore.bootstrap import open_catalog, prepare_cluster
+from prodcore.local import LocalCluster, LocalPlan, find_free_ports
+from prodcore.settings import load_settings
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """Three replica sets without services, with fail points allowed."""
+    cluster = LocalCluster(
+        LocalPlan(tmp_path_factory.mktemp("mongo") / "cluster", find_free_ports(), test_commands=True)
+    )
+    cluster.up()
+    prepare_cluster(load_settings(**cluster.addresses("root")))
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture(scope="session")
+def raw_clients(cluster):
+    """A bare pymongo client for each set, as its root."""
+    uris = cluster.addresses("root")
+    names = {"rsA": "db1_url", "rsB": "db2_url", "rsU": "db3_url"}
+    clients = {
+        name: MongoClient(uris[setting].get_secret_value(), uuidRepresentation="standard", w="majority")
+        for name, setting in names.items()
+    }
+    yield clients
+    for client in clients.values():
+        client.close()
+
+
+@pytest.fixture
+def raw_products(raw_clients):
+    """The collection of products of each shard, empty, for looking past our own code."""
+    products = {name: raw_clients[name]["products_db"]["products"] for name in ("rsA", "rsB")}
+    for collection in products.values():
+        collection.delete_many({})
+    return products
+
+
+@pytest.fixture(scope="session")
+def settings(cluster):
+    """The settings of webapp, with its least rights."""
+    return load_settings(**cluster.addresses("web"))
+
+
+@pytest.fixture(scope="session")
+def shared_catalog(settings):
+    with open_catalog(settings) as catalog:
+        yield catalog
+
+
+@pytest.fixture
+def catalog(shared_catalog, raw_products):
+    """The catalogue without products."""
+    return shared_catalog

@@ -1,0 +1,295 @@
+"""Products over two real replica sets."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+
+from prodcore.catalog.upsert import Item, new_item, upsert
+from prodcore.deadline import budget
+from prodcore.errors import (
+    CrossShardRename,
+    InvalidCursor,
+    InvalidInput,
+    ProductExists,
+    ProductNotFound,
+    SkuTaken,
+    Unavailable,
+    VersionConflict,
+)
+from prodcore.product import ProductDraft, ProductPatch, validate
+
+A_TO_M = ["Arroz", "Café", "Manzana", "Águila"]
+N_TO_Z = ["Naranja", "Pan", "Zanahoria", "Ñandú", "7up"]
+
+
+def draft(name, **fields):
+    return validate(ProductDraft, {"name": name, "price": "1.20", **fields})
+
+
+def patch(**fields):
+    return validate(ProductPatch, fields)
+
+
+def names(page):
+    return [product.name for product in page.items]
+
+
+def everything(catalog, **query):
+    """All products, page by page."""
+    cursor, found = None, []
+    while True:
+        page = catalog.page(cursor=cursor, **query)
+        found += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+def test_products_are_found_in_the_shard_of_their_name_by_a_bare_client(catalog, raw_products):
+    for name in A_TO_M + N_TO_Z:
+        catalog.create(draft(name), "ana")
+    assert sorted(d["name"] for d in raw_products["rsA"].find()) == sorted(A_TO_M)
+    assert sorted(d["name"] for d in raw_products["rsB"].find()) == sorted(N_TO_Z)
+
+
+def test_created_product_reads_back_the_same(catalog):
+    made = catalog.create(
+        draft("Café molido", variant="250 g", sku="CAF-1", tags=["bio"], price="3.4500", stock=7, description="Fuerte"),
+        "ana",
+    )
+    assert catalog.get(made.id) == made
+    assert catalog.find("  CAFE   MOLIDO", "250 G") == made
+    assert (made.version, made.updated_by, made.shard, made.currency) == (1, "ana", "rsA", "EUR")
+
+
+def test_same_name_in_other_spelling_is_refused_and_other_variant_is_not(catalog):
+    catalog.create(draft("Año nuevo"), "ana")
+    for spelling in ("año nuevo", "AN\u0303O NUEVO", "  Año   Nuevo ", "ＡÑＯ ＮＵＥＶＯ"):
+        with pytest.raises(ProductExists):
+            catalog.create(draft(spelling), "ana")
+    catalog.create(draft("Ano nuevo"), "ana")
+    catalog.create(draft("Año nuevo", variant="12 uvas"), "ana")
+
+
+def test_create_repeated_with_its_id_is_the_same_write(catalog):
+    product_id = uuid4()
+    catalog.create(draft("Pan"), "ana", product_id)
+    catalog.create(draft("Pan"), "ana", product_id)
+    assert len(everything(catalog)) == 1
+
+
+def test_of_fifty_creates_of_one_name_one_wins(catalog):
+    spellings = ["Ñandú", "ÑANDÚ", "N\u0303andu\u0301", " ñandú", "ñandu"] * 10
+    barrier = threading.Barrier(len(spellings))
+
+    def create(name):
+        barrier.wait(timeout=30)
+        try:
+            catalog.create(draft(name), "ana")
+        except ProductExists:
+            return "refused"
+        return "created"
+
+    with ThreadPoolExecutor(len(spellings)) as pool:
+        results = list(pool.map(create, spellings))
+    assert (results.count("created"), results.count("refused")) == (1, 49)
+
+
+def test_edit_of_the_seen_version_makes_the_next_one(catalog):
+    made = catalog.create(draft("Pan"), "ana")
+    edited = catalog.edit(made.id, patch(price="2", stock=5), "eva", 1)
+    assert (edited.version, edited.price, edited.stock, edited.updated_by) == (2, Decimal(2), 5, "eva")
+    assert catalog.get(made.id) == edited
+
+
+def test_edit_of_a_stale_version_is_refused_and_loses_nothing(catalog):
+    made = catalog.create(draft("Pan"), "ana")
+    catalog.edit(made.id, patch(stock=5), "eva", 1)
+    with pytest.raises(VersionConflict) as caught:
+        catalog.edit(made.id, patch(stock=9), "ana", 1)
+    assert caught.value.details["version"] == 2
+    assert catalog.get(made.id).stock == 5
+
+
+def test_edit_that_changes_nothing_writes_nothing(catalog):
+    made = catalog.create(draft("Pan"), "ana")
+    assert catalog.edit(made.id, patch(name="Pan"), "eva", 1).version == 1
+
+
+def test_of_two_hundred_edits_by_two_editors_each_is_kept_or_refused(catalog):
+    made = catalog.create(draft("Pan"), "ana")
+    kept = []
+
+    def edit_often(who):
+        for _ in range(50):
+            seen = catalog.get(made.id)
+            with suppress(VersionConflict):
+                kept.append(catalog.edit(made.id, patch(stock=seen.stock + 1), who, seen.version).version)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(edit_often, ["ana", "eva"]))
+    final = catalog.get(made.id)
+    assert sorted(kept) == list(range(2, final.version + 1))
+    assert final.stock == len(kept)
+
+
+def test_rename_inside_a_range_is_found_under_the_new_name_only(catalog):
+    made = catalog.create(draft("Pan"), "ana")
+    catalog.edit(made.id, patch(name="Ostra"), "ana", 1)
+    assert catalog.find("ostra").id == made.id
+    with pytest.raises(ProductNotFound):
+        catalog.find("Pan")
+
+
+def test_rename_onto_another_product_is_refused(catalog):
+    made = catalog.create(draft("Pan"), "ana")
+    catalog.create(draft("Queso"), "ana")
+    with pytest.raises(ProductExists):
+        catalog.edit(made.id, patch(name="QUESO"), "ana", 1)
+    assert catalog.get(made.id) == made
+
+
+def test_rename_to_another_shard_is_refused_and_says_which(catalog):
+    made = catalog.create(draft("Pan"), "ana")
+    with pytest.raises(CrossShardRename) as caught:
+        catalog.edit(made.id, patch(name="Barra"), "ana", 1)
+    assert caught.value.details["shard"] == "rsA"
+    assert catalog.get(made.id) == made
+
+
+def test_sku_of_another_product_is_refused_in_either_shard(catalog):
+    catalog.create(draft("Arroz", sku="X-1"), "ana")
+    with pytest.raises(SkuTaken):
+        catalog.create(draft("Zumo", sku="X-1"), "ana")
+    other = catalog.create(draft("Zumo", sku="X-2"), "ana")
+    with pytest.raises(SkuTaken):
+        catalog.edit(other.id, patch(sku="X-1"), "ana", 1)
+    assert catalog.edit(other.id, patch(sku=None), "ana", 1).sku is None
+
+
+def test_deleted_product_is_gone_and_a_stale_delete_is_refused(catalog):
+    made = catalog.create(draft("Pan"), "ana")
+    catalog.edit(made.id, patch(stock=5), "eva", 1)
+    with pytest.raises(VersionConflict):
+        catalog.delete(made.id, 1)
+    catalog.delete(made.id, 2)
+    with pytest.raises(ProductNotFound):
+        catalog.get(made.id)
+    with pytest.raises(ProductNotFound):
+        catalog.delete(made.id, 2)
+
+
+def test_list_is_in_key_order_over_both_shards_whatever_the_page_size(catalog):
+    for name in reversed(A_TO_M + N_TO_Z):
+        catalog.create(draft(name), "ana")
+    expected = ["7up", "Águila", "Arroz", "Café", "Manzana", "Naranja", "Ñandú", "Pan", "Zanahoria"]
+    for limit in range(1, 11):
+        assert [p.name for p in everything(catalog, limit=limit)] == expected
+
+
+def test_pages_stay_in_order_while_others_insert_and_delete(catalog):
+    for name in A_TO_M + N_TO_Z:
+        catalog.create(draft(name), "ana")
+    first = catalog.page(limit=4)
+    gone = catalog.find("Manzana")
+    catalog.delete(gone.id, 1)
+    catalog.create(draft("Aaa"), "ana")
+    catalog.create(draft("Zzz"), "ana")
+    second = catalog.page(limit=10, cursor=first.next_cursor)
+    assert names(first) == ["7up", "Águila", "Arroz", "Café"]
+    assert names(second) == ["Naranja", "Ñandú", "Pan", "Zanahoria", "Zzz"]
+
+
+def test_variants_of_one_name_page_without_repeat_or_gap(catalog):
+    for i in range(7):
+        catalog.create(draft("Leche", variant=f"{i} L"), "ana")
+    assert [p.variant for p in everything(catalog, limit=2)] == [f"{i} L" for i in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("cafe mol", ["Café molido"]),
+        ("MOL caf", ["Café molido"]),
+        ("café", ["Café en grano", "Café molido"]),
+        ("grano", ["Café en grano"]),
+        ("250", ["Café molido"]),
+        ("ñ", ["Ñandú"]),
+        ("n", ["Naranja"]),
+        ("afe", []),
+        ("(", []),
+        ("^(a+)+$", []),
+        ("$where", []),
+        ("🍎", []),
+    ],
+)
+def test_search_finds_folded_word_prefixes(catalog, search, found):
+    catalog.create(draft("Café molido", variant="250 g"), "ana")
+    for name in ("Café en grano", "Ñandú", "Naranja"):
+        catalog.create(draft(name), "ana")
+    assert names(catalog.page(search=search)) == found
+
+
+def test_cursor_of_another_search_and_odd_limits_are_refused(catalog):
+    for name in A_TO_M:
+        catalog.create(draft(name), "ana")
+    page = catalog.page(limit=1)
+    with pytest.raises(InvalidCursor):
+        catalog.page(limit=1, cursor=page.next_cursor, search="a")
+    for limit in (0, -1, 201):
+        with pytest.raises(InvalidInput):
+            catalog.page(limit=limit)
+
+
+def test_counts_are_by_shard(catalog):
+    for name in A_TO_M + N_TO_Z:
+        catalog.create(draft(name), "ana")
+    assert {c.shard: c.products for c in catalog.counts()} == {"rsA": 4, "rsB": 5}
+
+
+def test_upsert_tells_what_became_of_each_item(catalog):
+    catalog.create(draft("Arroz", stock=1), "ana")
+    same = catalog.create(draft("Pan"), "ana")
+    taken = catalog.create(draft("Zumo", sku="Z-1"), "ana")
+    items = [
+        new_item(draft("arroz", stock=2)),
+        new_item(draft("Pan")),
+        new_item(draft("Café")),
+        new_item(draft("CAFÉ", price="9")),
+        new_item(draft("Kiwi", sku="Z-1")),
+    ]
+    outcomes = upsert(catalog, items, "eva")
+    assert [o.status for o in outcomes] == ["changed", "unchanged", "created", "refused", "refused"]
+    assert isinstance(outcomes[4].error, SkuTaken)
+    assert catalog.find("Arroz").stock == 2
+    assert catalog.get(same.id).version == 1
+    assert catalog.get(taken.id).version == 1
+
+
+def test_upsert_repeated_with_its_ids_says_the_same(catalog):
+    items = [Item(draft(name), uuid4()) for name in A_TO_M + N_TO_Z]
+    assert {o.status for o in upsert(catalog, items, "ana")} == {"created"}
+    assert {o.status for o in upsert(catalog, items, "ana")} == {"created"}
+    fresh = [replace(item, product_id=uuid4()) for item in items]
+    assert {o.status for o in upsert(catalog, fresh, "ana")} == {"unchanged"}
+    assert len(everything(catalog)) == len(items)
+
+
+def test_upsert_keeps_the_fields_that_an_item_does_not_give(catalog):
+    made = catalog.create(draft("Pan", stock=5, category="Horno", currency="USD"), "ana")
+    upsert(catalog, [new_item(draft("Pan", price="2"))], "eva")
+    kept = catalog.get(made.id)
+    assert (kept.price, kept.stock, kept.category, kept.currency) == (Decimal(2), 5, "Horno", "USD")
+
+
+def test_budget_that_is_spent_ends_a_read_at_once(catalog):
+    made = catalog.create(draft("Pan"), "ana")
+    with budget(0):
+        assert catalog.page().unavailable == ("rsA", "rsB")
+        with pytest.raises(Unavailable):
+            catalog.get(made.id)
