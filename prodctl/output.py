@@ -15,9 +15,9 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, InvalidInput, ProdError
-from prodctl.rows import SCHEMA_VERSION, Column, RowWriter, cell, print_document, row_writer, visible
+from prodctl.rows import SCHEMA_VERSION, Column, cell, print_document, row_writer, visible
 
-__all__ = ["RowWriter", "visible"]  # from here too: a command needs one module for its output
+__all__ = ["row_writer", "visible"]  # from here too: a command needs one module for its output
 
 FORMATS = ("table", "wide", "json", "yaml", "csv")
 

@@ -1,0 +1,106 @@
+"""What the text of a cell means: numbers as people write them in Spain or in English, yes and no, tags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Literal
+
+from prodcore.routing import fold
+
+Locale = Literal["es", "en"]
+
+_SYMBOLS = {"€": "EUR", "£": "GBP"}
+_PRICE = re.compile(r"(?P<before>[A-Za-z]{3}|[^\w\s.,'-])?(?P<number>[-+]?[0-9.,]+)(?P<after>[A-Za-z]{3}|[^\w\s.,'-])?")
+_NUMBER = {
+    "es": re.compile(r"[-+]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?"),
+    "en": re.compile(r"[-+]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]+)?"),
+}
+_EXAMPLE = {"es": "1.234,50", "en": "1,234.50"}
+_YES = frozenset(fold(w) for w in ("yes", "y", "true", "1", "sí", "s", "verdadero", "active", "activo", "x"))
+_NO = frozenset(fold(w) for w in ("no", "n", "false", "0", "falso", "inactive", "inactivo"))
+
+
+class CellRefused(Exception):
+    """A cell that means nothing; ``code`` is stable, the text is for people."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def read_price(text: str, locale: Locale) -> tuple[str, str | None]:
+    """A price as a plain decimal, and its currency where the cell names one. Raises CellRefused.
+
+    >>> read_price("1.234,50 €", "es")
+    ('1234.50', 'EUR')
+    >>> read_price("GBP 22.95", "en")
+    ('22.95', 'GBP')
+    """
+    match = _PRICE.fullmatch("".join(text.split()))
+    if not match:
+        raise CellRefused("not_a_price", f"is not a price such as {_EXAMPLE[locale]}")
+    named = {_currency(sign) for sign in (match["before"], match["after"]) if sign}
+    if len(named) > 1:
+        raise CellRefused("two_currencies", "names two currencies")
+    return _plain(match["number"], locale), next(iter(named), None)
+
+
+def read_stock(text: str, locale: Locale) -> int:
+    """A whole number. Raises CellRefused.
+
+    >>> read_stock("1.200", "es"), read_stock("40,00", "es")
+    (1200, 40)
+    """
+    number = Decimal(_plain("".join(text.split()), locale))
+    if number != number.to_integral_value():
+        raise CellRefused("not_a_whole_number", "is not a whole number")
+    return int(number)
+
+
+def read_active(text: str) -> bool:
+    """Yes or no. Raises CellRefused."""
+    word = fold(text)
+    if word not in _YES | _NO:
+        raise CellRefused("not_yes_or_no", "is neither yes nor no")
+    return word in _YES
+
+
+def read_tags(text: str) -> list[str]:
+    """Several tags: separated by ``|`` where there is one, else by ``;``, else by commas.
+
+    >>> read_tags("sin gluten, bio")
+    ['sin gluten', 'bio']
+    """
+    separator = next((s for s in "|;" if s in text), ",")
+    return [tag.strip() for tag in text.split(separator) if tag.strip()]
+
+
+READERS: dict[str, Callable[[str, Locale], Any]] = {
+    "stock": read_stock,
+    "active": lambda text, _locale: read_active(text),
+    "currency": lambda text, _locale: text.strip().upper(),
+    "sku": lambda text, _locale: text.strip(),
+}
+"""How to read the targets that are neither plain text nor a price nor tags."""
+
+
+def _currency(sign: str) -> str:
+    if sign.isalpha():
+        return sign.upper()
+    if sign not in _SYMBOLS:
+        raise CellRefused(
+            "unclear_currency", f"{sign} may be several currencies: write a code such as EUR, or a column"
+        )
+    return _SYMBOLS[sign]
+
+
+def _plain(text: str, locale: Locale) -> str:
+    if not _NUMBER[locale].fullmatch(text):
+        other: Locale = "en" if locale == "es" else "es"
+        fits = _NUMBER[other].fullmatch(text)
+        hint = f"; it looks like --locale {other}" if fits else ""
+        raise CellRefused("not_a_number", f"is not a number such as {_EXAMPLE[locale]}{hint}")
+    thousands, decimal = (".", ",") if locale == "es" else (",", ".")
+    return text.replace(thousands, "").replace(decimal, ".").lstrip("+")

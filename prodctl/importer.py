@@ -1,0 +1,113 @@
+"""An import from start to end: read, send two batches at a time, count what became of every row."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from prodcore.catalog.import_report import CellProblem, ImportReport, RefusedRow, refused
+from prodcore.catalog.import_rows import RepeatedRow, Row
+from prodcore.catalog.import_seen import Seen
+from prodcore.errors import ProdError
+from prodctl.batch_sender import Batch, Outcome, Patience, Post, send
+
+SENDERS = 2
+"""Batches under way at a time: while one is stored, the next is read, folded and checked."""
+
+AnyRow = Row | RefusedRow | RepeatedRow
+
+
+@dataclass(slots=True)
+class Importer:
+    """Imports rows once. ``report`` accounts for every row that was read, whatever ended the import."""
+
+    post: Post
+    patience: Patience
+    seen: Seen
+    report: ImportReport
+    batch_size: int
+    progress: Callable[[int], None]
+    """Told the number of rows that are accounted for."""
+
+    def run(self, rows: Iterable[AnyRow]) -> None:
+        """Import all rows, in order. Raises what cannot be helped by trying again."""
+        senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="import")
+        under_way: deque[tuple[Batch, Future[list[Outcome]]]] = deque()
+        try:
+            for batch in _batches(rows, self.batch_size):
+                if self.patience.ended.is_set():
+                    self._drop(batch, "not_sent")
+                    continue
+                while len(under_way) >= SENDERS:
+                    self._settle(*under_way.popleft())
+                under_way.append((batch, senders.submit(send, batch, self.post, self.patience)))
+            while under_way:
+                self._settle(*under_way.popleft())
+        finally:
+            self.patience.ended.set()
+            for batch, future in under_way:
+                self._drop(batch, "not_sent" if future.cancel() else "unknown")
+            senders.shutdown(wait=False, cancel_futures=True)
+            self._settle_repeats()
+
+    def _settle(self, batch: Batch, future: Future[list[Outcome]]) -> None:
+        try:
+            outcomes = future.result()
+        except ProdError:
+            self._drop(batch, "unknown" if batch.in_doubt else "not_sent")
+            raise
+        except KeyboardInterrupt:
+            self._drop(batch, "unknown")
+            raise
+        refusals = batch.refused
+        for row, outcome in zip(batch.rows, outcomes, strict=True):
+            if outcome.status == "refused":
+                refusals.append(_refusal(row, outcome))
+            else:
+                self._count(row.line, outcome.status)
+        self._refuse(refusals)
+        self.progress(self.report.rows)
+
+    def _drop(self, batch: Batch, fate: str) -> None:
+        """Account for a batch that will not be settled any more."""
+        self._refuse(batch.refused)
+        for row in batch.rows:
+            self._count(row.line, fate)
+
+    def _refuse(self, rows: list[RefusedRow]) -> None:
+        for row in sorted(rows, key=lambda r: r.line):
+            self.seen.failed(row.line, "refused")
+            self.report.refuse(row)
+
+    def _count(self, line: int, status: str) -> None:
+        self.report.count(status)
+        if status not in ("created", "changed", "unchanged"):
+            self.seen.failed(line, status)
+
+    def _settle_repeats(self) -> None:
+        """A row that says what an earlier one says shares its fate."""
+        for line, first, fate in self.seen.fates():
+            if fate == "refused":
+                reason = f"says the same as line {first}, which is refused"
+                self.report.refuse(refused(line, "duplicate_in_file", reason))
+            else:
+                self.report.count(fate or "unchanged")
+
+
+def _batches(rows: Iterable[AnyRow], size: int) -> Iterator[Batch]:
+    batch = Batch()
+    for row in rows:
+        batch.add(row)
+        if batch.is_full(size):
+            yield batch
+            batch = Batch()
+    if batch.rows or batch.refused:
+        yield batch
+
+
+def _refusal(row: Row, outcome: Outcome) -> RefusedRow:
+    """The service's refusal in the file's own terms."""
+    problems = tuple(row.problem(p.get("field", ""), p["code"], p["message"]) for p in outcome.problems)
+    return RefusedRow(row.line, problems or (CellProblem("", "", outcome.code, outcome.message),))
