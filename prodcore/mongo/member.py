@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import pymongo
-from pymongo import MongoClient
+from bson import Timestamp
+from pymongo import MongoClient, ReadPreference
 from pymongo.errors import (
     AutoReconnect,
     ConfigurationError,
@@ -17,6 +18,7 @@ from pymongo.errors import (
     OperationFailure,
     PyMongoError,
 )
+from pymongo.read_concern import ReadConcern
 from pymongo.uri_parser import parse_uri
 
 from prodcore.errors import CommandRefused, ConfigError, MemberUnavailable
@@ -94,9 +96,32 @@ class MemberConnection:
             name, lambda: self._client[database].command({name: value, **arguments}), timeout_seconds=timeout_seconds
         )
 
-    def find(self, database: str, collection: str, filter_: Document, **options: Any) -> list[Document]:
-        """Documents as this member holds them (local read concern). Raises as ``command`` does."""
-        return self._ask("find", lambda: list(self._client[database][collection].find(filter_, **options)))
+    def find(
+        self,
+        database: str,
+        collection: str,
+        filter_: Document,
+        *,
+        fields: Sequence[str] = (),
+        after: Timestamp | None = None,
+    ) -> list[Document]:
+        """Documents as this member holds them. Raises as ``command`` does.
+
+        With ``after``, a cluster time, it is a majority read, and waits on the server until the member is that far.
+        """
+        source = self._client[database].get_collection(
+            collection,
+            read_preference=ReadPreference.NEAREST,
+            read_concern=ReadConcern("majority" if after else "local"),
+        )
+
+        def question() -> list[Document]:
+            with self._client.start_session(causal_consistency=True) as session:
+                if after:
+                    session.advance_operation_time(after)
+                return list(source.find(filter_, list(fields) or None, session=session))
+
+        return self._ask("find", question)
 
     def _ask(self, name: str, question: Callable[[], T], timeout_seconds: float | None = None) -> T:
         started = time.monotonic()

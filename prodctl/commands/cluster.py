@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prodctl.output import columns, message, output_option, print_item, print_rows, print_text
+from prodctl.units import duration, size
 
 if TYPE_CHECKING:
     from prodcore.cluster.status import ClusterStatus
@@ -118,42 +119,8 @@ def _row(of: SetStatus, member: Member) -> dict[str, Any]:
         "set": of.name,
         "member": member.address,
         "lag": None if lag is None or member.role == "PRIMARY" else f"{lag:.1f} s",
-        "oplog_window": _duration(member.oplog_window_seconds),
-        "uptime": _duration(member.uptime_seconds),
-        "data": _size(member.data_bytes),
-        "free_disk": _size(member.free_disk_bytes),
+        "oplog_window": duration(member.oplog_window_seconds),
+        "uptime": duration(member.uptime_seconds),
+        "data": size(member.data_bytes),
+        "free_disk": size(member.free_disk_bytes),
     }
-
-
-def _duration(seconds: float | None) -> str | None:
-    """A length of time for people, in its two largest units.
-
-    >>> _duration(42), _duration(4_000), _duration(200_000)
-    ('42s', '1h06m', '2d07h')
-    """
-    if seconds is None:
-        return None
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d{hours:02}h"
-    if hours:
-        return f"{hours}h{minutes:02}m"
-    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
-
-
-def _size(number: int | None) -> str | None:
-    """Bytes for people.
-
-    >>> _size(999), _size(2_500_000)
-    ('999 B', '2.5 MB')
-    """
-    if number is None:
-        return None
-    size = float(number)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

@@ -1,0 +1,1 @@
+"""Failover drills: break a member under load, measure, put it back, and prove that nothing acknowledged was lost."""

@@ -1,0 +1,69 @@
+"""What a drill is asked to do, and what it must not exceed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+TARGET_PRIMARY = "primary"
+TARGET_RANDOM = "random"
+
+
+class Fault(StrEnum):
+    """What is done to a member."""
+
+    KILL = "kill"
+    """SIGKILL: the process dies at once."""
+    STOP = "stop"
+    """SIGTERM: a planned shutdown."""
+    STEPDOWN = "stepdown"
+    """replSetStepDown: the primary hands over and lives on."""
+    PAUSE = "pause"
+    """SIGSTOP: the process hangs with its connections open, and goes on later."""
+    PARTITION = "partition"
+    """The network between the member and everybody else is cut, and mended later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a drill may cost at most; None means no limit. Seconds."""
+
+    max_write_gap: float | None = None
+    max_read_gap: float | None = None
+    max_p99: float | None = None
+    max_failed: int | None = None
+    max_lost: int = 0
+
+    def given(self) -> dict[str, float]:
+        """The limits that are set, by name."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class DrillPlan:
+    """One drill: the sets, the fault, the load, the limits."""
+
+    sets: tuple[str, ...]
+    fault: Fault = Fault.KILL
+    target: str = TARGET_PRIMARY
+    """``primary``, ``random``, or a member's address."""
+    rounds: int = 1
+    writes_per_second: float = 50.0
+    """Of each set, over all its writers; as many reads come with them."""
+    writers: int = 4
+    baseline_seconds: float = 2.0
+    """How long the load runs before the first fault, and after each recovery."""
+    recovery_seconds: float = 60.0
+    """How long each wait (new primary, old member back, caught up) may take."""
+    limits: Limits = Limits()
+    via: str = "driver"
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two requests of one writer."""
+        return self.writers / (2 * self.writes_per_second)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as JSON shows it."""
+        return {**asdict(self), "sets": list(self.sets), "fault": self.fault.value, "limits": self.limits.given()}

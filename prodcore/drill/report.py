@@ -1,0 +1,149 @@
+"""What a drill found, as a value that every report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prodcore.drill.events import Step
+from prodcore.drill.ledger import Attempt, Outcome
+from prodcore.drill.plan import DrillPlan
+from prodcore.drill.round import RoundResult, TimedStep
+from prodcore.drill.timeline import Gap, Percentiles, latencies, longest_gap, percentiles
+from prodcore.drill.verdict import Verdict
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """One round on one set, with its figures; times in seconds."""
+
+    result: RoundResult
+    steps: tuple[TimedStep, ...]
+    write_gap: Gap | None
+    read_gap: Gap | None
+    before: Percentiles
+    during: Percentiles
+    after: Percentiles
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON shows it: times count from the fault."""
+        r = self.result
+        return {
+            "number": r.number,
+            "set": r.set_name,
+            "member": r.member,
+            "old_primary": r.old_primary,
+            "new_primary": r.new_primary or None,
+            "term_before": r.term_before,
+            "term_after": r.term_after,
+            "election_reason": r.election_reason or None,
+            "vacuous": r.is_vacuous,
+            "problem": r.problem or None,
+            "write_gap_seconds": _seconds(self.write_gap),
+            "read_gap_seconds": _seconds(self.read_gap),
+            "latency_seconds": {
+                "before": self.before.as_dict(),
+                "during": self.during.as_dict(),
+                "after": self.after.as_dict(),
+            },
+            "timeline": [
+                {"seconds": round(s.at - r.fault_at, 4), "event": s.step.value, "detail": s.detail} for s in self.steps
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DrillReport:
+    """One drill."""
+
+    run: str
+    started_at: datetime
+    started: float
+    """The same moment on the monotonic clock, which all other times are on."""
+    ended: float
+    plan: DrillPlan
+    rounds: tuple[RoundReport, ...]
+    verdict: Verdict
+    missed: tuple[str, ...]
+    """Limits that were missed, and promises that were broken, a sentence each."""
+    attempts: Sequence[Attempt]
+
+    @property
+    def is_vacuous(self) -> bool:
+        """Whether any round proved nothing."""
+        return not self.rounds or any(r.result.is_vacuous for r in self.rounds)
+
+    @property
+    def outcome(self) -> str:
+        """``failed``, ``vacuous`` or ``passed``; a broken promise outweighs a vacuous round."""
+        return "failed" if self.missed else "vacuous" if self.is_vacuous else "passed"
+
+    @property
+    def write_gap(self) -> float | None:
+        """The longest write gap of all rounds, in seconds."""
+        return max((r.write_gap.seconds for r in self.rounds if r.write_gap), default=None)
+
+    @property
+    def read_gap(self) -> float | None:
+        """The longest read gap of all rounds, in seconds."""
+        return max((r.read_gap.seconds for r in self.rounds if r.read_gap), default=None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return {
+            "run": self.run,
+            "outcome": self.outcome,
+            "started_at": self.started_at.isoformat(timespec="milliseconds"),
+            "duration_seconds": round(self.ended - self.started, 3),
+            "plan": self.plan.as_dict(),
+            "write_gap_seconds": _round(self.write_gap),
+            "read_gap_seconds": _round(self.read_gap),
+            "verdict": self.verdict.as_dict(),
+            "missed": list(self.missed),
+            "rounds": [r.as_dict() for r in self.rounds],
+        }
+
+
+def report_round(result: RoundResult, attempts: Sequence[Attempt], plan: DrillPlan) -> RoundReport:
+    """Measure one round: the load of its set, before, during and after."""
+    mine = [a for a in attempts if a.set_name == result.set_name]
+    writes, reads = [a for a in mine if a.is_write], [a for a in mine if not a.is_write]
+    fault, end = result.fault_at, result.ended
+
+    def measure(start: float, until: float) -> Percentiles:
+        return percentiles(latencies(mine, start, until, plan.interval))
+
+    return RoundReport(
+        result,
+        _with_first_answers(result, writes, reads),
+        longest_gap(writes, fault, end),
+        longest_gap(reads, fault, end),
+        measure(fault - plan.baseline_seconds, fault),
+        measure(fault, end),
+        measure(end, end + plan.baseline_seconds),
+    )
+
+
+def _with_first_answers(
+    result: RoundResult, writes: Sequence[Attempt], reads: Sequence[Attempt]
+) -> tuple[TimedStep, ...]:
+    """The steps, and the first request of each kind that succeeded after the election."""
+    elected = next((s.at for s in result.steps if s.step is Step.NEW_PRIMARY), None)
+    steps = list(result.steps)
+    if elected is not None:
+        for step, attempts in ((Step.FIRST_WRITE, writes), (Step.FIRST_READ, reads)):
+            ended = [a.ended for a in attempts if a.outcome is Outcome.ACKNOWLEDGED and a.ended >= elected]
+            steps += [TimedStep(min(ended), step)] if ended else []
+    return tuple(sorted(steps, key=lambda s: s.at))
+
+
+def _seconds(gap: Gap | None) -> float | None:
+    return None if gap is None else round(gap.seconds, 4)
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,195 @@
+"""One round on one set: break, watch, put back, wait until all is as before, and say how long what took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prodcore.drill.events import OnProgress, Progress, Step
+from prodcore.drill.faults import Faults
+from prodcore.drill.journal import Broken, Journal
+from prodcore.drill.ledger import Ledger
+from prodcore.drill.plan import DrillPlan
+from prodcore.drill.ports import SetAccess, SetWatch
+from prodcore.errors import ProdError, Unavailable
+from prodcore.replica_set import Member
+
+_CONTINUED_WRITES = 3
+"""So many acknowledged writes that began after the election show that writing goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedStep:
+    """A step of a round; ``at`` in monotonic seconds."""
+
+    at: float
+    step: Step
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """What one round on one set did and saw."""
+
+    number: int
+    set_name: str
+    member: str
+    old_primary: str
+    new_primary: str
+    """The same as before when there was no election; empty when none was found in time."""
+    term_before: int
+    term_after: int
+    election_reason: str
+    started: float
+    ended: float
+    steps: tuple[TimedStep, ...]
+    problem: str = ""
+    """What did not happen in time."""
+
+    @property
+    def hit_primary(self) -> bool:
+        """Whether the fault was done to the primary, so that an election must follow."""
+        return self.member == self.old_primary
+
+    @property
+    def is_vacuous(self) -> bool:
+        """Whether nothing happened that could prove anything."""
+        detected = any(s.step is Step.DETECTED for s in self.steps)
+        return not detected or (self.hit_primary and self.term_after <= self.term_before)
+
+    @property
+    def fault_at(self) -> float:
+        """When the fault was done."""
+        return next((s.at for s in self.steps if s.step is Step.FAULT), self.started)
+
+
+class Round:
+    """Does one round. Whatever happens in it, ``restore`` puts the member back."""
+
+    def __init__(
+        self,
+        number: int,
+        access: SetAccess,
+        watch: SetWatch,
+        faults: Faults,
+        journal: Journal,
+        ledger: Ledger,
+        plan: DrillPlan,
+        on_progress: OnProgress,
+    ) -> None:
+        self._number = number
+        self._set = access
+        self._watch = watch
+        self._faults = faults
+        self._journal = journal
+        self._ledger = ledger
+        self._plan = plan
+        self._emit = on_progress
+        self._steps: list[TimedStep] = []
+
+    def run(self, primary: Member, member: str) -> RoundResult:
+        """Break ``member``, put it back, and wait until the set is whole. A wait that ends in vain is in the result."""
+        started = time.monotonic()
+        result = RoundResult(
+            self._number, self._set.name, member, primary.address, "", primary.term or 0, 0, "", started, started, ()
+        )
+        broken = Broken(self._set.name, member, self._plan.fault)
+        problem = ""
+        try:
+            self._journal.breaking(broken)
+            try:
+                problem = self._break_and_watch(broken, result)
+            finally:
+                restored_at = self.restore(broken)
+            problem = problem or self._wait_whole(broken, restored_at)
+        except ProdError as error:
+            problem = problem or error.message
+        return self._finish(replace(result, problem=problem))
+
+    def restore(self, broken: Broken) -> float:
+        """Put the member back, and note that; returns when."""
+        at = self._note(Step.RESTORE, broken.member)
+        self._faults.undo(broken)
+        self._journal.mended(broken)
+        return at
+
+    def _break_and_watch(self, broken: Broken, result: RoundResult) -> str:
+        """Do the fault, and wait until the set has recovered from it; returns what did not happen in time."""
+        fault_at = self._note(Step.FAULT, f"{broken.fault} {broken.member}")
+        deadline = fault_at + self._plan.recovery_seconds
+        self._faults.inject(broken)
+        if not result.hit_primary:
+            return self._watch_secondary(broken, fault_at, deadline)
+        lost = self._watch.wait_for_role(
+            broken.member, ("Unknown", "SECONDARY", "OTHER"), fault_at, min(deadline, fault_at + self._detection())
+        )
+        if lost is None:
+            return "no member noticed the fault"
+        self._note(Step.DETECTED, at=lost.at)
+        seen = self._watch.wait_for_new_primary(broken.member, fault_at, deadline)
+        if seen is None:
+            return "there was no new primary in time"
+        self._note(Step.NEW_PRIMARY, seen.primary, at=seen.at)
+        return self._wait_writes(seen.at, deadline)
+
+    def _watch_secondary(self, broken: Broken, fault_at: float, deadline: float) -> str:
+        lost = self._watch.wait_for_role(
+            broken.member, ("Unknown",), fault_at, min(deadline, fault_at + self._detection())
+        )
+        if lost is None:
+            return "no member noticed the fault"
+        self._note(Step.DETECTED, at=lost.at)
+        return self._wait_writes(lost.at, deadline)
+
+    def _wait_writes(self, since: float, deadline: float) -> str:
+        if not self._ledger.wait_for_acknowledged(self._set.name, _CONTINUED_WRITES, since, deadline):
+            return "no write was acknowledged in time"
+        return ""
+
+    def _detection(self) -> float:
+        """How long the fault may stay unnoticed before it counts as none."""
+        return min(15.0, self._plan.recovery_seconds)
+
+    def _wait_whole(self, broken: Broken, restored_at: float) -> str:
+        """Wait until the member is back, has caught up, and writing goes on."""
+        deadline = restored_at + self._plan.recovery_seconds
+        back = self._watch.wait_for_role(broken.member, ("SECONDARY", "PRIMARY"), restored_at, deadline)
+        if back is None:
+            return f"{broken.member} did not come back in time"
+        self._note(Step.BACK, broken.member, at=max(back.at, restored_at))
+        self._set.wait_caught_up(deadline)
+        caught_up = self._note(Step.CAUGHT_UP, broken.member)
+        return self._wait_writes(caught_up, deadline)
+
+    def _finish(self, result: RoundResult) -> RoundResult:
+        """Add what the members themselves say of the election, and the first request that each kind got through."""
+        ended = time.monotonic()
+        try:
+            after = self._set.inspect().primary
+            election = self._set.last_election(after.address) if after else None
+        except Unavailable:
+            after = election = None
+        if election and election.term > result.term_before:
+            at = min(max(ended - (time.time() - election.started_at), result.started), ended)
+            self._steps.append(TimedStep(at, Step.ELECTION, election.reason))
+        first_primary = next((s.detail for s in self._steps if s.step is Step.NEW_PRIMARY), "")
+        return replace(
+            result,
+            new_primary=first_primary or (after.address if after else ""),
+            term_after=(after.term or 0) if after else 0,
+            election_reason=election.reason if election and election.term > result.term_before else "",
+            ended=ended,
+            steps=tuple(sorted(self._steps, key=lambda s: s.at)),
+        )
+
+    def _note(self, step: Step, detail: str = "", at: float | None = None) -> float:
+        moment = time.monotonic() if at is None else at
+        self._steps.append(TimedStep(moment, step, detail))
+        self._emit(Progress(step, detail, self._set.name, self._since_fault(moment)))
+        return moment
+
+    def _since_fault(self, moment: float) -> dict[str, Any]:
+        faults: Sequence[float] = [s.at for s in self._steps if s.step is Step.FAULT]
+        return {"seconds_since_fault": moment - faults[0]} if faults else {}
