@@ -26,7 +26,7 @@ from prodcore.errors import InvalidInput, Problem, Unavailable
 SHORTEST_WITH_SECOND_FACTOR = 8
 LONGEST = 1024
 _SCHEME = "v1"
-_NICENESS = 10
+_NICENESS = 5
 _MAX_WAITING = 64
 _GUESSABLE = 3  # zxcvbn scores 0 to 4; 3 is "safely unguessable" offline with a slow hash
 _JUDGED = 72  # what zxcvbn looks at; its work grows with the square of the length

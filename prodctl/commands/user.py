@@ -1,0 +1,144 @@
+"""``prodctl user``: who may use the catalogue, and with which role."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import click
+
+from prodctl.confirm import confirm, confirm_options
+from prodctl.output import columns, output_option, print_item, print_rows, success
+from prodctl.secret_input import ask_secret, from_stdin
+
+if TYPE_CHECKING:
+    from prodctl.api_client import ApiClient
+
+ROLES = ("viewer", "editor", "operator", "admin")
+
+_COLUMNS = columns(
+    "User=username", "Role", "Disabled", "Second factor", "Last login=last_login_at", "Created=created_at+", "ID=id+"
+)
+
+_role_option = click.option(
+    "--role", type=click.Choice(ROLES), default="viewer", show_default=True, help="What the user may do."
+)
+
+
+@click.group()
+def user() -> None:
+    """Who may use the catalogue, and with which role.
+
+    \b
+    viewer    reads products and the cluster page
+    editor    also adds, edits, imports and removes products
+    operator  also runs drills and changes shards from the dashboard
+    admin     also manages users, tokens and keys, and reads the audit
+    """
+
+
+@user.command("list")
+@output_option
+def list_users(output: str) -> None:
+    """Every user, by name."""
+    print_rows(_client().call("GET", "/users")["items"], _COLUMNS, output, kind="users")
+
+
+@user.command()
+@click.argument("username")
+@output_option
+def show(username: str, output: str) -> None:
+    """One user. Exit status 3 when there is none of that name."""
+    print_item(_client().call("GET", _path(username)), output, kind="user")
+
+
+@user.command()
+@click.argument("username")
+@_role_option
+@click.option("--password-stdin", is_flag=True, help="Read the password from the next line of stdin.")
+@output_option
+def add(username: str, role: str, password_stdin: bool, output: str) -> None:
+    """Add a user. Exit status 5 when the name is taken.
+
+    \b
+    Examples:
+      prodctl user add ana --role editor
+      prodctl user add ana --role editor --password-stdin < password.txt
+    """
+    hint = "in a script: --password-stdin < FILE"
+    password = from_stdin("password") if password_stdin else ask_secret("password", twice=True, hint=hint)
+    body = {"username": username, "password": password, "role": role}
+    added = _client().call("POST", "/users", body=body)
+    success(f"Added {added['username']} ({added['role']}).", output)
+    _show_to_programs(added, output)
+
+
+@user.command("role")
+@click.argument("username")
+@click.argument("role", type=click.Choice(ROLES))
+@output_option
+def set_role(username: str, role: str, output: str) -> None:
+    """Give a user another role; it holds on every worker within seconds. The last admin stays one (exit status 5)."""
+    changed = _client().call("PATCH", _path(username), body={"role": role})
+    success(f"{changed['username']} is {changed['role']} now.", output)
+    _show_to_programs(changed, output)
+
+
+@user.command()
+@click.argument("username")
+@click.argument("new_username")
+@output_option
+def rename(username: str, new_username: str, output: str) -> None:
+    """Give a user another name. Exit status 5 when it is taken."""
+    changed = _client().call("PATCH", _path(username), body={"username": new_username})
+    success(f"{username} is called {changed['username']} now.", output)
+    _show_to_programs(changed, output)
+
+
+@user.command()
+@click.argument("username")
+@output_option
+def disable(username: str, output: str) -> None:
+    """Let a user in no more, and end their logins; nothing is removed. The last admin cannot be disabled."""
+    changed = _client().call("PATCH", _path(username), body={"disabled": True})
+    success(f"{changed['username']} is disabled.", output)
+    _show_to_programs(changed, output)
+
+
+@user.command()
+@click.argument("username")
+@output_option
+def enable(username: str, output: str) -> None:
+    """Let a disabled user in again."""
+    changed = _client().call("PATCH", _path(username), body={"disabled": False})
+    success(f"{changed['username']} is enabled.", output)
+    _show_to_programs(changed, output)
+
+
+@user.command()
+@click.argument("username")
+@confirm_options
+def rm(username: str, yes: bool, no_input: bool) -> None:
+    """Remove a user and end their logins. The last admin stays (exit status 5)."""
+    client = _client()
+    found = client.call("GET", _path(username))
+    confirm(f"Remove {found['username']} ({found['role']})?", yes=yes, no_input=no_input)
+    client.call("DELETE", _path(username))
+    success(f"Removed {found['username']}.")
+
+
+def _client() -> ApiClient:
+    from prodcore.settings import load_settings
+    from prodctl.api_client import ApiClient
+
+    return ApiClient(load_settings())
+
+
+def _path(username: str) -> str:
+    return f"/users/{quote(username, safe='')}"
+
+
+def _show_to_programs(item: dict[str, Any], output: str) -> None:
+    """What was done is a sentence for people and the whole user for programs."""
+    if output not in ("table", "wide"):
+        print_item(item, output, kind="user")
