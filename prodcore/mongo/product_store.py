@@ -15,7 +15,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from prodcore.catalog.ports import Key, Slice
 from prodcore.errors import OutcomeUnknown, ProdError, ProductExists, ProductNotFound, VersionConflict
-from prodcore.mongo.replica_set import Document, ReplicaSet
+from prodcore.mongo.replica_set import Document, ReplicaSet, is_transient
 from prodcore.product import Product
 from prodcore.routing import prefix_range
 
@@ -69,7 +69,7 @@ class MongoProductStore:
                 self._products.insert_many(documents, ordered=False)
             except BulkWriteError as error:
                 write_errors = error.details.get("writeErrors", [])
-                if any(e["code"] != _DUPLICATE_KEY for e in write_errors):
+                if is_transient(error) or any(e["code"] != _DUPLICATE_KEY for e in write_errors):
                     raise
                 refused = {e["index"]: _exists(products[e["index"]]) for e in write_errors}
                 present = self._present([products[i] for i in refused])
@@ -118,7 +118,7 @@ class MongoProductStore:
 
         def attempt(again: bool) -> None:
             result = self._products.delete_one({"_id": product_id, "version": version})
-            if not result.deleted_count and not (again and self._products.find_one({"_id": product_id}) is None):
+            if not result.deleted_count and not (again and self._is_gone(product_id)):
                 self._explain_no_match(product_id)
 
         self._set.write(attempt, product_id=str(product_id))
@@ -154,14 +154,29 @@ class MongoProductStore:
         """How many products the shard holds, by its own bookkeeping."""
         return self._set.read(self._products.estimated_document_count)
 
+    def _settle(self, product_id: UUID) -> None:
+        """Wait until all that an earlier attempt may have written is on a majority, as even an empty write does.
+
+        Before that, a majority read does not show it, and the earlier attempt would be taken for somebody else's.
+        """
+        self._products.update_one({"_id": product_id}, {"$set": {}})
+
+    def _is_gone(self, product_id: UUID) -> bool:
+        self._settle(product_id)
+        return self._products.find_one({"_id": product_id}, {"_id": 1}) is None
+
     def _present(self, products: Sequence[Product]) -> set[UUID]:
         """The ids of those products that were inserted before: same id and same key, so it was this very insert."""
+        if not products:
+            return set()
+        self._settle(products[0].id)
         keys = {product.id: product.key for product in products}
         found = self._products.find({"_id": {"$in": list(keys)}}, {"name_key": 1, "variant_key": 1})
         return {d["_id"] for d in found if (d["name_key"], d["variant_key"]) == keys[d["_id"]]}
 
     def _explain_no_match(self, product_id: UUID, mine: Product | None = None) -> None:
         """Why no document matched; returns when it is because ``mine`` had been written by an earlier attempt."""
+        self._settle(product_id)
         current = self._products.find_one({"_id": product_id}, {"version": 1, "write_id": 1})
         if current is None:
             raise ProductNotFound(f"there is no product {product_id}", product_id=str(product_id))

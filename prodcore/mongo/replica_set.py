@@ -11,6 +11,7 @@ import pymongo
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import (
+    BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     ExecutionTimeout,
@@ -19,7 +20,7 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
-    WTimeoutError,
+    WriteConcernError,
 )
 from pymongo.monitoring import (
     ServerHeartbeatFailedEvent,
@@ -48,9 +49,12 @@ _TRANSIENT_CODES = {6, 7, 50, 64, 89, 91, 134, 189, 262, 9001, 10058, 10107, 116
 
 
 def is_transient(error: PyMongoError) -> bool:
-    """Whether the same operation may succeed in a moment."""
-    if isinstance(error, ConnectionFailure | WTimeoutError | ExecutionTimeout):
+    """Whether the same operation may succeed in a moment; a write that did not reach a majority counts too."""
+    if isinstance(error, ConnectionFailure | WriteConcernError | ExecutionTimeout):
         return True
+    if isinstance(error, BulkWriteError):
+        failed = error.details.get("writeErrors", [])
+        return bool(error.details.get("writeConcernErrors")) or any(e["code"] in _TRANSIENT_CODES for e in failed)
     return isinstance(error, OperationFailure) and (
         error.code in _TRANSIENT_CODES or error.has_error_label("RetryableWriteError")
     )
