@@ -1,4 +1,4 @@
-"""Passwords and codes on their way in: from a silent prompt, from stdin, or from a file; never from the command line."""
+"""Passwords and codes on their way in: from a silent prompt, from stdin or from a file; never from argv."""
 
 from __future__ import annotations
 
