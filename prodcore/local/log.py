@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from prodcore.local.plan import LocalPlan
 
 _POLL_SECONDS = 0.2
 _BLOCK = 65_536
+_LONGEST = 300
+_EXCEPTION = re.compile(r"[\w.]*(Error|Exception|Exit)\b.*: ")
 
 
 def last_lines(path: Path, count: int) -> list[str]:
@@ -33,8 +36,11 @@ def last_lines(path: Path, count: int) -> list[str]:
 
 
 def follow_lines(paths: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
-    """New lines as they are written, each with the name of its log; without end. Files may appear and be replaced."""
-    positions = {name: path.stat().st_size if path.exists() else 0 for name, path in paths.items()}
+    """Lines written from now on, each with the name of its log; without end. Files may appear and be replaced."""
+    return _follow(paths, {name: path.stat().st_size if path.exists() else 0 for name, path in paths.items()})
+
+
+def _follow(paths: Mapping[str, Path], positions: dict[str, int]) -> Iterator[tuple[str, str]]:
     rests = dict.fromkeys(paths, b"")
     while True:
         quiet = True
@@ -57,14 +63,17 @@ def last_words(plan: LocalPlan, name: str) -> str:
 
 
 def _telling(lines: Sequence[str]) -> str:
-    """The line that says why: mongod's last error or fatal line, else the last line."""
+    """The last line that says why: an error entry of mongod's or a service's log, an exception, else any plain line."""
     for line in reversed(lines):
         entry = _entry(line)
         if entry.get("s") in ("E", "F"):
-            error = entry.get("attr", {}).get("error", "")
-            return f"{entry['msg']} {error}".strip()[:300]
+            return f"{entry['msg']} {entry.get('attr', {}).get('error', '')}".strip()[:_LONGEST]
+        if entry.get("level") in ("error", "critical"):
+            return str(entry.get("event", ""))[:_LONGEST]
+        if _EXCEPTION.match(line):
+            return line[:_LONGEST]
     plain = [line for line in lines if line.strip() and not _entry(line)]
-    return plain[-1].strip()[:300] if plain else ""
+    return plain[-1].strip()[:_LONGEST] if plain else ""
 
 
 def _entry(line: str) -> dict[str, Any]:

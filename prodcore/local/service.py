@@ -16,6 +16,7 @@ from prodcore.local.starter import Progress
 from prodcore.nodes.supervisor import Supervisor
 
 _ANSWER_SECONDS = 3.0
+_READY_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 _OK = 200
 
@@ -37,16 +38,17 @@ def setup_is_open(service: Service) -> bool | None:
 
 
 def wait_ready(plan: LocalPlan, supervisor: Supervisor, services: Iterable[Service], progress: Progress) -> None:
-    """Wait until all of these are ready. Raises ServiceUnavailable when one gave up or the time is up."""
+    """Wait until all of these are ready. Raises ServiceUnavailable when one ended or the time is up."""
     waiting = list(services)
+    ends = time.monotonic() + min(remaining(), _READY_SECONDS)
     while waiting:
         for service in [s for s in waiting if is_ready(s)]:
             waiting.remove(service)
             progress(service.name, f"is ready at {service.url}")
         for service in waiting:
-            if supervisor.program(service.name).is_gone:
+            if supervisor.program(service.name).state not in ("STARTING", "RUNNING"):
                 raise _not_ready(plan, service, "does not stay up")
-            if remaining() <= 0:
+            if time.monotonic() > ends:
                 raise _not_ready(plan, service, "is not ready in time")
         if waiting:
             time.sleep(_POLL_SECONDS)

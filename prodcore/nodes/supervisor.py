@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import signal
 import socket
+import threading
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterable
@@ -114,7 +115,8 @@ class Supervisor:
 
     def _call(self, request: Callable[[], Any], name: str = "", ignore: int | None = None) -> Any:
         try:
-            return request()
+            with self._one_at_a_time:
+                return request()
         except xmlrpc.client.Fault as fault:
             if fault.faultCode == ignore:
                 return None
@@ -152,15 +154,25 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _UnixTransport(xmlrpc.client.Transport):
+    """A new connection for each call: a kept one that went stale would look like a dead supervisord."""
+
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        # A new connection for each call: supervisord closes them, and a stale one would look like a dead supervisord.
-        connection = _UnixConnection(self._path)
-        self._connection = host, connection  # for close()
+        return _UnixConnection(self._path)
+
+    def send_request(self, *arguments: Any) -> http.client.HTTPConnection:
+        connection = super().send_request(*arguments)
+        self._connection = arguments[0], connection  # so that close() closes it
         return connection
+
+    def single_request(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().single_request(*arguments, **options)
+        finally:
+            self.close()
 
 
 def _state(info: Any) -> ProgramState:

@@ -93,11 +93,12 @@ def logs(names: tuple[str, ...], follow: bool, lines: int, directory: Path | Non
 
     files = _open(directory).log_files(names)
     width = max(map(len, files)) if len(files) > 1 else 0
+    new = follow_lines(files)
     for name, path in files.items():
         for line in last_lines(path, lines):
             _print_log_line(name, line, width)
     if follow:
-        for name, line in follow_lines(files):
+        for name, line in new:
             _print_log_line(name, line, width)
 
 

@@ -1,0 +1,74 @@
+"""What a local cluster consists of, and the ports it uses."""
+
+import socket
+
+import pytest
+
+from prodcore.errors import ConfigError, MemberNotFound
+from prodcore.local.plan import LocalPlan, services_for
+from prodcore.local.ports import LocalPorts, check_ports_free, find_free_ports, ports_from_settings
+from prodcore.settings import Settings
+
+
+@pytest.fixture
+def plan(tmp_path):
+    ports = LocalPorts()
+    return LocalPlan(tmp_path, ports, services_for(ports, workers=2, threads=8))
+
+
+def test_nine_members_start_in_the_order_in_which_sets_get_their_majority(plan):
+    assert [m.name for m in plan.members] == [
+        "rsA-1", "rsB-1", "rsU-1", "rsA-2", "rsB-2", "rsU-2", "rsA-3", "rsB-3", "rsU-3",
+    ]  # fmt: skip
+    assert [m.address for m in plan.members_of("rsB")] == ["127.0.0.1:27027", "127.0.0.1:27028", "127.0.0.1:27029"]
+
+
+def test_a_program_is_found_by_name_or_address(plan):
+    assert plan.program("rsU-2") is plan.program("rsU-2") or plan.program("rsU-2") == plan.program("127.0.0.1:27038")
+    assert plan.program("localhost:27038").name == "rsU-2"
+    assert plan.program("webapp").url == "http://127.0.0.1:3000"
+
+
+def test_an_unknown_program_is_refused_with_the_names_there_are(plan):
+    with pytest.raises(MemberNotFound) as refusal:
+        plan.program("rsC-1")
+    assert "rsA-1" in refusal.value.hint
+    assert "webapp" in refusal.value.hint
+
+
+def test_two_programs_never_share_a_port():
+    with pytest.raises(ConfigError, match="port 27018 of rsB-1"):
+        LocalPorts(rsb=27018)
+
+
+def test_a_new_cluster_takes_its_ports_from_the_settings():
+    settings = Settings(local_rsa_port=31017, local_web_port=31300)
+    assert ports_from_settings(settings) == LocalPorts(rsa=31017, web=31300)
+
+
+def test_an_existing_cluster_keeps_its_members_ports_and_may_move_its_services():
+    stored = LocalPorts(rsa=31017, web=31300).as_dict()
+    assert ports_from_settings(Settings(), stored) == LocalPorts(rsa=31017, web=31300)
+    assert ports_from_settings(Settings(local_web_port=3333), stored).web == 3333
+
+
+def test_members_of_an_existing_cluster_cannot_move():
+    stored = LocalPorts(rsa=31017).as_dict()
+    with pytest.raises(ConfigError, match="made with port 31017"):
+        ports_from_settings(Settings(local_rsa_port=32017), stored)
+
+
+def test_free_ports_are_free_and_distinct():
+    check_ports_free(find_free_ports().by_program())
+
+
+def test_every_taken_port_is_named_with_its_holder():
+    import os
+
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        taken = {"rsA-1": one.getsockname()[1], "webapp": other.getsockname()[1]}
+        with pytest.raises(ConfigError) as refusal:
+            check_ports_free(taken)
+    assert [p.field for p in refusal.value.problems] == ["rsA-1", "webapp"]
+    for port in taken.values():
+        assert f"port {port} is taken by process {os.getpid()} (" in str(refusal.value)
