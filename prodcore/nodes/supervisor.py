@@ -51,8 +51,8 @@ class Supervisor:
     """The supervisord behind one socket. Every call raises ClusterUnavailable when it does not answer."""
 
     def __init__(self, socket_path: Path) -> None:
-        self._transport = _UnixTransport(socket_path)
-        self._proxy = xmlrpc.client.ServerProxy("http://localhost", transport=self._transport)
+        self._one_at_a_time = threading.Lock()  # the transport is not safe to share between threads
+        self._proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(socket_path))
 
     def is_alive(self) -> bool:
         """Whether it answers."""
@@ -125,8 +125,6 @@ class Supervisor:
             raise ClusterUnavailable(f"the supervisor refuses: {fault.faultString} ({name})") from None
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
             raise ClusterUnavailable(f"the supervisor does not answer ({type(error).__name__})") from None
-        finally:
-            self._transport.close()
 
     def _wait(self, names: Iterable[str], condition: Callable[[ProgramState], bool], seconds: float) -> None:
         waiting = set(names)
