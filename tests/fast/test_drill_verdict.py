@@ -1,0 +1,107 @@
+"""The ledger held against what the members hold."""
+
+from uuid import uuid4
+
+from prodcore.drill.ledger import Attempt, Operation, Outcome, State
+from prodcore.drill.verdict import Found, judge
+
+MEMBERS = ("a:1", "b:1", "c:1")
+NEW, EDITED = State("tea", 0), State("tea", 1)
+
+
+class History:
+    """The attempts on one record, told in order."""
+
+    def __init__(self):
+        self.id = uuid4()
+        self.attempts = []
+
+    def then(self, operation, state, outcome=Outcome.ACKNOWLEDGED):
+        at = float(len(self.attempts))
+        self.attempts.append(Attempt("rsA", operation, self.id, state, at, at + 0.5, outcome))
+        return self
+
+    def created(self, outcome=Outcome.ACKNOWLEDGED):
+        return self.then(Operation.CREATE, NEW, outcome)
+
+    def edited(self, outcome=Outcome.ACKNOWLEDGED):
+        return self.then(Operation.EDIT, EDITED, outcome)
+
+    def deleted(self, outcome=Outcome.ACKNOWLEDGED):
+        return self.then(Operation.DELETE, None, outcome)
+
+    def held(self, state, members=MEMBERS, set_name="rsA"):
+        """Judge it, with every member of ``members`` holding ``state``; None for not there."""
+        records = [] if state is None else [Found(self.id, state)]
+        found = {"rsA": {m: [] for m in MEMBERS}, "rsB": {"x:1": []}}
+        found[set_name] |= dict.fromkeys(members, records)
+        return judge(self.attempts, found)
+
+
+def test_what_was_acknowledged_and_is_on_every_member_is_well():
+    verdict = History().created().edited().held(EDITED)
+    assert (verdict.broken, verdict.failed, verdict.acknowledged) == (0, 0, 2)
+
+
+def test_an_acknowledged_create_that_nobody_holds_is_lost():
+    verdict = History().created().held(None)
+    assert verdict.lost == 1
+    assert "acknowledged, and missing on a:1, b:1, c:1" in verdict.examples[0]
+
+
+def test_an_acknowledged_create_that_one_member_lacks_is_lost():
+    assert History().created().held(NEW, members=("a:1", "b:1")).lost == 1
+
+
+def test_a_record_that_holds_what_it_held_before_an_acknowledged_edit_is_wrong():
+    assert History().created().edited().held(NEW).wrong == 1
+
+
+def test_a_record_that_outlives_its_acknowledged_delete_means_a_lost_delete():
+    assert History().created().deleted().held(NEW).lost == 1
+
+
+def test_a_create_of_unknown_outcome_may_be_there_and_is_counted():
+    verdict = History().created(Outcome.UNKNOWN).held(NEW)
+    assert (verdict.phantom, verdict.broken, verdict.unknown) == (1, 0, 1)
+
+
+def test_a_create_of_unknown_outcome_may_be_missing():
+    verdict = History().created(Outcome.UNKNOWN).held(None)
+    assert (verdict.phantom, verdict.broken) == (0, 0)
+
+
+def test_an_edit_of_unknown_outcome_leaves_the_old_state_or_the_new_one():
+    history = History().created().edited(Outcome.UNKNOWN)
+    assert history.held(NEW).broken == 0
+    assert history.held(EDITED).phantom == 1
+    assert history.held(None).lost == 1
+
+
+def test_a_delete_of_unknown_outcome_leaves_the_record_or_nothing():
+    history = History().created().deleted(Outcome.UNKNOWN)
+    assert history.held(NEW).broken == 0
+    assert history.held(None).broken == 0
+
+
+def test_what_was_refused_and_is_there_contradicts_the_refusal():
+    assert History().created(Outcome.REFUSED).held(NEW).contradicted == 1
+    assert History().created().edited(Outcome.REFUSED).held(EDITED).contradicted == 1
+
+
+def test_a_record_in_two_sets_is_duplicated():
+    history = History().created()
+    found = {"rsA": {m: [Found(history.id, NEW)] for m in MEMBERS}, "rsB": {"x:1": [Found(history.id, NEW)]}}
+    assert judge(history.attempts, found).duplicated == 1
+
+
+def test_a_name_under_two_ids_is_duplicated():
+    history = History().created()
+    records = [Found(history.id, NEW), Found(uuid4(), NEW)]
+    assert judge(history.attempts, {"rsA": dict.fromkeys(MEMBERS, records)}).duplicated == 1
+
+
+def test_reads_are_counted_and_change_nothing():
+    history = History().created().then(Operation.READ, None).then(Operation.READ, None, Outcome.REFUSED)
+    verdict = history.held(NEW)
+    assert (verdict.broken, verdict.acknowledged, verdict.refused) == (0, 2, 1)
