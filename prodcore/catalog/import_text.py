@@ -17,6 +17,8 @@ MAX_LINE = 64 * 1024
 MAX_RECORD_LINES = 500
 DELIMITERS = (";", ",", "\t", "|")
 
+_UNDECODED = re.compile("[\udc80-\udcff]")
+"""What ``surrogateescape`` leaves where a byte is not UTF-8."""
 _SEP_LINE = re.compile(r"sep=(.)\s*")
 
 
@@ -118,24 +120,22 @@ class CsvText:
 
     def _read_lines(self) -> Iterator[_Line]:
         reader = io.TextIOWrapper(self.source, self._python_encoding(), self._on_error(), newline="")
-        try:
-            number = 0
-            while text := reader.readline(MAX_LINE):
-                number += 1
-                if len(text) == MAX_LINE and not text.endswith(("\n", "\r")):
-                    while (rest := reader.readline(MAX_LINE)) and not rest.endswith(("\n", "\r")):
-                        pass
-                    reason = f"the line is longer than {MAX_LINE} characters"
-                    yield _Line(number, "", refused(number, "line_too_long", reason, value=_excerpt(text)))
-                    continue
-                decoded = self._decode(text)
-                if decoded is None:
-                    reason = f"the line is not {self.encoding}, as the lines before it are"
-                    yield _Line(number, "", refused(number, "bad_encoding", reason, value=_excerpt(text)))
-                else:
-                    yield _Line(number, decoded)
-        finally:
-            reader.detach()  # the file belongs to the caller
+        number = 0
+        while text := reader.readline(MAX_LINE):
+            number += 1
+            if len(text) == MAX_LINE and not text.endswith(("\n", "\r")):
+                while (rest := reader.readline(MAX_LINE)) and not rest.endswith(("\n", "\r")):
+                    pass
+                reason = f"the line is longer than {MAX_LINE} characters"
+                yield _Line(number, "", refused(number, "line_too_long", reason, value=_excerpt(text)))
+                continue
+            decoded = self._decode(text)
+            if decoded is None:
+                reason = f"the line is not {self.encoding}, as the lines before it are"
+                yield _Line(number, "", refused(number, "bad_encoding", reason, value=_excerpt(text)))
+            else:
+                yield _Line(number, decoded)
+        reader.detach()  # the file stays the caller's
 
     def _python_encoding(self) -> str:
         if self._given_encoding:
@@ -155,7 +155,7 @@ class CsvText:
             return text
         if self._given_encoding:
             return None if "\ufffd" in text else text
-        is_utf8 = not any("\udc80" <= c <= "\udcff" for c in text)
+        is_utf8 = not _UNDECODED.search(text)
         self.encoding = self.encoding or ("UTF-8" if is_utf8 else "Windows-1252")
         if is_utf8 != (self.encoding == "UTF-8"):
             return None
