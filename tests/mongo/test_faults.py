@@ -1,0 +1,204 @@
+"""What the catalogue says and does while members die, hang, or lose answers."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from uuid import UUID
+
+import pytest
+
+from prodcore.bootstrap import open_catalog
+from prodcore.catalog.upsert import new_item, upsert
+from prodcore.deadline import budget
+from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable
+from prodcore.product import ProductDraft, ProductPatch, validate
+
+
+def draft(name, **fields):
+    return validate(ProductDraft, {"name": name, "price": "1.20", **fields})
+
+
+@contextmanager
+def failing(client, commands, **what):
+    """Make the primary fail the next of these commands, as a fail point of the server does."""
+    times = what.pop("times", 1)
+    point = {"configureFailPoint": "failCommand", "mode": {"times": times}}
+    client.admin.command({**point, "data": {"failCommands": commands, **what}})
+    try:
+        yield
+    finally:
+        client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+@pytest.fixture
+def members_of(cluster):
+    """The addresses of a set's members."""
+    return lambda name: [m.address for m in cluster.plan.members if m.replica_set == name]
+
+
+@pytest.fixture
+def all_of_rsb(cluster, members_of, shared_catalog):
+    """All members of rsB, started again and writable at the end."""
+    yield members_of("rsB")
+    cluster.up()
+    with budget(30):
+        shared_catalog.store("rsB").count()
+
+
+@pytest.fixture
+def primary_of(raw_clients):
+    """The address of a set's primary, once it has one."""
+
+    def find(name):
+        host, port = raw_clients[name].admin.command("hello")["primary"].split(":")
+        return f"{host}:{port}"
+
+    return find
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_create_whose_connection_breaks_is_made_once(catalog, raw_clients, times):
+    with failing(raw_clients["rsA"], ["insert"], closeConnection=True, times=times):
+        made = catalog.create(draft("Arroz"), "ana")
+    assert catalog.get(made.id) == made
+    assert len(catalog.page().items) == 1
+
+
+@pytest.mark.parametrize("code", [64, 91, 11600, 11602, 10107, 189])
+def test_create_that_was_stored_and_answered_with_an_error_is_made_once(catalog, raw_clients, code):
+    error = {"code": code, "errmsg": "made by a fail point"}
+    with failing(raw_clients["rsA"], ["insert"], writeConcernError=error, times=2):
+        made = catalog.create(draft("Arroz"), "ana")
+    assert [p.id for p in catalog.page().items] == [made.id]
+
+
+def test_edit_whose_answer_is_lost_counts_once(catalog, raw_clients):
+    made = catalog.create(draft("Arroz", stock=1), "ana")
+    error = {"code": 64, "errmsg": "made by a fail point"}
+    with failing(raw_clients["rsA"], ["update"], writeConcernError=error, times=2):
+        edited = catalog.edit(made.id, validate(ProductPatch, {"stock": 2}), "ana", 1)
+    assert catalog.get(made.id) == edited
+    assert edited.version == 2
+
+
+def test_delete_whose_answer_is_lost_is_done(catalog, raw_clients):
+    made = catalog.create(draft("Arroz"), "ana")
+    error = {"code": 64, "errmsg": "made by a fail point"}
+    with failing(raw_clients["rsA"], ["delete"], writeConcernError=error, times=2):
+        catalog.delete(made.id, 1)
+    assert catalog.page().items == ()
+
+
+def test_batch_whose_answer_is_lost_is_stored_once(catalog, raw_clients):
+    items = [new_item(draft(f"Arroz {i}")) for i in range(20)]
+    error = {"code": 64, "errmsg": "made by a fail point"}
+    with failing(raw_clients["rsA"], ["insert"], writeConcernError=error, times=2):
+        assert {o.status for o in upsert(catalog, items, "ana")} == {"created"}
+    assert len(catalog.page(limit=100).items) == 20
+
+
+def test_replaced_batch_whose_answer_is_lost_counts_once(catalog, raw_clients):
+    upsert(catalog, [new_item(draft(f"Arroz {i}")) for i in range(20)], "ana")
+    error = {"code": 64, "errmsg": "made by a fail point"}
+    with failing(raw_clients["rsA"], ["update"], writeConcernError=error, times=2):
+        outcomes = upsert(catalog, [new_item(draft(f"Arroz {i}", stock=9)) for i in range(20)], "ana")
+    assert {o.status for o in outcomes} == {"changed"}
+    assert {(p.version, p.stock) for p in catalog.page(limit=100).items} == {(2, 9)}
+
+
+def test_write_that_is_not_answered_in_time_is_said_to_be_unknown_and_names_the_product(catalog, raw_clients):
+    with (
+        failing(raw_clients["rsA"], ["insert"], blockConnection=True, blockTimeMS=2000, times=1),
+        budget(1.0),
+        pytest.raises(OutcomeUnknown) as caught,
+    ):
+        catalog.create(draft("Arroz"), "ana")
+    assert UUID(caught.value.details["product_id"])
+
+
+def test_batch_that_is_not_answered_in_time_says_unknown_for_each_item_sent(catalog, raw_clients):
+    items = [new_item(draft("Arroz")), new_item(draft("Café")), new_item(draft("Zumo"))]
+    with failing(raw_clients["rsA"], ["insert"], blockConnection=True, blockTimeMS=2000, times=1), budget(1.0):
+        outcomes = upsert(catalog, items, "ana")
+    assert [o.status for o in outcomes] == ["unknown", "unknown", "unavailable"]
+
+
+def test_shard_whose_members_are_all_killed_is_named_in_two_seconds_and_the_other_works(catalog, cluster, all_of_rsb):
+    arroz = catalog.create(draft("Arroz"), "ana")
+    zumo = catalog.create(draft("Zumo"), "ana")
+    for address in all_of_rsb:
+        cluster.members.kill(address)
+
+    started = time.monotonic()
+    with pytest.raises(ShardUnavailable) as caught:
+        catalog.create(draft("Naranja"), "ana")
+    waited = time.monotonic() - started
+    assert caught.value.details["shard"] == "rsB"
+    assert waited < 2.0
+
+    assert catalog.create(draft("Café"), "ana").shard == "rsA"
+    assert catalog.get(arroz.id) == arroz
+    page = catalog.page()
+    assert [p.name for p in page.items] == ["Arroz", "Café"]
+    assert page.unavailable == ("rsB",)
+    assert {c.shard: c.products for c in catalog.counts()} == {"rsA": 2, "rsB": None}
+    with pytest.raises(Unavailable):  # it may be in rsB: that is no "not found"
+        catalog.get(zumo.id)
+
+
+def test_shard_whose_members_all_hang_is_named_and_the_other_works(catalog, cluster, all_of_rsb):
+    catalog.create(draft("Arroz"), "ana")
+    for address in all_of_rsb:
+        cluster.members.pause(address)
+    try:
+        with budget(8), pytest.raises((ShardUnavailable, OutcomeUnknown)) as caught:
+            catalog.create(draft("Naranja"), "ana")
+        assert caught.value.details["shard"] == "rsB"
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            catalog.find("Zumo")
+        assert time.monotonic() - started < 2.0
+        assert [p.name for p in catalog.page().items] == ["Arroz"]
+    finally:
+        for address in all_of_rsb:
+            cluster.members.resume(address)
+
+
+def test_writes_go_on_through_the_death_of_a_primary(catalog, cluster, primary_of):
+    victim = primary_of("rsA")
+
+    def create(i):
+        return catalog.create(draft(f"Arroz {i:03}"), "ana").id
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(create, i) for i in range(200)]
+        cluster.members.kill(victim)
+        made = {future.result() for future in futures}
+    cluster.members.start(victim)
+    assert {p.id for p in catalog.page(limit=200).items} == made
+
+
+def test_catalogue_opens_from_the_shards_copies_while_the_users_set_is_down(cluster, settings, members_of):
+    for address in members_of("rsU"):
+        cluster.members.kill(address)
+    try:
+        with open_catalog(settings) as opened:
+            assert opened.shard_map.version >= 1
+            assert opened.where("Ñandú").shard == "rsB"
+    finally:
+        cluster.up()
+
+
+def test_write_without_a_majority_is_refused_or_unknown_never_acknowledged(catalog, cluster, members_of, primary_of):
+    primary = primary_of("rsA")
+    others = [address for address in members_of("rsA") if address != primary]
+    for address in others:
+        cluster.members.pause(address)
+    try:
+        with budget(3), pytest.raises((NoPrimary, OutcomeUnknown)):
+            catalog.create(draft("Arroz"), "ana")
+    finally:
+        for address in others:
+            cluster.members.resume(address)
+    with budget(30):
+        assert catalog.create(draft("Café"), "ana").shard == "rsA"
