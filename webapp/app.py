@@ -13,6 +13,7 @@ from prodcore.settings import Settings
 from prodcore.web import install
 from webapp import api, pages
 from webapp.catalog_provider import CatalogProvider
+from webapp.cluster_picture import ClusterPicture
 from webapp.identity import install_identity
 
 READY_SECONDS = 2.0
@@ -32,6 +33,7 @@ def create_app(settings: Settings, provider: CatalogProvider | None = None) -> A
     app.security_schemes = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     catalog = provider or CatalogProvider(settings)
     app.extensions["catalog"] = catalog
+    app.extensions["cluster_picture"] = ClusterPicture(settings)
     install(app, settings, "webapp", lambda: _ready(catalog), html_page=pages.error_page)
     install_identity(app, settings)
     api.register(app)

@@ -51,6 +51,8 @@ def status(output: str) -> int:
 
 def show_status(seen: ClusterStatus, output: str) -> None:
     """Print it in any of the formats."""
+    from prodcore.cluster.document import member_document, service_document, status_document
+
     if output in ("json", "yaml"):
         print_item(status_document(seen), output, kind="cluster_status")
     elif output == "csv":
@@ -61,58 +63,16 @@ def show_status(seen: ClusterStatus, output: str) -> None:
     else:
         print_rows([_row(s, m) for s in seen.sets for m in s.members], _COLUMNS, output, kind="cluster_status")
         print_text("")
-        print_rows([_service_document(s) for s in seen.services], _SERVICE_COLUMNS, output, kind="services")
+        print_rows([service_document(s) for s in seen.services], _SERVICE_COLUMNS, output, kind="services")
         print_text(f"\nShard map  version {seen.map_version if seen.map_version is not None else 'unknown'}")
         print_text(f"Cluster    {seen.health}")
         for line in seen.problems:
             print_text(f"  ! {line}")
 
 
-def status_document(seen: ClusterStatus) -> dict[str, Any]:
-    """The status as JSON and YAML show it."""
-    return {
-        "health": seen.health.value,
-        "problems": list(seen.problems),
-        "shard_map_version": seen.map_version,
-        "sets": [
-            {
-                "name": s.name,
-                "health": s.health.value,
-                "primary": s.primary.address if s.primary else None,
-                "election_timeout_ms": s.election_timeout_ms,
-                "members": [member_document(s, m) for m in s.members],
-            }
-            for s in seen.sets
-        ],
-        "services": [_service_document(s) for s in seen.services],
-    }
-
-
-def member_document(of: SetStatus, member: Member) -> dict[str, Any]:
-    """One member as JSON shows it; units are in the names."""
-    return {
-        "address": member.address,
-        "role": member.role,
-        "error": member.error or None,
-        "replication_lag_seconds": of.lag_seconds(member),
-        "oplog_window_seconds": member.oplog_window_seconds,
-        "term": member.term,
-        "uptime_seconds": member.uptime_seconds,
-        "version": member.version or None,
-        "documents": member.documents,
-        "data_bytes": member.data_bytes,
-        "free_disk_bytes": member.free_disk_bytes,
-        "sync_source": member.sync_source or None,
-        "believed_primary": member.believed_primary or None,
-        "views": [{"address": v.address, "role": v.role, "healthy": v.healthy} for v in member.views],
-    }
-
-
-def _service_document(service: Any) -> dict[str, Any]:
-    return {"name": service.name, "state": service.state, "url": service.url, "detail": service.detail or None}
-
-
 def _row(of: SetStatus, member: Member) -> dict[str, Any]:
+    from prodcore.cluster.document import member_document
+
     facts = member_document(of, member)
     lag = facts["replication_lag_seconds"]
     return facts | {

@@ -113,7 +113,9 @@ def delete_product(product_id: UUID) -> Response:
 
 def _answer(product: Product, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     response = json_response(product.as_dict(), status, {"ETag": f'"{product.version}"', **(headers or {})})
-    return response.make_conditional(request) if request.method == "GET" else response
+    if request.method == "GET":
+        response.make_conditional(request)  # 304 for a version that the caller has
+    return response
 
 
 def _item(data: dict[str, Any]) -> Item:

@@ -28,7 +28,6 @@ def register(app: Flask, settings: Settings) -> None:
     _csrf.init_app(app)  # adds the tokens; ``protect`` below checks them, on pages only
     install_locale(app)
     install_security_headers(app)
-    app.extensions["cluster_picture"] = cluster.ClusterPicture(settings)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(asset_url=assets.asset_url, with_query=with_query, Right=Right, languages=LANGUAGES)
     app.jinja_env.globals.update(labels.ALL)

@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import dataclass
-from typing import cast
 
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, render_template
 
-from prodcore.bootstrap_cluster import open_inspectors
 from prodcore.catalog.catalog import ShardCount
-from prodcore.cluster.services import HttpServiceProbe
-from prodcore.cluster.status import ClusterStatus, inspect_cluster
 from prodcore.deadline import budget
 from prodcore.errors import ProdError
-from prodcore.settings import Settings
 from webapp.catalog_provider import current_catalog
+from webapp.cluster_picture import current_status
 from webapp.pages.errors import is_partial
 
 blueprint = Blueprint("cluster", __name__)
 
-_FRESH_SECONDS = 0.7
 _COUNT_SECONDS = 1.0
-
-
-class ClusterPicture:
-    """The cluster's state, asked for once for everybody who looks at the same moment."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._taken_at = float("-inf")
-        self._status: ClusterStatus | None = None
-
-    def get(self) -> ClusterStatus:
-        """The state, less than a second old. Raises ConfigError."""
-        with self._lock:
-            if self._status is None or time.monotonic() - self._taken_at > _FRESH_SECONDS:
-                sets = open_inspectors(self._settings)
-                authsvc = HttpServiceProbe("authsvc", self._settings.auth_server_url)
-                self._status = inspect_cluster(sets, [authsvc], map_set=sets[-1].name)
-                self._taken_at = time.monotonic()
-            return self._status
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +37,8 @@ class Holdings:
 @blueprint.get("/cluster")
 def overview() -> str:
     """The page; a script asks for its inner part every second."""
-    picture = cast("ClusterPicture", current_app.extensions["cluster_picture"])
     template = "cluster/state.html" if is_partial() else "cluster/page.html"
-    return render_template(template, status=picture.get(), holdings=_holdings())
+    return render_template(template, status=current_status(), holdings=_holdings())
 
 
 def _holdings() -> Holdings:
