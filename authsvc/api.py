@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from flask import Blueprint, Response, request
 
@@ -11,13 +11,15 @@ from authsvc.callers import caller
 from authsvc.service import current_service
 from authsvc.sessions import jwks
 from prodcore.user_requests import (
+    ExchangeRequest,
     LoginRequest,
     LogoutRequest,
-    NewUserRequest,
     RefreshRequest,
+    RegisterRequest,
     Request,
+    ResetRequest,
     SetupRequest,
-    UserChangeRequest,
+    TrustRequest,
     parse,
 )
 from prodcore.web import json_response
@@ -59,7 +61,8 @@ def log_in() -> Response:
     """Start a session."""
     given = body(LoginRequest)
     with note("session.login", given.username):
-        answer = current_service().accounts.log_in(given.username, given.password.get_secret_value(), caller())
+        code = given.code.get_secret_value() if given.code else ""
+        answer = current_service().accounts.log_in(given.username, given.password.get_secret_value(), code, caller())
     return json_response(answer)
 
 
@@ -83,44 +86,44 @@ def log_out() -> Response:
 @blueprint.post("/api/v1/trust")
 def trust() -> Response:
     """What a verifier must know since its last question; it brings what it has seen along."""
-    question: Any = request.get_json()
+    question = body(TrustRequest)
     service = current_service()
-    return json_response(service.sessions.news(question["since"]))
+    service.stores.audit.add(
+        [{"_id": e.id, "outcome": "done", **e.model_dump(exclude={"id"})} for e in question.events]
+    )
+    return json_response(service.sessions.news(question.since))
 
 
-@blueprint.get("/api/v1/users")
-def list_users() -> Response:
-    """Every user."""
-    return json_response({"items": [user.as_dict() for user in current_service().accounts.all()]})
+@blueprint.post("/api/v1/exchange")
+def exchange() -> Response:
+    """An access token for a service token."""
+    return json_response(current_service().tokens.exchange(body(ExchangeRequest).token.get_secret_value()))
 
 
-@blueprint.post("/api/v1/users")
-def add_user() -> Response:
-    """Add a user."""
-    given = body(NewUserRequest)
-    with note("user.add", given.username, role=given.role):
-        user = current_service().accounts.add(given.username, given.password.get_secret_value(), given.role)
-    return json_response(user.as_dict(), 201)
+@blueprint.get("/api/v1/register")
+def show_registration() -> Response:
+    """Who may register."""
+    return json_response({"registration": current_service().accounts.registration})
 
 
-@blueprint.get("/api/v1/users/<username>")
-def show_user(username: str) -> Response:
-    """One user."""
-    return json_response(current_service().accounts.get(username).as_dict())
+@blueprint.post("/api/v1/register")
+def register() -> Response:
+    """Make an account for oneself."""
+    given = body(RegisterRequest)
+    invitation = given.invitation.get_secret_value() if given.invitation else ""
+    with note("user.register", given.username):
+        answer = current_service().accounts.register(
+            given.username, given.password.get_secret_value(), invitation, caller()
+        )
+    return json_response(answer, 201)
 
 
-@blueprint.patch("/api/v1/users/<username>")
-def change_user(username: str) -> Response:
-    """Change name, role or state."""
-    changes = body(UserChangeRequest).model_dump(exclude_none=True)
-    with note("user.change", username, **changes):
-        user = current_service().accounts.change(username, changes)
-    return json_response(user.as_dict())
-
-
-@blueprint.delete("/api/v1/users/<username>")
-def remove_user(username: str) -> Response:
-    """Remove a user."""
-    with note("user.remove", username):
-        current_service().accounts.remove(username)
+@blueprint.post("/api/v1/reset")
+def reset_password() -> Response:
+    """Set a new password with a one-time code."""
+    given = body(ResetRequest)
+    with note("user.password_reset", given.username):
+        current_service().own.reset_password(
+            given.username, given.code.get_secret_value(), given.password.get_secret_value(), caller()
+        )
     return Response(status=204)

@@ -8,9 +8,12 @@ from typing import cast
 
 from flask import current_app
 
+from authsvc.account import OwnAccount
 from authsvc.keys import KeyRing
 from authsvc.limits import LoginLimits
 from authsvc.passwords import PasswordHasher
+from authsvc.second_factor import SecondFactor
+from authsvc.service_tokens import ServiceTokens
 from authsvc.sessions import Sessions, utc_now
 from authsvc.users import Accounts
 from prodcore.bootstrap_users import UserStores, open_user_stores
@@ -23,6 +26,9 @@ class Service:
     """Everything the API calls."""
 
     accounts: Accounts
+    own: OwnAccount
+    second_factor: SecondFactor
+    tokens: ServiceTokens
     sessions: Sessions
     ring: KeyRing
     stores: UserStores
@@ -60,18 +66,34 @@ class ServiceProvider:
             utc_now,
             access_seconds=settings.access_token_seconds,
             session_days=settings.session_days,
+            admin_second_factor=settings.admin_second_factor,
         )
+        hasher = PasswordHasher(settings.bcrypt_cost)
+        limits = LoginLimits(self._stores.attempts, utc_now)
+        second_factor = SecondFactor(self._stores.users, ring.derive("totp"), utc_now)
         code_hash = settings.setup_code_hash
         accounts = Accounts(
             self._stores,
-            PasswordHasher(settings.bcrypt_cost),
+            hasher,
             sessions,
-            LoginLimits(self._stores.attempts, utc_now),
+            limits,
+            second_factor,
             utc_now,
             setup_code_hash=code_hash.get_secret_value() if code_hash else "",
+            registration=settings.registration,
             shortest_password=settings.password_min_length,
         )
-        return Service(accounts, sessions, ring, self._stores)
+        own = OwnAccount(
+            self._stores,
+            hasher,
+            sessions,
+            limits,
+            second_factor,
+            utc_now,
+            shortest_password=settings.password_min_length,
+        )
+        tokens = ServiceTokens(self._stores.tokens, ring, utc_now, settings.access_token_seconds)
+        return Service(accounts, own, second_factor, tokens, sessions, ring, self._stores)
 
 
 def current_service() -> Service:

@@ -21,6 +21,7 @@ from jwt.utils import base64url_encode
 from authsvc.keys import KeyRing
 from prodcore.bootstrap_users import UserStores
 from prodcore.errors import NotAuthenticated
+from prodcore.rights import Role
 from prodcore.tokens import GRACE, LEEWAY, Identity, authenticate, issue
 from prodcore.user import Session, User
 
@@ -51,12 +52,14 @@ class Sessions:
         *,
         access_seconds: int,
         session_days: int,
+        admin_second_factor: bool = False,
     ) -> None:
         self._stores = stores
         self._ring = ring
         self._clock = clock
         self._access = timedelta(seconds=access_seconds)
         self._session = timedelta(days=session_days)
+        self._admin_second_factor = admin_second_factor
         self._chain_key = ring.derive("refresh")
 
     def start(self, user: User, caller: Caller) -> dict[str, Any]:
@@ -106,24 +109,29 @@ class Sessions:
     def identify(self, token: str) -> Identity:
         """Who is calling authsvc itself, by the latest state of the database. Raises NotAuthenticated."""
         identity = authenticate(token, {k.kid: k.private.public_key() for k in self._ring.published()})
-        session = self._stores.sessions.get(identity.sid)
-        user = self._stores.users.get(identity.user_id)
-        if not identity.is_live(self._clock(), LEEWAY) or session is None or session.revoked_at or user is None:
-            raise NotAuthenticated("the token is not valid any more")
-        if user.disabled or identity.epoch < user.epoch:
+        now = self._clock()
+        in_force = self._is_current(identity) if identity.role else self._stores.tokens.is_live(identity.sid, now)
+        if not in_force or not identity.is_live(now, LEEWAY):
             raise NotAuthenticated("the token is not valid any more")
         return identity
 
-    def news(self, since: str | None) -> dict[str, Any]:
+    def _is_current(self, identity: Identity) -> bool:
+        session = self._stores.sessions.get(identity.sid)
+        user = self._stores.users.get(identity.user_id)
+        if session is None or session.revoked_at or user is None:
+            return False
+        return not user.disabled and identity.epoch >= user.epoch
+
+    def news(self, since: datetime | None) -> dict[str, Any]:
         """What a verifier must know: the public keys, and what was revoked since its last question."""
         now = self._clock()
         oldest = now - _TOLD_FOR
-        start = max(datetime.fromisoformat(since) - _OVERLAP, oldest) if since else oldest
+        start = max(since - _OVERLAP, oldest) if since else oldest
         return {
             "now": self._clock().isoformat(),
             "cursor": now.isoformat(),
             "keys": [key.as_jwk() for key in self._ring.published()],
-            "sessions": self._stores.sessions.revoked_since(start),
+            "sessions": self._stores.sessions.revoked_since(start) + self._stores.tokens.revoked_since(start),
             "users": self._stores.users.epochs_since(start),
         }
 
@@ -133,7 +141,7 @@ class Sessions:
             raise NotAuthenticated("the login has ended")
         now = self._clock()
         expires_at = min(now + self._access, session.expires_at)
-        identity = Identity(user.id, user.username, user.role, session.id, expires_at, epoch=user.epoch)
+        identity = Identity(user.id, user.username, self._role_of(user), session.id, expires_at, epoch=user.epoch)
         key = self._ring.signing(now)
         return {
             "access_token": issue(identity, key.kid, key.private, now),
@@ -143,6 +151,12 @@ class Sessions:
             "session_id": session.id,
             "user": user.as_dict(),
         }
+
+    def _role_of(self, user: User) -> Role:
+        """The role that tokens bear: an admin who owes a second factor works as an operator until it is there."""
+        if self._admin_second_factor and user.role is Role.ADMIN and not user.totp_confirmed:
+            return Role.OPERATOR
+        return user.role
 
     def _successor(self, token: str) -> str:
         return base64url_encode(hmac.digest(self._chain_key, token.encode(), "sha256")).decode()

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 import uuid
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from authsvc.limits import LoginLimits
 from authsvc.passwords import LONGEST, PasswordHasher, check_policy
+from authsvc.second_factor import SecondFactor
 from authsvc.sessions import Caller, Sessions
 from prodcore.bootstrap_users import UserStores
-from prodcore.errors import AlreadySetUp, InvalidInput, NotAuthenticated, Problem, UserNotFound
+from prodcore.errors import (
+    AlreadySetUp,
+    Forbidden,
+    InvalidInput,
+    NotAuthenticated,
+    Problem,
+    SecondFactorRequired,
+    UserExists,
+    UserNotFound,
+)
 from prodcore.rights import Role
 from prodcore.user import User, clean_username
 
@@ -29,17 +41,23 @@ class Accounts:
         hasher: PasswordHasher,
         sessions: Sessions,
         limits: LoginLimits,
+        second_factor: SecondFactor,
         clock: Callable[[], datetime],
         *,
         setup_code_hash: str,
+        registration: str,
         shortest_password: int,
     ) -> None:
         self._users = stores.users
         self._hasher = hasher
         self._sessions = sessions
         self._limits = limits
+        self._second_factor = second_factor
+        self._invitations = stores.invitations
         self._clock = clock
         self._setup_code_hash = setup_code_hash
+        self.registration = registration
+        """Who may register: closed, invitation or open."""
         self._shortest = shortest_password
 
     def is_set_up(self) -> bool:
@@ -51,28 +69,60 @@ class Accounts:
         if self.is_set_up():
             raise AlreadySetUp()
         self._limits.begin("setup code", caller.address)
-        given = hashlib.sha256(code.strip().encode("utf-8", "surrogatepass")).hexdigest()
-        if not self._setup_code_hash or not hmac.compare_digest(given, self._setup_code_hash.lower()):
+        if not self._setup_code_hash or not hmac.compare_digest(hash_code(code), self._setup_code_hash.lower()):
             raise NotAuthenticated("this is not the setup code", hint="prodctl local up printed it")
         user = self._new(username, password, Role.ADMIN)
         self._users.add_first_admin(user)
         self._limits.succeeded("setup code", caller.address)
         return self._sessions.start(user, caller)
 
-    def log_in(self, username: str, password: str, caller: Caller) -> dict[str, Any]:
-        """Start a session. Raises NotAuthenticated, the same for an unknown user, a wrong password, a disabled one."""
+    def log_in(self, username: str, password: str, code: str, caller: Caller) -> dict[str, Any]:
+        """Start a session. Raises NotAuthenticated, the same for an unknown user, a wrong password, a disabled one;
+        SecondFactorRequired when the password was right and the account wants a ``code`` too.
+        """
         self._limits.begin(username, caller.address)
         if len(password) > LONGEST:
             raise NotAuthenticated(WRONG)
         user = self._users.find(username)
         if not self._hasher.verify(password, user.password_hash if user else None) or user is None or user.disabled:
             raise NotAuthenticated(WRONG)
+        if user.totp_confirmed:
+            if not code:
+                raise SecondFactorRequired()
+            self._second_factor.check(user, code)
         self._limits.succeeded(username, caller.address)
         changes: dict[str, Any] = {"last_login_at": self._clock()}
         if self._hasher.is_outdated(user.password_hash):
             changes["password_hash"] = self._hasher.hash(password)
         self._users.change(user, changes, self._clock(), only_if={"password_hash": user.password_hash})
         return self._sessions.start(user, caller)
+
+    def register(self, username: str, password: str, invitation: str, caller: Caller) -> dict[str, Any]:
+        """Make an account for oneself and log in. Raises Forbidden where the setting does not allow it."""
+        if self.registration == "closed" or not self.is_set_up():
+            raise Forbidden("registration is closed", hint="An admin can add you")
+        self._limits.begin(f"register {caller.address}", caller.address)
+        user = self._new(username, password, Role.VIEWER)
+        code_hash = hash_code(invitation)
+        if self.registration == "invitation":
+            role = self._invitations.claim(code_hash, user.id, self._clock())
+            if role is None:
+                raise Forbidden("the invitation is not valid (any more)", hint="Ask for another one")
+            user = replace(user, role=role)
+        try:
+            self._users.add(user)
+        except UserExists:
+            self._invitations.give_back(code_hash, user.id)
+            raise
+        self._limits.succeeded(f"register {caller.address}", caller.address)
+        return self._sessions.start(user, caller)
+
+    def invite(self, role: Role, days: int, created_by: str) -> dict[str, str]:
+        """An invitation to register once, with a role; its code is in the answer and nowhere else."""
+        code = secrets.token_urlsafe(18)
+        expires_at = self._clock() + timedelta(days=days)
+        self._invitations.add(hash_code(code), role, created_by, expires_at)
+        return {"code": code, "role": str(role), "expires_at": expires_at.isoformat()}
 
     def log_out(self, refresh_token: str, *, everywhere: bool = False) -> str:
         """End the session of a refresh token, or all of its owner's; the owner's id, empty for nobody's token."""
@@ -136,3 +186,8 @@ class Accounts:
         check_policy(password, name, self._shortest)
         hashed = self._hasher.hash(password)
         return User(id=uuid.uuid4().hex, username=name, role=role, password_hash=hashed, created_at=self._clock())
+
+
+def hash_code(code: str) -> str:
+    """What is kept of a one-time code: SHA-256 in hex. Codes are long and random, so a plain hash is enough."""
+    return hashlib.sha256(code.strip().encode("utf-8", "surrogatepass")).hexdigest()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from prodcore.mongo.attempt_store import MongoAttemptStore
     from prodcore.mongo.audit_store import MongoAuditStore
     from prodcore.mongo.session_store import MongoSessionStore
+    from prodcore.mongo.token_store import MongoInvitationStore, MongoServiceTokenStore
     from prodcore.mongo.user_store import MongoUserStore
 
 
@@ -23,10 +24,12 @@ class UserStores:
     sessions: MongoSessionStore
     attempts: MongoAttemptStore
     audit: MongoAuditStore
+    tokens: MongoServiceTokenStore
+    invitations: MongoInvitationStore
 
     def ensure_indexes(self) -> None:
         """Make all indexes; harmless when they exist."""
-        for store in (self.users, self.sessions, self.attempts, self.audit):
+        for store in (self.users, self.sessions, self.attempts, self.audit, self.tokens, self.invitations):
             store.ensure_indexes()
 
 
@@ -35,6 +38,7 @@ def open_user_stores(settings: Settings) -> UserStores:
     from prodcore.mongo.attempt_store import MongoAttemptStore
     from prodcore.mongo.audit_store import MongoAuditStore
     from prodcore.mongo.session_store import MongoSessionStore
+    from prodcore.mongo.token_store import MongoInvitationStore, MongoServiceTokenStore
     from prodcore.mongo.user_store import MongoUserStore
 
     users_set = open_replica_set(settings, "db3_url")
@@ -43,4 +47,6 @@ def open_user_stores(settings: Settings) -> UserStores:
         MongoSessionStore(users_set),
         MongoAttemptStore(users_set),
         MongoAuditStore(users_set),
+        MongoServiceTokenStore(users_set),
+        MongoInvitationStore(users_set),
     )

@@ -12,6 +12,8 @@
     ├── NotFound                   not_found            404  exit 3
     │   ├── ProductNotFound        product_not_found
     │   ├── UserNotFound           user_not_found
+    │   ├── TokenNotFound          token_not_found
+    │   ├── SessionNotFound        session_not_found
     │   ├── ShardNotFound          shard_not_found
     │   └── MemberNotFound         member_not_found
     ├── AuthError                  auth_error           401  exit 4
@@ -22,6 +24,7 @@
     ├── Conflict                   conflict             409  exit 5
     │   ├── ProductExists          product_exists
     │   ├── UserExists             user_exists
+    │   ├── TokenExists            token_exists
     │   ├── SkuTaken               sku_taken
     │   ├── VersionConflict        version_conflict     412           somebody else edited it meanwhile
     │   ├── CrossShardRename       cross_shard_rename                 the new name lives in another shard
@@ -176,6 +179,20 @@ class UserNotFound(NotFound):
     title = "No such user"
 
 
+class TokenNotFound(NotFound):
+    """No service token has that name."""
+
+    code = "token_not_found"
+    title = "No such token"
+
+
+class SessionNotFound(NotFound):
+    """The account has no such session."""
+
+    code = "session_not_found"
+    title = "No such session"
+
+
 class ShardNotFound(NotFound):
     """No shard has that name."""
 
@@ -250,6 +267,13 @@ class UserExists(Conflict):
 
     code = "user_exists"
     title = "A user with this name exists"
+
+
+class TokenExists(Conflict):
+    """Another service token has this name."""
+
+    code = "token_exists"
+    title = "A token with this name exists"
 
 
 class SkuTaken(Conflict):

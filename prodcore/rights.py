@@ -91,11 +91,27 @@ ROUTES = (
     _R("/api/v1/session/refresh", ("POST",), Right.PUBLIC),
     _R("/api/v1/session/logout", ("POST",), Right.PUBLIC),
     _R("/api/v1/session", ("GET",), Right.PUBLIC),
+    _R("/api/v1/register", ("GET", "POST"), Right.PUBLIC),
+    _R("/api/v1/reset", ("POST",), Right.PUBLIC),
     # between the services
     _R("/api/v1/trust", ("POST",), Right.SERVICE),
+    _R("/api/v1/exchange", ("POST",), Right.SERVICE),
+    # one's own account
+    _R("/api/v1/account/password", ("POST",), Right.ACCOUNT),
+    _R("/api/v1/account/sessions", ("GET", "DELETE"), Right.ACCOUNT),
+    _R("/api/v1/account/sessions/<session_id>", ("DELETE",), Right.ACCOUNT),
+    _R("/api/v1/account/second-factor", ("POST", "PUT", "DELETE"), Right.ACCOUNT),
     # users
     _R("/api/v1/users", ("GET", "POST"), Right.MANAGE_USERS),
     _R("/api/v1/users/<username>", ("GET", "PATCH", "DELETE"), Right.MANAGE_USERS),
+    _R("/api/v1/users/<username>/reset", ("POST",), Right.MANAGE_USERS),
+    _R("/api/v1/users/<username>/sessions", ("GET", "DELETE"), Right.MANAGE_USERS),
+    _R("/api/v1/users/<username>/second-factor", ("DELETE",), Right.MANAGE_USERS),
+    _R("/api/v1/invitations", ("POST",), Right.MANAGE_USERS),
+    _R("/api/v1/tokens", ("GET", "POST"), Right.MANAGE_USERS),
+    _R("/api/v1/tokens/<name>", ("DELETE",), Right.MANAGE_USERS),
+    _R("/api/v1/keys", ("GET", "POST"), Right.MANAGE_USERS),
+    _R("/api/v1/audit", ("GET",), Right.READ_AUDIT),
     # products
     _R("/api/v1/products", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/products", ("POST",), Right.WRITE_PRODUCTS),

@@ -108,6 +108,12 @@ class Settings(BaseSettings):
         None, description="SHA-256 (hex) of the one-time code that makes the first admin", min_length=64, max_length=64
     )
     auth_keys_dir: Path | None = Field(None, description="Directory of authsvc's private signing keys, mode 0700")
+    registration: str = Field(
+        "closed", pattern="^(closed|invitation|open)$", description="Who may register: nobody, the invited, everybody"
+    )
+    admin_second_factor: bool = Field(
+        False, description="Admins have an operator's rights until they have set up a second factor"
+    )
     access_token_seconds: int = Field(900, ge=5, le=900, description="Life of an access token")
     session_days: int = Field(30, ge=1, le=365, description="Life of a login that is used")
     password_min_length: int = Field(15, ge=8, le=128, description="Shortest password accepted")

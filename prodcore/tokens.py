@@ -29,6 +29,9 @@ LEEWAY = timedelta(seconds=30)
 GRACE = timedelta(minutes=60)
 """How long a session that was alive goes on while authsvc is down."""
 
+SERVICE_TOKEN_PREFIX = "prodctl_"  # noqa: S105  no secret, but how one begins
+"""What a service token begins with; it is no access token, webapp exchanges it for one."""
+
 _MAX_LENGTH = 4096
 _REQUIRED = ["iss", "aud", "sub", "jti", "sid", "name", "epoch", "iat", "exp"]
 _SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)

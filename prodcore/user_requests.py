@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 
 from prodcore.errors import InvalidInput
 from prodcore.product import problems_of
-from prodcore.rights import Role
+from prodcore.rights import SCOPES, Right, Role
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=8192)]
 """A password or code on its way in: never shown in a message; the password policy judges the length."""
+
+
+def _a_scope(right: Right) -> Right:
+    if right not in SCOPES:
+        raise ValueError(f"is none of {', '.join(sorted(SCOPES))}")
+    return right
+
+
+Scope = Annotated[Right, Field(strict=False), AfterValidator(_a_scope)]
 RoleField = Annotated[Role, Field(strict=False)]
 
 
@@ -31,6 +41,20 @@ def parse(model: type[R], body: Any) -> R:
         return model.model_validate(body)
     except ValidationError as error:
         raise InvalidInput(problems=problems_of(error)) from None
+
+
+class AuditEvent(Request):
+    """Something that webapp did for somebody."""
+
+    id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
+    at: datetime = Field(strict=False)
+    action: Text
+    by: Text
+    subject: Annotated[str, StringConstraints(max_length=200)] = ""
+    address: Annotated[str, StringConstraints(max_length=64)] = ""
+    device: Annotated[str, StringConstraints(max_length=200)] = ""
+    request_id: Annotated[str, StringConstraints(max_length=64)] = ""
+    details: dict[str, str] = {}
 
 
 class LoginRequest(Request):
@@ -76,3 +100,77 @@ class UserChangeRequest(Request):
     username: Text | None = None
     role: RoleField | None = None
     disabled: bool | None = None
+
+
+class RegisterRequest(Request):
+    """Somebody who makes an account of their own; the invitation where registration asks for one."""
+
+    username: Text
+    password: Secret
+    invitation: Secret | None = None
+
+
+class ResetRequest(Request):
+    """A new password, with the one-time code that an admin handed out."""
+
+    username: Text
+    code: Secret
+    password: Secret
+
+
+class PasswordRequest(Request):
+    """The own password, old and new."""
+
+    old_password: Secret
+    new_password: Secret
+
+
+class PasswordOnlyRequest(Request):
+    """The own password again, before something that a stolen session must not do."""
+
+    password: Secret
+
+
+class CodeRequest(Request):
+    """A code of the second factor."""
+
+    code: Secret
+
+
+class InvitationRequest(Request):
+    """An invitation to register with a role."""
+
+    role: RoleField = Role.VIEWER
+    days: int = Field(7, ge=1, le=90)
+
+
+class NewTokenRequest(Request):
+    """A service token: its name, its scopes, its life in days."""
+
+    name: Annotated[str, StringConstraints(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")]
+    scopes: list[Scope] = Field(min_length=1, max_length=16)
+    days: int = Field(90, ge=1, le=366)
+
+
+class ExchangeRequest(Request):
+    """A service token that a program showed to webapp."""
+
+    token: Secret
+
+
+class TrustRequest(Request):
+    """What a verifier asks and brings along: the cursor of its last question, and audit entries."""
+
+    since: datetime | None = Field(None, strict=False)
+    events: list[AuditEvent] = Field([], max_length=20_000)
+
+
+class AuditQuery(Request):
+    """Which audit entries."""
+
+    since: datetime | None = Field(None, strict=False)
+    before: datetime | None = Field(None, strict=False)
+    limit: int = Field(100, ge=1, le=1000, strict=False)
+    action: Text | None = None
+    by: Text | None = None
+    subject: Text | None = None

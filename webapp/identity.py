@@ -8,20 +8,24 @@ password, ``ServiceUnavailable`` when nobody can say).
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Any, cast
 
-from flask import Flask, current_app, g, request, session
+from flask import Flask, Response, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface
 
 from prodcore.errors import ConfigError, Forbidden, NotAuthenticated, OutcomeUnknown, Problem, Unavailable
 from prodcore.rights import Right, right_for
 from prodcore.settings import Settings
-from prodcore.tokens import GRACE, Identity
+from prodcore.tokens import GRACE, SERVICE_TOKEN_PREFIX, Identity
 from webapp.auth_client import AuthClient
+from webapp.service_access import ServiceAccess
 from webapp.trust import Trust
 
 _EXTENSION = "prodctl_identity"
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_REPORTED = frozenset({Right.WRITE_PRODUCTS, Right.RUN_DRILLS, Right.CHANGE_SHARDS})
 _RENEW_BEFORE = timedelta(seconds=60)
 
 
@@ -31,12 +35,13 @@ def install_identity(app: Flask, settings: Settings) -> None:
         raise ConfigError(problems=[Problem("PRODCTL_SESSION_SECRET", "missing", "is not set")])
     client = AuthClient(settings)
     trust = Trust(lambda question: cast("dict[str, Any]", client.call("POST", "/trust", question)))
-    app.extensions[_EXTENSION] = (client, trust)
+    app.extensions[_EXTENSION] = (client, trust, ServiceAccess(client, trust))
     app.secret_key = settings.session_secret.get_secret_value()
     app.session_interface = _SessionCookie()
     app.permanent_session_lifetime = timedelta(days=settings.session_days)
     app.config.update(SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax", SESSION_COOKIE_PATH="/")
     app.before_request(_check_rights)
+    app.after_request(_report_change)
 
 
 def current_identity() -> Identity | None:
@@ -103,7 +108,10 @@ def account(method: str, path: str, body: Any = None) -> Any:
 
 def bearer_token() -> str:
     """The access token of this request, from the header or the browser session."""
-    return _bearer() if request.path.startswith("/api/") else str(session.get("access", ""))
+    if request.path.startswith("/api/"):
+        token = _bearer()
+        return _service_access().access_token(token) if token.startswith(SERVICE_TOKEN_PREFIX) else token
+    return str(session.get("access", ""))
 
 
 def auth_client() -> AuthClient:
@@ -114,6 +122,10 @@ def auth_client() -> AuthClient:
 def trust() -> Trust:
     """What this process knows of tokens."""
     return cast("Trust", current_app.extensions[_EXTENSION][1])
+
+
+def _service_access() -> ServiceAccess:
+    return cast("ServiceAccess", current_app.extensions[_EXTENSION][2])
 
 
 def _check_rights() -> None:
@@ -128,7 +140,7 @@ def _check_rights() -> None:
 
 
 def _from_bearer() -> Identity | None:
-    token = _bearer()
+    token = bearer_token()
     return trust().identify(token) if token else None
 
 
@@ -173,6 +185,35 @@ def _start_session(answer: dict[str, Any]) -> Identity:
     session["access"], session["refresh"] = answer["access_token"], answer["refresh_token"]
     g.identity = identity
     return identity
+
+
+def _report_change(response: Response) -> Response:
+    """Tell the audit about every change that this service made itself; authsvc notes its own.
+
+    A view may say what it changed in ``g.audit_subject``; else it is the id in the path or in Location.
+    """
+    rule = request.url_rule
+    if rule is None or request.method in _SAFE_METHODS or right_for(rule.rule, request.method) not in _REPORTED:
+        return response
+    done = response.status_code < 300 if request.path.startswith("/api/") else response.status_code in (302, 303)
+    identity = g.get("identity")
+    if done and identity is not None:
+        values = list((request.view_args or {}).values())
+        location = response.headers.get("Location", "").rstrip("/").rpartition("/")[2]
+        subject = g.get("audit_subject") or (str(values[0]) if values else location)
+        trust().report(
+            {
+                "id": uuid.uuid4().hex,
+                "at": trust().now().isoformat(),
+                "action": (request.endpoint or "").replace("_product", ""),
+                "by": identity.username,
+                "subject": str(subject)[:200],
+                "address": request.remote_addr or "",
+                "device": request.user_agent.string[:200],
+                "request_id": g.get("request_id", ""),
+            }
+        )
+    return response
 
 
 class _SessionCookie(SecureCookieSessionInterface):

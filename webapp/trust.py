@@ -15,16 +15,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from jwt.utils import base64url_decode
 
 from prodcore.deadline import budget
-from prodcore.errors import NotAuthenticated, ProdError, ServiceUnavailable
+from prodcore.errors import InvalidInput, NotAuthenticated, ProdError, ServiceUnavailable
 from prodcore.tokens import GRACE, LEEWAY, Identity, authenticate, kid_of
+
+log = structlog.get_logger("trust")
 
 POLL_SECONDS = 1.0
 _ANSWER_SECONDS = 3.0
 _REMEMBERED_TOKENS = 20_000
+_EVENTS_AT_ONCE = 1_000
 _REFETCH_SECONDS = 1.0
 
 Fetch = Callable[[dict[str, Any]], dict[str, Any]]
@@ -130,15 +134,18 @@ class Trust:
         """Ask authsvc; never raises: silence is an answer too."""
         with self._fetching:
             with self._lock:
-                events, self._events = self._events, []
+                events, self._events = self._events[:_EVENTS_AT_ONCE], self._events[_EVENTS_AT_ONCE:]
             asked = datetime.now(UTC)
             try:
                 with budget(_ANSWER_SECONDS):
                     answer = self._fetch({"since": self._cursor, "events": events})
                 self._learn(answer, asked)
-            except (ProdError, KeyError, TypeError, ValueError):
+            except (ProdError, KeyError, TypeError, ValueError) as error:
+                if isinstance(error, InvalidInput):
+                    log.warning("audit events refused", events=len(events), why=error.message)
+                    return  # sent again they would be refused again
                 with self._lock:
-                    self._events = events + self._events
+                    self._events = (events + self._events)[:_REMEMBERED_TOKENS]
                 if self._silent_since is None:
                     self._silent_since = self.now()
 

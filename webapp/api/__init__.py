@@ -2,10 +2,10 @@
 
 from apiflask import APIFlask
 
-from webapp.api import cluster, products, session, shards, users
+from webapp.api import account, administration, cluster, products, session, shards, users
 
 
 def register(app: APIFlask) -> None:
     """Add every part of the API."""
-    for part in (session, users, products, shards, cluster):
+    for part in (session, account, users, administration, products, shards, cluster):
         app.register_blueprint(part.blueprint, url_prefix="/api/v1")

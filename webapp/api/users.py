@@ -43,7 +43,7 @@ def add_user(json_data: NewUserRequest) -> Response:
 @blueprint.doc(summary="Read a user", security="bearer", responses=[404])
 def show_user(username: str) -> Response:
     """One user."""
-    return json_response(ask("GET", _path(username)))
+    return json_response(ask("GET", user_path(username)))
 
 
 @blueprint.patch("/users/<username>")
@@ -52,16 +52,17 @@ def show_user(username: str) -> Response:
 @blueprint.doc(summary="Rename, change the role, disable or enable", security="bearer", responses=[404, 409])
 def change_user(username: str, json_data: UserChangeRequest) -> Response:
     """It reaches every worker within seconds; the last admin stays one."""
-    return json_response(ask("PATCH", _path(username), body=request.get_json()))
+    return json_response(ask("PATCH", user_path(username), body=request.get_json()))
 
 
 @blueprint.delete("/users/<username>")
 @blueprint.doc(summary="Remove a user", security="bearer", responses={204: "Removed", 404: "", 409: ""})
 def remove_user(username: str) -> Response:
     """Their sessions end; the last admin stays."""
-    ask("DELETE", _path(username))
+    ask("DELETE", user_path(username))
     return Response(status=204)
 
 
-def _path(username: str) -> str:
+def user_path(username: str) -> str:
+    """Where authsvc has this user."""
     return f"/users/{quote(username, safe='')}"
