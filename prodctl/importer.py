@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from prodcore.catalog.import_report import CellProblem, ImportReport, RefusedRow, refused
@@ -45,6 +46,12 @@ class Importer:
                 under_way.append((batch, senders.submit(send, batch, self.post, self.patience)))
             while under_way:
                 self._settle(*under_way.popleft())
+        except ProdError:
+            self.patience.ended.set()
+            while under_way:
+                with suppress(ProdError):  # the first one says why the import ends
+                    self._settle(*under_way.popleft())
+            raise
         finally:
             self.patience.ended.set()
             for batch, future in under_way:

@@ -115,7 +115,9 @@ class _TableWriter:
     def add(self, rows: Rows) -> None:
         if not rows:
             return
-        from tabulate import tabulate
+        import tabulate
+
+        tabulate.MIN_PADDING = 0  # the headings are padded here, to the widths that fit
 
         cells = [[visible(cell(row.get(column.key))) for column in self._shown] for row in rows]
         later = bool(self._widths)
@@ -123,7 +125,7 @@ class _TableWriter:
             self._widths = self._choose_widths(cells)
         if self._fit:
             cells = [[_cut(text, width) for text, width in zip(row, self._widths, strict=True)] for row in cells]
-        text = tabulate(
+        text = tabulate.tabulate(
             cells,
             headers=[
                 f"{c.title.upper():{'>' if c.right else '<'}{width}}"

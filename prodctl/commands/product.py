@@ -32,6 +32,7 @@ _COLUMNS = columns(
     "Description+",
     "ID=id+",
     "Version>+",
+    "Created=created_at+",
     "Updated=updated_at+",
     "By=updated_by+",
 )

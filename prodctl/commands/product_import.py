@@ -99,7 +99,7 @@ def import_products(
     try:
         _run(_open(file, delimiter, encoding), file, mapping, locale, batch, patience, report)
     except BaseException:  # Ctrl-C too: what has been stored is told in any case
-        if report.rows:
+        if report.rows > report.refused + report.not_sent:
             _print_report(report, output)
         raise
     _print_report(report, output)
