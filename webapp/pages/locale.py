@@ -23,7 +23,9 @@ def install_locale(app: Flask) -> None:
     """Translations for the templates, and filters that write values as the language does."""
     folder = str(Path(__file__).parent.parent / "translations")
     Babel(app, default_locale=_FALLBACK, default_translation_directories=folder, locale_selector=_choose)
-    app.jinja_env.filters.update(price=show_price, number=show_number, moment=show_moment, iso=show_time, range=show_range)
+    app.jinja_env.filters.update(
+        price=show_price, number=show_number, moment=show_moment, iso=show_time, range=show_range
+    )
 
 
 def language() -> str:
@@ -65,10 +67,10 @@ def write_price(price: Decimal) -> str:
     return f"{price:.{places}f}".replace(".", get_decimal_symbol(language()))
 
 
-def read_price(text: str) -> Decimal | str:
-    """A price as somebody types it in this language; the text itself where it is no number there."""
+def read_price(text: str) -> Decimal | None:
+    """A price as somebody types it in this language; None where it is no number there (``1.20`` in Spanish)."""
     cleaned = text.strip().removesuffix("€").strip()
     try:
         return parse_decimal(cleaned, locale=language(), strict=True)
     except ValueError:
-        return cleaned
+        return None

@@ -44,7 +44,7 @@ def typed_values(form: Mapping[str, str]) -> Values:
 
 
 def as_input(values: Values) -> dict[str, Any]:
-    """What the typed texts mean, for the core to judge; what is no number stays a text, which the core refuses."""
+    """What the typed texts mean, for the core to judge; what is no number becomes what the core refuses."""
     return {
         **values,
         "sku": values["sku"] or None,

@@ -1,0 +1,69 @@
+"""A real Chromium that listens for everything that must not happen."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import contextmanager
+
+from playwright.sync_api import expect
+
+from tests.system.site import ADMIN, PASSWORD
+
+expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+
+
+def launch(playwright):
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+
+
+@contextmanager
+def open_page(browser, site, **options):
+    """A page in a context of its own; fails at the end for console errors, policy violations and foreign requests."""
+    options = {"locale": "en-GB", "viewport": {"width": 1440, "height": 900}, **options}
+    context = browser.new_context(base_url=site.url, **options)
+    context.set_default_timeout(15_000)
+    complaints: list[str] = []
+    page = context.new_page()
+    page.on("console", lambda message: _listen(message, complaints))
+    page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+    page.on("request", lambda request: request.url.startswith(site.url) or complaints.append(request.url))
+    try:
+        yield page
+    finally:
+        context.close()
+    assert complaints == []
+
+
+def _listen(message, complaints):
+    """What a page says in the console; that an answer had an error status is the tests' own doing."""
+    if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource: the server"):
+        complaints.append(f"console {message.type}: {message.text}")
+
+
+_sessions: dict[tuple[str, str], tuple[float, list]] = {}
+_FRESH_SECONDS = 600
+
+
+def log_in(page, site, username=ADMIN):
+    """Be logged in and look at the products. One login serves all pages of a person for a while: it costs seconds."""
+    logged_in_at, cookies = _sessions.get((site.url, username), (0.0, []))
+    if time.monotonic() - logged_in_at < _FRESH_SECONDS:
+        page.context.add_cookies(cookies)
+        page.goto("/products")
+        return
+    log_in_by_form(page, username)
+    kept = [c for c in page.context.cookies() if c["name"] == "prodctl"]
+    _sessions[site.url, username] = (time.monotonic(), kept)
+
+
+def log_in_by_form(page, username=ADMIN, password=PASSWORD):
+    page.goto("/login")
+    page.locator("#username").fill(username)
+    page.locator("#password").fill(password)
+    page.locator("#password").press("Enter")
+    page.wait_for_url("**/products")

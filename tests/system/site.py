@@ -1,0 +1,59 @@
+"""The whole system as it is installed: three replica sets, authsvc and webapp, and people who may log in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from prodcore.bootstrap import prepare_cluster
+from prodcore.local import LocalCluster, LocalPlan, find_free_ports, services_for
+from prodcore.settings import load_settings
+
+ADMIN = "Ana"
+PASSWORD = "sandía caballo grapa correcta"  # long enough and nothing to guess
+TIMEOUT_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running system. ``people`` may log in under the name of their role with PASSWORD; the admin is ADMIN."""
+
+    cluster: LocalCluster
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.cluster.plan.ports.web}"
+
+    def call(self, method, path, body=None, *, token=None, **headers):
+        """Call the REST API and return the answer."""
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        return requests.request(method, f"{self.url}/api/v1{path}", json=body, headers=headers, timeout=TIMEOUT_SECONDS)
+
+    def token(self, username=ADMIN):
+        """An access token."""
+        answer = self.call("POST", "/session/login", {"username": username, "password": PASSWORD})
+        answer.raise_for_status()
+        return answer.json()["access_token"]
+
+    def add_person(self, role):
+        """Somebody named after their role."""
+        body = {"username": role, "password": PASSWORD, "role": role}
+        answer = self.call("POST", "/users", body, token=self.token())
+        assert answer.status_code in (201, 409), answer.text
+        return role
+
+    def add_product(self, **fields):
+        """A product, made by the admin; returns it as the API shows it."""
+        answer = self.call("POST", "/products", {"price": "1.20", **fields}, token=self.token())
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+
+def start_site(directory: Path) -> Site:
+    ports = find_free_ports()
+    cluster = LocalCluster(LocalPlan(directory, ports, services_for(ports, workers=1, threads=8)))
+    cluster.up(when_writable=lambda: prepare_cluster(load_settings(**cluster.addresses("root"))))
+    return Site(cluster)
