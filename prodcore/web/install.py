@@ -51,8 +51,7 @@ def install(app: Flask, settings: Settings, service: str, ready: ReadyCheck, htm
     ``ready`` tells what the service stands on; ``html_page`` renders an error for people (see ``install_problems``).
     """
     app.json = StrictJSON(app)
-    app.config.setdefault("MAX_CONTENT_LENGTH", 4 * 1024 * 1024)
-    app.config.setdefault("MAX_FORM_PARTS", 200)
+    app.config.update(MAX_CONTENT_LENGTH=4 * 1024 * 1024, MAX_FORM_PARTS=200)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
