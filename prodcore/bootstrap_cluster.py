@@ -51,34 +51,48 @@ def cluster_status(settings: Settings) -> ClusterStatus:
 
 
 @contextmanager
-def open_drill(settings: Settings, control: MemberControl) -> Iterator[Parts]:
-    """Everything that a drill needs, with an id of its own; closes the connections at the end."""
-    from prodcore.bootstrap import open_catalog, open_replica_set
-    from prodcore.drill.catalog_traffic import CatalogTraffic
+def open_drill(settings: Settings, control: MemberControl, *, unsafe: bool = False) -> Iterator[Parts]:
+    """Everything that a drill needs, with an id of its own; closes the connections at the end.
+
+    ``unsafe`` is for the control run: records of its own everywhere, acknowledged by one member.
+    """
     from prodcore.drill.engine import Parts
     from prodcore.drill.journal import Journal
     from prodcore.mongo.drill_set import MongoDrillSet
-    from prodcore.mongo.drill_traffic import DRILL_RECORDS, MongoRecordTraffic
+    from prodcore.mongo.drill_traffic import DRILL_RECORDS
 
     run = f"drill{secrets.token_hex(4)}"
     *shards, users = open_inspectors(settings)
-    accesses = {s.name: MongoDrillSet(s, PRODUCTS) for s in shards} | {users.name: MongoDrillSet(users, DRILL_RECORDS)}
+    places = {s.name: (PRODUCTS[0], DRILL_RECORDS[1]) if unsafe else PRODUCTS for s in shards}
+    places[users.name] = DRILL_RECORDS
     with ExitStack() as stack:
-
-        def traffic(name: str) -> Traffic:
-            if name == users.name:
-                return MongoRecordTraffic(open_replica_set(settings, "db3_url"), run)
-            return CatalogTraffic(stack.enter_context(open_catalog(settings)), name, run)
-
         yield Parts(
             run,
-            accesses,
+            {s.name: MongoDrillSet(s, places[s.name]) for s in (*shards, users)},
             (frozenset(s.name for s in shards), frozenset((users.name,))),
-            traffic,
+            lambda name: _open_traffic(settings, stack, name, run, places[name], unsafe=unsafe),
             control,
             Journal(settings.state_dir / "drill"),
             settings.request_budget_seconds,
         )
+
+
+def _open_traffic(
+    settings: Settings, stack: ExitStack, name: str, run: str, place: tuple[str, str], *, unsafe: bool
+) -> Traffic:
+    """The load's way to a set: the catalogue for products, else records of the drill's own."""
+    from prodcore.bootstrap import open_catalog, open_replica_set
+    from prodcore.drill.catalog_traffic import CatalogTraffic
+    from prodcore.mongo.drill_traffic import MongoRecordTraffic
+    from prodcore.mongo.member import SetAddress
+
+    if place == PRODUCTS:
+        return CatalogTraffic(stack.enter_context(open_catalog(settings)), name, run)
+    setting = next(key for key, uri in set_addresses(settings).items() if SetAddress(uri).name == name)
+    traffic = MongoRecordTraffic(open_replica_set(settings, setting), run, place)
+    if unsafe:
+        traffic.forget_majority()
+    return traffic
 
 
 def local_member_control(settings: Settings) -> MemberControl:

@@ -130,7 +130,15 @@ class _Drill:
         targets = {name: self._choose(status) for name, status in before.items()}
         rounds = {
             name: Round(
-                number, access, watches[name], self._faults, self._parts.journal, self._ledger, self._plan, self._emit
+                number,
+                access,
+                [m.address for m in before[name].members],
+                watches[name],
+                self._faults,
+                self._parts.journal,
+                self._ledger,
+                self._plan,
+                self._emit,
             )
             for name, access in self._sets.items()
         }

@@ -21,7 +21,7 @@ class Faults:
     def inject(self, broken: Broken) -> None:
         """Do it; returns when the order is given, which for ``stop`` is before the process has ended."""
         match broken.fault:
-            case Fault.KILL:
+            case Fault.KILL | Fault.LOSE:
                 self._control.kill(broken.member)
             case Fault.STOP:
                 self._control.stop(broken.member)
@@ -35,7 +35,7 @@ class Faults:
     def undo(self, broken: Broken) -> None:
         """Put the member back; harmless when it is back already."""
         match broken.fault:
-            case Fault.KILL | Fault.STOP:
+            case Fault.KILL | Fault.STOP | Fault.LOSE:
                 if not self._control.is_running(broken.member):
                     self._control.start(broken.member)
             case Fault.PAUSE:

@@ -11,7 +11,8 @@ from prodcore.drill.verdict import Verdict
 
 def missed_limits(limits: Limits, verdict: Verdict, rounds: Sequence[RoundReport]) -> list[str]:
     """What must not have happened, a sentence each."""
-    missed = [f"round {r.result.number}, {r.result.set_name}: {r.result.problem}" for r in rounds if r.result.problem]
+    troubled = [r.result for r in rounds if r.result.problem and not r.result.is_vacuous]
+    missed = [f"round {r.number}, {r.set_name}: {r.problem}" for r in troubled]
     counts = (
         (verdict.lost, limits.max_lost, "acknowledged writes are lost"),
         (verdict.duplicated, 0, "records are there more than once"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +12,13 @@ from prodcore.drill.events import OnProgress, Progress, Step
 from prodcore.drill.faults import Faults
 from prodcore.drill.journal import Broken, Journal
 from prodcore.drill.ledger import Ledger
-from prodcore.drill.plan import DrillPlan
+from prodcore.drill.plan import DrillPlan, Fault
 from prodcore.drill.ports import SetAccess, SetWatch
 from prodcore.errors import ProdError, Unavailable
 from prodcore.replica_set import Member
 
+_UNSAFE_WRITES = 10
+_UNSAFE_SECONDS = 3.0
 _CONTINUED_WRITES = 3
 """So many acknowledged writes that began after the election show that writing goes on."""
 
@@ -72,6 +75,7 @@ class Round:
         self,
         number: int,
         access: SetAccess,
+        members: Sequence[str],
         watch: SetWatch,
         faults: Faults,
         journal: Journal,
@@ -81,6 +85,7 @@ class Round:
     ) -> None:
         self._number = number
         self._set = access
+        self._members = members
         self._watch = watch
         self._faults = faults
         self._journal = journal
@@ -119,7 +124,8 @@ class Round:
         """Do the fault, and wait until the set has recovered from it; returns what did not happen in time."""
         fault_at = self._note(Step.FAULT, f"{broken.fault} {broken.member}")
         deadline = fault_at + self._plan.recovery_seconds
-        self._faults.inject(broken)
+        with self._secondaries_dead(broken, deadline):
+            self._faults.inject(broken)
         if not result.hit_primary:
             return self._watch_secondary(broken, fault_at, deadline)
         lost = self._watch.wait_for_role(
@@ -133,6 +139,27 @@ class Round:
             return "there was no new primary in time"
         self._note(Step.NEW_PRIMARY, seen.primary, at=seen.at)
         return self._wait_writes(seen.at, deadline)
+
+    @contextmanager
+    def _secondaries_dead(self, broken: Broken, deadline: float) -> Iterator[None]:
+        """For the control: inside the block nobody else is alive, and what the primary acknowledges only it has.
+
+        Pausing them would not do: the primary streams its oplog, and they would find it in their socket's buffer.
+        """
+        others = [a for a in self._members if a != broken.member] if broken.fault is Fault.LOSE else []
+        dead = [Broken(self._set.name, address, Fault.KILL) for address in others]
+        try:
+            for each in dead:
+                self._journal.breaking(each)
+                self._faults.inject(each)
+            if dead:
+                until = min(deadline, time.monotonic() + _UNSAFE_SECONDS)
+                self._ledger.wait_for_acknowledged(self._set.name, _UNSAFE_WRITES, time.monotonic(), until)
+            yield
+        finally:
+            for each in dead:
+                self._faults.undo(each)
+                self._journal.mended(each)
 
     def _watch_secondary(self, broken: Broken, fault_at: float, deadline: float) -> str:
         lost = self._watch.wait_for_role(

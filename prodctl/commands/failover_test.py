@@ -59,9 +59,10 @@ def failover_test() -> None:
 @click.option(
     "--rate", type=click.FloatRange(1, 1000), default=50.0, show_default=True, help="Writes a second on each set."
 )
+@click.option("--control", is_flag=True, hidden=True, help="Lose writes on purpose; the drill must find that out.")
 @click.option("--dry-run", is_flag=True, help="Say whether it could begin; touch nothing.")
 @output_option
-def run(sets: tuple[str, ...], every: bool, output: str, dry_run: bool, **options: Any) -> int:
+def run(sets: tuple[str, ...], every: bool, output: str, dry_run: bool, control: bool, **options: Any) -> int:
     """Rehearse a failover (the default: "failover-test rsA" is enough).
 
     Writes and reads steadily, breaks a member, waits for the new primary, puts the member back, waits until it has
@@ -72,7 +73,8 @@ def run(sets: tuple[str, ...], every: bool, output: str, dry_run: bool, **option
     from prodcore.settings import load_settings
 
     settings = load_settings()
-    with open_drill(settings, local_member_control(settings)) as parts:
+    options |= {"fault": "lose"} if control else {}
+    with open_drill(settings, local_member_control(settings), unsafe=control) as parts:
         plan = _plan(sets, every, parts, **options)
         if dry_run:
             return _print_verdict(preflight(plan, parts), output)
