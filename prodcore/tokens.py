@@ -151,10 +151,12 @@ def _identity(claims: Mapping[str, Any]) -> Identity:
         type(n) is int and 0 <= n <= _LATEST for n in numbers
     ):
         raise ValueError("a claim has the wrong type")
+    if claims["iss"] != ISSUER:  # PyJWT takes a list that holds it, too
+        raise ValueError("another issuer")
     role, scope = claims.get("role"), claims.get("scope")
-    if (role is None) == (scope is None):
+    if (role is None) == (scope is None) or not isinstance(scope, str | None):
         raise ValueError("either a role or a scope")
-    scopes = frozenset(Right(s) for s in scope.split()) if isinstance(scope, str) else frozenset()
+    scopes = frozenset(Right(s) for s in (scope or "").split())
     if not scopes <= SCOPES:
         raise ValueError("not a scope")
     user_id, username, sid, jti = texts

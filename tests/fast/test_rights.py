@@ -1,0 +1,53 @@
+"""The table of roles: complete, deny by default, and the very one that the docs show."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from prodcore.rights import ROUTES, SCOPES, Right, Role, right_for, rights_of
+
+DOCS = Path(__file__).parents[2] / "docs" / "identity.md"
+
+
+def test_each_role_may_what_the_one_before_may():
+    for lower, higher in itertools.pairwise(Role):
+        assert rights_of(lower) < rights_of(higher)
+
+
+def test_nobody_has_the_right_of_a_service():
+    assert not any(Right.SERVICE in rights_of(role) for role in Role)
+    assert Right.SERVICE not in SCOPES
+
+
+def test_no_role_lacks_an_owner_for_a_right():
+    assert rights_of(Role.ADMIN) == set(Right) - {Right.SERVICE}
+
+
+def test_what_has_no_row_is_nobodys():
+    assert right_for("/nowhere", "GET") is None
+    assert right_for("/api/v1/products", "TRACE") is None
+    assert right_for("/api/v1/users", "DELETE") is None
+
+
+def test_head_and_options_need_what_get_needs():
+    assert right_for("/api/v1/users", "HEAD") is Right.MANAGE_USERS
+    assert right_for("/api/v1/users", "OPTIONS") is Right.MANAGE_USERS
+    assert right_for("/api/v1/keys", "HEAD") is Right.MANAGE_USERS
+
+
+def test_no_route_is_listed_twice():
+    rows = [(row.rule, method) for row in ROUTES for method in row.methods]
+    assert len(rows) == len(set(rows))
+
+
+@pytest.mark.parametrize("right", sorted(set(Right) - {Right.PUBLIC, Right.SERVICE}))
+def test_the_docs_show_who_has_a_right(right):
+    marks = " | ".join("yes" if right in rights_of(role) else "–" for role in Role)
+    assert f"| `{right}` | {marks} |" in DOCS.read_text()
+
+
+def test_the_docs_show_every_route():
+    text = DOCS.read_text()
+    for row in ROUTES:
+        assert f"| `{row.rule}` | {', '.join(row.methods)} | {row.right} |" in text, row
