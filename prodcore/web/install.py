@@ -80,8 +80,8 @@ def _close_budget(_error: BaseException | None) -> None:
 
 def _refuse_odd_requests() -> None:
     """What no endpoint of the API accepts: a body that is not JSON, a query parameter given twice."""
-    if not request.path.startswith("/api/"):
-        return
+    if request.url_rule is None or not request.path.startswith("/api/"):
+        return  # an unknown path or method is answered as such
     if (request.content_length or request.method in ("PUT", "PATCH")) and request.mimetype not in _JSON_TYPES:
         raise UnsupportedMediaType("Send the body as application/json")
     twice = [name for name, values in request.args.lists() if len(values) > 1]

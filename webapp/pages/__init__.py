@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask, request
+from apiflask import APIBlueprint
+from flask import Flask, request
 from flask_wtf.csrf import CSRFProtect, generate_csrf
 
 from prodcore.errors import ProdError
@@ -31,7 +32,7 @@ def register(app: Flask, settings: Settings) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(asset_url=assets.asset_url, with_query=with_query, Right=Right, languages=LANGUAGES)
     app.jinja_env.globals.update(labels.ALL)
-    pages = Blueprint("pages", __name__)
+    pages = APIBlueprint("pages", __name__, enable_openapi=False)
     pages.before_request(_csrf.protect)
     for part in (assets, preferences, account, products, product_editing, cluster):
         pages.register_blueprint(part.blueprint)

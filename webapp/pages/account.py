@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, render_template, request, url_for
+from apiflask import APIBlueprint
+from flask import flash, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
@@ -20,7 +21,7 @@ from webapp import identity
 from webapp.pages.address import safe_next
 from webapp.pages.messages import problems_by_field
 
-blueprint = Blueprint("account", __name__)
+blueprint = APIBlueprint("account", __name__, enable_openapi=False)
 
 View = Response | str | tuple[str, int]
 

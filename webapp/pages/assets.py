@@ -15,9 +15,10 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from flask import Blueprint, Response, abort, request, url_for
+from apiflask import APIBlueprint
+from flask import Response, abort, request, url_for
 
-blueprint = Blueprint("assets", __name__)
+blueprint = APIBlueprint("assets", __name__, enable_openapi=False)
 
 _STATIC = Path(__file__).parent.parent / "static"
 _FOR_EVER = "public, max-age=31536000, immutable"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flask import Blueprint, render_template
+from apiflask import APIBlueprint
+from flask import render_template
 
 from prodcore.catalog.catalog import ShardCount
 from prodcore.deadline import budget
@@ -13,7 +14,7 @@ from webapp.catalog_provider import current_catalog
 from webapp.cluster_picture import current_status
 from webapp.pages.errors import is_partial
 
-blueprint = Blueprint("cluster", __name__)
+blueprint = APIBlueprint("cluster", __name__, enable_openapi=False)
 
 _COUNT_SECONDS = 1.0
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, request
+from apiflask import APIBlueprint
+from flask import request
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
 from webapp.pages.address import safe_next
 from webapp.pages.locale import LANGUAGE_COOKIE, LANGUAGES
 
-blueprint = Blueprint("preferences", __name__)
+blueprint = APIBlueprint("preferences", __name__, enable_openapi=False)
 
 THEME_COOKIE = "theme"
 THEMES = ("auto", "light", "dark")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from flask import Blueprint, current_app, flash, render_template, request, url_for
+from apiflask import APIBlueprint
+from flask import current_app, flash, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.exceptions import BadRequest
 from werkzeug.utils import redirect
@@ -32,7 +33,7 @@ from webapp.pages.errors import is_partial
 from webapp.pages.messages import error_text, problems_by_field
 from webapp.pages.product_form import Values, as_input, blank_values, example_price, typed_values, values_of
 
-blueprint = Blueprint("product_editing", __name__)
+blueprint = APIBlueprint("product_editing", __name__, enable_openapi=False)
 
 View = Response | str | tuple[str, int]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from flask import Blueprint, render_template, request
+from apiflask import APIBlueprint
+from flask import render_template, request
 
 from prodcore.catalog import Catalog
 from prodcore.catalog.catalog import ShardCount
@@ -15,7 +16,7 @@ from prodcore.routing import LAST, fold, show_key
 from webapp.catalog_provider import current_catalog
 from webapp.pages.errors import is_partial
 
-blueprint = Blueprint("products", __name__)
+blueprint = APIBlueprint("products", __name__, enable_openapi=False)
 
 PAGE_SIZE = 50
 _LETTERS = "abcdefghijklmnñopqrstuvwxyz"
