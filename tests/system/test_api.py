@@ -282,6 +282,9 @@ def test_api_document_names_every_route_and_nothing_else(site, admin):
     assert set(document["paths"]["/api/v1/products"]) == {"get", "post"}
     assert set(document["paths"]["/api/v1/products/{product_id}"]) == {"get", "patch", "delete"}
     assert all(path.startswith("/api/v1/") for path in document["paths"])
+    operations = [o for path in document["paths"].values() for o in path.values()]
+    errors = [r for o in operations for status, r in o["responses"].items() if int(status) >= 400]
+    assert all(list(error["content"]) == ["application/problem+json"] for error in errors)
 
 
 def test_whole_shard_down_leaves_the_other_usable_and_is_named(site, admin):

@@ -1,0 +1,70 @@
+"""The OpenAPI document: every error in it is the problem+json that callers really get."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from apiflask import APIFlask
+from pydantic import BaseModel, ConfigDict, Field
+
+_SCHEMA = "#/components/schemas/Problem"
+
+
+class FieldProblem(BaseModel):
+    """One thing wrong with one field."""
+
+    field: str
+    pointer: str = Field(description="A JSON pointer into the body")
+    code: str
+    message: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457); the codes are listed in docs/errors.md. Further members are facts about the case."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    hint: str | None = None
+    errors: list[FieldProblem] | None = None
+    request_id: str
+
+
+def install_document(app: APIFlask) -> None:
+    """Describe the errors as they are, and those that every endpoint can answer with."""
+
+    @app.spec_processor
+    def describe_errors(document: dict[str, Any] | str) -> dict[str, Any] | str:
+        assert isinstance(document, dict)  # noqa: S101  a text is for documents in YAML, which we do not serve
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs", {}) | {"Problem": schema}
+        for unused in ("HTTPError", "ValidationError"):
+            schemas.pop(unused, None)
+        document["paths"] = dict(sorted(document["paths"].items()))
+        for path in document["paths"].values():
+            for operation in path.values():
+                _describe_operation(operation)
+        return document
+
+
+def _describe_operation(operation: dict[str, Any]) -> None:
+    responses: dict[str, Any] = operation["responses"]
+    possible = {503}
+    if operation.get("requestBody"):
+        possible |= {400, 413, 415, 422}
+    if any(parameter["in"] == "query" for parameter in operation.get("parameters", [])):
+        possible |= {400, 422}
+    if operation.get("security"):
+        possible |= {401, 403}
+    for status in sorted({*map(int, responses), *possible}):
+        if status >= 400:
+            responses[str(status)] = {
+                "description": HTTPStatus(status).phrase,
+                "content": {"application/problem+json": {"schema": {"$ref": _SCHEMA}}},
+            }
