@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from prodcore.errors import CommandRefused, MemberUnavailable
 from prodcore.mongo.member import Document, MemberConnection, SetAddress
-from prodcore.replica_set import MemberAnswers, SetStatus, read_set
+from prodcore.replica_set import SECONDARY, MemberAnswers, SetStatus, read_set
 
 INSPECTION_SECONDS = 1.5
 """How long one member may take for one answer; a hung one costs the caller about this much."""
 
+_LAG_SECONDS = 1.0
 _SHARD_MAP = ("prodctl_meta", "shard_map", "version")
 _OWNED_RANGES = ("products_db", "owned_ranges", "map_version")
 _SERVER_SECTIONS: Document = {
@@ -38,7 +39,15 @@ class MongoSetInspector:
         answers = self._ask_all(self.address.members)
         configured = {m["host"] for a in answers for m in a.config.get("members", ())}
         answers += self._ask_all(configured.difference(self.address.members))
-        return read_set(self.name, answers)
+        return self._look_again(read_set(self.name, answers), answers)
+
+    def _look_again(self, seen: SetStatus, answers: list[MemberAnswers]) -> SetStatus:
+        """Ask those that seem to lag once more: on an idle set, one write older than the others looks like much lag."""
+        late = {m.address for m in seen.members if m.role == SECONDARY and (seen.lag_seconds(m) or 0) > _LAG_SECONDS}
+        if not late:
+            return seen
+        again = {a.address: a for a in self._ask_all(late)}
+        return read_set(self.name, [again.get(a.address, a) for a in answers])
 
     def _ask_all(self, addresses: Iterable[str]) -> list[MemberAnswers]:
         addresses = list(addresses)

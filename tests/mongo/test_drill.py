@@ -1,0 +1,167 @@
+"""Drills on real replica sets."""
+
+import time
+
+import pytest
+
+from prodcore.bootstrap_cluster import open_drill, open_inspectors
+from prodcore.drill.engine import preflight, run_drill
+from prodcore.drill.events import Step
+from prodcore.drill.journal import Broken
+from prodcore.drill.plan import DrillPlan, Fault, Limits
+from prodcore.drill.restore import restore_leftovers
+from prodcore.errors import DrillRunning, InvalidInput, Unavailable
+from prodcore.replica_set import Health
+from prodcore.settings import load_settings
+
+BRIEF = {"baseline_seconds": 0.5, "recovery_seconds": 40.0}
+
+
+@pytest.fixture
+def operator(cluster, tmp_path):
+    """The operator's settings, with a state directory of its own."""
+    return load_settings(**cluster.addresses("operator"), state_dir=tmp_path)
+
+
+@pytest.fixture
+def drill(operator, cluster):
+    """Run a drill; its steps are in ``drill.steps``."""
+
+    def run(plan, control=cluster.members, **how):
+        with open_drill(operator, control, **how) as parts:
+            return run_drill(plan, parts, run.steps.append)
+
+    run.steps = []
+    return run
+
+
+def inspect(settings, name):
+    [inspector] = [i for i in open_inspectors(settings) if i.name == name]
+    return inspector.inspect()
+
+
+@pytest.mark.parametrize(("fault", "set_name"), [
+    (Fault.KILL, "rsA"),
+    (Fault.STOP, "rsB"),
+    (Fault.STEPDOWN, "rsA"),
+    (Fault.PAUSE, "rsB"),
+    (Fault.KILL, "rsU"),
+])  # fmt: skip
+def test_a_primary_is_broken_and_nothing_acknowledged_is_lost(drill, operator, fault, set_name, raw_clients):
+    before = inspect(operator, set_name)
+    report = drill(DrillPlan((set_name,), fault, **BRIEF))
+    [of] = report.rounds
+    assert report.outcome == "passed", report.missed
+    assert of.result.old_primary == before.primary.address
+    assert of.result.new_primary not in ("", before.primary.address)
+    assert of.result.term_after > before.primary.term
+    assert report.verdict.acknowledged > 50
+    assert (report.verdict.broken, report.verdict.unknown) == (0, 0)
+    assert 0 < report.write_gap < 30
+    after = inspect(operator, set_name)
+    assert (after.health, after.problems) == (Health.HEALTHY, ()), "everything is back"
+    assert raw_clients["rsA"]["products_db"]["products"].count_documents({"words": report.run}) == 0
+    assert raw_clients["rsU"]["prodctl_meta"]["drill_records"].count_documents({}) == 0
+
+
+def test_the_timeline_tells_the_steps_in_their_order(drill):
+    [of] = drill(DrillPlan(("rsA",), Fault.KILL, **BRIEF)).rounds
+    order = [s.step for s in of.steps]
+    wanted = [Step.FAULT, Step.DETECTED, Step.NEW_PRIMARY, Step.RESTORE, Step.BACK, Step.CAUGHT_UP]
+    assert [s for s in order if s in wanted] == wanted
+    assert {Step.ELECTION, Step.FIRST_WRITE, Step.FIRST_READ} <= set(order)
+
+
+def test_every_set_at_once_and_a_random_member(drill):
+    report = drill(DrillPlan(("rsA", "rsB", "rsU"), Fault.KILL, "random", rounds=2, writes_per_second=20, **BRIEF))
+    assert report.outcome == "passed", report.missed
+    assert sorted((r.result.number, r.result.set_name) for r in report.rounds) == [
+        (n, s) for n in (1, 2) for s in ("rsA", "rsB", "rsU")
+    ]
+
+
+@pytest.mark.parametrize("set_name", ["rsB", "rsU"])
+def test_the_control_run_must_find_losses(drill, set_name):
+    report = drill(DrillPlan((set_name,), Fault.LOSE, **BRIEF), unsafe=True)
+    assert report.verdict.lost > 0
+    assert report.outcome == "failed"
+
+
+class Pretender:
+    """A control that says it did it."""
+
+    def __init__(self, real):
+        self._real = real
+
+    def addresses(self):
+        return self._real.addresses()
+
+    def is_running(self, address):
+        return self._real.is_running(address)
+
+    def start(self, address):
+        """Nothing."""
+
+    stop = kill = pause = resume = start
+
+
+def test_a_fault_that_did_nothing_makes_the_drill_vacuous(drill, cluster):
+    plan = DrillPlan(("rsA",), Fault.KILL, baseline_seconds=0.5, recovery_seconds=5.0)
+    report = drill(plan, Pretender(cluster.members))
+    assert (report.outcome, report.missed) == ("vacuous", ())
+
+
+def test_a_missed_limit_fails_the_drill(drill):
+    report = drill(DrillPlan(("rsA",), Fault.STEPDOWN, limits=Limits(max_write_gap=0.0001), **BRIEF))
+    assert report.outcome == "failed"
+    assert report.missed[0].startswith("the write gap was ")
+
+
+def test_what_a_killed_drill_left_is_put_back_by_the_next_one(drill, operator, cluster, raw_clients):
+    victim = inspect(operator, "rsA").primary.address
+    raw_clients["rsU"]["prodctl_meta"]["drill_records"].insert_one({"words": ["drilldead"]})
+    with open_drill(operator, cluster.members) as parts, parts.journal.lock():
+        parts.journal.open("drilldead", ("rsA", "rsU"))
+        parts.journal.breaking(Broken("rsA", victim, Fault.KILL))
+        cluster.members.kill(victim)
+    assert inspect(operator, "rsA").health is not Health.HEALTHY
+    with open_drill(operator, cluster.members) as parts:
+        left = restore_leftovers(parts.journal, parts.control, parts.sets, drill.steps.append)
+        assert parts.journal.unfinished() is None
+    assert left.broken == (Broken("rsA", victim, Fault.KILL),)
+    assert any(victim in s.text for s in drill.steps)
+    assert inspect(operator, "rsA").member(victim).answers
+    assert raw_clients["rsU"]["prodctl_meta"]["drill_records"].count_documents({}) == 0
+
+
+def test_a_second_drill_at_the_same_time_is_refused(drill, operator, cluster):
+    with (
+        open_drill(operator, cluster.members) as parts,
+        parts.journal.lock(),
+        pytest.raises(DrillRunning),
+    ):
+        drill(DrillPlan(("rsA",), Fault.STEPDOWN, **BRIEF))
+
+
+def test_a_drill_does_not_begin_where_a_member_is_missing(drill, operator, cluster):
+    status = inspect(operator, "rsB")
+    victim = next(m.address for m in status.members if m.role == "SECONDARY")
+    cluster.members.kill(victim)
+    try:
+        with pytest.raises(Unavailable, match=f"{victim} is DOWN"):
+            drill(DrillPlan(("rsB",), Fault.KILL, **BRIEF))
+        with open_drill(operator, cluster.members) as parts:
+            assert preflight(DrillPlan(("rsU",), Fault.KILL), parts) == []
+    finally:
+        cluster.members.start(victim)
+        with open_drill(operator, cluster.members) as parts:
+            watch = parts.sets["rsB"].watch()
+            assert watch.wait_for_role(victim, ("SECONDARY",), 0.0, time.monotonic() + 40)
+            watch.close()
+
+
+def test_an_unknown_set_or_member_is_refused(operator, cluster):
+    with open_drill(operator, cluster.members) as parts:
+        with pytest.raises(InvalidInput, match="there is no set rsX; there are rsA, rsB, rsU"):
+            preflight(DrillPlan(("rsX",)), parts)
+        assert preflight(DrillPlan(("rsA",), target="h:1"), parts) == ["h:1 is not a member of rsA, rsB"]
