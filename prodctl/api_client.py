@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import NameResolutionError, NewConnectionError
 from urllib3.util.retry import Retry
 
 from prodcore import errors
-from prodcore.errors import NotAuthenticated, OutcomeUnknown, Problem, ProdError, ServiceUnavailable
+from prodcore.errors import ConfigError, InvalidInput, NotAuthenticated, OutcomeUnknown, Problem, ProdError, ServiceUnavailable
 from prodcore.settings import Settings
 from prodctl.credentials import Credentials, Login
 
@@ -27,13 +29,23 @@ class ApiClient:
     """Calls webapp. Every failure is a ``ProdError``; a lost answer to a write is OutcomeUnknown."""
 
     def __init__(self, settings: Settings) -> None:
-        self._url = settings.url.rstrip("/")
+        self._url = _usable(settings.url)
         self._timeout = (_CONNECT_SECONDS, settings.request_budget_seconds + 5)
         self._credentials = Credentials(settings.state_dir)
         self._fixed_token = settings.token.get_secret_value() if settings.token else None
+        if self._fixed_token and not re.fullmatch(r"[!-~]+", self._fixed_token):
+            raise ConfigError("PRODCTL_TOKEN holds characters that no token has")
         self._session = requests.Session()
         self._session.trust_env = not _is_loopback(self._url)  # a proxy cannot reach this machine's own services
-        retry = Retry(total=2, connect=2, read=2, status=0, backoff_factor=0.2, allowed_methods=_SAFE)
+        retry = Retry(
+            total=2,
+            connect=2,
+            read=2,
+            status=0,
+            backoff_factor=0.2,
+            allowed_methods=_SAFE,
+            respect_retry_after_header=False,  # a 503 says why: it is for the caller to read
+        )
         self._session.mount("http://", HTTPAdapter(max_retries=retry))
         self._session.mount("https://", HTTPAdapter(max_retries=retry))
 
@@ -101,6 +113,8 @@ class ApiClient:
             )
         except (requests.exceptions.ConnectTimeout, requests.exceptions.InvalidURL) as error:
             raise self._silent(error) from None
+        except UnicodeEncodeError:
+            raise InvalidInput("what was given holds bytes that are not UTF-8 text") from None
         except requests.exceptions.RequestException as error:
             if method in _SAFE or _never_connected(error):
                 raise self._silent(error) from None
@@ -149,8 +163,18 @@ def as_error(status: int, problem: dict[str, Any]) -> ProdError:
     return cls(message, hint=hint, **details)
 
 
-def _never_connected(error: Exception) -> bool:
-    return "NewConnectionError" in repr(error) or "Connection refused" in str(error)
+def _never_connected(error: requests.exceptions.RequestException) -> bool:
+    """Whether nothing was sent: no address, or nobody listening there."""
+    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(cause, NewConnectionError | NameResolutionError)
+
+
+def _usable(url: str) -> str:
+    """The address without a slash at its end. Raises ConfigError for one that cannot be a webapp's."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"PRODCTL_URL is not an address such as http://127.0.0.1:3000: {url}")
+    return url.rstrip("/")
 
 
 def _is_loopback(url: str) -> bool:
