@@ -21,14 +21,17 @@ def launch(playwright):
 
 
 @contextmanager
-def open_page(browser, site, **options):
-    """A page in a context of its own; fails at the end for console errors, policy violations and foreign requests."""
+def open_page(browser, site, *, tolerated=(), **options):
+    """A page in a context of its own; fails at the end for console errors, policy violations and foreign requests.
+
+    ``tolerated`` are texts that console errors may hold, in a test that provokes them.
+    """
     options = {"locale": "en-GB", "viewport": {"width": 1440, "height": 900}, **options}
     context = browser.new_context(base_url=site.url, **options)
     context.set_default_timeout(15_000)
     complaints: list[str] = []
     page = context.new_page()
-    page.on("console", lambda message: _listen(message, complaints))
+    page.on("console", lambda message: _listen(message, complaints, tolerated))
     page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
     page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
     page.on("request", lambda request: request.url.startswith(site.url) or complaints.append(request.url))
@@ -36,12 +39,15 @@ def open_page(browser, site, **options):
         yield page
     finally:
         context.close()
-    assert complaints == []
+    assert complaints == [], complaints
 
 
-def _listen(message, complaints):
+def _listen(message, complaints, tolerated):
     """What a page says in the console; that an answer had an error status is the tests' own doing."""
-    if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource: the server"):
+    provoked = message.text.startswith("Failed to load resource: the server") or (
+        tolerated and tolerated in message.text
+    )
+    if message.type in ("error", "warning") and not provoked:
         complaints.append(f"console {message.type}: {message.text}")
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from uuid import uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -16,7 +17,12 @@ BOTH_THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.fixture(scope="module")
 def product(site):
     return site.add_product(
-        name="Azafrán de La Mancha", variant="Caja 1 g", stock=3, tags=["especia"], category="Especias", description="D"
+        name=f"Azafrán {uuid4().hex[:6]}",
+        variant="Caja 1 g",
+        stock=3,
+        tags=["especia"],
+        category="Especias",
+        description="D",
     )
 
 

@@ -71,6 +71,7 @@ def read_price(text: str) -> Decimal | None:
     """A price as somebody types it in this language; None where it is no number there (``1.20`` in Spanish)."""
     cleaned = text.strip().removesuffix("€").strip()
     try:
-        return parse_decimal(cleaned, locale=language(), strict=True)
+        price = parse_decimal(cleaned, locale=language(), strict=True)
     except ValueError:
         return None
+    return price if price.is_finite() else None
