@@ -54,6 +54,11 @@ class ServiceProvider:
                     self._service = self._make()
         return self._service
 
+    def close(self) -> None:
+        """Close the connections."""
+        if self._stores:
+            self._stores.close()
+
     def _make(self) -> Service:
         settings = self._settings
         self._stores = self._stores or open_user_stores(settings)

@@ -11,6 +11,7 @@ from prodcore.settings import Settings
 if TYPE_CHECKING:
     from prodcore.mongo.attempt_store import MongoAttemptStore
     from prodcore.mongo.audit_store import MongoAuditStore
+    from prodcore.mongo.replica_set import ReplicaSet
     from prodcore.mongo.session_store import MongoSessionStore
     from prodcore.mongo.token_store import MongoInvitationStore, MongoServiceTokenStore
     from prodcore.mongo.user_store import MongoUserStore
@@ -26,11 +27,16 @@ class UserStores:
     audit: MongoAuditStore
     tokens: MongoServiceTokenStore
     invitations: MongoInvitationStore
+    replica_set: ReplicaSet
 
     def ensure_indexes(self) -> None:
         """Make all indexes; harmless when they exist."""
         for store in (self.users, self.sessions, self.attempts, self.audit, self.tokens, self.invitations):
             store.ensure_indexes()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.replica_set.close()
 
 
 def open_user_stores(settings: Settings) -> UserStores:
@@ -49,4 +55,5 @@ def open_user_stores(settings: Settings) -> UserStores:
         MongoAuditStore(users_set),
         MongoServiceTokenStore(users_set),
         MongoInvitationStore(users_set),
+        users_set,
     )
