@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from prodcore.settings import Settings
 if TYPE_CHECKING:
     from prodcore.drill.engine import Parts
     from prodcore.drill.ports import Traffic
+    from prodcore.mongo.drill_history import MongoDrillHistory
     from prodcore.mongo.inspection import MongoSetInspector
     from prodcore.nodes.control import MemberControl
 
@@ -51,10 +52,17 @@ def cluster_status(settings: Settings) -> ClusterStatus:
 
 
 @contextmanager
-def open_drill(settings: Settings, control: MemberControl, *, unsafe: bool = False) -> Iterator[Parts]:
+def open_drill(
+    settings: Settings,
+    control: MemberControl,
+    *,
+    unsafe: bool = False,
+    product_traffic: Callable[[str], Traffic] | None = None,
+) -> Iterator[Parts]:
     """Everything that a drill needs, with an id of its own; closes the connections at the end.
 
-    ``unsafe`` is for the control run: records of its own everywhere, acknowledged by one member.
+    ``unsafe`` is for the control run: records of its own everywhere, acknowledged by one member. ``product_traffic``
+    makes the load's way to the products of a given name prefix, if not the catalogue itself.
     """
     from prodcore.drill.engine import Parts
     from prodcore.drill.journal import Journal
@@ -70,7 +78,7 @@ def open_drill(settings: Settings, control: MemberControl, *, unsafe: bool = Fal
             run,
             {s.name: MongoDrillSet(s, places[s.name]) for s in (*shards, users)},
             (frozenset(s.name for s in shards), frozenset((users.name,))),
-            lambda name: _open_traffic(settings, stack, name, run, places[name], unsafe=unsafe),
+            lambda name: _open_traffic(settings, stack, name, run, places[name], unsafe, product_traffic),
             control,
             Journal(settings.state_dir / "drill"),
             settings.request_budget_seconds,
@@ -78,21 +86,42 @@ def open_drill(settings: Settings, control: MemberControl, *, unsafe: bool = Fal
 
 
 def _open_traffic(
-    settings: Settings, stack: ExitStack, name: str, run: str, place: tuple[str, str], *, unsafe: bool
+    settings: Settings,
+    stack: ExitStack,
+    name: str,
+    run: str,
+    place: tuple[str, str],
+    unsafe: bool,
+    product_traffic: Callable[[str], Traffic] | None,
 ) -> Traffic:
     """The load's way to a set: the catalogue for products, else records of the drill's own."""
     from prodcore.bootstrap import open_catalog, open_replica_set
-    from prodcore.drill.catalog_traffic import CatalogTraffic
+    from prodcore.drill.catalog_traffic import CatalogTraffic, letter_of
     from prodcore.mongo.drill_traffic import MongoRecordTraffic
     from prodcore.mongo.member import SetAddress
 
     if place == PRODUCTS:
-        return CatalogTraffic(stack.enter_context(open_catalog(settings)), name, run)
+        catalog = stack.enter_context(open_catalog(settings))
+        prefix = f"{letter_of(catalog.shard_map, name)} {run}"
+        return product_traffic(prefix) if product_traffic else CatalogTraffic(catalog, prefix)
     setting = next(key for key, uri in set_addresses(settings).items() if SetAddress(uri).name == name)
     traffic = MongoRecordTraffic(open_replica_set(settings, setting), run, place)
     if unsafe:
         traffic.forget_majority()
     return traffic
+
+
+@contextmanager
+def open_history(settings: Settings) -> Iterator[MongoDrillHistory]:
+    """The drills that were; closes the connections at the end."""
+    from prodcore.bootstrap import open_replica_set
+    from prodcore.mongo.drill_history import MongoDrillHistory
+
+    history = MongoDrillHistory(open_replica_set(settings, "db3_url"))
+    try:
+        yield history
+    finally:
+        history.close()
 
 
 def local_member_control(settings: Settings) -> MemberControl:

@@ -15,7 +15,8 @@
     │   ├── TokenNotFound          token_not_found
     │   ├── SessionNotFound        session_not_found
     │   ├── ShardNotFound          shard_not_found
-    │   └── MemberNotFound         member_not_found
+    │   ├── MemberNotFound         member_not_found
+    │   └── DrillNotFound          drill_not_found
     ├── AuthError                  auth_error           401  exit 4
     │   ├── NotAuthenticated       not_authenticated    401
     │   ├── SecondFactorRequired   second_factor_required 401         the password was right, a code is needed too
@@ -198,6 +199,13 @@ class ShardNotFound(NotFound):
 
     code = "shard_not_found"
     title = "No such shard"
+
+
+class DrillNotFound(NotFound):
+    """No drill is kept under that id."""
+
+    code = "drill_not_found"
+    title = "No such drill"
 
 
 class MemberNotFound(NotFound):

@@ -16,14 +16,14 @@ _FIRST_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class CatalogTraffic:
-    """A ``prodcore.drill.ports.Traffic`` on one shard."""
+    """A ``prodcore.drill.ports.Traffic`` on the products whose names begin with ``prefix``."""
 
-    def __init__(self, catalog: Catalog, shard: str, run: str) -> None:
+    def __init__(self, catalog: Catalog, prefix: str) -> None:
         self._catalog = catalog
-        self._prefix = f"{letter_of(catalog.shard_map, shard)} {run}"
+        self._prefix = prefix
 
     def name(self, number: int) -> str:
-        """A product name that belongs to the shard; it holds the run's id as a word."""
+        """A product name that belongs to the shard; the prefix holds the run's id as a word."""
         return f"{self._prefix} {number:06}"
 
     def create(self, record: Record) -> None:

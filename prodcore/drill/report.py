@@ -11,6 +11,7 @@ from prodcore.drill.events import Step
 from prodcore.drill.ledger import Attempt, Outcome
 from prodcore.drill.plan import DrillPlan
 from prodcore.drill.round import RoundResult, TimedStep
+from prodcore.drill.series import series_by_set
 from prodcore.drill.timeline import Gap, Percentiles, latencies, longest_gap, percentiles
 from prodcore.drill.verdict import Verdict
 
@@ -29,8 +30,8 @@ class RoundReport:
     during: Percentiles
     after: Percentiles
 
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON shows it: times count from the fault."""
+    def as_dict(self, started: float) -> dict[str, Any]:
+        """As JSON shows it: ``seconds`` count from the fault, ``at`` from ``started``, the begin of the drill."""
         r = self.result
         return {
             "number": r.number,
@@ -51,7 +52,13 @@ class RoundReport:
                 "after": self.after.as_dict(),
             },
             "timeline": [
-                {"seconds": round(s.at - r.fault_at, 4), "event": s.step.value, "detail": s.detail} for s in self.steps
+                {
+                    "seconds": round(s.at - r.fault_at, 4),
+                    "at": round(s.at - started, 4),
+                    "event": s.step.value,
+                    "detail": s.detail,
+                }
+                for s in self.steps
             ],
         }
 
@@ -104,7 +111,8 @@ class DrillReport:
             "read_gap_seconds": _round(self.read_gap),
             "verdict": self.verdict.as_dict(),
             "missed": list(self.missed),
-            "rounds": [r.as_dict() for r in self.rounds],
+            "rounds": [r.as_dict(self.started) for r in self.rounds],
+            "series": series_by_set(self.attempts, self.started, self.ended),
         }
 
 

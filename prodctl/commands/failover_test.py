@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import re
 import signal
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from prodctl.output import columns, message, output_option, print_item, print_rows, print_text
+from prodctl.drill_view import show_comparison, show_history, show_preflight, show_progress, show_report
+from prodctl.output import message, output_option
 
 if TYPE_CHECKING:
     from prodcore.drill.engine import Parts
-    from prodcore.drill.events import Progress
     from prodcore.drill.plan import DrillPlan
-    from prodcore.drill.report import DrillReport
+    from prodcore.drill.ports import Traffic
+    from prodcore.settings import Settings
 
-_ROUND_COLUMNS = columns(
-    "Round>", "Set", "Fault", "Old primary", "New primary", "Write gap=write_gap>", "Read gap=read_gap>",
-    "Elected after=elected>", "Member back=back>", "p99 during=p99>", "Election=election_reason+",
-)  # fmt: skip
 _FAULTS = ("kill", "stop", "stepdown", "pause")
+
+
+class _Seconds(click.ParamType[float]):
+    """A length of time: 5s, 300ms, 0.5."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|)", str(value).strip())
+        if not match:
+            self.fail(f"{value!r} is not a time such as 5s or 300ms", param, ctx)
+        return float(match[1]) / (1000 if match[2] == "ms" else 1)
+
+
+class _Percent(click.ParamType[float]):
+    """A percentage: 25% or 25."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%?", str(value).strip())
+        if not match:
+            self.fail(f"{value!r} is not a percentage such as 25%", param, ctx)
+        return float(match[1])
 
 
 class _DefaultGroup(click.Group):
@@ -42,7 +64,8 @@ def failover_test() -> None:
     Examples:
       prodctl failover-test rsA                     kill the primary of rsA
       prodctl failover-test rsA --fault stepdown    hand over in good order
-      prodctl failover-test --all --rounds 10       every set at once, ten times
+      prodctl failover-test --all --rounds 10 --member random --max-write-gap 5s --max-failed 0
+      prodctl failover-test rsA --report out.html   and look at the curves
 
     Exit status 0 when every promise and limit held, 8 when one did not, 9 when the drill proved nothing, 6 when it
     could not begin. What a drill breaks it puts back, also after Ctrl-C; after kill -9 the next drill does, or
@@ -59,10 +82,29 @@ def failover_test() -> None:
 @click.option(
     "--rate", type=click.FloatRange(1, 1000), default=50.0, show_default=True, help="Writes a second on each set."
 )
+@click.option(
+    "--via",
+    type=click.Choice(["api", "driver"]),
+    default="driver",
+    show_default=True,
+    help="How the load reaches the products: REST API, with your login, or driver. rsU always takes the driver.",
+)
+@click.option("--max-write-gap", type=_Seconds(), help="Longest time without an acknowledged write, such as 5s.")
+@click.option("--max-read-gap", type=_Seconds(), help="Longest time without an answered read.")
+@click.option("--max-p99", type=_Seconds(), help="99th percentile of the answers from fault to recovery.")
+@click.option("--max-failed", type=click.IntRange(0), help="How many requests may fail.")
+@click.option("--max-lost", type=click.IntRange(0), default=0, help="How many acknowledged writes may be lost (0).")
+@click.option(
+    "--fail-if-slower", type=_Percent(), help="Than the median of the last ten such drills, by this much: 25%."
+)
+@click.option("--report", "html", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report.")
+@click.option("--json", "json_", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON.")
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML, for CI.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write Markdown, for a comment.")
 @click.option("--control", is_flag=True, hidden=True, help="Lose writes on purpose; the drill must find that out.")
 @click.option("--dry-run", is_flag=True, help="Say whether it could begin; touch nothing.")
 @output_option
-def run(sets: tuple[str, ...], every: bool, output: str, dry_run: bool, control: bool, **options: Any) -> int:
+def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
     """Rehearse a failover (the default: "failover-test rsA" is enough).
 
     Writes and reads steadily, breaks a member, waits for the new primary, puts the member back, waits until it has
@@ -73,13 +115,19 @@ def run(sets: tuple[str, ...], every: bool, output: str, dry_run: bool, control:
     from prodcore.settings import load_settings
 
     settings = load_settings()
-    options |= {"fault": "lose"} if control else {}
-    with open_drill(settings, local_member_control(settings), unsafe=control) as parts:
-        plan = _plan(sets, every, parts, **options)
+    options |= {"fault": "lose", "via": "driver"} if control else {}
+    traffic = _api_traffic(settings) if options["via"] == "api" else None
+    with open_drill(settings, local_member_control(settings), unsafe=control, product_traffic=traffic) as parts:
+        plan = _plan(parts, options)
         if dry_run:
-            return _print_verdict(preflight(plan, parts), output)
+            against = preflight(plan, parts)
+            show_preflight(against, output)
+            return 6 if against else 0
         with _graceful_signals():
-            report = run_drill(plan, parts, show_progress)
+            report = run_drill(plan, parts, show_progress).as_dict()
+    if not control:
+        _keep(settings, report, options["fail_if_slower"])
+    _write_files(report, options)
     show_report(report, output)
     return exit_status(report)
 
@@ -98,18 +146,117 @@ def restore() -> int:
     return 0
 
 
-def _plan(sets: tuple[str, ...], every: bool, parts: Parts, **options: Any) -> DrillPlan:
-    from prodcore.drill.plan import DrillPlan, Fault
+@failover_test.command()
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many, the newest first.")
+@output_option
+def history(limit: int, output: str) -> None:
+    """Drills that were."""
+    with _history() as kept:
+        show_history(kept.last(limit), output)
 
-    if every == bool(sets):
+
+@failover_test.command()
+@click.argument("drill")
+@click.option("--report", "html", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report.")
+@output_option
+def show(drill: str, html: Path | None, output: str) -> None:
+    """One drill, by its id or the beginning of it."""
+    with _history() as kept:
+        report = kept.get(drill)
+    _write_files(report, {"html": html})
+    show_report(report, output)
+
+
+@failover_test.command()
+@click.argument("a")
+@click.argument("b")
+@output_option
+def compare(a: str, b: str, output: str) -> None:
+    """Two drills side by side, with the change from A to B."""
+    from prodcore.drill.history import compare as compare_reports
+
+    with _history() as kept:
+        show_comparison(compare_reports(kept.get(a), kept.get(b)), output)
+
+
+def exit_status(report: dict[str, Any]) -> int:
+    """0, 8 for a missed limit or broken promise, 9 for a drill that proved nothing."""
+    from prodcore.errors import DrillFailed, DrillVacuous
+
+    return {"passed": 0, "failed": DrillFailed.exit_status, "vacuous": DrillVacuous.exit_status}[report["outcome"]]
+
+
+def _plan(parts: Parts, options: dict[str, Any]) -> DrillPlan:
+    from prodcore.drill.plan import DrillPlan, Fault, Limits
+
+    if options["every"] == bool(options["sets"]):
         raise click.UsageError(f"name a set ({', '.join(parts.sets)}), or use --all")
+    limits = ("max_write_gap", "max_read_gap", "max_p99", "max_failed", "max_lost")
     return DrillPlan(
-        tuple(parts.sets) if every else tuple(dict.fromkeys(sets)),
+        tuple(parts.sets) if options["every"] else tuple(dict.fromkeys(options["sets"])),
         Fault(options["fault"]),
         target=options["target"],
         rounds=options["rounds"],
         writes_per_second=options["rate"],
+        limits=Limits(**{name: options[name] for name in limits}),
+        via=options["via"],
     )
+
+
+def _api_traffic(settings: Settings) -> Callable[[str], Traffic]:
+    """The load through the REST API; refuses at once when nobody is logged in."""
+    from prodctl.api_client import ApiClient
+    from prodctl.drill_api import ApiTraffic
+
+    client = ApiClient(settings)
+    client.call("GET", "/products", query={"limit": 1})
+    return lambda prefix: ApiTraffic(client, prefix)
+
+
+def _keep(settings: Settings, report: dict[str, Any], percent: float | None) -> None:
+    """Store the report, after it is compared with the earlier ones. A drill counts even when it cannot be kept."""
+    from prodcore.bootstrap_cluster import open_history
+    from prodcore.drill.history import COMPARED_WITH, slower_than_before
+    from prodcore.errors import ProdError
+
+    plan = report["plan"]
+    try:
+        with open_history(settings) as kept:
+            if percent is not None:
+                alike = {name: plan[name] for name in ("sets", "fault", "target", "via")}
+                slower = slower_than_before(report, kept.last(COMPARED_WITH, **alike), percent)
+                if slower:
+                    report["missed"].append(slower)
+                    report["outcome"] = "failed"
+            kept.add(report)
+    except ProdError as error:
+        message(f"The report could not be kept: {error.message}")
+
+
+def _history() -> Any:
+    from prodcore.bootstrap_cluster import open_history
+    from prodcore.settings import load_settings
+
+    return open_history(load_settings())
+
+
+def _write_files(report: dict[str, Any], options: dict[str, Any]) -> None:
+    import json
+
+    from prodcore.drill.render_html import render_html
+    from prodcore.drill.render_text import render_junit, render_markdown
+    from prodcore.drill.report import SCHEMA_VERSION
+
+    def as_json(of: dict[str, Any]) -> str:
+        document = {"schema_version": SCHEMA_VERSION, "kind": "drill_report", **of}
+        return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+    writers = {"html": render_html, "json_": as_json, "junit": render_junit, "markdown": render_markdown}
+    for name, render in writers.items():
+        path: Path | None = options.get(name)
+        if path:
+            path.write_text(render(report), encoding="utf-8")
+            message(f"Report written to {path}")
 
 
 @contextmanager
@@ -128,68 +275,3 @@ def _graceful_signals() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
-
-
-def show_progress(progress: Progress) -> None:
-    """One line on stderr for every step."""
-    since = progress.facts.get("seconds_since_fault")
-    clock = f"{since:+8.3f} s" if since is not None else " " * 10
-    message(f"{clock}  {progress.set_name:<4} {progress.step}{': ' if progress.text else ''}{progress.text}")
-
-
-def _print_verdict(against: list[str], output: str) -> int:
-    verdict = {"may_begin": not against, "against": against}
-    if output in ("table", "wide"):
-        print_text("The drill may begin." if not against else "The drill must not begin:")
-        for line in against:
-            print_text(f"  ! {line}")
-    else:
-        print_item(verdict, output, kind="drill_preflight")
-    return 6 if against else 0
-
-
-def show_report(report: DrillReport, output: str) -> None:
-    """Print what was found, in any of the formats."""
-    if output in ("json", "yaml"):
-        print_item(report.as_dict(), output, kind="drill_report")
-        return
-    print_rows([_row(r) for r in report.as_dict()["rounds"]], _ROUND_COLUMNS, output, kind="drill_report")
-    if output == "csv":
-        return
-    v = report.verdict
-    print_text("")
-    print_text(f"Longest gap between acknowledged writes  {_time(report.write_gap)}")
-    print_text(f"Longest gap between answered reads       {_time(report.read_gap)}")
-    print_text(f"Acknowledged {v.acknowledged}, failed {v.failed} (refused {v.refused}, unknown {v.unknown})")
-    print_text(
-        f"Lost {v.lost}, duplicated {v.duplicated}, wrong {v.wrong}, refused and there all the same {v.contradicted}, "
-        f"unknown and there {v.phantom}"
-    )
-    for line in (*report.missed, *v.examples):
-        print_text(f"  ! {line}")
-    print_text({"passed": "Passed.", "failed": "FAILED.", "vacuous": "VACUOUS: it proved nothing."}[report.outcome])
-    sys.stdout.flush()
-
-
-def exit_status(report: DrillReport) -> int:
-    """0, 8 for a missed limit or broken promise, 9 for a drill that proved nothing."""
-    from prodcore.errors import DrillFailed, DrillVacuous
-
-    return {"passed": 0, "failed": DrillFailed.exit_status, "vacuous": DrillVacuous.exit_status}[report.outcome]
-
-
-def _row(of: dict[str, Any]) -> dict[str, Any]:
-    at = {e["event"]: e["seconds"] for e in of["timeline"]}
-    return of | {
-        "round": of["number"],
-        "fault": next((e["detail"].split()[0] for e in of["timeline"] if e["event"] == "fault"), ""),
-        "write_gap": _time(of["write_gap_seconds"]),
-        "read_gap": _time(of["read_gap_seconds"]),
-        "elected": _time(at.get("new primary")),
-        "back": _time(at.get("old member back")),
-        "p99": _time(of["latency_seconds"]["during"]["p99"]),
-    }
-
-
-def _time(seconds: float | None) -> str:
-    return "–" if seconds is None else f"{seconds:.3f} s"
