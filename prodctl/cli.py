@@ -16,7 +16,11 @@ _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "logout": ("session:logout", "End the login on this machine."),
         "whoami": ("session:whoami", "Who is logged in, with which role."),
         "product": ("product:product", "Add, find, edit, remove and import products."),
+        "account": ("account:account", "Your own password, logins and second factor."),
         "user": ("user:user", "Who may use the catalogue, and with which role."),
+        "token": ("token:token", "Credentials for cron and CI."),
+        "key": ("key:key", "The keys that sign access tokens."),
+        "audit": ("audit:audit", "Who did what, when, and from where."),
     },
     "Shards and replica sets (straight to the members)": {
         "shard": ("shard:shard", "Which shard a name belongs to, and what each shard holds."),

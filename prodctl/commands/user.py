@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 import click
 
+from prodctl.commands.account import SESSION_COLUMNS
 from prodctl.confirm import confirm, confirm_options
-from prodctl.output import columns, output_option, print_item, print_rows, success
+from prodctl.output import columns, message, output_option, print_item, print_rows, print_text, success
 from prodctl.secret_input import ask_secret, from_stdin
 
 if TYPE_CHECKING:
@@ -125,6 +126,61 @@ def rm(username: str, yes: bool, no_input: bool) -> None:
     confirm(f"Remove {found['username']} ({found['role']})?", yes=yes, no_input=no_input)
     client.call("DELETE", _path(username))
     success(f"Removed {found['username']}.")
+
+
+@user.command()
+@click.argument("username")
+@output_option
+def reset(username: str, output: str) -> None:
+    """Make a one-time code with which a user sets a new password; it is shown this once and good for a day."""
+    made = _client().call("POST", f"{_path(username)}/reset")
+    if output in ("table", "wide"):
+        message(f"One-time code for {made['username']}, good until {made['expires_at']}; it is not shown again:")
+        message(f"They use it with: prodctl account reset {made['username']}")
+        print_text(made["code"])
+    else:
+        print_item(made, output, kind="reset_code")
+
+
+@user.command()
+@click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True, help="What they may do.")
+@click.option("--days", type=click.IntRange(1, 90), default=7, show_default=True, help="How long it is good.")
+@output_option
+def invite(role: str, days: int, output: str) -> None:
+    """Make an invitation to register, good once; it is shown this once."""
+    made = _client().call("POST", "/invitations", body={"role": role, "days": days})
+    if output in ("table", "wide"):
+        message(f"Invitation as {made['role']}, good until {made['expires_at']}; it is not shown again:")
+        print_text(made["code"])
+    else:
+        print_item(made, output, kind="invitation")
+
+
+@user.command()
+@click.argument("username")
+@output_option
+def sessions(username: str, output: str) -> None:
+    """A user's logins, with device and last use."""
+    items = _client().call("GET", f"{_path(username)}/sessions")["items"]
+    print_rows(items, SESSION_COLUMNS, output, kind="sessions")
+
+
+@user.command("end-sessions")
+@click.argument("username")
+def end_sessions(username: str) -> None:
+    """Log a user out everywhere; they may log in again."""
+    ended = _client().call("DELETE", f"{_path(username)}/sessions")["ended"]
+    success(f"Ended {ended} login{'' if ended == 1 else 's'} of {username}.")
+
+
+@user.command("rm-second-factor")
+@click.argument("username")
+@confirm_options
+def remove_second_factor(username: str, yes: bool, no_input: bool) -> None:
+    """Take away the second factor of somebody who has lost it."""
+    confirm(f"Remove the second factor of {username}?", yes=yes, no_input=no_input)
+    _client().call("DELETE", f"{_path(username)}/second-factor")
+    success(f"{username} has no second factor any more.")
 
 
 def _client() -> ApiClient:

@@ -1,0 +1,132 @@
+"""``prodctl account``: one's own password, logins and second factor; registering and resetting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prodctl.confirm import confirm, confirm_options
+from prodctl.output import columns, message, output_option, print_rows, print_text, success
+from prodctl.secret_input import ask_secret, from_file, from_stdin
+
+if TYPE_CHECKING:
+    from prodctl.api_client import ApiClient
+
+SESSION_COLUMNS = columns(
+    "Current", "Device", "From=address", "Last used=last_used_at", "Began=created_at", "Ends=expires_at+", "ID=id"
+)
+_HINT = "in a script: give them on stdin, a line each, with the option --stdin"
+_stdin_option = click.option("--stdin", "stdin", is_flag=True, help="Read what is secret from stdin, a line each.")
+
+
+@click.group()
+def account() -> None:
+    """Your own password, logins and second factor."""
+
+
+@account.command()
+@_stdin_option
+def password(stdin: bool) -> None:
+    """Change your password; your other logins end. On stdin: the old one, then the new one."""
+    body = {
+        "old_password": _secret("old password", stdin),
+        "new_password": _secret("new password", stdin, twice=True),
+    }
+    client().call("POST", "/account/password", body=body)
+    success("The password is changed; your other logins have ended.")
+
+
+@account.command()
+@output_option
+def sessions(output: str) -> None:
+    """Your logins, with device and last use."""
+    items = client().call("GET", "/account/sessions")["items"]
+    print_rows(items, SESSION_COLUMNS, output, kind="sessions")
+
+
+@account.command("end-session")
+@click.argument("session_id", required=False)
+@click.option("--others", is_flag=True, help="End all of your logins but this one.")
+def end_session(session_id: str | None, others: bool) -> None:
+    """End one of your logins (see `prodctl account sessions`), or all the others."""
+    if (session_id is None) != others:
+        raise click.UsageError("give a session id, or --others")
+    if others:
+        ended = client().call("DELETE", "/account/sessions")["ended"]
+        success(f"Ended {ended} other login{'' if ended == 1 else 's'}.")
+    else:
+        client().call("DELETE", f"/account/sessions/{session_id}")
+        success("Ended.")
+
+
+@account.group("second-factor")
+def second_factor() -> None:
+    """Codes of an authenticator app, besides the password."""
+
+
+@second_factor.command("add")
+@_stdin_option
+def add_second_factor(stdin: bool) -> None:
+    """Set up an authenticator app; prints the recovery codes, once.
+
+    The secret goes to the app by hand, or as the otpauth:// address; then the app's first code confirms it.
+    """
+    begun = client().call("POST", "/account/second-factor")
+    message("Give this to your authenticator app:")
+    print_text(begun["secret"])
+    print_text(begun["uri"])
+    code = _secret("code that the app shows", stdin)
+    codes = client().call("PUT", "/account/second-factor", body={"code": code})["recovery_codes"]
+    message("The second factor is in force. Recovery codes, each good once, for the day when the app is lost:")
+    print_text("\n".join(codes))
+
+
+@second_factor.command("rm")
+@_stdin_option
+@confirm_options
+def remove_second_factor(stdin: bool, yes: bool, no_input: bool) -> None:
+    """Do without the second factor; asks for the password."""
+    confirm("Remove your second factor?", yes=yes, no_input=no_input)
+    client().call("DELETE", "/account/second-factor", body={"password": _secret("password", stdin)})
+    success("The second factor is removed.")
+
+
+@account.command()
+@click.argument("username")
+@click.option("--invitation-file", metavar="FILE", help="The invitation's code is in FILE (- is stdin).")
+@_stdin_option
+def register(username: str, invitation_file: str | None, stdin: bool) -> None:
+    """Make an account, where registration is open or you were invited."""
+    body: dict[str, Any] = {"username": username}
+    if invitation_file:
+        body["invitation"] = from_file(invitation_file, "invitation")
+    body["password"] = _secret("password", stdin, twice=True)
+    made = client().call("POST", "/register", body=body, authenticate=False)["user"]
+    success(f"Made the account {made['username']} ({made['role']}). Now: prodctl login -u {made['username']}")
+
+
+@account.command()
+@click.argument("username")
+@_stdin_option
+def reset(username: str, stdin: bool) -> None:
+    """Set a new password with the one-time code from an admin. On stdin: the code, then the password."""
+    body = {
+        "username": username,
+        "code": _secret("one-time code", stdin),
+        "password": _secret("new password", stdin, twice=True),
+    }
+    client().call("POST", "/reset", body=body, authenticate=False)
+    success("The password is set. Now: prodctl login")
+
+
+def client() -> ApiClient:
+    """The REST API with this person's login."""
+    from prodcore.settings import load_settings
+    from prodctl.api_client import ApiClient
+
+    return ApiClient(load_settings())
+
+
+def _secret(what: str, stdin: bool, *, twice: bool = False) -> str:
+    return from_stdin(what) if stdin else ask_secret(what, twice=twice, hint=_HINT)

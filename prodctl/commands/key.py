@@ -1,0 +1,43 @@
+"""``prodctl key``: the keys that sign access tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from prodctl.output import columns, output_option, print_item, print_rows, success
+
+if TYPE_CHECKING:
+    from prodctl.api_client import ApiClient
+
+_COLUMNS = columns("Key=kid", "State", "Active from")
+
+
+@click.group()
+def key() -> None:
+    """The keys that sign access tokens."""
+
+
+@key.command("list")
+@output_option
+def list_keys(output: str) -> None:
+    """Every key: which one signs, which is published ahead, which are retired and only verify."""
+    print_rows(_client().call("GET", "/keys")["items"], _COLUMNS, output, kind="keys")
+
+
+@key.command()
+@output_option
+def rotate(output: str) -> None:
+    """Make a new key. It is published at once and signs seconds later; nobody is logged out."""
+    made = _client().call("POST", "/keys")
+    success(f"Key {made['kid']} is published and signs from {made['active_from']} on.", output)
+    if output not in ("table", "wide"):
+        print_item(made, output, kind="key")
+
+
+def _client() -> ApiClient:
+    from prodcore.settings import load_settings
+    from prodctl.api_client import ApiClient
+
+    return ApiClient(load_settings())

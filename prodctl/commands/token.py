@@ -1,0 +1,83 @@
+"""``prodctl token``: credentials for cron and CI, with rights of their own."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from prodctl.confirm import confirm, confirm_options
+from prodctl.output import columns, message, output_option, print_item, print_rows, print_text, success
+
+if TYPE_CHECKING:
+    from prodctl.api_client import ApiClient
+
+_COLUMNS = columns(
+    "Name", "Scopes", "Expires=expires_at", "Last used=last_used_at", "Revoked", "By=created_by+", "Created=created_at+"
+)
+
+
+@click.group()
+def token() -> None:
+    """Credentials for cron and CI: named, with rights of their own, ending, revocable.
+
+    A job uses one as PRODCTL_TOKEN, or in the header Authorization: Bearer ….
+    """
+
+
+@token.command()
+@click.option("--name", required=True, help="What it is for: small letters, digits and . _ -")
+@click.option("--scope", required=True, metavar="SCOPE[,SCOPE…]", help="Such as products:read,drill:run.")
+@click.option("--expires", default="90d", show_default=True, metavar="DAYS", help="How long it is good: 30d, 12w.")
+@output_option
+def create(name: str, scope: str, expires: str, output: str) -> None:
+    """Make a token; it is shown this once.
+
+    \b
+    Scopes: products:read products:write cluster:read drill:run shards:change users:manage audit:read
+    Example:
+      prodctl token create --name nightly-drill --scope products:read,drill:run --expires 90d
+    """
+    scopes = [part.strip() for part in scope.split(",") if part.strip()]
+    body = {"name": name, "scopes": scopes, "days": _days(expires)}
+    made = _client().call("POST", "/tokens", body=body)
+    if output in ("table", "wide"):
+        message(f"Token {made['name']}, good until {made['expires_at'][:10]}; it is not shown again:")
+        print_text(made["token"])
+    else:
+        print_item(made, output, kind="token")
+
+
+@token.command("list")
+@output_option
+def list_tokens(output: str) -> None:
+    """Every token, with its end and last use; never the tokens themselves."""
+    print_rows(_client().call("GET", "/tokens")["items"], _COLUMNS, output, kind="tokens")
+
+
+@token.command()
+@click.argument("name")
+@confirm_options
+def revoke(name: str, yes: bool, no_input: bool) -> None:
+    """End a token; it is refused everywhere within seconds. Exit status 3 when there is none of that name."""
+    from urllib.parse import quote
+
+    confirm(f"Revoke {name}? What uses it stops working.", yes=yes, no_input=no_input)
+    _client().call("DELETE", f"/tokens/{quote(name, safe='')}")
+    success(f"Revoked {name}.")
+
+
+def _client() -> ApiClient:
+    from prodcore.settings import load_settings
+    from prodctl.api_client import ApiClient
+
+    return ApiClient(load_settings())
+
+
+def _days(text: str) -> int:
+    """The days in ``90d`` or ``12w``. Raises BadParameter."""
+    match = re.fullmatch(r"([1-9][0-9]{0,3})([dw])", text)
+    if not match:
+        raise click.BadParameter(f"{text!r} is no number of days or weeks, such as 90d or 12w")
+    return int(match[1]) * (7 if match[2] == "w" else 1)
