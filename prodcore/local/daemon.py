@@ -40,6 +40,7 @@ def launch_supervisor(plan: LocalPlan) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        umask=0o077,
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from prodcore.settings import Settings
 
 LOOPBACK = "127.0.0.1"
+_DYING_SECONDS = 3.0
+_POLL_SECONDS = 0.05
 MEMBERS_OF_A_SET = 3
 
 
@@ -89,13 +92,19 @@ def find_free_ports() -> LocalPorts:
 
 def check_ports_free(ports: Mapping[str, int]) -> None:
     """Raise ConfigError that names every taken port and who holds it. Keys are the names of programs."""
-    taken = {name: port for name, port in ports.items() if not _is_free(port)}
-    if not taken:
-        return
-    holders = _holders(taken.values())
-    raise ConfigError(
+    ends = time.monotonic() + _DYING_SECONDS
+    while taken := {name: port for name, port in ports.items() if not _is_free(port)}:
+        holders = _holders(taken.values())
+        # A port without a visible holder is another user's, or that of a process that is dying at this moment.
+        if holders.keys() >= set(taken.values()) or time.monotonic() > ends:
+            raise _port_taken(taken, holders)
+        time.sleep(_POLL_SECONDS)
+
+
+def _port_taken(taken: Mapping[str, int], holders: Mapping[int, str]) -> ConfigError:
+    return ConfigError(
         problems=[
-            Problem(name, "port_taken", f"port {port} is taken by {holders.get(port) or 'a process of another user'}")
+            Problem(name, "port_taken", f"port {port} is taken by {holders.get(port, 'a process of another user')}")
             for name, port in taken.items()
         ],
         hint="stop that process, or set other ports: PRODCTL_LOCAL_RSA_PORT, …_RSB_PORT, …_RSU_PORT, …_WEB_PORT, "
@@ -140,13 +149,12 @@ def _holders(ports: Iterable[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     for connection in psutil.net_connections("tcp"):
         if connection.laddr and connection.laddr.port in wanted and connection.status == psutil.CONN_LISTEN:
-            if connection.pid is None:
-                continue
             with contextlib.suppress(psutil.Error):
-                process = psutil.Process(connection.pid)
-                owner = process.uids().real
-                whose = "" if owner == os.getuid() else f" of {_user_name(owner)}"
-                found[connection.laddr.port] = f"process {connection.pid} ({process.name()}){whose}"
+                process = psutil.Process(connection.pid) if connection.pid else None
+                if process and process.cmdline():  # one that is dying has none any more
+                    owner = process.uids().real
+                    whose = "" if owner == os.getuid() else f" of {_user_name(owner)}"
+                    found[connection.laddr.port] = f"process {process.pid} ({process.name()}){whose}"
     return found
 
 
