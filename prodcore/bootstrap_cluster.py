@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from prodcore.cluster.services import HttpServiceProbe
 from prodcore.cluster.status import ClusterStatus, inspect_cluster
-from prodcore.errors import ConfigError, Problem
+from prodcore.errors import ConfigError, Problem, ShardNotFound
 from prodcore.settings import Settings
 
 if TYPE_CHECKING:
+    from prodcore.cluster.elections import ElectionRecord
+    from prodcore.cluster.lint import Finding
+    from prodcore.cluster.switchover import Stepping
     from prodcore.drill.engine import Parts
     from prodcore.drill.ports import Traffic
     from prodcore.mongo.drill_history import MongoDrillHistory
@@ -129,3 +132,55 @@ def local_member_control(settings: Settings) -> MemberControl:
     from prodcore.local import open_cluster
 
     return open_cluster(settings).members
+
+
+def cluster_elections(settings: Settings, only: str | None = None) -> list[ElectionRecord]:
+    """Elections of every set, or of one, the newest first. Raises ShardNotFound."""
+    from prodcore.cluster.elections import read_elections
+    from prodcore.mongo.records import election_records
+
+    inspectors = [i for i in open_inspectors(settings) if only in (None, i.name)]
+    if not inspectors:
+        raise ShardNotFound(f"there is no set {only}")
+    found = [
+        election
+        for inspector in inspectors
+        for election in read_elections(
+            inspector.name, election_records(inspector.address, [m.address for m in inspector.inspect().members])
+        )
+    ]
+    return sorted(found, key=lambda e: (e.at is not None, e.at), reverse=True)
+
+
+def lint_cluster(settings: Settings) -> list[Finding]:
+    """Everything risky about how the sets are set up."""
+    from prodcore.cluster.lint import lint_set
+    from prodcore.mongo.records import member_setups, set_config
+
+    found: list[Finding] = []
+    for inspector in open_inspectors(settings):
+        status = inspector.inspect()
+        members = [m.address for m in status.members]
+        setups = member_setups(inspector.address, members)
+        found += lint_set(status, setups, set_config(inspector.address, members))
+    return found
+
+
+@contextmanager
+def open_switchover(settings: Settings, name: str) -> Iterator[tuple[Stepping, Callable[[], Traffic], str]]:
+    """A set, a light load for it, and the id that the load's records carry. Raises ShardNotFound."""
+    from prodcore.bootstrap import open_replica_set
+    from prodcore.mongo.drill_set import MongoDrillSet
+    from prodcore.mongo.drill_traffic import DRILL_RECORDS, MongoRecordTraffic
+
+    found = {i.name: (setting, i) for setting, i in zip(_SETS, open_inspectors(settings), strict=True)}
+    if name not in found:
+        raise ShardNotFound(f"there is no set {name}; there are {', '.join(found)}", shard=name)
+    setting, inspector = found[name]
+    place = DRILL_RECORDS if setting == "db3_url" else (PRODUCTS[0], DRILL_RECORDS[1])
+    run = f"switchover{secrets.token_hex(4)}"
+    yield (
+        MongoDrillSet(inspector, place),
+        lambda: MongoRecordTraffic(open_replica_set(settings, setting), run, place),
+        run,
+    )

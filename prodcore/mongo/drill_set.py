@@ -58,6 +58,14 @@ class MongoDrillSet:
         """Make the primary hand over."""
         self._command(primary, "replSetStepDown", STEP_DOWN_SECONDS)
 
+    def step_up(self, member: str) -> None:
+        """Make a secondary stand for election."""
+        self._command(member, "replSetStepUp")
+
+    def follow(self, member: str, source: str) -> None:
+        """Make a secondary copy from ``source``."""
+        self._command(member, "replSetSyncFrom", source)
+
     def allow_election(self, member: str) -> None:
         """Let a member that stepped down stand again."""
         self._command(member, "replSetFreeze", 0)

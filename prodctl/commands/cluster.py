@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from prodctl.cluster_view import show_prometheus, show_status, show_topology, status_line
 from prodctl.output import columns, message, output_option, print_item, print_rows, print_text
-from prodctl.units import duration, size
 
 if TYPE_CHECKING:
     from prodcore.cluster.status import ClusterStatus
-    from prodcore.replica_set import Member, SetStatus
+    from prodcore.settings import Settings
 
 EXIT_NOT_HEALTHY = 6
+_REFRESH_SECONDS = 1.0
 
-_COLUMNS = columns(
-    "Set", "Member", "Role", "Lag>", "Oplog=oplog_window>", "Term>", "Uptime>", "Version", "Documents>", "Data>",
-    "Free disk>", "Sync source", "Sees as primary=believed_primary+", "Error+",
-)  # fmt: skip
-_CSV_COLUMNS = columns(
-    "Set", "Address", "Role", "replication_lag_seconds", "oplog_window_seconds", "term", "uptime_seconds", "version",
-    "documents", "data_bytes", "free_disk_bytes", "sync_source", "believed_primary", "error",
-)  # fmt: skip
-_SERVICE_COLUMNS = columns("Service=name", "State", "Url", "Detail")
+_ELECTION_COLUMNS = columns("Set=set_name", "Term>", "Time=at", "Old primary", "New primary", "Reason")
+_FINDING_COLUMNS = columns("Where", "Finding=text", "Fix", "Code+")
 
 
 @click.group()
@@ -35,8 +29,13 @@ def cluster() -> None:
 
 
 @cluster.command()
+@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
+@click.option("--wait", type=click.Choice(["healthy"]), help="Wait until all is healthy.")
+@click.option("--timeout", type=click.FloatRange(0.1), default=60.0, show_default=True, help="Of --wait, in seconds.")
+@click.option("--check", is_flag=True, help="One line and exit status 0, 1 or 2, for Nagios and its kin.")
+@click.option("--prometheus", is_flag=True, help="Prometheus text format.")
 @output_option
-def status(output: str) -> int:
+def status(output: str, watch: bool, wait: str | None, timeout: float, check: bool, prometheus: bool) -> int:
     """Every set, every member, both services, the shard map, and what is wrong.
 
     Exit status 0 when all is healthy, 6 when anything is degraded or down.
@@ -44,43 +43,115 @@ def status(output: str) -> int:
     from prodcore.bootstrap_cluster import cluster_status
     from prodcore.settings import load_settings
 
-    seen = cluster_status(load_settings())
-    show_status(seen, output)
+    settings = load_settings()
+    if watch:
+        return _watch(settings)
+    seen = _wait_healthy(settings, timeout) if wait else cluster_status(settings)
+    if check:
+        print_text(status_line(seen))
+        return {"healthy": 0, "degraded": 1, "down": 2}[seen.health.value]
+    if prometheus:
+        show_prometheus(seen)
+    else:
+        show_status(seen, output)
     return 0 if not seen.problems else EXIT_NOT_HEALTHY
 
 
-def show_status(seen: ClusterStatus, output: str) -> None:
-    """Print it in any of the formats."""
-    from prodcore.cluster.document import member_document, service_document, status_document
+@cluster.command()
+def topology() -> int:
+    """Services, sets and members as a tree: who copies from whom."""
+    from prodcore.bootstrap_cluster import cluster_status
+    from prodcore.settings import load_settings
 
-    if output in ("json", "yaml"):
-        print_item(status_document(seen), output, kind="cluster_status")
-    elif output == "csv":
-        rows = [{"set": s.name, **member_document(s, m)} for s in seen.sets for m in s.members]
-        print_rows(rows, _CSV_COLUMNS, output, kind="cluster_status")
-        for line in seen.problems:
-            message(line)
-    else:
-        print_rows([_row(s, m) for s in seen.sets for m in s.members], _COLUMNS, output, kind="cluster_status")
-        print_text("")
-        print_rows([service_document(s) for s in seen.services], _SERVICE_COLUMNS, output, kind="services")
-        print_text(f"\nShard map  version {seen.map_version if seen.map_version is not None else 'unknown'}")
-        print_text(f"Cluster    {seen.health}")
-        for line in seen.problems:
-            print_text(f"  ! {line}")
+    seen = cluster_status(load_settings())
+    show_topology(seen)
+    return 0 if not seen.problems else EXIT_NOT_HEALTHY
 
 
-def _row(of: SetStatus, member: Member) -> dict[str, Any]:
-    from prodcore.cluster.document import member_document
+@cluster.command()
+@click.argument("set_name", metavar="[SET]", required=False)
+@output_option
+def history(set_name: str | None, output: str) -> None:
+    """Elections: when, who, why, from the members' own records."""
+    from prodcore.bootstrap_cluster import cluster_elections
+    from prodcore.settings import load_settings
 
-    facts = member_document(of, member)
-    lag = facts["replication_lag_seconds"]
-    return facts | {
-        "set": of.name,
-        "member": member.address,
-        "lag": None if lag is None or member.role == "PRIMARY" else f"{lag:.1f} s",
-        "oplog_window": duration(member.oplog_window_seconds),
-        "uptime": duration(member.uptime_seconds),
-        "data": size(member.data_bytes),
-        "free_disk": size(member.free_disk_bytes),
-    }
+    elections = cluster_elections(load_settings(), set_name)
+    rows = [
+        {
+            "set_name": e.set_name,
+            "term": e.term,
+            "at": e.at.isoformat(timespec="milliseconds") if e.at else None,
+            "old_primary": e.old_primary or None,
+            "new_primary": e.new_primary or None,
+            "reason": e.reason or None,
+        }
+        for e in elections
+    ]
+    print_rows(rows, _ELECTION_COLUMNS, output, kind="election_history", empty="No member remembers an election.")
+
+
+@cluster.command()
+@output_option
+def lint(output: str) -> int:
+    """What is risky about how the sets are set up, each with its fix. Exit status 6 when there is anything."""
+    from dataclasses import asdict
+
+    from prodcore.bootstrap_cluster import lint_cluster
+    from prodcore.settings import load_settings
+
+    found = lint_cluster(load_settings())
+    rows = [asdict(f) for f in found]
+    print_rows(rows, _FINDING_COLUMNS, output, kind="lint", empty="Nothing risky was found.")
+    return EXIT_NOT_HEALTHY if found else 0
+
+
+@cluster.command()
+@click.argument("set_name", metavar="SET")
+@click.option("--to", default="", metavar="HOST:PORT", help="Who takes over; else the secondary that is furthest.")
+@output_option
+def switchover(set_name: str, to: str, output: str) -> None:
+    """Change the primary in good order, and measure what it costs.
+
+    Refuses before anything changes when the set is not healthy or the successor lags. Ends well only when the
+    chosen member is primary and the old one follows it.
+    """
+    from prodcore.bootstrap_cluster import open_switchover
+    from prodcore.cluster.switchover import switch_over
+    from prodcore.settings import load_settings
+
+    with open_switchover(load_settings(), set_name) as (access, traffic, run):
+        print_item(switch_over(access, traffic, run, to).as_dict(), output, kind="switchover")
+
+
+def _wait_healthy(settings: Settings, timeout: float) -> ClusterStatus:
+    """Look until all is healthy or the time is up; the last look."""
+    from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+    from prodcore.bootstrap_cluster import cluster_status
+
+    retrying = Retrying(
+        retry=retry_if_result(lambda seen: bool(seen.problems)), wait=wait_fixed(0.25), stop=stop_after_delay(timeout)
+    )
+    try:
+        return retrying(cluster_status, settings)
+    except RetryError as late:
+        message(f"Not healthy after {timeout:g} s.")
+        last: ClusterStatus = late.last_attempt.result()
+        return last
+
+
+def _watch(settings: Settings) -> int:
+    """A screen that follows the cluster; a new page a second where there is no screen."""
+    import sys
+    import threading
+
+    from prodcore.bootstrap_cluster import cluster_status
+
+    never = threading.Event()
+    while True:
+        seen = cluster_status(settings)
+        if sys.stdout.isatty():
+            click.clear()
+        show_status(seen, "table")
+        never.wait(_REFRESH_SECONDS)

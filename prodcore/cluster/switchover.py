@@ -1,0 +1,105 @@
+"""A planned change of primary, under a light load that measures what it costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from prodcore.drill.ledger import Ledger
+from prodcore.drill.load import LoadRate, running_load
+from prodcore.drill.ports import SetAccess, Traffic
+from prodcore.drill.timeline import longest_gap
+from prodcore.errors import CommandRefused, MemberNotFound, NoPrimary, Unavailable
+from prodcore.replica_set import SECONDARY, Health, Member, SetStatus
+
+MAX_LAG_SECONDS = 2.0
+_RATE = LoadRate(writers=4, interval=0.05, budget_seconds=15.0)
+_WARM_UP_WRITES = 10
+
+
+class Stepping(SetAccess, Protocol):
+    """A set whose members can be asked to stand."""
+
+    def step_up(self, member: str) -> None:
+        """Make a secondary stand for election. Raises CommandRefused."""
+
+    def follow(self, member: str, source: str) -> None:
+        """Make a secondary copy from ``source``. Raises CommandRefused."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchoverReport:
+    """What a switchover did."""
+
+    set_name: str
+    old_primary: str
+    new_primary: str
+    term: int
+    write_gap_seconds: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def choose_successor(status: SetStatus, to: str = "") -> Member:
+    """The secondary that takes over. Raises Unavailable with the reason why nobody can, before anything changes."""
+    if status.primary is None:
+        raise NoPrimary(f"{status.name} has no primary", shard=status.name)
+    if status.health is not Health.HEALTHY:
+        raise Unavailable(f"{status.name} is not healthy: " + "; ".join(status.problems))
+    electable = {c.address for c in status.config if c.priority > 0 and c.votes and not c.hidden}
+    if to and status.member(to) is None:
+        raise MemberNotFound(f"{to} is not a member of {status.name}")
+    if to and to == status.primary.address:
+        raise Unavailable(f"{to} is the primary already")
+    if to and to not in electable:
+        raise Unavailable(f"{to} cannot become primary: its priority is 0, or it has no vote")
+    candidates = [
+        m
+        for m in status.members
+        if m.role == SECONDARY and m.address in electable and (not to or m.address == to)
+        if (status.lag_seconds(m) or 0.0) <= MAX_LAG_SECONDS
+    ]
+    if not candidates:
+        raise Unavailable(f"no secondary{f' {to}' if to else ''} is within {MAX_LAG_SECONDS:g} s of the primary")
+    return min(candidates, key=lambda m: status.lag_seconds(m) or 0.0)
+
+
+def switch_over(access: Stepping, traffic: Callable[[], Traffic], run: str, to: str = "") -> SwitchoverReport:
+    """Hand over, wait until the chosen one is primary and the old one follows. Removes what the measuring wrote."""
+    status = access.inspect()
+    successor = choose_successor(status, to).address
+    old = status.primary.address if status.primary else ""
+    ledger, watch, load = Ledger(), access.watch(), traffic()
+    try:
+        with running_load({access.name: load}, ledger, _RATE):
+            started = time.monotonic()
+            ledger.wait_for_acknowledged(access.name, _WARM_UP_WRITES, started, started + 10)
+            asked = time.monotonic()
+            _step_up(access, successor)
+            if watch.wait_for_new_primary(old, asked, asked + 30) is None:
+                raise Unavailable(f"{access.name}: no new primary within 30 s", hint="prodctl cluster status")
+            if watch.wait_for_role(old, (SECONDARY,), asked, time.monotonic() + 30) is None:
+                raise Unavailable(f"{access.name}: {old} has not rejoined within 30 s", hint="prodctl cluster status")
+            ledger.wait_for_acknowledged(access.name, _WARM_UP_WRITES, time.monotonic(), time.monotonic() + 15)
+            ended = time.monotonic()
+    finally:
+        watch.close()
+        load.close()
+        access.remove_records(run)
+    now = access.inspect().primary
+    if now is None or now.address != successor:
+        raise Unavailable(f"{access.name}: {now.address if now else 'nobody'} became primary, not {successor}")
+    gap = longest_gap([a for a in ledger.attempts() if a.is_write], asked, ended)
+    return SwitchoverReport(access.name, old, successor, now.term or 0, gap.seconds if gap else None)
+
+
+def _step_up(access: Stepping, successor: str) -> None:
+    """Ask twice: the first candidacy can come just before the last write has arrived."""
+    try:
+        access.step_up(successor)
+    except CommandRefused:
+        access.step_up(successor)

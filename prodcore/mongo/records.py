@@ -1,0 +1,68 @@
+"""What members remember of elections, and how they were started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from prodcore.cluster.elections import MemberRecords
+from prodcore.cluster.lint import MemberSetup
+from prodcore.errors import CommandRefused, MemberUnavailable
+from prodcore.mongo.member import Document, MemberConnection, SetAddress
+
+T = TypeVar("T")
+
+_SECONDS = 5.0
+
+
+def election_records(address: SetAddress, members: Iterable[str]) -> list[MemberRecords]:
+    """From every member that answers: its oplog's notes, its log, its own last candidacy."""
+
+    def ask(member: MemberConnection) -> MemberRecords:
+        return MemberRecords(
+            member.address,
+            member.find("local", "oplog.rs", {"op": "n", "o.msg": "new primary"}),
+            member.command("getLog", "global")["log"],
+            member.command("replSetGetStatus").get("electionCandidateMetrics"),
+        )
+
+    return list(_ask_each(address, members, ask))
+
+
+def member_setups(address: SetAddress, members: Iterable[str]) -> list[MemberSetup]:
+    """From every member that answers: its options and its default write concern."""
+
+    def ask(member: MemberConnection) -> MemberSetup:
+        return MemberSetup(
+            member.address,
+            member.command("getCmdLineOpts")["parsed"],
+            member.command("getDefaultRWConcern").get("defaultWriteConcern", {}),
+        )
+
+    return list(_ask_each(address, members, ask))
+
+
+def set_config(address: SetAddress, members: Iterable[str]) -> Document:
+    """The set's configuration, from the first member that answers; empty when nobody does."""
+    configs = _ask_each(address, members, lambda member: member.command("replSetGetConfig")["config"])
+    return next(iter(configs), {})
+
+
+def _ask_each(address: SetAddress, members: Iterable[str], question: Callable[[MemberConnection], T]) -> Iterator[T]:
+    for name in members:
+        with _connected(address, name) as member:
+            try:
+                member.knock()
+                yield question(member)
+            except (MemberUnavailable, CommandRefused):
+                continue  # the status says who does not answer
+
+
+@contextmanager
+def _connected(address: SetAddress, member: str) -> Iterator[MemberConnection]:
+    connection = MemberConnection(member, address.login, timeout_seconds=_SECONDS)
+    try:
+        yield connection
+    finally:
+        connection.close()
