@@ -27,19 +27,21 @@ class LoginLimits:
 
     def begin(self, username: str, address: str) -> None:
         """Count an attempt. Raises TooManyAttempts with the seconds to wait; existing accounts or not, all alike."""
-        self._begin(_account(username), ACCOUNT_FREE, ACCOUNT_LONGEST)
-        self._begin(_address(address), ADDRESS_FREE, ADDRESS_LONGEST)
+        self._begin("address", _address(address), ADDRESS_FREE, ADDRESS_LONGEST)
+        self._begin("account", _account(username), ACCOUNT_FREE, ACCOUNT_LONGEST)
 
     def succeeded(self, username: str, address: str) -> None:
         """The attempt was right."""
         self._store.succeed(_account(username), forget=True)
         self._store.succeed(_address(address), forget=False)
 
-    def _begin(self, key: str, free: int, longest: timedelta) -> None:
+    def _begin(self, limited_by: str, key: str, free: int, longest: timedelta) -> None:
         wait = self._store.begin(key, self._clock(), free, longest)
         if wait is not None:
             seconds = max(1, math.ceil(wait.total_seconds()))
-            raise TooManyAttempts(f"too many attempts: try again in {seconds} s", retry_after_seconds=seconds)
+            raise TooManyAttempts(
+                f"too many attempts: try again in {seconds} s", retry_after_seconds=seconds, limited_by=limited_by
+            )
 
 
 def _account(username: str) -> str:

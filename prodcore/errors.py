@@ -19,7 +19,7 @@
     │   └── DrillNotFound          drill_not_found
     ├── AuthError                  auth_error           401  exit 4
     │   ├── NotAuthenticated       not_authenticated    401
-    │   ├── SecondFactorRequired   second_factor_required 401         the password was right, a code is needed too
+    │   │   └── SecondFactorRequired  second_factor_required          the password was right, a code is needed too
     │   ├── Forbidden              forbidden            403
     │   └── TooManyAttempts        too_many_attempts    429           with Retry-After
     ├── Conflict                   conflict             409  exit 5
@@ -231,7 +231,7 @@ class NotAuthenticated(AuthError):
     title = "Log in first"
 
 
-class SecondFactorRequired(AuthError):
+class SecondFactorRequired(NotAuthenticated):
     """The password was right; this account needs the code of its second factor too."""
 
     code = "second_factor_required"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import requests
@@ -14,11 +13,11 @@ from prodcore.deadline import remaining
 from prodcore.errors import ConfigError, OutcomeUnknown, Problem, ServiceUnavailable
 from prodcore.problem_document import as_error
 from prodcore.settings import Settings
+from webapp.login_gate import HASHING, LoginGate
 
 _CONNECT_SECONDS = 1.0
 _MARGIN_SECONDS = 0.5
-_HASHING = frozenset({"/session/login", "/setup", "/register", "/reset", "/account/password"})
-"""What costs authsvc a password hash, and so may queue there."""
+_HARMLESS_TWICE = frozenset({"/session/login", "/session/refresh", "/trust", "/exchange"})
 
 
 class AuthClient:
@@ -29,7 +28,7 @@ class AuthClient:
             raise ConfigError(problems=[Problem("PRODCTL_SERVICE_SECRET", "missing", "is not set")])
         self._url = settings.auth_server_url.rstrip("/")
         self._secret = settings.service_secret.get_secret_value()
-        self._hashing = threading.BoundedSemaphore(max(2, settings.threads // 2))
+        self.gate = LoginGate(max(2, settings.threads // 2))
         self._session = requests.Session()
         self._session.trust_env = False  # authsvc is on the private network: no proxy leads there
         retry = Retry(total=2, connect=2, read=0, status=0, other=0, backoff_factor=0.05)
@@ -37,14 +36,10 @@ class AuthClient:
 
     def call(self, method: str, path: str, body: Any = None, *, bearer: str = "", query: Any = None) -> Any:
         """Call ``/api/v1`` + ``path`` and return the JSON of the answer. Raises what authsvc raised."""
-        if path not in _HASHING:
+        if method != "POST" or path not in HASHING:
             return self._send(method, path, body, bearer, query)
-        if not self._hashing.acquire(blocking=False):
-            raise ServiceUnavailable("too many logins at once: try again in a moment", service="authsvc")
-        try:
+        with self.gate.place(request.remote_addr or ""):
             return self._send(method, path, body, bearer, query)
-        finally:
-            self._hashing.release()
 
     def _send(self, method: str, path: str, body: Any, bearer: str, query: Any) -> Any:
         wait = max(0.1, remaining() - _MARGIN_SECONDS)
@@ -63,7 +58,7 @@ class AuthClient:
             )
             document = response.json() if response.content else None
         except requests.exceptions.RequestException as error:
-            if method == "GET" or path in _HASHING or isinstance(error, requests.exceptions.ConnectTimeout):
+            if method == "GET" or path in _HARMLESS_TWICE or isinstance(error, requests.exceptions.ConnectTimeout):
                 raise _silent() from None
             if "NewConnectionError" in repr(error):
                 raise _silent() from None

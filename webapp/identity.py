@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from flask import Flask, Response, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from prodcore.errors import ConfigError, Forbidden, NotAuthenticated, OutcomeUnknown, Problem, Unavailable
 from prodcore.rights import Right, right_for
@@ -36,6 +37,10 @@ def install_identity(app: Flask, settings: Settings) -> None:
     client = AuthClient(settings)
     trust = Trust(lambda question: cast("dict[str, Any]", client.call("POST", "/trust", question)))
     app.extensions[_EXTENSION] = (client, trust, ServiceAccess(client, trust))
+    if isinstance(app.wsgi_app, ProxyFix):  # the gate needs the address that it finds
+        app.wsgi_app.app = client.gate.guard(app.wsgi_app.app)
+    else:
+        app.wsgi_app = client.gate.guard(app.wsgi_app)  # type: ignore[assignment,method-assign]
     app.secret_key = settings.session_secret.get_secret_value()
     app.session_interface = _SessionCookie()
     app.permanent_session_lifetime = timedelta(days=settings.session_days)

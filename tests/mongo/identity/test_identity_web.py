@@ -1,0 +1,220 @@
+"""Browser sessions: the cookie, a new session at login, transparent renewal, life without authsvc, addresses."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from tests.mongo.identity.rig import ADMIN, PASSWORD, Worker, web_settings
+from tests.waiting import wait_until
+
+
+class Browser:
+    """A person with cookies."""
+
+    def __init__(self, worker, scheme="http"):
+        self.client = worker.app.test_client()
+        self.base = f"{scheme}://localhost"
+
+    def get(self, path, **more):
+        return self.client.get(path, base_url=self.base, **more)
+
+    def post(self, path, form, page=None, **more):
+        html = self.get(page or path).get_data(as_text=True)
+        token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', html)
+        data = {**form, **({"csrf_token": token[1]} if token else {})}
+        headers = {"Referer": f"{self.base}{path}"}
+        return self.client.post(path, data=data, base_url=self.base, headers=headers, **more)
+
+    def log_in(self, **more):
+        return self.post("/login", {"username": ADMIN, "password": PASSWORD, **more})
+
+    def cookie(self, name="prodctl"):
+        found = self.client.get_cookie(name, domain="localhost")
+        return found.value if found else None
+
+
+@pytest.fixture
+def browser(workers, admin):
+    return Browser(workers[0])
+
+
+def test_a_login_opens_the_pages_and_a_logout_closes_them(browser):
+    assert browser.get("/products").status_code == 303
+    assert browser.log_in().status_code == 303
+    assert browser.get("/products").status_code == 200
+    old = browser.cookie()
+    assert browser.post("/logout", {}, page="/products").status_code == 303
+    assert browser.get("/products").status_code == 303
+    browser.client.set_cookie("prodctl", old, domain="localhost")
+    assert browser.get("/products").status_code == 303, "the old cookie opens nothing any more"
+
+
+def test_a_wrong_password_says_401_and_opens_nothing(browser):
+    assert browser.log_in(password="wrong").status_code == 401
+    assert browser.get("/products").status_code == 303
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_sites(browser):
+    header = next(h for h in browser.log_in().headers.getlist("Set-Cookie") if h.startswith("prodctl="))
+    assert "HttpOnly" in header
+    assert "SameSite=Lax" in header
+    assert "Path=/" in header
+    assert "Secure" not in header
+
+
+def test_over_https_the_cookie_is_bound_to_the_host(workers, admin):
+    browser = Browser(workers[0], "https")
+    header = next(h for h in browser.log_in().headers.getlist("Set-Cookie") if "prodctl=" in h)
+    assert header.startswith("__Host-prodctl=")
+    assert "Secure" in header
+    assert "Domain" not in header
+    assert browser.get("/products").status_code == 200
+
+
+def test_login_starts_a_new_session_and_keeps_nothing_of_the_old(browser):
+    browser.log_in()
+    first = browser.cookie()
+    with browser.client.session_transaction(base_url="http://localhost") as before:
+        first_access = before["access"]
+    browser.client.delete_cookie("prodctl", domain="localhost")
+    browser.log_in()
+    assert browser.cookie() != first
+    with browser.client.session_transaction(base_url="http://localhost") as after:
+        assert after["access"] != first_access
+
+
+def test_a_form_without_its_token_changes_nothing(browser):
+    browser.log_in()
+    for path in ("/products/new", "/logout"):
+        answer = browser.client.post(path, data={"name": "Arroz", "price": "1"}, base_url=browser.base)
+        assert answer.status_code in (400, 403), path
+    assert browser.get("/products").status_code == 200
+
+
+def test_getting_changes_nothing(browser):
+    browser.log_in()
+    for path in ("/logout", "/preferences"):
+        assert browser.get(path).status_code == 405
+    assert browser.get("/products").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_the_api_takes_json_only_and_no_cookie(browser, kind):
+    browser.log_in()
+    answer = browser.client.post("/api/v1/users", data='{"a": 1}', content_type=kind, base_url=browser.base)
+    assert answer.status_code in (401, 415)
+    assert browser.client.get("/api/v1/users", base_url=browser.base).status_code == 401
+
+
+def test_an_ending_access_token_is_renewed_without_a_word(browser, workers):
+    browser.log_in()
+    with browser.client.session_transaction(base_url="http://localhost") as before:
+        old = before["access"]
+    ahead = workers[0].trust._clock_ahead
+    workers[0].trust._clock_ahead = ahead + timedelta(minutes=14, seconds=30)
+    try:
+        assert browser.get("/products").status_code == 200
+    finally:
+        workers[0].trust._clock_ahead = ahead
+    with browser.client.session_transaction(base_url="http://localhost") as after:
+        assert after["access"] != old
+
+
+def test_without_authsvc_pages_go_on_and_login_says_try_again(browser, workers, authsvc):
+    browser.log_in()
+    gone = Browser(workers[0])
+    gone.log_in()
+    cookie = gone.cookie()
+    gone.post("/logout", {}, page="/products")
+    gone.client.set_cookie("prodctl", cookie, domain="localhost")
+    ahead = workers[0].trust._clock_ahead
+    with authsvc.down():
+        wait_until(lambda: workers[0].trust.silent_since, "the worker notices")
+        try:
+            workers[0].trust._clock_ahead = ahead + timedelta(minutes=25)  # the access token has ended by now
+            assert browser.get("/products").status_code == 200
+            assert gone.get("/products").status_code == 303
+            answer = Browser(workers[0]).log_in()
+            assert answer.status_code == 503
+            workers[0].trust._clock_ahead = ahead + timedelta(minutes=76)
+            assert browser.get("/products").status_code == 303, "the grace is over"
+        finally:
+            workers[0].trust._clock_ahead = ahead
+    wait_until(lambda: workers[0].trust.silent_since is None, "the worker sees it again")
+    assert browser.get("/products").status_code == 200
+
+
+def test_a_disabled_user_is_out_of_the_pages_within_seconds(workers, authsvc, admin):
+    authsvc.add("ana", token=admin["access_token"])
+    browser = Browser(workers[0])
+    assert browser.log_in(username="ana").status_code == 303
+    authsvc.call("PATCH", "/users/ana", {"disabled": True}, token=admin["access_token"])
+    wait_until(lambda: browser.get("/products").status_code == 303, "out", seconds=5)
+
+
+def test_a_lower_role_takes_the_buttons_away_and_keeps_the_session(workers, authsvc, admin):
+    authsvc.add("ana", "editor", token=admin["access_token"])
+    browser = Browser(workers[0])
+    browser.log_in(username="ana")
+    assert browser.get("/products/new").status_code == 200
+    authsvc.call("PATCH", "/users/ana", {"role": "viewer"}, token=admin["access_token"])
+    wait_until(lambda: browser.get("/products/new").status_code == 403, "the role is lower", seconds=5)
+    assert browser.get("/products").status_code == 200
+
+
+@pytest.mark.parametrize("forged", ["x", "eyJhY2Nlc3MiOiJ4In0.x.y", "é", "." * 300], ids=ascii)
+def test_a_forged_cookie_opens_nothing(browser, forged):
+    browser.client.set_cookie("prodctl", forged, domain="localhost")
+    assert browser.get("/products").status_code == 303
+
+
+def test_personal_pages_are_kept_by_nobody(browser):
+    browser.log_in()
+    for path in ("/products", "/login", "/api/v1/session"):
+        assert "no-store" in browser.get(path).headers["Cache-Control"], path
+
+
+@pytest.mark.parametrize(
+    ("hops", "header", "expected"),
+    [
+        (0, "203.0.113.9", "127.0.0.1"),
+        (0, "", "127.0.0.1"),
+        (1, "203.0.113.9", "203.0.113.9"),
+        (1, "6.6.6.6, 203.0.113.9", "203.0.113.9"),
+        (2, "6.6.6.6, 203.0.113.9, 10.0.0.1", "203.0.113.9"),
+    ],
+)
+def test_only_as_many_proxies_are_believed_as_the_setting_says(
+    cluster, authsvc, admin, auth_db, hops, header, expected
+):
+    worker = Worker(web_settings(cluster, authsvc.url, trusted_proxies=hops))
+    headers = {"X-Forwarded-For": header} if header else {}
+    worker.call("POST", "/session/login", {"username": ADMIN, "password": "wrong"}, headers=headers)
+    assert auth_db["audit"].find_one({"action": "session.login"})["address"] == expected
+    worker.close()
+
+
+def test_an_invented_address_does_not_escape_the_limit(workers, authsvc, admin):
+    statuses = []
+    for i in range(24):
+        body = {"username": f"user{i}", "password": "wrong"}
+        headers = {"X-Forwarded-For": f"203.0.113.{i}", "X-Client-Address": f"203.0.113.{i}"}
+        statuses.append(workers[0].call("POST", "/session/login", body, headers=headers).status_code)
+    assert 429 in statuses
+
+
+def test_errors_leak_nothing(workers, authsvc, admin):
+    bodies = [
+        workers[0].call("POST", "/session/login", {"username": "\0", "password": "\0"}),
+        workers[0].call("POST", "/session/login", [1]),
+        workers[0].call("GET", "/users", token="x.y.z"),
+        authsvc.call("POST", "/trust", {"since": {}}),
+    ]
+    with authsvc.down():
+        bodies.append(workers[0].call("POST", "/session/login", {"username": ADMIN, "password": PASSWORD}))
+    for answer in bodies:
+        text = answer.get_data(as_text=True) if hasattr(answer, "get_data") else answer.text
+        assert answer.status_code in (401, 422, 503)
+        for word in ("Traceback", "pymongo", "127.0.0.1", "mongodb", "File ", PASSWORD):
+            assert word not in text
