@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +56,20 @@ def bring_up(
             wait_supervisor(plan, launched)
         left = take_over(plan, supervisor, prepared, running) if running is not None else set()
         started = tuple(name for name in plan.program_names if name not in left)
-        assembly = Assembly(plan, supervisor, prepared, state, progress)
+        assembly = Assembly(plan, supervisor, prepared, state, _only_about(plan, started, progress))
         assembly.start_sets(with_data)
         writable = assembly.wait_writable()
         assembly.finish(when_writable if started else None)
         save_state(plan.directory, state)
     return UpReport(mongod, started, writable - began, time.monotonic() - began)
+
+
+def _only_about(plan: LocalPlan, started: Collection[str], progress: Progress) -> Progress:
+    """Progress without the programs and sets that were there all the time."""
+    subjects = {*started, *(m.replica_set for m in plan.members if m.name in started)}
+
+    def tell(subject: str, what: str) -> None:
+        if subject in subjects:
+            progress(subject, what)
+
+    return tell

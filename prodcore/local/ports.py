@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import secrets
 import socket
 import time
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from prodcore.settings import Settings
 
 LOOPBACK = "127.0.0.1"
+_LOWEST_FREE, _HIGHEST_FREE = 20_000, 32_000
 _DYING_SECONDS = 3.0
 _POLL_SECONDS = 0.05
 MEMBERS_OF_A_SET = 3
@@ -77,17 +79,15 @@ def ports_from_settings(settings: Settings, stored: Mapping[str, int] | None = N
 
 
 def find_free_ports() -> LocalPorts:
-    """Ports that nobody uses at this moment, for clusters that live as long as a test run."""
-    blocks: list[int] = []
-    singles: list[int] = []
-    with contextlib.ExitStack() as held:
-        while len(blocks) < 3:
-            first = _hold(held, 0)
-            rest = [_try_to_hold(held, first + n) for n in range(1, MEMBERS_OF_A_SET)]
-            if all(rest):
-                blocks.append(first)
-        singles = [_hold(held, 0) for _ in range(2)]
-    return LocalPorts(*blocks, *singles)
+    """Ports that nobody uses at this moment, for clusters that live as long as a test run.
+
+    Below the range from which the system gives ports to outgoing connections, so that none of those takes one.
+    """
+    while True:
+        first = _LOWEST_FREE + secrets.randbelow(_HIGHEST_FREE - _LOWEST_FREE)
+        block = range(first, first + 3 * MEMBERS_OF_A_SET + 2)
+        if all(_is_free(port) for port in block):
+            return LocalPorts(*block[0:9:3], *block[9:])
 
 
 def check_ports_free(ports: Mapping[str, int]) -> None:
@@ -122,23 +122,13 @@ def is_listening(port: int) -> bool:
 
 
 def _is_free(port: int) -> bool:
-    with contextlib.ExitStack() as held:
-        return _try_to_hold(held, port)
-
-
-def _try_to_hold(held: contextlib.ExitStack, port: int) -> bool:
-    try:
-        _hold(held, port)
-    except (OSError, OverflowError):
-        return False
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as mongod does: TIME_WAIT is no obstacle
+        try:
+            listener.bind((LOOPBACK, port))
+        except OSError:
+            return False
     return True
-
-
-def _hold(held: contextlib.ExitStack, port: int) -> int:
-    listener = held.enter_context(socket.socket())
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as mongod does: TIME_WAIT is no obstacle
-    listener.bind((LOOPBACK, port))
-    return int(listener.getsockname()[1])
 
 
 def _holders(ports: Iterable[int]) -> dict[int, str]:

@@ -18,6 +18,7 @@ from prodcore.errors import ClusterUnavailable, ConfigError, Conflict, MemberNot
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports
 from prodcore.local.lock import locked
 from prodcore.local.render import MARKER_VARIABLE
+from tests.waiting import wait_until
 
 SETTINGS = {"rsA": "db1_url", "rsB": "db2_url", "rsU": "db3_url"}
 
@@ -61,15 +62,12 @@ def processes_of(cluster):
     return [p for p in found if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
+def is_supervised(cluster):
+    return any("supervisor.supervisord" in p.cmdline() for p in processes_of(cluster))
+
+
 def supervisord_of(cluster):
     return next(p for p in processes_of(cluster) if "supervisor.supervisord" in p.cmdline())
-
-
-def wait_until(condition, seconds=20.0):
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, f"not within {seconds} s"
-        time.sleep(0.02)
 
 
 def test_three_sets_have_a_primary_and_two_secondaries_each(cluster):
@@ -202,7 +200,7 @@ def test_a_killed_supervisord_and_its_orphans_are_cleared_away_and_no_data_is_lo
         web.products_db.kept.insert_one({"_id": "before the crash"})
     members = {p.pid for p in cluster.status()}
     supervisord_of(cluster).kill()
-    wait_until(lambda: not any("supervisor.supervisord" in p.cmdline() for p in processes_of(cluster)))
+    wait_until(lambda: not is_supervised(cluster), "supervisord is gone")
     assert all(psutil.pid_exists(pid) for pid in members)
     assert [p.state for p in cluster.status()] == ["stopped"] * 9
     with pytest.raises(ClusterUnavailable):
@@ -229,7 +227,7 @@ def test_after_a_power_cut_everything_comes_back_with_its_data(cluster):
         web.products_db.kept.insert_one({"_id": "before the power cut"})
     for process in processes_of(cluster):
         process.kill()
-    wait_until(lambda: not processes_of(cluster))
+    wait_until(lambda: not processes_of(cluster), "all processes are gone")
     cluster.up()
     with client(cluster, "web", "rsB") as web:
         assert web.products_db.kept.find_one({"_id": "before the power cut"})
