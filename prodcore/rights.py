@@ -138,6 +138,17 @@ ROUTES = (
     _R("/products/<uuid:product_id>/edit", ("GET", "POST"), Right.WRITE_PRODUCTS),
     _R("/products/<uuid:product_id>/delete", ("GET", "POST"), Right.WRITE_PRODUCTS),
     _R("/cluster", ("GET",), Right.READ_CLUSTER),
+    _R("/account", ("GET",), Right.ACCOUNT),
+    _R("/account/password", ("POST",), Right.ACCOUNT),
+    _R("/account/sessions", ("POST",), Right.ACCOUNT),
+    _R("/account/second-factor", ("POST",), Right.ACCOUNT),
+    _R("/account/second-factor/confirm", ("POST",), Right.ACCOUNT),
+    _R("/account/second-factor/remove", ("POST",), Right.ACCOUNT),
+    _R("/users", ("GET",), Right.MANAGE_USERS),
+    _R("/users/new", ("GET", "POST"), Right.MANAGE_USERS),
+    _R("/users/<username>", ("GET", "POST"), Right.MANAGE_USERS),
+    _R("/users/<username>/delete", ("GET", "POST"), Right.MANAGE_USERS),
+    _R("/audit", ("GET",), Right.READ_AUDIT),
 )
 
 _TABLE = {(row.rule, method): row.right for row in ROUTES for method in row.methods}

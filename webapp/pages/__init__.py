@@ -11,11 +11,23 @@ from prodcore.rights import Right
 from prodcore.settings import Settings
 from prodcore.tokens import Identity
 from webapp import identity
-from webapp.pages import account, assets, cluster, labels, preferences, product_editing, products
+from webapp.pages import (
+    account,
+    assets,
+    audit,
+    cluster,
+    labels,
+    my_account,
+    preferences,
+    product_editing,
+    products,
+    users,
+)
 from webapp.pages.address import with_query
 from webapp.pages.compress import compress
 from webapp.pages.errors import error_page
 from webapp.pages.locale import LANGUAGES, install_locale, language
+from webapp.pages.messages import password_help
 from webapp.security_headers import install_security_headers
 
 __all__ = ["error_page", "register"]
@@ -26,15 +38,16 @@ _csrf = CSRFProtect()
 def register(app: Flask, settings: Settings) -> None:
     """Add every page to the app, with its translations, form tokens and headers."""
     app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_TIME_LIMIT=None, DEFAULT_CURRENCY=settings.currency)
+    app.config["PASSWORD_MIN_LENGTH"] = settings.password_min_length
     _csrf.init_app(app)  # adds the tokens; ``protect`` below checks them, on pages only
     install_locale(app)
     install_security_headers(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(asset_url=assets.asset_url, with_query=with_query, Right=Right, languages=LANGUAGES)
-    app.jinja_env.globals.update(labels.ALL)
+    app.jinja_env.globals.update(labels.ALL, password_help=password_help)
     pages = APIBlueprint("pages", __name__, enable_openapi=False)
     pages.before_request(_csrf.protect)
-    for part in (assets, preferences, account, products, product_editing, cluster):
+    for part in (assets, preferences, account, my_account, products, product_editing, cluster, users, audit):
         pages.register_blueprint(part.blueprint)
     app.register_blueprint(pages)
     app.context_processor(_surroundings)

@@ -10,16 +10,17 @@ from werkzeug.wrappers import Response
 
 from prodcore.errors import (
     AlreadySetUp,
+    AuthError,
     InvalidInput,
-    NotAuthenticated,
     OutcomeUnknown,
     ProdError,
+    SecondFactorRequired,
     TooManyAttempts,
     Unavailable,
 )
 from webapp import identity
 from webapp.pages.address import safe_next
-from webapp.pages.messages import problems_by_field
+from webapp.pages.messages import problems_by_field, wait_text
 
 blueprint = APIBlueprint("account", __name__, enable_openapi=False)
 
@@ -52,11 +53,10 @@ def log_in() -> View:
     try:
         identity.log_in(form.get("username", ""), form.get("password", ""), form.get("code", "").replace(" ", ""))
     except TooManyAttempts as error:
-        wait = error.details.get("retry_after_seconds", 60)
-        return _login_form(gettext("Too many attempts. Try again in %(wait)s seconds.", wait=wait), "wrong", 429)
-    except (NotAuthenticated, InvalidInput) as error:
-        if error.code == "second_factor_required":
-            return _login_form(asks_code=True)
+        return _login_form(wait_text(error), "wrong", 429)
+    except SecondFactorRequired:
+        return _login_form(status=401, asks_code=True)
+    except (AuthError, InvalidInput):
         return _login_form(gettext("User name or password is not right."), "wrong", 401, asks_code="code" in form)
     except (Unavailable, OutcomeUnknown):
         return _login_form(gettext("The login service does not answer just now."), "service", 503)
@@ -98,9 +98,8 @@ def complete_setup() -> View:
     except InvalidInput as error:
         return _setup_form("", problems_by_field(error), 422)
     except TooManyAttempts as error:
-        wait = error.details.get("retry_after_seconds", 60)
-        return _setup_form(gettext("Too many attempts. Try again in %(wait)s seconds.", wait=wait), {}, 429)
-    except NotAuthenticated:
+        return _setup_form(wait_text(error), {}, 429)
+    except AuthError:
         wrong = gettext("This is not the setup code, or it has expired. prodctl local up prints a new one.")
         return _setup_form("", {"code": wrong}, 401)
     except (Unavailable, OutcomeUnknown):

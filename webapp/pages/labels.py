@@ -16,6 +16,12 @@ ALL: dict[str, dict[Any, Any]] = {
         Role.OPERATOR: lazy_gettext("Operator"),
         Role.ADMIN: lazy_gettext("Administrator"),
     },
+    "role_meanings": {
+        Role.VIEWER: lazy_gettext("looks at products and the cluster"),
+        Role.EDITOR: lazy_gettext("also changes products"),
+        Role.OPERATOR: lazy_gettext("also runs drills and moves ranges"),
+        Role.ADMIN: lazy_gettext("also manages users"),
+    },
     "health_names": {
         Health.HEALTHY: lazy_gettext("healthy"),
         Health.DEGRADED: lazy_gettext("degraded"),

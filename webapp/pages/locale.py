@@ -17,6 +17,16 @@ from prodcore.product import show_time
 LANGUAGES = {"es": "Español", "en": "English"}
 LANGUAGE_COOKIE = "language"
 _FALLBACK = "en"
+# Browsers name each other; the first mark that fits is the one that is meant.
+_BROWSERS = (("Firefox/", "Firefox"), ("Edg", "Edge"), ("OPR/", "Opera"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
 
 
 def install_locale(app: Flask) -> None:
@@ -24,7 +34,7 @@ def install_locale(app: Flask) -> None:
     folder = str(Path(__file__).parent.parent / "translations")
     Babel(app, default_locale=_FALLBACK, default_translation_directories=folder, locale_selector=_choose)
     app.jinja_env.filters.update(
-        price=show_price, number=show_number, moment=show_moment, iso=show_time, range=show_range
+        price=show_price, number=show_number, moment=show_moment, iso=show_time, range=show_range, device=show_device
     )
 
 
@@ -51,14 +61,26 @@ def show_number(number: int | float | Decimal) -> str:
     return format_decimal(number, locale=language(), group_separator=True)
 
 
-def show_moment(moment: datetime) -> str:
+def show_moment(moment: datetime | str) -> str:
     """A time with its zone, UTC; a script turns it into the reader's own."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
     return format_datetime(moment.astimezone(UTC), "medium", locale=language()) + " UTC"
 
 
 def show_range(text: str) -> str:
     """A range of keys with the language's word for key: ``a ≤ clave < n``."""
     return re.sub(r"(^|≤ )key(?= )", lambda match: match[1] + gettext("key"), text)
+
+
+def show_device(user_agent: str) -> str:
+    """A browser and its system in two words, where they are known; else what the program calls itself.
+
+    >>> show_device("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0 Safari/537.36")
+    'Chrome, Linux'
+    """
+    known = [next((name for mark, name in marks if mark in user_agent), "") for marks in (_BROWSERS, _SYSTEMS)]
+    return ", ".join(filter(None, known)) if all(known) else user_agent[:60]
 
 
 def write_price(price: Decimal) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import current_app
 from flask_babel import gettext, lazy_gettext
 from werkzeug.exceptions import HTTPException
 
@@ -23,7 +24,9 @@ _FIELD_MESSAGES: dict[str, Any] = {
     "greater_than_equal": lazy_gettext("It cannot be negative."),
     "string_unicode": lazy_gettext("It holds a character that cannot be stored."),
     "password_too_short": lazy_gettext("Too short: use a sentence of several words."),
-    "password_too_weak": lazy_gettext("Too easy to guess: use several words that have nothing to do with each other."),
+    "password_too_long": lazy_gettext("Too long: at most 1024 characters."),
+    "username": lazy_gettext("Use 1 to 64 Latin letters, digits and . _ - @, beginning with a letter or digit."),
+    "password_guessable": lazy_gettext("Too easy to guess: use several words that have nothing to do with each other."),
 }
 _LENGTHS = {"name": 200, "variant": 200, "sku": 64, "description": 5000, "category": 100, "tags": 50, "search": 100}
 
@@ -137,3 +140,18 @@ def problems_by_field(error: InvalidInput, *, price_example: str = "") -> dict[s
     for problem in error.problems:
         found.setdefault(problem.field.split(".")[0], field_message(problem, price_example=price_example))
     return found or {"": error.message}
+
+
+def wait_text(error: ProdError) -> str:
+    """After too many attempts: when the next one may be made."""
+    wait = error.details.get("retry_after_seconds", 60)
+    return str(gettext("Too many attempts. Try again in %(wait)s seconds.", wait=wait))
+
+
+def password_help() -> str:
+    """What a new password must be like."""
+    least = current_app.config["PASSWORD_MIN_LENGTH"]
+    advice = gettext(
+        "At least %(count)s characters. Several words are easy to remember and hard to guess.", count=least
+    )
+    return str(advice)

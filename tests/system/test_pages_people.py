@@ -1,0 +1,155 @@
+"""Accounts in the browser: one's own, other people's, and the audit of it all."""
+
+import re
+from uuid import uuid4
+
+import pyotp
+import pytest
+from playwright.sync_api import expect
+
+from tests.system.browser import log_in, log_in_by_form, open_page
+from tests.system.site import PASSWORD
+
+NEW_PASSWORD = "otra frase bien larga y rara"
+
+
+@pytest.fixture
+def person(site):
+    """Somebody new, with the name and PASSWORD."""
+    name = f"luis-{uuid4().hex[:8]}"
+    body = {"username": name, "password": PASSWORD, "role": "viewer"}
+    assert site.call("POST", "/users", body, token=site.token()).status_code == 201
+    return name
+
+
+def test_an_admin_makes_an_account_changes_its_role_and_closes_it(browser, site):
+    name = f"eva-{uuid4().hex[:8]}"
+    with open_page(browser, site) as admin, open_page(browser, site) as newcomer:
+        log_in(admin, site)
+        admin.goto("/users/new")
+        admin.get_by_label("User name").fill(name)
+        admin.get_by_label("First password", exact=True).fill("1234567890")
+        admin.get_by_role("button", name="Create").click()
+        expect(admin.locator("#password-error")).to_contain_text("Too short")
+        admin.get_by_label("First password", exact=True).fill(PASSWORD)
+        admin.get_by_role("button", name="Create").click()
+        expect(admin.get_by_role("heading", level=1)).to_have_text(name)
+
+        log_in_by_form(newcomer, name)
+        expect(newcomer.get_by_role("link", name="New product")).to_have_count(0)
+
+        admin.get_by_label("Role").select_option("editor")
+        admin.get_by_role("button", name="Change the role").click()
+        expect(admin.get_by_role("status").first).to_contain_text("The role was changed")
+        newcomer.goto("/login")
+        log_in_by_form(newcomer, name) if "/login" in newcomer.url else None
+        newcomer.goto("/products")
+        expect(newcomer.get_by_role("link", name="New product")).to_be_visible()
+
+        admin.get_by_role("button", name="Close the account").click()
+        expect(admin.get_by_role("status").first).to_contain_text("The account is closed")
+        newcomer.goto("/login")
+        newcomer.get_by_label("User name").fill(name)
+        newcomer.get_by_label("Password", exact=True).fill(PASSWORD)
+        newcomer.get_by_role("button", name="Log in").click()
+        expect(newcomer.get_by_role("alert")).to_contain_text("User name or password is not right")
+
+        admin.get_by_role("link", name="Delete").click()
+        admin.get_by_role("button", name="Delete").click()
+        admin.wait_for_url("**/users")
+        expect(admin.get_by_role("link", name=name)).to_have_count(0)
+
+
+def test_the_last_admin_stays(browser, site):
+    with open_page(browser, site) as page:
+        log_in(page, site)
+        page.goto("/users/Ana")
+        page.get_by_label("Role").select_option("viewer")
+        page.get_by_role("button", name="Change the role").click()
+        expect(page.get_by_role("status").first).to_contain_text("The last administrator stays one")
+
+
+@pytest.mark.parametrize("role", ["viewer", "editor", "operator"])
+def test_who_is_no_admin_sees_neither_users_nor_audit(browser, site, role):
+    with open_page(browser, site) as page:
+        log_in(page, site, role)
+        for name, path in (("Users", "/users"), ("Audit", "/audit")):
+            expect(page.get_by_role("navigation").get_by_role("link", name=name)).to_have_count(0)
+            assert page.goto(path).status == 403
+            page.goto("/products")
+
+
+def test_a_new_password_ends_the_other_sessions(browser, site, person):
+    with open_page(browser, site) as page, open_page(browser, site) as elsewhere:
+        log_in_by_form(page, person)
+        log_in_by_form(elsewhere, person)
+        page.goto("/account")
+        page.get_by_label("Password now", exact=True).fill("wrong")
+        page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
+        page.get_by_role("button", name="Change the password").click()
+        expect(page.locator("#old_password-error")).to_have_text("This is not your password.")
+        page.get_by_label("Password now", exact=True).fill(PASSWORD)
+        page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
+        page.get_by_role("button", name="Change the password").click()
+        expect(page.get_by_role("status").first).to_contain_text("The password was changed")
+        page.goto("/products")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Products")
+        expect(elsewhere.get_by_role("heading", level=1)).to_have_text("Products")
+        elsewhere.wait_for_function("() => fetch('/products', {redirect: 'manual'}).then(a => a.type != 'basic')")
+        elsewhere.goto("/products")
+        expect(elsewhere).to_have_url(re.compile("/login"))
+
+
+def test_a_second_factor_is_set_up_asked_for_and_removed(browser, site, person):
+    with open_page(browser, site) as page:
+        log_in_by_form(page, person)
+        page.goto("/account")
+        page.get_by_role("button", name="Set up an authenticator").click()
+        expect(page.get_by_role("img", name="QR code for the authenticator")).to_be_visible()
+        key = pyotp.TOTP(page.locator("code.key").inner_text())
+        page.get_by_role("textbox", name="Code").fill("000000")
+        page.get_by_role("button", name="Confirm").click()
+        expect(page.locator("#code-error")).to_contain_text("not right")
+        expect(page.get_by_role("img", name="QR code for the authenticator")).to_be_visible()
+        page.get_by_role("textbox", name="Code").fill(key.now())
+        page.get_by_role("button", name="Confirm").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Your second factor is in force")
+        recovery_code = page.locator(".codes code").first.inner_text()
+    with open_page(browser, site) as page:
+        page.goto("/login")
+        page.get_by_label("User name").fill(person)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("textbox", name="Code")).to_be_visible()
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("textbox", name="Code").fill(recovery_code)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url("**/products")
+        page.goto("/account")
+        page.get_by_text("Remove the second factor").click()
+        page.get_by_label("Your password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Remove it").click()
+        expect(page.get_by_role("status").first).to_contain_text("The second factor is gone")
+
+
+def test_a_session_elsewhere_is_seen_and_ended(browser, site, person):
+    with open_page(browser, site) as page, open_page(browser, site) as elsewhere:
+        log_in_by_form(elsewhere, person)
+        log_in_by_form(page, person)
+        page.goto("/account")
+        expect(page.get_by_text("this one", exact=True)).to_be_visible()
+        page.get_by_role("button", name="End it").click()
+        expect(page.get_by_role("status").first).to_contain_text("It has ended")
+        expect(page.get_by_role("button", name="End it")).to_have_count(0)
+
+
+def test_the_audit_tells_who_did_what_and_is_filtered(browser, site, person):
+    with open_page(browser, site) as page:
+        log_in(page, site)
+        page.goto("/audit")
+        page.get_by_label("To whom or what").fill(person)
+        expect(page).to_have_url(re.compile(person))
+        expect(page.locator(".audit tbody tr")).to_have_count(1)
+        expect(page.locator(".audit tbody tr")).to_contain_text("user.add")
+        page.reload()
+        expect(page.locator(".audit tbody tr")).to_have_count(1)

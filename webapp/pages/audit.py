@@ -1,0 +1,25 @@
+"""The audit: who did what to whom or what, when, from where, and whether it came to pass."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template, request
+
+from webapp.identity import auth_client, bearer_token
+from webapp.pages.errors import is_partial
+
+blueprint = Blueprint("audit", __name__)
+
+_LIMIT = 50
+FILTERS = ("action", "by", "subject")
+
+
+@blueprint.get("/audit")
+def listing() -> str:
+    """The newest entries first; the filters and the place are in the address."""
+    filters = {name: request.args.get(name, "").strip() for name in FILTERS}
+    before = request.args.get("before", "")
+    query = {name: value for name, value in {**filters, "before": before}.items() if value}
+    entries = auth_client().call("GET", "/audit", bearer=bearer_token(), query={**query, "limit": _LIMIT})["items"]
+    older = entries[-1]["at"] if len(entries) == _LIMIT else ""
+    template = "audit/entries.html" if is_partial() else "audit/list.html"
+    return render_template(template, entries=entries, filters=filters, before=before, older=older)

@@ -1,0 +1,119 @@
+"""Users, for admins: who there is, what they may do, and helping those who have locked themselves out."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from flask import Blueprint, flash, render_template, request, url_for
+from flask_babel import gettext
+from werkzeug.exceptions import BadRequest
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response
+
+from prodcore.errors import InvalidInput, LastAdmin, UserExists
+from prodcore.rights import Role
+from webapp.identity import account
+from webapp.pages.messages import problems_by_field
+
+blueprint = Blueprint("users", __name__)
+
+View = Response | str | tuple[str, int]
+
+
+@blueprint.get("/users")
+def listing() -> str:
+    """Everybody, by name."""
+    return render_template("users/list.html", users=account("GET", "/users")["items"])
+
+
+@blueprint.get("/users/new")
+def new() -> str:
+    """The form for somebody new."""
+    return _form()
+
+
+@blueprint.post("/users/new")
+def create() -> View:
+    """Make an account with a first password."""
+    form = request.form
+    body = {name: form.get(name, "") for name in ("username", "password", "role")}
+    try:
+        user = account("POST", "/users", body)
+    except InvalidInput as error:
+        return _form(problems_by_field(error)), 422
+    except UserExists:
+        return _form({"username": gettext("Somebody has this name already.")}), 409
+    flash(gettext("“%(name)s” may log in now.", name=user["username"]), "done")
+    return redirect(url_for("pages.users.show", username=user["username"]), 303)
+
+
+@blueprint.get("/users/<username>")
+def show(username: str) -> str:
+    """One person, their sessions, and what can be done."""
+    return _page(username)
+
+
+@blueprint.post("/users/<username>")
+def change(username: str) -> View:
+    """Do what the pressed button says: change the role, disable, enable, end sessions, help."""
+    action = request.form.get("action", "")
+    if action == "reset":
+        return _page(username, reset=account("POST", f"{_path(username)}/reset"))
+    try:
+        flash(_carry_out(username, action), "done")
+    except LastAdmin:
+        flash(gettext("The last administrator stays one: make somebody else administrator first."), "note")
+    except InvalidInput:
+        flash(gettext("Nothing was changed."), "note")
+    return redirect(url_for("pages.users.show", username=username), 303)
+
+
+@blueprint.post("/users/<username>/delete")
+def delete(username: str) -> Response:
+    """Remove the account; the products that the person made stay."""
+    try:
+        account("DELETE", _path(username))
+    except LastAdmin:
+        flash(gettext("The last administrator stays one: make somebody else administrator first."), "note")
+        return redirect(url_for("pages.users.show", username=username), 303)
+    flash(gettext("“%(name)s” was deleted.", name=username), "done")
+    return redirect(url_for("pages.users.listing"), 303)
+
+
+@blueprint.get("/users/<username>/delete")
+def ask_to_delete(username: str) -> str:
+    """Ask once more."""
+    return render_template("users/delete.html", user=account("GET", _path(username)))
+
+
+def _carry_out(username: str, action: str) -> str:
+    """Do it, and say what was done."""
+    path = _path(username)
+    if action == "role":
+        account("PATCH", path, {"role": request.form.get("role", "")})
+        return str(gettext("The role was changed. It counts within seconds."))
+    if action in ("disable", "enable"):
+        account("PATCH", path, {"disabled": action == "disable"})
+        return str(gettext("The account is closed.") if action == "disable" else gettext("The account is open again."))
+    if action == "sessions":
+        account("DELETE", f"{path}/sessions")
+        return str(gettext("All sessions have ended."))
+    if action == "second-factor":
+        account("DELETE", f"{path}/second-factor")
+        return str(gettext("The second factor is gone."))
+    raise BadRequest
+
+
+def _page(username: str, **more: Any) -> str:
+    path = _path(username)
+    sessions = account("GET", f"{path}/sessions")["items"]
+    return render_template("users/show.html", user=account("GET", path), sessions=sessions, roles=list(Role), **more)
+
+
+def _form(errors: dict[str, str] | None = None) -> str:
+    return render_template("users/form.html", values=request.form, errors=errors or {}, roles=list(Role))
+
+
+def _path(username: str) -> str:
+    return f"/users/{quote(username, safe='')}"
