@@ -6,7 +6,7 @@ import ipaddress
 import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prodcore.errors import TooManyAttempts
 from prodcore.user import fold_username
@@ -14,8 +14,17 @@ from prodcore.user import fold_username
 if TYPE_CHECKING:
     from prodcore.mongo.attempt_store import MongoAttemptStore
 
-ACCOUNT_FREE, ACCOUNT_LONGEST = 5, timedelta(minutes=15)
-ADDRESS_FREE, ADDRESS_LONGEST = 20, timedelta(seconds=60)
+
+class Limit(NamedTuple):
+    """How many attempts are free, how long the wait may grow, and after how much quiet all is forgotten."""
+
+    free: int
+    longest: timedelta
+    forgotten_after: timedelta
+
+
+ACCOUNT = Limit(5, timedelta(minutes=15), timedelta(hours=24))
+ADDRESS = Limit(20, timedelta(seconds=60), timedelta(minutes=15))
 
 
 class LoginLimits:
@@ -27,16 +36,16 @@ class LoginLimits:
 
     def begin(self, username: str, address: str) -> None:
         """Count an attempt. Raises TooManyAttempts with the seconds to wait; existing accounts or not, all alike."""
-        self._begin("address", _address(address), ADDRESS_FREE, ADDRESS_LONGEST)
-        self._begin("account", _account(username), ACCOUNT_FREE, ACCOUNT_LONGEST)
+        self._begin("address", _address(address), ADDRESS)
+        self._begin("account", _account(username), ACCOUNT)
 
     def succeeded(self, username: str, address: str) -> None:
         """The attempt was right."""
         self._store.succeed(_account(username), forget=True)
         self._store.succeed(_address(address), forget=False)
 
-    def _begin(self, limited_by: str, key: str, free: int, longest: timedelta) -> None:
-        wait = self._store.begin(key, self._clock(), free, longest)
+    def _begin(self, limited_by: str, key: str, limit: Limit) -> None:
+        wait = self._store.begin(key, self._clock(), *limit)
         if wait is not None:
             seconds = max(1, math.ceil(wait.total_seconds()))
             raise TooManyAttempts(

@@ -92,6 +92,10 @@ class Settings(BaseSettings):
     trusted_proxies: int = Field(
         0, ge=0, le=8, description="How many proxies in front may be believed about the client's address"
     )
+    trusted_hosts: str = Field(
+        "",
+        description="Host names that webapp is called by, separated by commas; all others get 400. Empty: any name",
+    )
     session_secret: SecretStr | None = Field(
         None, description="Signs browser sessions; at least 32 characters", min_length=32
     )

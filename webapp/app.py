@@ -15,6 +15,7 @@ from webapp import api, pages
 from webapp.catalog_provider import CatalogProvider
 from webapp.cluster_picture import ClusterPicture
 from webapp.identity import install_identity
+from webapp.trusted_hosts import install_trusted_hosts
 
 READY_SECONDS = 2.0
 
@@ -35,6 +36,7 @@ def create_app(settings: Settings, provider: CatalogProvider | None = None) -> A
     app.extensions["catalog"] = catalog
     app.extensions["cluster_picture"] = ClusterPicture(settings)
     install(app, settings, "webapp", lambda: _ready(catalog), html_page=pages.error_page)
+    install_trusted_hosts(app, settings)
     install_identity(app, settings)
     api.register(app)
     pages.register(app, settings)

@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from prodcore.mongo.replica_set import Document, ReplicaSet
 
 FORGOTTEN_AFTER = timedelta(hours=24)
-"""A count that nothing was added to for so long starts anew."""
+"""When a count is removed; a limit may forget it earlier."""
 
 
 class MongoAttemptStore:
@@ -28,12 +28,16 @@ class MongoAttemptStore:
         )
         self._set.write(lambda _again: self._attempts.create_indexes([index]))
 
-    def begin(self, key: str, now: datetime, free: int, longest: timedelta) -> timedelta | None:
+    def begin(
+        self, key: str, now: datetime, free: int, longest: timedelta, forgotten_after: timedelta
+    ) -> timedelta | None:
         """Count an attempt of ``key``; None when it may go on, else how long it must wait (and is not counted).
 
-        The first ``free`` attempts go on at once; then each doubles the wait before the next, up to ``longest``.
+        The first ``free`` attempts go on at once; then each doubles the wait before the next, up to ``longest``. After
+        ``forgotten_after`` without an attempt the count starts anew.
         """
-        count = {"$add": [{"$ifNull": ["$count", 0]}, 1]}
+        is_recent = {"$gt": ["$last_at", now - forgotten_after]}
+        count = {"$add": [{"$cond": [is_recent, "$count", 0]}, 1]}
         doubled = {"$pow": [2, {"$min": [{"$subtract": [count, free]}, 30]}]}
         wait_ms = {"$multiply": [1000, {"$min": [doubled, longest.total_seconds()]}]}
         open_again = {"$cond": [{"$lt": [count, free]}, now, {"$add": [now, wait_ms]}]}
@@ -55,9 +59,9 @@ class MongoAttemptStore:
         return document["open_at"] - now if document["refused"] else None
 
     def succeed(self, key: str, *, forget: bool) -> None:
-        """An attempt was right: forget the account's count, or take this one back from the address's."""
+        """An attempt was right: forget the count, or (of an address, which many share) take just this attempt back."""
         if forget:
             self._set.write(lambda _again: self._attempts.delete_one({"_id": key}))
         else:
-            back = {"$inc": {"count": -1}}
+            back = {"$inc": {"count": -1}, "$unset": {"open_at": ""}}
             self._set.write(lambda _again: self._attempts.update_one({"_id": key, "count": {"$gt": 0}}, back))

@@ -51,6 +51,7 @@ def running_workers(cluster, running_authsvc):
 def workers(running_workers, authsvc):
     """Two workers that know authsvc and see it answer."""
     for worker in running_workers:
+        worker.client.gate._closed.clear()
         worker.call("GET", "/session", token="x.y.z")
         wait_until(lambda w=worker: w.trust.silent_since is None and w.trust._cursor, "the worker sees authsvc")
     return running_workers

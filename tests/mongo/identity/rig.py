@@ -99,7 +99,7 @@ class Worker:
 
     def __init__(self, settings):
         self.app = create_webapp(settings)
-        self.trust = self.app.extensions["prodctl_identity"][1]
+        self.client, self.trust, _ = self.app.extensions["prodctl_identity"]
 
     def call(self, method, path, body=None, *, token=None, headers=None):
         """Call the REST API as a program."""

@@ -1,6 +1,7 @@
 """The first admin, logging in, and what is refused there."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -177,3 +178,23 @@ def test_the_right_password_starts_the_count_anew(authsvc, admin):
         for _ in range(4):
             authsvc.call("POST", "/session/login", {"username": ADMIN, "password": "wrong"})
         authsvc.log_in()
+
+
+def test_after_a_flood_from_an_address_people_there_can_log_in_one_after_the_other(authsvc, admin, auth_db):
+    for i in range(24):
+        authsvc.call("POST", "/session/login", {"username": f"user{i}", "password": "wrong"})
+    auth_db["attempts"].update_one({"_id": "address:192.0.2.1"}, {"$unset": {"open_at": ""}})  # the wait is over
+    for _ in range(3):
+        authsvc.log_in()
+
+
+def test_quiet_makes_an_address_free_again(authsvc, admin, auth_db):
+    for i in range(24):
+        authsvc.call("POST", "/session/login", {"username": f"user{i}", "password": "wrong"})
+    long_ago = datetime.now(UTC) - timedelta(minutes=16)
+    auth_db["attempts"].update_one({"_id": "address:192.0.2.1"}, {"$set": {"last_at": long_ago, "open_at": long_ago}})
+    statuses = [
+        authsvc.call("POST", "/session/login", {"username": f"later{i}", "password": "wrong"}).status_code
+        for i in range(10)
+    ]
+    assert statuses == [401] * 10

@@ -218,3 +218,24 @@ def test_errors_leak_nothing(workers, authsvc, admin):
         assert answer.status_code in (401, 422, 503)
         for word in ("Traceback", "pymongo", "127.0.0.1", "mongodb", "File ", PASSWORD):
             assert word not in text
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("shop.example", 200),
+        ("shop.example:8443", 200),
+        ("localhost", 200),
+        ("evil.example", 400),
+        ("shop.example.evil.example", 400),
+        ("shop.example@evil.example", 400),
+        ("", 400),
+    ],
+)
+def test_only_our_own_names_are_answered(cluster, authsvc, admin, host, status):
+    worker = Worker(web_settings(cluster, authsvc.url, trusted_hosts="shop.example"))
+    for path in ("/healthz", "/api/openapi.json", "/login"):
+        answer = worker.app.test_client().get(path, headers={"Host": host})
+        assert answer.status_code == status, path
+        assert status == 200 or answer.headers["Content-Type"] == "application/problem+json"
+    worker.close()
