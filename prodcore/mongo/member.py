@@ -92,9 +92,8 @@ class MemberConnection:
         **arguments: Any,
     ) -> Document:
         """Run a command. Raises MemberUnavailable, CommandRefused; ConfigError when the member refuses the login."""
-        return self._ask(
-            name, lambda: self._client[database].command({name: value, **arguments}), timeout_seconds=timeout_seconds
-        )
+        target, codec = self._client[database], self._client.codec_options
+        return self._ask(name, lambda: target.command({name: value, **arguments}, codec_options=codec), timeout_seconds)
 
     def find(
         self,

@@ -52,7 +52,7 @@ class MongoSetWatch(ServerHeartbeatListener):
     def succeeded(self, event: ServerHeartbeatSucceededEvent) -> None:
         """A member said what it is."""
         hello = event.reply.document
-        self._see(event.connection_id, _role(hello), hello.get("electionId"))
+        self._see(event.connection_id, role_of(hello), hello.get("electionId"))
 
     def failed(self, event: ServerHeartbeatFailedEvent) -> None:
         """A member did not answer, or closed the connection."""
@@ -106,7 +106,8 @@ class MongoSetWatch(ServerHeartbeatListener):
             return None if self._aborted else look()
 
 
-def _role(hello: Mapping[str, Any]) -> str:
+def role_of(hello: Mapping[str, Any]) -> str:
+    """A member's role from its ``hello``: PRIMARY, SECONDARY, ARBITER or OTHER."""
     if hello.get("isWritablePrimary"):
         return "PRIMARY"
     if hello.get("secondary"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prodctl.cluster_view import show_prometheus, show_status, show_topology, status_line
+from prodctl.commands.cluster_guard import guard
 from prodctl.output import columns, message, output_option, print_item, print_rows, print_text
 
 if TYPE_CHECKING:
@@ -155,3 +156,6 @@ def _watch(settings: Settings) -> int:
             click.clear()
         show_status(seen, "table")
         never.wait(_REFRESH_SECONDS)
+
+
+cluster.add_command(guard)

@@ -1,0 +1,71 @@
+"""What the guard may do, as rules over what it sees. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from prodcore.guard.ports import Pulse, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRules:
+    """The guard's settings; seconds."""
+
+    silence_seconds: float = 1.5
+    """A primary that has answered nobody for so long is taken for hung. More than the set's heartbeat interval."""
+    cooldown_seconds: float = 5.0
+    """After it has asked for an election it leaves the set alone for so long."""
+    check_seconds: float = 2.0
+    """How often it looks whether the successor is still followed."""
+    fence_seconds: float | None = None
+    """Stop the process of a former primary that stays silent for so long; None leaves it alone."""
+
+
+def believed_primary(pulses: Mapping[str, Pulse]) -> str:
+    """The member that last took itself for primary in the newest term; empty when nobody does."""
+    claims = [(p.term_order, address) for address, p in pulses.items() if p.role == "PRIMARY"]
+    return max(claims, key=lambda c: str(c[0]), default=(None, ""))[1]
+
+
+def is_silent(pulse: Pulse, now: float, rules: GuardRules) -> bool:
+    """Whether it has not answered for too long."""
+    return now - pulse.answered > rules.silence_seconds
+
+
+def may_elect(primary: str, standings: Sequence[Standing], majority: int, silence: float | None) -> str:
+    """Why no election must be asked for; empty when it may.
+
+    ``silence`` is the limit for witnesses when the primary is silent; None when its process is gone for certain.
+    """
+    if taken := next((s.address for s in standings if s.is_primary), ""):
+        return f"{taken} is primary already"
+    if len([s for s in standings if s.is_secondary]) < majority:
+        return "no majority can be reached"
+    if silence is not None:
+        heard = [s for s in standings if s.heard_primary_seconds is None or s.heard_primary_seconds <= silence]
+        if heard:
+            return f"{heard[0].address} has heard of {primary} meanwhile"
+    return ""
+
+
+def candidates(standings: Iterable[Standing], successor: str) -> list[str]:
+    """Who should stand, best first: the freshest; of equals the successor, then by name, so that guards agree."""
+    able = [s for s in standings if s.is_secondary and s.electable]
+    ordered = sorted(able, key=lambda s: (s.address != successor, s.address))
+    return [s.address for s in sorted(ordered, key=lambda s: s.last_write, reverse=True)]
+
+
+def choose_successor(primary: str, standings: Sequence[Standing]) -> tuple[str, list[str]]:
+    """Who is to be followed, and who does not follow it yet; empty when there is nothing to choose.
+
+    One that is followed already stays it, else the first by name that copies from the primary itself.
+    """
+    able = sorted(
+        (s for s in standings if s.is_secondary and s.electable), key=lambda s: (s.sync_source != primary, s.address)
+    )
+    if len(able) < 2:
+        return "", []
+    followed = [s.sync_source for s in standings if s.sync_source in {a.address for a in able}]
+    successor = max(able, key=lambda s: followed.count(s.address)).address if followed else able[0].address
+    return successor, [s.address for s in standings if s.address != successor and s.sync_source != successor]

@@ -1,0 +1,193 @@
+"""One guard of one replica set: a loop that waits for events, and two things it may do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from prodcore.errors import CommandRefused, ProdError
+from prodcore.guard.decision import (
+    GuardRules,
+    believed_primary,
+    candidates,
+    choose_successor,
+    is_silent,
+    may_elect,
+)
+from prodcore.guard.ports import GuardedSet, Standing
+from prodcore.nodes.control import MemberControl
+
+_ASK_SECONDS = 0.5
+_STALE_SECONDS = 1.0
+"""What was verified longer ago than this is verified again: the guard itself may have been paused meanwhile."""
+_FRESH_SECONDS = 3.0
+_NOTES = 10
+_CHAIN_SECONDS = 0.5
+
+OnEvent = Callable[[str, str, str], None]
+"""Set, what, details."""
+
+
+@dataclass(slots=True)
+class GuardState:
+    """What a guard counts and knows, for metrics."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    primary: str = ""
+    successor: str = ""
+    on_duty: bool = True
+
+
+class SetGuard:
+    """Watches one set until it is stopped."""
+
+    def __init__(
+        self, guarded: GuardedSet, rules: GuardRules, on_event: OnEvent, control: MemberControl | None = None
+    ) -> None:
+        self._set = guarded
+        self._rules = rules
+        self._on_event = on_event
+        self._control = control
+        self._quiet_until = 0.0
+        self._next_check = 0.0
+        self._fallen: dict[str, float] = {}
+        self.state = GuardState()
+
+    def run(self, stop: threading.Event) -> None:
+        """Watch until ``stop``. Nothing that a set does ends the loop."""
+        seen = 0
+        while not stop.is_set():
+            seen = self._set.wait_for_change(seen, self._patience())
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001  a guard that stops over one odd answer guards nothing
+                self._tell("trouble", f"{type(error).__name__}: {error}")
+
+    def _patience(self) -> float:
+        """How long to wait for news: hardly at all while a primary has hung up and its port is not closed yet."""
+        pulse = self._set.pulses().get(self.state.primary)
+        hung_up = pulse is not None and pulse.role == "Unknown"
+        if hung_up and pulse and time.monotonic() - pulse.answered < _FRESH_SECONDS:
+            return 0.01
+        return min(0.25, self._rules.silence_seconds / 4)
+
+    def look(self) -> None:
+        """Look once, and do what is to be done."""
+        now = time.monotonic()
+        self.state.on_duty = not self._set.is_switched_off()
+        pulses = self._set.pulses()
+        current = believed_primary(pulses)
+        if current:
+            if current != self.state.primary:
+                self._tell("primary", current)
+                self.state.primary, self.state.successor = current, ""
+                self._next_check = now + self._rules.check_seconds / 2
+            if is_silent(pulses[current], now, self._rules):
+                self._consider(current, gone=False)
+            elif now >= self._next_check and self.state.on_duty:
+                self._next_check = now + self._rules.check_seconds
+                self._keep_successor(current)
+        elif self.state.primary and pulses[self.state.primary].role == "Unknown":
+            self._consider(self.state.primary, gone=not self._set.is_listening(self.state.primary))
+        self._fence(now)
+
+    def _consider(self, primary: str, *, gone: bool) -> None:
+        """The primary seems lost: make sure, then ask for an election."""
+        now = time.monotonic()
+        if not self.state.on_duty or now < self._quiet_until:
+            return
+        silence = None if gone else self._rules.silence_seconds
+        if not gone:
+            pulse = self._set.pulses()[primary]
+            if not is_silent(pulse, now, self._rules) or self._set.ask(primary, primary, _ASK_SECONDS) is not None:
+                return
+        standings = self._ask_all(primary)
+        against = may_elect(primary, standings, self._set.majority(), silence)
+        if against:
+            self._tell("refrained", against)
+            self._quiet_until = time.monotonic() + (0.2 if gone else self._rules.silence_seconds / 2)
+            return
+        asked_at = time.monotonic()
+        self._quiet_until = asked_at + self._rules.cooldown_seconds
+        self._tell("died" if gone else "silent", primary)
+        self._fallen[primary] = asked_at
+        for candidate in candidates(standings, self.state.successor):
+            if time.monotonic() - asked_at > _STALE_SECONDS:
+                self._quiet_until = 0.0  # what was seen is old by now: look again first
+                return
+            if self._ask_to_stand(candidate):
+                return
+
+    def _ask_to_stand(self, candidate: str) -> bool:
+        try:
+            self._set.step_up(candidate)
+        except (CommandRefused, ProdError) as error:
+            self._tell("refused", f"{candidate}: {error.message}")
+            return bool(believed_primary(self._set.pulses()))
+        self._tell("elected", candidate)
+        return True
+
+    def _keep_successor(self, primary: str) -> None:
+        """See that every other secondary follows the successor; make it so without haste."""
+        standings = self._ask_all(primary)
+        if len(standings) < len(self._set.members()) - 1 or any(s.is_primary for s in standings):
+            return
+        successor, strays = choose_successor(primary, standings)
+        if not successor:
+            return
+        if not strays and successor != self.state.successor:
+            self._tell("successor", f"{successor} is followed")
+        self.state.successor = successor if not strays else ""
+        own_source = next(s.sync_source for s in standings if s.address == successor)
+        if own_source != primary:
+            self._set.follow(successor, primary)
+            self._set.write_notes(primary, _NOTES)
+            return
+        for stray in strays:
+            self._chain(primary, successor, stray)
+
+    def _chain(self, primary: str, successor: str, stray: str) -> None:
+        """Make ``stray`` copy from the successor.
+
+        It changes over only at a moment when the successor is ahead of it: it stops at the first new entry, and the
+        further ones reach the successor while it connects. An idle set has no entries, so some that mean nothing are
+        written.
+        """
+        self._set.follow(stray, successor)
+        ends = time.monotonic() + _CHAIN_SECONDS
+        while time.monotonic() < ends and believed_primary(self._set.pulses()) == primary:
+            self._set.write_notes(primary, _NOTES)
+            standing = self._set.ask(stray, primary, _ASK_SECONDS)
+            if standing and standing.sync_source == successor:
+                self.state.successor = successor
+                self._tell("successor", f"{successor}, followed by {stray}")
+                return
+        self.state.counts["chain_tries"] += 1
+        self._next_check = time.monotonic() + 1.0
+
+    def _fence(self, now: float) -> None:
+        """Stop a former primary that has stayed silent since it was replaced."""
+        for member, since in list(self._fallen.items()):
+            pulse = self._set.pulses().get(member)
+            if pulse is None or pulse.answered > since:
+                del self._fallen[member]
+            elif self._control and self._rules.fence_seconds and now - since > self._rules.fence_seconds:
+                self._control.kill(member)
+                self._tell("fenced", member)
+                del self._fallen[member]
+
+    def _ask_all(self, primary: str) -> list[Standing]:
+        others = [m for m in self._set.members() if m != primary]
+        if not others:
+            return []
+        with ThreadPoolExecutor(max_workers=len(others)) as pool:
+            answers = pool.map(lambda m: self._set.ask(m, primary, _ASK_SECONDS), others)
+            return [a for a in answers if a is not None]
+
+    def _tell(self, what: str, details: str) -> None:
+        self.state.counts[what] += 1
+        self._on_event(self._set.name, what, details)

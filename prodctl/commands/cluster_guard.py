@@ -1,0 +1,107 @@
+"""``prodctl cluster guard``: a service that makes failovers short."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from datetime import UTC, datetime
+
+import click
+
+from prodctl.output import columns, message, output_option, print_rows
+
+_COLUMNS = columns("Guard=_id", "Set", "On duty", "Primary", "Successor", "Elected>", "Refrained>", "Seen+")
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--silence",
+    type=click.FloatRange(0.5),
+    default=1.5,
+    show_default=True,
+    help="Seconds after which a silent primary counts as hung; more than the set's heartbeat interval.",
+)
+@click.option(
+    "--cooldown",
+    type=click.FloatRange(1),
+    default=10.0,
+    show_default=True,
+    help="Seconds between two actions on a set.",
+)
+@click.option(
+    "--fence-after", type=click.FloatRange(1), help="Kill a replaced primary that stays silent for so many seconds."
+)
+@click.pass_context
+def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: float | None) -> None:
+    """Watch every primary; when one dies or hangs, ask the freshest secondary to stand for election.
+
+    Runs until it is stopped. Several may run. It can only ask for ordinary elections, so it cannot lose data, and
+    when it is gone the sets behave as MongoDB's do. docs/guard.md says why, and what was measured.
+    """
+    if ctx.invoked_subcommand:
+        return
+    from prodcore.bootstrap_cluster import local_member_control
+    from prodcore.bootstrap_guard import run_guards
+    from prodcore.guard.decision import GuardRules
+    from prodcore.settings import load_settings
+
+    settings = load_settings()
+    rules = GuardRules(silence_seconds=silence, cooldown_seconds=cooldown, fence_seconds=fence_after)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    message("Guarding; stop with Ctrl-C.")
+    run_guards(settings, rules, _log, stop, local_member_control(settings) if fence_after else None)
+
+
+@guard.command()
+@click.option("--for", "seconds", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds.")
+def off(seconds: float) -> None:
+    """Take every guard off duty for a while, as for maintenance; they come back by themselves."""
+    from prodcore.bootstrap_guard import open_switch
+    from prodcore.settings import load_settings
+
+    with open_switch(load_settings()) as switch:
+        switch.turn_off(seconds)
+    message(f"Guards are off duty for {seconds:g} s.")
+
+
+@guard.command()
+def on() -> None:
+    """Put every guard back on duty."""
+    from prodcore.bootstrap_guard import open_switch
+    from prodcore.settings import load_settings
+
+    with open_switch(load_settings()) as switch:
+        switch.turn_on()
+    message("Guards are on duty.")
+
+
+@guard.command()
+@output_option
+def show(output: str) -> int:
+    """Who is on guard, who the successors are, what was done. Exit status 6 when nobody is."""
+    from prodcore.bootstrap_guard import open_switch
+    from prodcore.settings import load_settings
+
+    with open_switch(load_settings()) as switch:
+        guards = switch.guards()
+    rows = [
+        {
+            "_id": g["_id"],
+            "set": name,
+            "seen": g["seen"].isoformat(timespec="seconds"),
+            "elected": facts["counts"].get("elected", 0),
+            "refrained": facts["counts"].get("refrained", 0),
+            **facts,
+        }
+        for g in guards
+        for name, facts in g["sets"].items()
+    ]
+    print_rows(rows, _COLUMNS, output, kind="guards", empty="Nobody is on guard.")
+    return 0 if rows else 6
+
+
+def _log(set_name: str, what: str, details: str) -> None:
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    message(f"{moment} {set_name} {what}: {details}")
