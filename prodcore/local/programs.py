@@ -7,16 +7,16 @@ import signal
 from prodcore.errors import ClusterUnavailable
 from prodcore.local.plan import LocalPlan
 from prodcore.local.preparation import Prepared
-from prodcore.nodes.supervisor import Supervisor
+from prodcore.nodes.supervisor import ProgramState, Supervisor
 
 _STOP_SECONDS = 20.0
+_PATIENCE = 3
 
 
 def running_programs(supervisor: Supervisor) -> set[str] | None:
-    """The names of the programs that run, None without a supervisord. A member left frozen goes on."""
-    try:
-        programs = supervisor.programs()
-    except ClusterUnavailable:
+    """The names of the programs that run, None without a working supervisord. A member left frozen goes on."""
+    programs = _programs(supervisor)
+    if programs is None:
         return None
     for name in programs:
         supervisor.send(name, signal.SIGCONT)
@@ -48,3 +48,13 @@ def _reread(plan: LocalPlan, supervisor: Supervisor, running: set[str]) -> set[s
 def _stop(supervisor: Supervisor, name: str) -> None:
     supervisor.ask_to_stop(name)
     supervisor.wait_gone([name], _STOP_SECONDS)
+
+
+def _programs(supervisor: Supervisor) -> dict[str, ProgramState] | None:
+    for _ in range(_PATIENCE):  # one that is only slow must not be taken for frozen, and be replaced
+        try:
+            return supervisor.programs()
+        except ClusterUnavailable as error:
+            if not error.details.get("silent"):
+                break
+    return None

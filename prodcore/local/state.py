@@ -49,7 +49,10 @@ def load_state(directory: Path) -> LocalState | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise ConfigError(
+            f"{path} cannot be read: {(error.strerror or str(error)).lower()}",
+            hint="choose a directory of your own with --dir",
+        ) from None
     except (ValueError, TypeError):
         raise ConfigError(f"{path} is damaged", hint="prodctl local destroy, then start anew") from None
     if state.format != _FORMAT:

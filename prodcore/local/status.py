@@ -39,10 +39,15 @@ class ProgramStatus:
 
 
 def read_status(plan: LocalPlan, supervisor: Supervisor) -> list[ProgramStatus]:
-    """Every program, set by set, then the services. Without a supervisord all of them are stopped."""
+    """Every program, set by set, then the services. Without a supervisord all of them are stopped.
+
+    Raises ClusterUnavailable when there is one that gives no answer.
+    """
     try:
         states = supervisor.programs()
-    except ClusterUnavailable:
+    except ClusterUnavailable as error:
+        if error.details.get("silent"):
+            raise
         states = {}
     roles = _roles(plan) if any(state.is_running for state in states.values()) else {}
     return [_status(plan.program(name), states.get(name), roles) for name in plan.program_names]

@@ -18,13 +18,14 @@ from prodcore.mongo.member import Document, MemberConnection
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.02
+_SLOW_POLL_SECONDS = 0.1
 _ANSWER_SECONDS = 1.0
 """A member that takes longer for a question that costs nothing is taken for absent, for now."""
 _NOT_YET_INITIALIZED = 94
 _ALREADY_INITIALIZED = 23
 _USER_EXISTS = 51003
-# Another reconfiguration is under way, or the last one is not yet known to a majority.
-_RECONFIG_LATER = {103, 109, 189, 308, 10107}
+# Another reconfiguration is under way, the last one is not yet known to a majority, or the primary has changed.
+_LATER = {109, 189, 308, 10107}
 _READY_STATES = {1, 2}  # PRIMARY, SECONDARY
 
 
@@ -131,7 +132,7 @@ class ReplicaSetAdmin:
                 if wanted != current:
                     primary.command("replSetReconfig", wanted | {"version": current["version"] + 1})
             except CommandRefused as refusal:
-                if refusal.details["server_code"] in _RECONFIG_LATER:
+                if refusal.details["server_code"] in _LATER:
                     return None
                 raise
             except MemberUnavailable:
@@ -166,7 +167,8 @@ class ReplicaSetAdmin:
             ready = {m["name"] for m in status.get("members", ()) if m["state"] in _READY_STATES}
             return (ready >= set(addresses) and status["votingMembersCount"] >= len(addresses)) or None
 
-        self._until(all_ready, Unavailable(f"not every member of {self.name} is ready", replica_set=self.name))
+        not_ready = Unavailable(f"not every member of {self.name} is ready", replica_set=self.name)
+        self._until(all_ready, not_ready, every=_SLOW_POLL_SECONDS)
 
     def wait_member_ready(self, address: str) -> str:
         """Wait until this member says that it is PRIMARY or SECONDARY; which of the two."""
@@ -197,7 +199,7 @@ class ReplicaSetAdmin:
             except MemberUnavailable:
                 return None
             except CommandRefused as refusal:
-                if refusal.details["server_code"] in _RECONFIG_LATER:
+                if refusal.details["server_code"] in _LATER:
                     return None
                 raise
             return True
@@ -219,12 +221,12 @@ class ReplicaSetAdmin:
         except (MemberUnavailable, CommandRefused):
             return None
 
-    def _until(self, attempt: Callable[[], T | None], otherwise: Unavailable) -> T:
+    def _until(self, attempt: Callable[[], T | None], otherwise: Unavailable, every: float = _POLL_SECONDS) -> T:
         """The first answer that is not None. Raises ``otherwise`` when the budget is spent."""
         while (answer := attempt()) is None:
             if remaining() <= 0:
                 raise otherwise
-            time.sleep(_POLL_SECONDS)
+            time.sleep(every)
         return answer
 
 

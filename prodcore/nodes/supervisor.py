@@ -48,7 +48,11 @@ class ProgramState:
 
 
 class Supervisor:
-    """The supervisord behind one socket. Every call raises ClusterUnavailable when it does not answer."""
+    """The supervisord behind one socket.
+
+    Every call raises ClusterUnavailable when it does not answer; ``silent`` in the details tells a frozen or
+    overloaded one from none at all.
+    """
 
     def __init__(self, socket_path: Path) -> None:
         self._one_at_a_time = threading.Lock()  # the transport is not safe to share between threads
@@ -123,8 +127,11 @@ class Supervisor:
             if fault.faultCode == _BAD_NAME:
                 raise MemberNotFound(f"no program is called {name}", member=name) from None
             raise ClusterUnavailable(f"the supervisor refuses: {fault.faultString} ({name})") from None
+        except TimeoutError:
+            raise ClusterUnavailable("the supervisor gives no answer", hint="prodctl local up", silent=True) from None
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
-            raise ClusterUnavailable(f"the supervisor does not answer ({type(error).__name__})") from None
+            why = type(error).__name__
+            raise ClusterUnavailable(f"the supervisor does not answer ({why})", silent=False) from None
 
     def _wait(self, names: Iterable[str], condition: Callable[[ProgramState], bool], seconds: float) -> None:
         waiting = set(names)
