@@ -28,6 +28,8 @@ _EXTENSION = "prodctl_identity"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REPORTED = frozenset({Right.WRITE_PRODUCTS, Right.RUN_DRILLS, Right.CHANGE_SHARDS})
 _RENEW_BEFORE = timedelta(seconds=60)
+_KEPT = ("csrf_token", "_flashes")
+"""What outlives a renewal: forms that are open stay good, and messages for the next page are not lost."""
 
 
 def install_identity(app: Flask, settings: Settings) -> None:
@@ -100,7 +102,7 @@ def log_out() -> None:
     session.clear()
     g.identity = None
     if identity:
-        trust().revoke_here(identity.sid)
+        trust().end_session(identity.sid)
     if refresh_token:
         auth_client().call("POST", "/session/logout", {"refresh_token": refresh_token})
 
@@ -169,13 +171,17 @@ def _from_session() -> Identity | None:
 def _renew(access: str, refresh_token: str) -> Identity | None:
     """A new access token for the session; the old one for an hour more while nobody can give a new one."""
     if trust().silent_since is None:
+        kept = {name: session[name] for name in _KEPT if name in session}
         try:
-            return _start_session(auth_client().call("POST", "/session/refresh", {"refresh_token": refresh_token}))
+            identity = _start_session(auth_client().call("POST", "/session/refresh", {"refresh_token": refresh_token}))
         except NotAuthenticated:
             session.clear()
             return None
         except (Unavailable, OutcomeUnknown):
             pass  # as silent as if the poll had said so
+        else:
+            session.update(kept)
+            return identity
     try:
         return trust().identify(access, late=GRACE)
     except NotAuthenticated:
