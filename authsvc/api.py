@@ -91,6 +91,8 @@ def trust() -> Response:
     service.stores.audit.add(
         [{"_id": e.id, "outcome": "done", **e.model_dump(exclude={"id"})} for e in question.events]
     )
+    for session_id in question.ended:
+        service.sessions.end(session_id=session_id)
     return json_response(service.sessions.news(question.since))
 
 

@@ -34,15 +34,17 @@ class LoginLimits:
         self._store = store
         self._clock = clock
 
-    def begin(self, username: str, address: str) -> None:
+    def begin(self, address: str, username: str | None = None) -> None:
         """Count an attempt. Raises TooManyAttempts with the seconds to wait; existing accounts or not, all alike."""
         self._begin("address", _address(address), ADDRESS)
-        self._begin("account", _account(username), ACCOUNT)
+        if username is not None:
+            self._begin("account", _account(username), ACCOUNT)
 
-    def succeeded(self, username: str, address: str) -> None:
+    def succeeded(self, address: str, username: str | None = None) -> None:
         """The attempt was right."""
-        self._store.succeed(_account(username), forget=True)
         self._store.succeed(_address(address), forget=False)
+        if username is not None:
+            self._store.succeed(_account(username), forget=True)
 
     def _begin(self, limited_by: str, key: str, limit: Limit) -> None:
         wait = self._store.begin(key, self._clock(), *limit)

@@ -159,10 +159,11 @@ class ExchangeRequest(Request):
 
 
 class TrustRequest(Request):
-    """What a verifier asks and brings along: the cursor of its last question, and audit entries."""
+    """What a verifier asks and brings along: the cursor of its last question, audit entries, sessions to end."""
 
     since: datetime | None = Field(None, strict=False)
     events: list[AuditEvent] = Field([], max_length=20_000)
+    ended: list[Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]] = Field([], max_length=20_000)
 
 
 class AuditQuery(Request):

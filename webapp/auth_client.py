@@ -67,7 +67,8 @@ class AuthClient:
             ) from None
         if response.ok:
             return document
-        raise as_error(response.status_code, document if isinstance(document, dict) else {}, "authsvc")
+        refused = as_error(response.status_code, document if isinstance(document, dict) else {}, "authsvc")
+        raise _silent() if isinstance(refused, OutcomeUnknown) and path in _HARMLESS_TWICE else refused
 
 
 def _silent() -> ServiceUnavailable:

@@ -28,11 +28,13 @@ log = structlog.get_logger("trust")
 POLL_SECONDS = 1.0
 _ANSWER_SECONDS = 3.0
 _REMEMBERED_TOKENS = 20_000
+_FORGET_SECONDS = 600.0
+"""How often everything is asked for anew, so that what no longer matters does not pile up."""
 _EVENTS_AT_ONCE = 1_000
 _REFETCH_SECONDS = 1.0
 
 Fetch = Callable[[dict[str, Any]], dict[str, Any]]
-"""Asks authsvc: ``{"since": …, "events": […]}`` → ``{"now", "cursor", "keys", "sessions", "users"}``."""
+"""Asks authsvc: ``{"since": …, "events": […], "ended": […]}`` → ``{"now", "cursor", "keys", "sessions", "users"}``."""
 
 
 class Trust:
@@ -52,6 +54,8 @@ class Trust:
         self._fetched_at = 0.0
         self._silent_since: datetime | None = None
         self._events: list[dict[str, Any]] = []
+        self._ended: set[str] = set()
+        self._forget_at = 0.0
 
     def now(self) -> datetime:
         """The time by authsvc's clock: tokens are judged by the clock that made them."""
@@ -80,9 +84,11 @@ class Trust:
             raise NotAuthenticated("the token has expired")
         return identity
 
-    def revoke_here(self, sid: str) -> None:
-        """Refuse a session from now on, before authsvc's list says so."""
-        self._revoked_sessions.add(sid)
+    def end_session(self, sid: str) -> None:
+        """Refuse a session here from now on, and have authsvc end it with the next question."""
+        with self._lock:
+            self._revoked_sessions = self._revoked_sessions | {sid}
+            self._ended.add(sid)
 
     def report(self, event: dict[str, Any]) -> None:
         """Take an audit event along with the next question to authsvc."""
@@ -135,11 +141,14 @@ class Trust:
         with self._fetching:
             with self._lock:
                 events, self._events = self._events[:_EVENTS_AT_ONCE], self._events[_EVENTS_AT_ONCE:]
+                ended = sorted(self._ended)
+            anew = time.monotonic() > self._forget_at
+            question = {"since": None if anew else self._cursor, "events": events, "ended": ended}
             asked = datetime.now(UTC)
             try:
                 with budget(_ANSWER_SECONDS):
-                    answer = self._fetch({"since": self._cursor, "events": events})
-                self._learn(answer, asked)
+                    answer = self._fetch(question)
+                self._learn(answer, asked, anew)
             except (ProdError, KeyError, TypeError, ValueError) as error:
                 if isinstance(error, InvalidInput):
                     log.warning("audit events refused", events=len(events), why=error.message)
@@ -149,7 +158,11 @@ class Trust:
                 if self._silent_since is None:
                     self._silent_since = self.now()
 
-    def _learn(self, answer: dict[str, Any], asked: datetime) -> None:
+            with self._lock:
+                self._ended.difference_update(ended)
+
+    def _learn(self, answer: dict[str, Any], asked: datetime, anew: bool) -> None:
+        """Take over what authsvc says; ``anew``: it is everything that still matters, the rest can be forgotten."""
         answered = datetime.now(UTC)
         self._clock_ahead = datetime.fromisoformat(answer["now"]) - (asked + (answered - asked) / 2)
         keys = {k["kid"]: Ed25519PublicKey.from_public_bytes(base64url_decode(k["x"])) for k in answer["keys"]}
@@ -157,9 +170,15 @@ class Trust:
             self._keys = keys
             with self._lock:
                 self._verified.clear()  # a key that is gone vouches for nothing any more
-        self._revoked_sessions.update(answer["sessions"])
+        epochs = {} if anew else dict(self._epochs)
         for user_id, epoch in answer["users"].items():
-            self._epochs[user_id] = max(epoch, self._epochs.get(user_id, 0))
+            epochs[user_id] = max(epoch, epochs.get(user_id, 0))
+        with self._lock:
+            known = self._ended if anew else self._revoked_sessions
+            self._revoked_sessions = known | set(answer["sessions"])
+            self._epochs = epochs
+        if anew:
+            self._forget_at = time.monotonic() + _FORGET_SECONDS
         self._silent_since = None
         self._fetched_at = time.monotonic()
         self._cursor = answer["cursor"]
