@@ -16,6 +16,7 @@ from webapp.pages import (
     assets,
     audit,
     cluster,
+    drills,
     labels,
     my_account,
     preferences,
@@ -32,6 +33,8 @@ from webapp.security_headers import install_security_headers
 
 __all__ = ["error_page", "register"]
 
+_PARTS = (assets, preferences, account, my_account, products, product_editing, cluster, drills, users, audit)
+
 _csrf = CSRFProtect()
 
 
@@ -42,12 +45,13 @@ def register(app: Flask, settings: Settings) -> None:
     _csrf.init_app(app)  # adds the tokens; ``protect`` below checks them, on pages only
     install_locale(app)
     install_security_headers(app)
+    app.extensions["drill_archive"] = drills.DrillArchive(settings)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(asset_url=assets.asset_url, with_query=with_query, Right=Right, languages=LANGUAGES)
     app.jinja_env.globals.update(labels.ALL, password_help=password_help)
     pages = APIBlueprint("pages", __name__, enable_openapi=False)
     pages.before_request(_csrf.protect)
-    for part in (assets, preferences, account, my_account, products, product_editing, cluster, users, audit):
+    for part in _PARTS:
         pages.register_blueprint(part.blueprint)
     app.register_blueprint(pages)
     app.context_processor(_surroundings)

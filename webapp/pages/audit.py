@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template, request
+from apiflask import APIBlueprint
+from flask import render_template, request
 
 from webapp.identity import auth_client, bearer_token
 from webapp.pages.errors import is_partial
 
-blueprint = Blueprint("audit", __name__)
+blueprint = APIBlueprint("audit", __name__, enable_openapi=False)
 
 _LIMIT = 50
 FILTERS = ("action", "by", "subject")

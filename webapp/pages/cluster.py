@@ -9,7 +9,7 @@ from flask import render_template
 
 from prodcore.catalog.catalog import ShardCount
 from prodcore.deadline import budget
-from prodcore.errors import ProdError
+from prodcore.errors import ProdError, ShardNotFound
 from webapp.catalog_provider import current_catalog
 from webapp.cluster_picture import current_status
 from webapp.pages.errors import is_partial
@@ -40,6 +40,16 @@ def overview() -> str:
     """The page; a script asks for its inner part every second."""
     template = "cluster/state.html" if is_partial() else "cluster/page.html"
     return render_template(template, status=current_status(), holdings=_holdings())
+
+
+@blueprint.get("/cluster/<name>")
+def one_set(name: str) -> str:
+    """One replica set with everything its members tell."""
+    found = current_status().set(name)
+    if found is None:
+        raise ShardNotFound(f"there is no replica set {name!r}", shard=name)
+    template = "cluster/set_state.html" if is_partial() else "cluster/set.html"
+    return render_template(template, set=found, holdings=_holdings())
 
 
 def _holdings() -> Holdings:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from babel.dates import format_datetime
+from babel.dates import format_datetime, format_timedelta
 from babel.numbers import format_currency, format_decimal, get_decimal_symbol, parse_decimal
 from flask import Flask, request
 from flask_babel import Babel, get_locale, gettext
@@ -33,8 +33,18 @@ def install_locale(app: Flask) -> None:
     """Translations for the templates, and filters that write values as the language does."""
     folder = str(Path(__file__).parent.parent / "translations")
     Babel(app, default_locale=_FALLBACK, default_translation_directories=folder, locale_selector=_choose)
+    app.jinja_env.globals.update(seconds=show_seconds)
     app.jinja_env.filters.update(
-        price=show_price, number=show_number, moment=show_moment, iso=show_time, range=show_range, device=show_device
+        {
+            "price": show_price,
+            "number": show_number,
+            "moment": show_moment,
+            "iso": show_time,
+            "range": show_range,
+            "device": show_device,
+            "ago": show_span,
+            "size": show_size,
+        }
     )
 
 
@@ -71,6 +81,24 @@ def show_moment(moment: datetime | str) -> str:
 def show_range(text: str) -> str:
     """A range of keys with the language's word for key: ``a ≤ clave < n``."""
     return re.sub(r"(^|≤ )key(?= )", lambda match: match[1] + gettext("key"), text)
+
+
+def show_seconds(value: float | None) -> str:
+    """Seconds as a drill needs them: ``1,234 s``; a dash for none."""
+    return "—" if value is None else f"{format_decimal(round(value, 3), locale=language())} s"
+
+
+def show_span(seconds: float | None) -> str:
+    """A span of time in words: ``3 hours``; a dash for none."""
+    return "—" if seconds is None else format_timedelta(timedelta(seconds=seconds), locale=language())
+
+
+def show_size(size_bytes: int | None) -> str:
+    """A size in MiB or GiB; a dash for none."""
+    if size_bytes is None:
+        return "—"
+    power, unit = (30, "GiB") if size_bytes >= 2**30 else (20, "MiB")
+    return f"{format_decimal(round(size_bytes / 2**power, 1), locale=language())} {unit}"
 
 
 def show_device(user_agent: str) -> str:

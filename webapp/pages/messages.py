@@ -50,6 +50,14 @@ _ERROR_TEXTS: dict[str, tuple[Any, Any]] = {
         lazy_gettext("This product is not here"),
         lazy_gettext("It was deleted, or the address is not complete. The list shows what there is."),
     ),
+    "shard_not_found": (
+        lazy_gettext("There is no such shard"),
+        lazy_gettext("The cluster page shows the ones that there are."),
+    ),
+    "drill_not_found": (
+        lazy_gettext("There is no such drill"),
+        lazy_gettext("Only the last 500 are kept. The list shows them."),
+    ),
     "forbidden": (
         lazy_gettext("Your role does not allow this"),
         lazy_gettext("You are logged in, and your role has no right to do this. An administrator can give it to you."),

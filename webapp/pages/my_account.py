@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 import segno
-from flask import Blueprint, flash, render_template, request, url_for
+from apiflask import APIBlueprint
+from flask import flash, render_template, request, url_for
 from flask_babel import gettext
 from markupsafe import Markup
 from werkzeug.utils import redirect
@@ -17,7 +18,7 @@ from prodcore.errors import AuthError, Conflict, InvalidInput, NotAuthenticated,
 from webapp.identity import account, current_identity
 from webapp.pages.messages import problems_by_field, wait_text
 
-blueprint = Blueprint("my_account", __name__)
+blueprint = APIBlueprint("my_account", __name__, enable_openapi=False)
 
 View = Response | str | tuple[str, int]
 

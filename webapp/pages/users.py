@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, flash, render_template, request, url_for
+from apiflask import APIBlueprint
+from flask import flash, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.exceptions import BadRequest
 from werkzeug.utils import redirect
@@ -16,7 +17,7 @@ from prodcore.rights import Role
 from webapp.identity import account
 from webapp.pages.messages import problems_by_field
 
-blueprint = Blueprint("users", __name__)
+blueprint = APIBlueprint("users", __name__, enable_openapi=False)
 
 View = Response | str | tuple[str, int]
 
