@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from prodcore.errors import CommandRefused, ProdError
@@ -26,6 +27,7 @@ _STALE_SECONDS = 1.0
 """What was verified longer ago than this is verified again: the guard itself may have been paused meanwhile."""
 _FRESH_SECONDS = 3.0
 _NOTES = 10
+_HURRY_SECONDS = 2.0
 _CHAIN_SECONDS = 0.5
 
 OnEvent = Callable[[str, str, str], None]
@@ -120,6 +122,8 @@ class SetGuard:
                 self._quiet_until = 0.0  # what was seen is old by now: look again first
                 return
             if self._ask_to_stand(candidate):
+                if not gone:
+                    self._hurry(candidate)
                 return
 
     def _ask_to_stand(self, candidate: str) -> bool:
@@ -130,6 +134,19 @@ class SetGuard:
             return bool(believed_primary(self._set.pulses()))
         self._tell("elected", candidate)
         return True
+
+    def _hurry(self, elected: str) -> None:
+        """Spare the new primary its wait for the silent one.
+
+        It would wait to hear whether that one has newer entries. Nothing a majority has acknowledged can be among
+        them: the voters that elected it are a majority, and none of them was fresher.
+        """
+        ends = time.monotonic() + _HURRY_SECONDS
+        seen = 0
+        while time.monotonic() < ends and believed_primary(self._set.pulses()) != elected:
+            with suppress(ProdError):  # it is not catching up yet, or not any more
+                self._set.abort_catch_up(elected)
+            seen = self._set.wait_for_change(seen, 0.05)
 
     def _keep_successor(self, primary: str) -> None:
         """See that every other secondary follows the successor; make it so without haste."""

@@ -62,6 +62,9 @@ class GuardedSet(Protocol):
     def step_up(self, member: str) -> None:
         """Ask it to stand for election."""
 
+    def abort_catch_up(self, primary: str) -> None:
+        """Make a newly elected primary take writes at once, instead of waiting to hear from every member."""
+
     def follow(self, member: str, source: str) -> None:
         """Make it copy from ``source``."""
 

@@ -127,6 +127,10 @@ class MongoGuardedSet(ServerHeartbeatListener):
         """Ask it to stand for election."""
         self._connection(member).command("replSetStepUp", timeout_seconds=_COMMAND_SECONDS)
 
+    def abort_catch_up(self, primary: str) -> None:
+        """Make a newly elected primary take writes at once, instead of waiting to hear from every member."""
+        self._connection(primary).command("replSetAbortPrimaryCatchUp")
+
     def follow(self, member: str, source: str) -> None:
         """Make it copy from ``source``."""
         self._connection(member).command("replSetSyncFrom", source)

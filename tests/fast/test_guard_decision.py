@@ -1,0 +1,89 @@
+"""What the guard may do."""
+
+from dataclasses import replace
+
+from prodcore.guard.decision import (
+    GuardRules,
+    believed_primary,
+    candidates,
+    choose_successor,
+    is_silent,
+    may_elect,
+)
+from prodcore.guard.ports import Pulse, Standing
+
+A, B, C = "a:1", "b:1", "c:1"
+MAJORITY = 2
+
+
+def secondary(address, last_write=(1, 100, 1), sync_source=A, heard=None, **more):
+    return Standing(address, False, True, last_write, more.get("electable", True), sync_source, heard)
+
+
+def primary(address):
+    return replace(secondary(address), is_primary=True, is_secondary=False)
+
+
+def test_the_primary_of_the_newest_term_is_believed():
+    pulses = {A: Pulse("PRIMARY", 1.0, "7f01"), B: Pulse("PRIMARY", 1.0, "7f02"), C: Pulse("SECONDARY", 1.0)}
+    assert believed_primary(pulses) == B
+
+
+def test_nobody_is_believed_where_nobody_claims():
+    assert believed_primary({A: Pulse("Unknown", 1.0), B: Pulse("SECONDARY", 1.0)}) == ""
+
+
+def test_silence_is_counted_from_the_last_answer():
+    assert is_silent(Pulse("PRIMARY", 10.0), 11.6, GuardRules(silence_seconds=1.5))
+    assert not is_silent(Pulse("PRIMARY", 10.0), 11.4, GuardRules(silence_seconds=1.5))
+
+
+def test_an_election_is_asked_for_when_the_process_is_gone_and_a_majority_is_there():
+    assert may_elect(A, [secondary(B), secondary(C)], MAJORITY, None) == ""
+
+
+def test_never_without_a_majority():
+    assert may_elect(A, [secondary(B)], MAJORITY, None) == "no majority can be reached"
+
+
+def test_never_when_there_is_a_new_primary_already():
+    assert may_elect(A, [primary(B), secondary(C)], MAJORITY, None) == "b:1 is primary already"
+
+
+def test_never_when_a_witness_has_heard_of_the_silent_primary():
+    witnesses = [secondary(B, heard=9.0), secondary(C, heard=0.3)]
+    assert may_elect(A, witnesses, MAJORITY, 1.5) == "c:1 has heard of a:1 meanwhile"
+
+
+def test_never_when_a_witness_cannot_say():
+    assert may_elect(A, [secondary(B, heard=9.0), secondary(C)], MAJORITY, 1.5) == "c:1 has heard of a:1 meanwhile"
+
+
+def test_a_primary_that_nobody_has_heard_of_may_be_replaced():
+    assert may_elect(A, [secondary(B, heard=9.0), secondary(C, heard=2.0)], MAJORITY, 1.5) == ""
+
+
+def test_the_freshest_stands_whoever_the_successor_is():
+    assert candidates([secondary(B, (1, 100, 1)), secondary(C, (1, 100, 2))], successor=B) == [C, B]
+
+
+def test_of_equals_the_successor_stands_first_and_else_the_first_by_name():
+    equals = [secondary(C), secondary(B)]
+    assert candidates(equals, successor=C) == [C, B]
+    assert candidates(equals, successor="") == [B, C]
+
+
+def test_who_cannot_become_primary_does_not_stand():
+    assert candidates([secondary(B, electable=False), secondary(C)], successor="") == [C]
+
+
+def test_a_successor_that_is_followed_stays_it():
+    assert choose_successor(A, [secondary(B, sync_source=C), secondary(C, sync_source=A)]) == (C, [])
+
+
+def test_without_one_the_first_that_copies_from_the_primary_is_chosen():
+    assert choose_successor(A, [secondary(B, sync_source=A), secondary(C, sync_source=A)]) == (B, [C])
+
+
+def test_one_secondary_alone_needs_no_successor():
+    assert choose_successor(A, [secondary(B)]) == ("", [])

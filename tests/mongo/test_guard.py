@@ -1,0 +1,170 @@
+"""The guard on a real replica set whose members themselves would take five seconds and more."""
+
+import threading
+import time
+
+import pytest
+
+from prodcore.bootstrap_cluster import open_drill, open_inspectors
+from prodcore.bootstrap_guard import open_switch, run_guards
+from prodcore.guard.decision import GuardRules
+from prodcore.settings import load_settings
+
+SET = "rsU"
+SLOW_ELECTION_MS = 8_000
+
+
+class Diary:
+    """What a guard tells, with a way to wait for it."""
+
+    def __init__(self):
+        self.entries = []
+        self._changed = threading.Condition()
+
+    def __call__(self, set_name, what, details):
+        with self._changed:
+            self.entries.append((set_name, what, details))
+            self._changed.notify_all()
+
+    def told(self, *what):
+        return [e for e in self.entries if e[0] == SET and e[1] in what]
+
+    def wait_for(self, what, count=1, seconds=30.0):
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.told(what)) >= count, seconds), self.entries
+
+
+@pytest.fixture(scope="module")
+def slow_set(cluster, raw_clients):
+    """The users' set with an election timeout that the guard must beat."""
+
+    def configure(milliseconds):
+        admin = raw_clients[SET].admin
+        config = admin.command("replSetGetConfig")["config"]
+        config["version"] += 1
+        config["settings"]["electionTimeoutMillis"] = milliseconds
+        admin.command("replSetReconfig", config)
+
+    configure(SLOW_ELECTION_MS)
+    yield cluster
+    configure(1_000)
+
+
+@pytest.fixture
+def operator(slow_set, tmp_path):
+    return load_settings(**slow_set.addresses("operator"), state_dir=tmp_path)
+
+
+@pytest.fixture
+def guard(operator):
+    """A guard at work; what it tells is in the diary."""
+    diary, stop = Diary(), threading.Event()
+    thread = threading.Thread(target=run_guards, args=(operator, GuardRules(), diary, stop))
+    thread.start()
+    diary.wait_for("successor")
+    yield diary
+    stop.set()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+
+
+def inspect(operator):
+    return next(i for i in open_inspectors(operator) if i.name == SET).inspect()
+
+
+@pytest.fixture
+def access(operator, slow_set):
+    with open_drill(operator, slow_set.members) as parts:
+        yield parts.sets[SET]
+
+
+def wait_whole(access, member):
+    watch = access.watch()
+    try:
+        assert watch.wait_for_role(member, ("SECONDARY",), 0.0, time.monotonic() + 40)
+        access.wait_caught_up(time.monotonic() + 40)
+    finally:
+        watch.close()
+
+
+def test_an_idle_set_gets_a_successor_that_the_other_follows(guard, operator):
+    status = inspect(operator)
+    sources = {m.address: m.sync_source for m in status.members}
+    [successor] = [a for a, source in sources.items() if source == status.primary.address]
+    assert set(sources.values()) == {"", status.primary.address, successor}
+
+
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+def test_a_lost_primary_is_replaced_before_the_members_would_do_it_themselves(guard, access, slow_set, fault):
+    old = access.inspect().primary.address
+    watch = access.watch()
+    try:
+        assert watch.wait_for_role(old, ("PRIMARY",), 0.0, time.monotonic() + 10)
+        at = time.monotonic()
+        getattr(slow_set.members, fault)(old)
+        seen = watch.wait_for_new_primary(old, at, at + 30)
+        assert seen is not None
+        assert seen.at - at < SLOW_ELECTION_MS / 1000 - 1
+        assert access.last_election(seen.primary).reason == "stepUpRequest"
+        assert len(guard.told("elected")) == 1
+    finally:
+        watch.close()
+        slow_set.members.start(old)
+        slow_set.members.resume(old)
+        wait_whole(access, old)
+
+
+def test_a_planned_step_down_is_left_alone(guard, access, operator):
+    old = access.inspect().primary.address
+    access.step_down(old)
+    guard.wait_for("primary", 2)
+    access.allow_election(old)
+    assert guard.told("elected", "died", "silent") == []
+
+
+def test_a_guard_that_is_off_duty_does_nothing(guard, access, slow_set, operator):
+    with open_switch(operator) as switch:
+        switch.turn_off(60)
+    old = access.inspect().primary.address
+    watch = access.watch()
+    try:
+        wait_until_off_duty(operator)
+        at = time.monotonic()
+        slow_set.members.kill(old)
+        seen = watch.wait_for_new_primary(old, at, at + 40)
+        assert access.last_election(seen.primary).reason == "electionTimeout"
+        assert guard.told("elected") == []
+    finally:
+        watch.close()
+        slow_set.members.start(old)
+        with open_switch(operator) as switch:
+            switch.turn_on()
+        wait_whole(access, old)
+
+
+def wait_until_off_duty(operator):
+    """The guard looks at the switch every two seconds, and says so in its sign of life."""
+    with open_switch(operator) as switch:
+        ends = time.monotonic() + 20
+        while any(g["sets"][SET]["on_duty"] for g in switch.guards() if SET in g.get("sets", {})):
+            assert time.monotonic() < ends, "the guard is still on duty"
+            threading.Event().wait(0.1)
+
+
+def test_two_guards_cause_one_election(guard, operator, access, slow_set):
+    second, stop = Diary(), threading.Event()
+    thread = threading.Thread(target=run_guards, args=(operator, GuardRules(), second, stop))
+    thread.start()
+    try:
+        second.wait_for("successor")
+        before = access.inspect().primary
+        slow_set.members.kill(before.address)
+        guard.wait_for("primary", 2)
+        slow_set.members.start(before.address)
+        wait_whole(access, before.address)
+        after = access.inspect().primary
+        assert after.address != before.address
+        assert after.term <= before.term + 2
+    finally:
+        stop.set()
+        thread.join(timeout=20)
