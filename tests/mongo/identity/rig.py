@@ -19,6 +19,7 @@ SETUP_CODE = "AAAAA-22222-BBBBB-33333"
 ADMIN, PASSWORD = "Root", "plum tractor silently 77"
 OTHER_PASSWORD = "gusano verde trepador 99"
 TIMEOUT_SECONDS = 30
+BCRYPT_COST = 5  # less than the settings allow: these tests are about other things than work
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -116,13 +117,14 @@ class Worker:
 
 
 def auth_settings(cluster, keys_dir, **more):
-    return load_settings(
+    settings = load_settings(
         **cluster.addresses("auth"),
         auth_keys_dir=keys_dir,
         service_secret=SERVICE_SECRET,
         setup_code_hash=hashlib.sha256(SETUP_CODE.encode()).hexdigest(),
-        **{"bcrypt_cost": 10, **more},
+        **more,
     )
+    return settings.model_copy(update={"bcrypt_cost": BCRYPT_COST})
 
 
 def web_settings(cluster, auth_url, **more):
