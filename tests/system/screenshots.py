@@ -79,6 +79,12 @@ def _take_all(browser, site, product, target):
         "product-edit": f"/products/{product}/edit",
         "product-delete": f"/products/{product}/delete",
         "cluster": "/cluster",
+        "cluster-set": "/cluster/rsA",
+        "drills": "/drills",
+        "users": "/users",
+        "user": f"/users/{ADMIN}",
+        "account": "/account",
+        "audit": "/audit",
         "not-found": "/nowhere",
     }
     cookies = []

@@ -1,0 +1,74 @@
+"""The whole work with products by keyboard alone: no click, no script's help to find the way."""
+
+from uuid import uuid4
+
+from playwright.sync_api import expect
+
+from tests.system.browser import open_page
+from tests.system.site import ADMIN, PASSWORD
+
+MOST_TABS = 90
+
+
+def tab_to(page, locator):
+    """Press Tab until the element has the focus, as somebody without a mouse does."""
+    for _ in range(MOST_TABS):
+        if locator.evaluate("element => element === document.activeElement"):
+            ring = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert ring != "none", "the focus cannot be seen"
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab never reached {locator}")
+
+
+def press(page, locator, key="Enter"):
+    tab_to(page, locator)
+    page.keyboard.press(key)
+
+
+def test_log_in_create_find_edit_delete_and_log_out_by_keyboard(browser, site):
+    name = f"Alubias {uuid4().hex[:8]}"
+    with open_page(browser, site) as page:
+        page.goto("/login")
+        page.keyboard.type(ADMIN)
+        tab_to(page, page.get_by_label("Password", exact=True))
+        page.keyboard.type(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/products")
+
+        press(page, page.get_by_role("link", name="New product"))
+        page.wait_for_url("**/new")
+        page.keyboard.type(name)
+        tab_to(page, page.get_by_label("Price"))
+        page.keyboard.type("1.35")
+        tab_to(page, page.get_by_label("Active"))
+        page.keyboard.press("Space")
+        press(page, page.get_by_role("button", name="Create"))
+        expect(page.get_by_role("heading", level=1)).to_have_text(name)
+        expect(page.get_by_label("Details")).to_contain_text("not active")
+
+        press(page, page.get_by_role("link", name="Products").first)
+        page.wait_for_url("**/products")
+        page.keyboard.press("/")
+        page.keyboard.type(name)
+        expect(page.locator(".product-name")).to_have_text([name])
+        press(page, page.locator(".product-name"))
+        expect(page.get_by_role("heading", level=1)).to_have_text(name)
+
+        press(page, page.get_by_role("link", name="Edit"))
+        page.wait_for_url("**/edit")
+        tab_to(page, page.get_by_label("Stock"))
+        page.keyboard.press("Control+A")
+        page.keyboard.type("12")
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("Details")).to_contain_text("12")
+
+        press(page, page.get_by_role("link", name="Delete"))
+        expect(page.get_by_role("link", name="Keep it")).to_be_focused()
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/products")
+
+        press(page, page.locator(".menu summary"))
+        press(page, page.get_by_role("button", name="Log out"))
+        page.wait_for_url("**/login")
