@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ from prodcore.replica_set import SECONDARY, Health, Member, SetStatus
 MAX_LAG_SECONDS = 2.0
 _RATE = LoadRate(writers=4, interval=0.05, budget_seconds=15.0)
 _WARM_UP_WRITES = 10
+_GATHER_SECONDS = 4.0
+_NOTES = 30
 
 
 class Stepping(SetAccess, Protocol):
@@ -27,6 +30,9 @@ class Stepping(SetAccess, Protocol):
 
     def follow(self, member: str, source: str) -> None:
         """Make a secondary copy from ``source``. Raises CommandRefused."""
+
+    def write_notes(self, primary: str, count: int) -> None:
+        """Write that many oplog entries that change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,9 @@ def switch_over(access: Stepping, traffic: Callable[[], Traffic], run: str, to: 
         with running_load({access.name: load}, ledger, _RATE):
             started = time.monotonic()
             ledger.wait_for_acknowledged(access.name, _WARM_UP_WRITES, started, started + 10)
+            _gather_behind(access, successor)
             asked = time.monotonic()
-            _step_up(access, successor)
+            _hand_over(access, status, old, successor)
             if watch.wait_for_new_primary(old, asked, asked + 30) is None:
                 raise Unavailable(f"{access.name}: no new primary within 30 s", hint="prodctl cluster status")
             if watch.wait_for_role(old, (SECONDARY,), asked, time.monotonic() + 30) is None:
@@ -97,8 +104,38 @@ def switch_over(access: Stepping, traffic: Callable[[], Traffic], run: str, to: 
     return SwitchoverReport(access.name, old, successor, now.term or 0, gap.seconds if gap else None)
 
 
-def _step_up(access: Stepping, successor: str) -> None:
-    """Ask twice: the first candidacy can come just before the last write has arrived."""
+def _gather_behind(access: Stepping, successor: str) -> None:
+    """Make the other secondaries copy from the successor beforehand, as the guard does.
+
+    Else they look for a new source for a second after the change, and no write has its majority in that second.
+    It goes without as well.
+    """
+    ends = time.monotonic() + _GATHER_SECONDS
+    while time.monotonic() < ends:
+        status = access.inspect()
+        primary = status.primary.address if status.primary else ""
+        others = [m for m in status.members if m.address not in (primary, successor)]
+        strays = [m.address for m in others if m.sync_source != successor]
+        if not strays:
+            return
+        with suppress(CommandRefused, Unavailable):
+            for member in strays:
+                access.follow(member, successor)
+            access.write_notes(primary, _NOTES)
+
+
+def _hand_over(access: Stepping, status: SetStatus, old: str, successor: str) -> None:
+    """Let the primary step down where it will choose the successor itself, the first in the set's order.
+
+    It waits until that one has caught up. Another one must stand against it, and may have to try again: its first
+    candidacy can come just before the last write has arrived.
+    """
+    secondaries = [m.address for m in status.members if m.role == SECONDARY]
+    if successor == secondaries[0]:
+        access.step_down(old)
+        with suppress(CommandRefused, Unavailable):  # else its ban ends by itself
+            access.allow_election(old)
+        return
     try:
         access.step_up(successor)
     except CommandRefused:

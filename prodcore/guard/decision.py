@@ -50,22 +50,19 @@ def may_elect(primary: str, standings: Sequence[Standing], majority: int, silenc
 
 
 def candidates(standings: Iterable[Standing], successor: str) -> list[str]:
-    """Who should stand, best first: the freshest; of equals the successor, then by name, so that guards agree."""
+    """Who should stand, best first: the freshest; of equals the successor, then in the set's order: guards agree."""
     able = [s for s in standings if s.is_secondary and s.electable]
-    ordered = sorted(able, key=lambda s: (s.address != successor, s.address))
+    ordered = sorted(able, key=lambda s: s.address != successor)
     return [s.address for s in sorted(ordered, key=lambda s: s.last_write, reverse=True)]
 
 
-def choose_successor(primary: str, standings: Sequence[Standing]) -> tuple[str, list[str]]:
+def choose_successor(standings: Sequence[Standing]) -> tuple[str, list[str]]:
     """Who is to be followed, and who does not follow it yet; empty when there is nothing to choose.
 
-    One that is followed already stays it, else the first by name that copies from the primary itself.
+    The first in the set's order: a primary that steps down hands over to the very same one when all have caught up.
     """
-    able = sorted(
-        (s for s in standings if s.is_secondary and s.electable), key=lambda s: (s.sync_source != primary, s.address)
-    )
+    able = [s.address for s in standings if s.is_secondary and s.electable]
     if len(able) < 2:
         return "", []
-    followed = [s.sync_source for s in standings if s.sync_source in {a.address for a in able}]
-    successor = max(able, key=lambda s: followed.count(s.address)).address if followed else able[0].address
+    successor = able[0]
     return successor, [s.address for s in standings if s.address != successor and s.sync_source != successor]

@@ -153,7 +153,7 @@ class SetGuard:
         standings = self._ask_all(primary)
         if len(standings) < len(self._set.members()) - 1 or any(s.is_primary for s in standings):
             return
-        successor, strays = choose_successor(primary, standings)
+        successor, strays = choose_successor(standings)
         if not successor:
             return
         if not strays and successor != self.state.successor:

@@ -42,7 +42,7 @@ class GuardedSet(Protocol):
         """The set's name."""
 
     def members(self) -> Sequence[str]:
-        """The members of the configuration that was last seen."""
+        """The members of the configuration that was last seen, in its order."""
 
     def majority(self) -> int:
         """How many votes make a majority; each member counts for one."""

@@ -66,6 +66,15 @@ class MongoDrillSet:
         """Make a secondary copy from ``source``."""
         self._command(member, "replSetSyncFrom", source)
 
+    def write_notes(self, primary: str, count: int) -> None:
+        """Write oplog entries that change nothing, one right after the other."""
+        connection = MemberConnection(primary, self._address.login, timeout_seconds=_COMMAND_SECONDS)
+        try:
+            for _ in range(count):
+                connection.command("appendOplogNote", data={"prodctl": "switchover"})
+        finally:
+            connection.close()
+
     def allow_election(self, member: str) -> None:
         """Let a member that stepped down stand again."""
         self._command(member, "replSetFreeze", 0)

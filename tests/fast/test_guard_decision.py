@@ -67,8 +67,8 @@ def test_the_freshest_stands_whoever_the_successor_is():
     assert candidates([secondary(B, (1, 100, 1)), secondary(C, (1, 100, 2))], successor=B) == [C, B]
 
 
-def test_of_equals_the_successor_stands_first_and_else_the_first_by_name():
-    equals = [secondary(C), secondary(B)]
+def test_of_equals_the_successor_stands_first_and_else_the_first_in_the_sets_order():
+    equals = [secondary(B), secondary(C)]
     assert candidates(equals, successor=C) == [C, B]
     assert candidates(equals, successor="") == [B, C]
 
@@ -77,13 +77,15 @@ def test_who_cannot_become_primary_does_not_stand():
     assert candidates([secondary(B, electable=False), secondary(C)], successor="") == [C]
 
 
-def test_a_successor_that_is_followed_stays_it():
-    assert choose_successor(A, [secondary(B, sync_source=C), secondary(C, sync_source=A)]) == (C, [])
+def test_the_successor_is_the_one_that_a_step_down_would_choose_too():
+    assert choose_successor([secondary(B, sync_source=C), secondary(C, sync_source=A)]) == (B, [C])
+    assert choose_successor([secondary(B, sync_source=A), secondary(C, sync_source=B)]) == (B, [])
 
 
-def test_without_one_the_first_that_copies_from_the_primary_is_chosen():
-    assert choose_successor(A, [secondary(B, sync_source=A), secondary(C, sync_source=A)]) == (B, [C])
+def test_who_cannot_become_primary_is_no_successor():
+    standings = [secondary(B, electable=False), secondary(C), secondary("d:1", sync_source=C)]
+    assert choose_successor(standings) == (C, [B])
 
 
 def test_one_secondary_alone_needs_no_successor():
-    assert choose_successor(A, [secondary(B)]) == ("", [])
+    assert choose_successor([secondary(B)]) == ("", [])
