@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from prodcore.settings import Settings
 
-_STOP_SECONDS = 30.0
+_STOP_SECONDS = 30.0  # longer than supervisord waits before it kills what does not stop
 _START_SECONDS = 60.0
 _OURS = (
     "auth-keys", "cluster.json", "conf", "data", "env", "keyfile", "lock", "logs", "secrets.json", "setup-code",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from prodcore.errors import MemberNotFound
 from prodcore.nodes.supervisor import Supervisor
 
-_STOP_SECONDS = 30.0
+_STOP_SECONDS = 30.0  # longer than supervisord waits before it kills what does not stop
 
 
 class SupervisedMembers:

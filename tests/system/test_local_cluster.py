@@ -174,6 +174,7 @@ def test_a_member_can_be_killed_paused_and_resumed_by_its_address(cluster):
     members.start(address)
     members.start(address)
     assert members.is_running(address)
+    cluster.start(address)
     members.pause(address)
     members.stop(address)
     assert not members.is_running(address)
