@@ -96,7 +96,8 @@ class _CsvWriter:
             writer.writerow([column.key for column in self._shown])
             self._head_is_written = True
         writer.writerows([[cell(row.get(column.key)) for column in self._shown] for row in rows])
-        _write(buffer.getvalue())
+        text = buffer.getvalue()
+        _write(visible(text, keep_lines=True) if sys.stdout.isatty() else text)
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         if not self._head_is_written:
@@ -215,4 +216,4 @@ def _yaml(value: Any) -> str:
 
 
 def _write(text: str) -> None:
-    click.echo(text, nl=False)
+    click.echo(text, nl=False, color=True)  # True: as it is; click would take escapes out of what programs read

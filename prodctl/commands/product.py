@@ -85,7 +85,7 @@ def add(name: str, product_id: UUID | None, output: str, **values: Any) -> None:
     \b
     Examples:
       prodctl product add "Arroz" --price 1.20 --stock 40
-      prodctl product add "Aceite de oliva" --variant "Botella 1 L" --price 8.95 --tag aceite --tag oliva
+      prodctl product add "Aceite de oliva" --variant "Botella 1 L" --price 8.95 --tag oliva
     """
     from uuid import uuid4
 

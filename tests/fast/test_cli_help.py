@@ -1,0 +1,91 @@
+"""The command line starts quickly, explains itself, and its documentation is what it says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from prodctl.cli import prodctl
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("pymongo", "bson", "flask", "requests", "urllib3", "pydantic", "pydantic_settings", "rich", "tabulate", "yaml")
+
+
+def modules_after(*arguments):
+    """What a command has imported when it ends, told by an interpreter of its own."""
+    code = (
+        "import sys\n"
+        "from prodctl.cli import prodctl\n"
+        f"prodctl.main({list(arguments)!r}, standalone_mode=False)\n"
+        "print(*sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stderr.split())
+
+
+def commands(command=prodctl, path=()):
+    """Every command with its path."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command, info_name="prodctl")
+        for name in command.list_commands(context):
+            yield from commands(command.get_command(context, name), (*path, name))
+
+
+ALL = [path for path, _command in commands()]
+
+
+def test_help_imports_nothing_that_is_slow():
+    assert not modules_after("--help") & {*HEAVY, "prodctl.commands.product"}
+
+
+@pytest.mark.parametrize("group", [path for path, c in commands() if isinstance(c, click.Group) and path], ids=" ".join)
+def test_the_help_of_a_group_imports_nothing_that_is_slow(group):
+    assert not modules_after(*group, "--help") & set(HEAVY)
+
+
+def test_completion_of_a_command_imports_no_command():
+    code = "import sys; from prodctl.cli import prodctl; import click; ctx = click.Context(prodctl)\n"
+    code += "print([item.value for item in prodctl.shell_complete(ctx, 'co')], *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("['config', 'completion']")
+    assert "prodctl.commands" not in done.stdout
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_command_has_help_in_a_hundred_columns(path):
+    done = CliRunner().invoke(prodctl, [*path, "--help"], terminal_width=100)
+    assert done.exit_code == 0
+    assert done.output.startswith("Usage: ")
+    assert max(map(len, done.output.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in ALL if p[:1] in (("product",), ("shard",), ("config",)) and p[1:]], ids=" ".join
+)
+def test_help_shows_examples(path):
+    assert "Examples:\n" in CliRunner().invoke(prodctl, [*path, "--help"]).output
+
+
+def test_the_documentation_of_the_commands_is_what_they_say():
+    check = [sys.executable, str(ROOT / "scripts" / "write-command-docs"), "--check"]
+    done = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_each_shell(shell):
+    done = CliRunner().invoke(prodctl, ["completion", shell])
+    assert done.exit_code == 0
+    assert "_PRODCTL_COMPLETE" in done.stdout
+    assert done.stderr == ""
+
+
+def test_version_is_the_installed_one():
+    from importlib.metadata import version
+
+    done = CliRunner().invoke(prodctl, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"prodctl {version('prodctl')}\n")
