@@ -48,13 +48,19 @@ def local() -> None:
 
     Nine mongod in three replica sets (rsA, rsB, rsU), authsvc and webapp, all on 127.0.0.1, under a supervisor that
     goes on when the command has ended. A program is named as in the status (rsA-1, webapp) or by its host:port.
+
+    \b
+    Examples:
+      prodctl local up                     start, or repair, everything
+      prodctl local stop rsA-2             a planned shutdown of one member
+      prodctl local logs webapp --follow   what webapp says
     """
 
 
 @local.command()
 @_directory_option
 def up(directory: Path | None) -> None:
-    """Start everything that does not run, and repair what an earlier run has left half made.
+    """Start what does not run, and repair what is half made.
 
     Ready when all three replica sets have taken a majority write and both services answer. Run it again at any time.
     """
@@ -106,7 +112,10 @@ def logs(names: tuple[str, ...], follow: bool, lines: int, directory: Path | Non
 @click.argument("name", metavar="MEMBER", shell_complete=_complete_name)
 @_directory_option
 def stop(name: str, directory: Path | None) -> None:
-    """Stop one program, as in a planned shutdown; it stays stopped until it is started."""
+    """Stop one program, and leave it stopped.
+
+    A member gets SIGTERM, as in a planned shutdown. It stays stopped until it is started, or until the next up.
+    """
     _open(directory).stop(name)
     success(f"{name} is stopped.")
 
@@ -115,7 +124,10 @@ def stop(name: str, directory: Path | None) -> None:
 @click.argument("name", metavar="MEMBER", shell_complete=_complete_name)
 @_directory_option
 def start(name: str, directory: Path | None) -> None:
-    """Start one program and wait until it does its work: PRIMARY or SECONDARY, or ready."""
+    """Start one program and wait until it works.
+
+    A member works when it is PRIMARY or SECONDARY, a service when it is ready.
+    """
     role = _open(directory).start(name)
     success(f"{name} is {role}.")
 
@@ -133,7 +145,10 @@ def down(directory: Path | None) -> None:
 @_directory_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def destroy(directory: Path | None, yes: bool) -> None:
-    """Stop everything and remove all data of this local cluster, for good."""
+    """Stop everything and remove all its data.
+
+    Asks for the name of the directory first. Only what prodctl has made there is removed.
+    """
     cluster = _open(directory)
     place = cluster.plan.directory
     cluster.status()  # before asking: is there anything at all?
