@@ -20,6 +20,8 @@ class SetMember:
     name: str
     """As supervisord and the commands know it: rsA-1."""
     replica_set: str
+    number: int
+    """1, 2 or 3. Two make a majority of their set."""
     port: int
 
     @property
@@ -63,7 +65,7 @@ class LocalPlan:
         """
         ports = self.ports.by_program()
         return tuple(
-            SetMember(f"{name}-{number}", name, ports[f"{name}-{number}"])
+            SetMember(f"{name}-{number}", name, number, ports[f"{name}-{number}"])
             for number in range(1, MEMBERS_OF_A_SET + 1)
             for name in REPLICA_SETS
         )

@@ -20,6 +20,7 @@ Progress = Callable[[str, str], None]
 
 _POLL_SECONDS = 0.01
 _LOOK_SECONDS = 0.2
+_MAJORITY = 2
 _LARGE_LOG = 16 * 1024 * 1024
 
 
@@ -27,7 +28,8 @@ class MemberStarter:
     """Starts members; others wait here for the one they need.
 
     A mongod spends its first half second in computing alone, so more of them at once than there are processors only
-    makes all of them late: the first ones are of use sooner, and their sets can be set up meanwhile.
+    makes all of them late: the first ones are of use sooner, and their sets can be set up meanwhile. For the same
+    reason the third members, which no majority needs, take no processor from the others.
     """
 
     def __init__(self, plan: LocalPlan, supervisor: Supervisor, progress: Progress) -> None:
@@ -62,10 +64,9 @@ class MemberStarter:
 
     def _run(self, members: Sequence[SetMember]) -> None:
         waiting, starting = deque(members), list[SetMember]()
-        at_once = (os.cpu_count() or 1) + 1
         look_at = time.monotonic() + _LOOK_SECONDS
         while (waiting or starting) and not self._failure:
-            while waiting and len(starting) < at_once:
+            while waiting and _may_start(waiting[0], starting):
                 starting.append(waiting.popleft())
                 _rotate(self._plan, starting[-1])
                 self._supervisor.start(starting[-1].name)
@@ -94,6 +95,13 @@ class MemberStarter:
                     f"{last_words(self._plan, member.name)}",
                     hint=f"prodctl local logs {member.name}",
                 )
+
+
+def _may_start(member: SetMember, starting: Sequence[SetMember]) -> bool:
+    processors = os.cpu_count() or 1
+    if member.number > _MAJORITY and any(other.number <= _MAJORITY for other in starting):
+        return len(starting) < processors
+    return len(starting) <= processors
 
 
 def _rotate(plan: LocalPlan, member: SetMember) -> None:
