@@ -1,0 +1,146 @@
+"""Reports of a drill: JSON, HTML, JUnit, Markdown, comparisons."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from uuid import uuid4
+
+import pytest
+
+from prodcore.drill.events import Step
+from prodcore.drill.history import compare, slower_than_before
+from prodcore.drill.ledger import Attempt, Operation, Outcome
+from prodcore.drill.limits import missed_limits
+from prodcore.drill.plan import DrillPlan, Fault, Limits
+from prodcore.drill.render_html import render_html
+from prodcore.drill.render_text import render_junit, render_markdown
+from prodcore.drill.report import DrillReport, report_round
+from prodcore.drill.round import RoundResult, TimedStep
+from prodcore.drill.verdict import judge
+
+STEPS = (
+    TimedStep(12.0, Step.FAULT, "kill a:1"),
+    TimedStep(12.1, Step.DETECTED),
+    TimedStep(13.0, Step.NEW_PRIMARY, "b:1"),
+    TimedStep(14.0, Step.RESTORE, "a:1"),
+    TimedStep(15.0, Step.BACK, "a:1"),
+)
+
+
+def attempts():
+    """A request every 100 ms from 10 s to 16 s, with nothing answered between 12 and 13.2 s."""
+    moments = [10 + i / 10 for i in range(61) if not 20 < i < 32]
+    kinds = (Operation.CREATE, Operation.READ)
+    return [Attempt("rsA", k, uuid4(), None, t - 0.05, t, Outcome.ACKNOWLEDGED) for t in moments for k in kinds]
+
+
+def a_round(**change):
+    facts = {"problem": "", "term_after": 4, "steps": STEPS} | change
+    return RoundResult(
+        1, "rsA", "a:1", "a:1", "b:1", 3, facts["term_after"], "electionTimeout", 11.9, 16.0, facts["steps"],
+        facts["problem"],
+    )  # fmt: skip
+
+
+def a_report(limits=Limits(), **change):  # noqa: B008  frozen
+    plan = DrillPlan(("rsA",), Fault.KILL, limits=limits)
+    made = attempts()
+    rounds = (report_round(a_round(**change), made, plan),)
+    verdict = judge([], {})
+    missed = tuple(missed_limits(limits, verdict, rounds))
+    return DrillReport(
+        "drill1", datetime(2026, 1, 2, tzinfo=UTC), 10.0, 16.0, plan, rounds, verdict, missed, made
+    )  # fmt: skip
+
+
+def test_the_gap_and_the_first_answers_are_in_the_report():
+    of = a_report().as_dict()["rounds"][0]
+    at = {e["event"]: e["seconds"] for e in of["timeline"]}
+    assert of["write_gap_seconds"] == pytest.approx(1.2)
+    assert at["first acknowledged write"] == pytest.approx(1.2)
+    assert (at["fault"], at["new primary"]) == (0, pytest.approx(1.0))
+    assert of["latency_seconds"]["before"]["count"] > 0
+
+
+def test_the_report_is_json():
+    document = json.loads(json.dumps(a_report().as_dict()))
+    assert document["outcome"] == "passed"
+    assert document["series"][0]["set"] == "rsA"
+    assert sum(document["series"][0]["acknowledged"]) == len(attempts())
+
+
+@pytest.mark.parametrize(("limits", "told"), [
+    (Limits(max_write_gap=1.0), "the write gap was 1.200 s, allowed are 1 s"),
+    (Limits(max_read_gap=1.0), "the read gap was 1.200 s, allowed are 1 s"),
+    (Limits(max_p99=0.01), "the p99 during the fault was 0.050 s, allowed are 0.01 s"),
+])  # fmt: skip
+def test_a_missed_limit_fails(limits, told):
+    report = a_report(limits)
+    assert (report.outcome, report.missed) == ("failed", (told,))
+
+
+def test_a_drill_without_an_election_is_vacuous():
+    assert a_report(term_after=3).outcome == "vacuous"
+
+
+def test_a_fault_that_nobody_noticed_is_vacuous_and_nothing_worse():
+    report = a_report(steps=STEPS[:1], problem="no member noticed the fault")
+    assert (report.outcome, report.missed) == ("vacuous", ())
+
+
+def test_a_member_that_did_not_come_back_fails():
+    assert a_report(problem="a:1 did not come back in time").outcome == "failed"
+
+
+class Collector(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.links = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_html_report_stands_alone_and_needs_no_script():
+    page = render_html(a_report().as_dict())
+    seen = Collector()
+    seen.feed(page)
+    assert "svg" in seen.tags
+    assert "polyline" in seen.tags
+    assert "script" not in seen.tags
+    assert seen.links == []
+    assert "new primary +1.00 s" in page
+
+
+def test_the_html_report_shows_texts_as_texts():
+    report = a_report().as_dict()
+    report["missed"] = ["<script>alert(1)</script>"]
+    assert "<script>" not in render_html(report)
+
+
+def test_junit_has_a_case_for_each_round_and_fails_where_the_drill_did():
+    suite = ElementTree.fromstring(render_junit(a_report(Limits(max_write_gap=1.0)).as_dict()))  # noqa: S314  our own
+    assert suite.get("tests") == "3"
+    assert [c.get("classname") for c in suite if c.find("failure") is not None] == ["limits"]
+
+
+def test_markdown_tells_the_figures():
+    text = render_markdown(a_report().as_dict())
+    assert text.startswith("## Failover drill: passed")
+    assert "| 1 | rsA | a:1 | b:1 | 1.200 s | 1.200 s |" in text
+
+
+def test_slower_than_the_median_of_earlier_drills():
+    mine = a_report().as_dict()
+    earlier = [{"outcome": "passed", "write_gap_seconds": gap} for gap in (0.8, 0.9, 5.0)]
+    assert slower_than_before(mine, earlier, 50) == ""
+    assert "more than 25 % above the median of the last 3, 0.900 s" in slower_than_before(mine, earlier, 25)
+    assert slower_than_before(mine, [], 25) == ""
+
+
+def test_two_drills_side_by_side():
+    a, b = a_report().as_dict(), a_report().as_dict() | {"write_gap_seconds": 0.6}
+    [gap] = [r for r in compare(a, b) if r["figure"] == "write gap (s)"]
+    assert gap == {"figure": "write gap (s)", "a": 1.2, "b": 0.6, "change": -50.0}

@@ -1,0 +1,117 @@
+"""Looking at real replica sets, and changing their primary in good order."""
+
+import time
+
+import pytest
+
+from prodcore.bootstrap_cluster import (
+    cluster_elections,
+    cluster_status,
+    lint_cluster,
+    open_drill,
+    open_inspectors,
+    open_switchover,
+)
+from prodcore.cluster.switchover import switch_over
+from prodcore.errors import ConfigError, MemberNotFound, Unavailable
+from prodcore.replica_set import Health
+from prodcore.settings import load_settings
+
+
+@pytest.fixture
+def operator(cluster, tmp_path):
+    return load_settings(**cluster.addresses("operator"), state_dir=tmp_path)
+
+
+def inspect(settings, name):
+    return next(i for i in open_inspectors(settings) if i.name == name).inspect()
+
+
+def wait_for_secondary(operator, cluster, name, member):
+    with open_drill(operator, cluster.members) as parts:
+        watch = parts.sets[name].watch()
+        try:
+            assert watch.wait_for_role(member, ("SECONDARY",), 0.0, time.monotonic() + 40)
+        finally:
+            watch.close()
+
+
+def test_every_member_of_every_set_is_asked(operator, cluster):
+    seen = cluster_status(operator)
+    assert {s.name for s in seen.sets} == {"rsA", "rsB", "rsU"}
+    assert {m.address for s in seen.sets for m in s.members} == set(cluster.members.addresses())
+    assert all(s.health is Health.HEALTHY for s in seen.sets), seen.problems
+    assert seen.map_version == 1
+    assert all(m.version and m.free_disk_bytes for s in seen.sets for m in s.members)
+
+
+def test_a_hung_member_is_silent_and_costs_little_time(operator, cluster):
+    victim = next(m.address for m in inspect(operator, "rsB").members if m.role == "SECONDARY")
+    cluster.members.pause(victim)
+    try:
+        began = time.monotonic()
+        status = inspect(operator, "rsB")
+        assert time.monotonic() - began < 6
+        assert status.member(victim).role == "SILENT"
+        assert f"rsB: {victim} is SILENT: no answer in time" in status.problems
+    finally:
+        cluster.members.resume(victim)
+        wait_for_secondary(operator, cluster, "rsB", victim)
+
+
+def test_a_wrong_password_is_said_to_be_one(operator):
+    uri = operator.db1_url.get_secret_value()
+    password = uri.split("//")[1].split("@")[0].split(":")[1]
+    wrong = operator.model_copy(update={"db1_url": type(operator.db1_url)(uri.replace(password, "wrong"))})
+    with pytest.raises(ConfigError, match="refuses the login"):
+        open_inspectors(wrong)[0].inspect()
+
+
+@pytest.mark.parametrize("name", ["rsA", "rsU"])
+def test_a_switchover_makes_the_chosen_one_primary(operator, name, raw_clients):
+    before = inspect(operator, name)
+    chosen = [m.address for m in before.members if m.role == "SECONDARY"][-1]
+    with open_switchover(operator, name) as (access, traffic, run):
+        report = switch_over(access, traffic, run, chosen)
+    after = inspect(operator, name)
+    assert (report.old_primary, report.new_primary) == (before.primary.address, chosen)
+    assert after.primary.address == chosen
+    assert after.member(before.primary.address).role == "SECONDARY"
+    assert 0 < report.write_gap_seconds < 15
+    assert raw_clients["rsA"]["products_db"]["drill_records"].count_documents({}) == 0
+
+
+def test_a_switchover_is_refused_before_anything_changes(operator, cluster):
+    before = inspect(operator, "rsA")
+    with open_switchover(operator, "rsA") as (access, traffic, run):
+        with pytest.raises(MemberNotFound):
+            switch_over(access, traffic, run, "h:1")
+        with pytest.raises(Unavailable, match="is the primary already"):
+            switch_over(access, traffic, run, before.primary.address)
+    victim = next(m.address for m in before.members if m.role == "SECONDARY")
+    cluster.members.kill(victim)
+    try:
+        with (
+            open_switchover(operator, "rsA") as (access, traffic, run),
+            pytest.raises(Unavailable, match="rsA is not healthy"),
+        ):
+            switch_over(access, traffic, run)
+        assert inspect(operator, "rsA").primary.address == before.primary.address
+    finally:
+        cluster.members.start(victim)
+        wait_for_secondary(operator, cluster, "rsA", victim)
+
+
+def test_elections_are_told_by_who_won_them_and_why(operator):
+    with open_switchover(operator, "rsB") as (access, traffic, run):
+        report = switch_over(access, traffic, run)
+    newest = cluster_elections(operator, "rsB")[0]
+    assert (newest.term, newest.new_primary) == (report.term, report.new_primary)
+    assert newest.old_primary in ("", report.old_primary)
+    assert newest.reason == "asked to stand"
+
+
+def test_lint_finds_what_is_risky_about_a_set_on_one_machine(operator):
+    codes = {f.code for f in lint_cluster(operator)}
+    assert {"one_host", "old_version"} <= codes
+    assert not codes & {"no_auth", "open_binding", "zlib", "even_voters", "write_concern"}
