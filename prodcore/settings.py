@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,14 +167,35 @@ def load_settings(**overrides: Any) -> Settings:
     """
     _refuse_shared_secrets(env_file())
     try:
+        _refuse_unknown_names(config_file())
         return Settings(**overrides)
     except ValidationError as error:
-        raise ConfigError(
-            problems=[Problem(".".join(str(part) for part in e["loc"]), e["type"], e["msg"]) for e in error.errors()],
-            hint="prodctl config show --origin says where each setting comes from",
-        ) from None
+        found = {place: source() for place, source in _sources(Settings).items()}
+        raise ConfigError(problems=[_problem(e, found) for e in error.errors()]) from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"the settings cannot be read: {error}") from None
+
+
+def _refuse_unknown_names(path: Path) -> None:
+    """A misspelled name in the TOML file must not be without effect and without a word."""
+    if not path.exists():
+        return
+    try:
+        given = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    unknown = [name for name in given if name.lower() not in Settings.model_fields]
+    if unknown:
+        problems = [Problem(name, "unknown_setting", f"no setting is called so (from {path})") for name in unknown]
+        raise ConfigError(problems=problems, hint="prodctl config show lists them all")
+
+
+def _problem(error: Any, found: Mapping[str, Mapping[str, Any]]) -> Problem:
+    """What is wrong with a setting, and which place says so."""
+    name = ".".join(str(part) for part in error["loc"])
+    places = [place for place, values in found.items() if {name, name.lower()} & values.keys()]
+    origin = f" (from {places[0]})" if places else ""
+    return Problem(name, error["type"], f"{error['msg'][:1].lower()}{error['msg'][1:]}{origin}")
 
 
 def _refuse_shared_secrets(path: Path) -> None:
