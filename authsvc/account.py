@@ -57,15 +57,13 @@ class OwnAccount:
 
     def reset_password(self, username: str, code: str, new: str, caller: Caller) -> None:
         """Set a new password with a one-time code; all sessions end. The same refusal for everything that is wrong."""
-        self._limits.begin(caller.address, username)
-        user = self._stores.users.find(username)
-        right = hmac.compare_digest(
-            hash_code(code), (user.reset_hash if user else None) or hash_code(secrets.token_hex())
-        )
-        if user is None or not right or user.disabled or (user.reset_expires_at or self._clock()) <= self._clock():
-            raise NotAuthenticated("the user name or the code is wrong")
-        self._set_password(user, new, keep="", reaches_tokens=True)
-        self._limits.succeeded(caller.address, username)
+        with self._limits.attempt(caller.address, username):
+            user = self._stores.users.find(username)
+            expected = (user.reset_hash if user else None) or hash_code(secrets.token_hex())
+            right = hmac.compare_digest(hash_code(code), expected)
+            if user is None or not right or user.disabled or (user.reset_expires_at or self._clock()) <= self._clock():
+                raise NotAuthenticated("the user name or the code is wrong")
+            self._set_password(user, new, keep="", reaches_tokens=True)
 
     def sessions(self, user_id: str) -> list[Session]:
         """The live sessions of a user, the last used first."""
@@ -84,10 +82,8 @@ class OwnAccount:
     def confirm_second_factor(self, identity: Identity, code: str, caller: Caller) -> list[str]:
         """See ``SecondFactor.confirm``."""
         user = self._me(identity)
-        self._limits.begin(caller.address, user.username)
-        codes = self._second_factor.confirm(user, code)
-        self._limits.succeeded(caller.address, user.username)
-        return codes
+        with self._limits.attempt(caller.address, user.username):
+            return self._second_factor.confirm(user, code)
 
     def remove_second_factor(self, identity: Identity, password: str, caller: Caller) -> None:
         """Do without a second factor."""
@@ -101,10 +97,9 @@ class OwnAccount:
 
     def _proven(self, identity: Identity, password: str, caller: Caller) -> User:
         user = self._me(identity)
-        self._limits.begin(caller.address, user.username)
-        if not self._hasher.verify(password, user.password_hash):
-            raise NotAuthenticated("the password is wrong")
-        self._limits.succeeded(caller.address, user.username)
+        with self._limits.attempt(caller.address, user.username):
+            if not self._hasher.verify(password, user.password_hash):
+                raise NotAuthenticated("the password is wrong")
         return user
 
     def _set_password(self, user: User, new: str, *, keep: str, reaches_tokens: bool) -> None:

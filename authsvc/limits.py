@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from prodcore.errors import TooManyAttempts
+from prodcore.errors import OutcomeUnknown, ProdError, TooManyAttempts, Unavailable
 from prodcore.user import fold_username
 
 if TYPE_CHECKING:
@@ -28,23 +29,37 @@ ADDRESS = Limit(20, timedelta(seconds=60), timedelta(minutes=15))
 
 
 class LoginLimits:
-    """An attempt counts as failed from its beginning; ``succeeded`` takes that back."""
+    """An attempt counts as failed from its beginning, so that many at once cannot slip through."""
 
     def __init__(self, store: MongoAttemptStore, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._clock = clock
 
+    @contextmanager
+    def attempt(self, address: str, username: str | None = None) -> Iterator[None]:
+        """Count what the block tries, existing accounts or not, all alike; what succeeds does not count in the end.
+
+        Neither does what could not be tried for want of a database or a core. Raises TooManyAttempts with the seconds
+        to wait.
+        """
+        self.begin(address, username)
+        try:
+            yield
+        except (Unavailable, OutcomeUnknown):
+            with suppress(ProdError):
+                self._store.take_back(_address(address))
+                if username is not None:
+                    self._store.take_back(_account(username))
+            raise
+        self._store.take_back(_address(address))
+        if username is not None:
+            self._store.forget(_account(username))
+
     def begin(self, address: str, username: str | None = None) -> None:
-        """Count an attempt. Raises TooManyAttempts with the seconds to wait; existing accounts or not, all alike."""
+        """Count something for good. Raises TooManyAttempts."""
         self._begin("address", _address(address), ADDRESS)
         if username is not None:
             self._begin("account", _account(username), ACCOUNT)
-
-    def succeeded(self, address: str, username: str | None = None) -> None:
-        """The attempt was right."""
-        self._store.succeed(_address(address), forget=False)
-        if username is not None:
-            self._store.succeed(_account(username), forget=True)
 
     def _begin(self, limited_by: str, key: str, limit: Limit) -> None:
         wait = self._store.begin(key, self._clock(), *limit)

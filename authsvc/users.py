@@ -68,19 +68,30 @@ class Accounts:
         """Make the first admin and log them in. Raises AlreadySetUp, NotAuthenticated for another code."""
         if self.is_set_up():
             raise AlreadySetUp()
-        self._limits.begin(caller.address)
+        with self._limits.attempt(caller.address):
+            user = self._first_admin(code, username, password)
+        return self._sessions.start(user, caller)
+
+    def _first_admin(self, code: str, username: str, password: str) -> User:
         if not self._setup_code_hash or not hmac.compare_digest(hash_code(code), self._setup_code_hash.lower()):
             raise NotAuthenticated("this is not the setup code", hint="prodctl local up printed it")
         user = self._new(username, password, Role.ADMIN)
         self._users.add_first_admin(user)
-        self._limits.succeeded(caller.address)
-        return self._sessions.start(user, caller)
+        return user
 
     def log_in(self, username: str, password: str, code: str, caller: Caller) -> dict[str, Any]:
         """Start a session. Raises NotAuthenticated, the same for an unknown user, a wrong password, a disabled one;
         SecondFactorRequired when the password was right and the account wants a ``code`` too.
         """
-        self._limits.begin(caller.address, username)
+        with self._limits.attempt(caller.address, username):
+            user = self._proven(username, password, code)
+        changes: dict[str, Any] = {"last_login_at": self._clock()}
+        if self._hasher.is_outdated(user.password_hash):
+            changes["password_hash"] = self._hasher.hash(password)
+        self._users.change(user, changes, self._clock(), only_if={"password_hash": user.password_hash})
+        return self._sessions.start(user, caller)
+
+    def _proven(self, username: str, password: str, code: str) -> User:
         if len(password) > LONGEST:
             raise NotAuthenticated(WRONG)
         user = self._users.find(username)
@@ -90,12 +101,7 @@ class Accounts:
             if not code:
                 raise SecondFactorRequired()
             self._second_factor.check(user, code)
-        self._limits.succeeded(caller.address, username)
-        changes: dict[str, Any] = {"last_login_at": self._clock()}
-        if self._hasher.is_outdated(user.password_hash):
-            changes["password_hash"] = self._hasher.hash(password)
-        self._users.change(user, changes, self._clock(), only_if={"password_hash": user.password_hash})
-        return self._sessions.start(user, caller)
+        return user
 
     def register(self, username: str, password: str, invitation: str, caller: Caller) -> dict[str, Any]:
         """Make an account for oneself and log in. Raises Forbidden where the setting does not allow it."""

@@ -58,10 +58,11 @@ class MongoAttemptStore:
             document = self._set.write(attempt)
         return document["open_at"] - now if document["refused"] else None
 
-    def succeed(self, key: str, *, forget: bool) -> None:
-        """An attempt was right: forget the count, or (of an address, which many share) take just this attempt back."""
-        if forget:
-            self._set.write(lambda _again: self._attempts.delete_one({"_id": key}))
-        else:
-            back = {"$inc": {"count": -1}, "$unset": {"open_at": ""}}
-            self._set.write(lambda _again: self._attempts.update_one({"_id": key, "count": {"$gt": 0}}, back))
+    def forget(self, key: str) -> None:
+        """An attempt was right, and this key is one person's: start anew."""
+        self._set.write(lambda _again: self._attempts.delete_one({"_id": key}))
+
+    def take_back(self, key: str) -> None:
+        """An attempt was not wrong: it does not count."""
+        back = {"$inc": {"count": -1}, "$unset": {"open_at": ""}}
+        self._set.write(lambda _again: self._attempts.update_one({"_id": key, "count": {"$gt": 0}}, back))

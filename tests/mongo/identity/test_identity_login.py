@@ -198,3 +198,18 @@ def test_quiet_makes_an_address_free_again(authsvc, admin, auth_db):
         for i in range(10)
     ]
     assert statuses == [401] * 10
+
+
+def test_what_could_not_be_tried_does_not_count_as_failed(authsvc, admin):
+    waiting = authsvc.service.accounts._hasher._waiting
+    taken = 0
+    while waiting.acquire(blocking=False):  # as if so many logins were waiting for a core already
+        taken += 1
+    try:
+        for _ in range(8):
+            answer = authsvc.call("POST", "/session/login", {"username": ADMIN, "password": PASSWORD})
+            assert (answer.status_code, bool(answer.headers["Retry-After"])) == (503, True)
+    finally:
+        for _ in range(taken):
+            waiting.release()
+    assert authsvc.log_in()
