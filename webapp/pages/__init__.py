@@ -21,6 +21,7 @@ from webapp.pages import (
     my_account,
     preferences,
     product_editing,
+    product_import,
     products,
     users,
 )
@@ -33,7 +34,19 @@ from webapp.security_headers import install_security_headers
 
 __all__ = ["error_page", "register"]
 
-_PARTS = (assets, preferences, account, my_account, products, product_editing, cluster, drills, users, audit)
+_PARTS = (
+    assets,
+    preferences,
+    account,
+    my_account,
+    products,
+    product_editing,
+    product_import,
+    cluster,
+    drills,
+    users,
+    audit,
+)
 
 _csrf = CSRFProtect()
 
@@ -41,6 +54,7 @@ _csrf = CSRFProtect()
 def register(app: Flask, settings: Settings) -> None:
     """Add every page to the app, with its translations, form tokens and headers."""
     app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_TIME_LIMIT=None, DEFAULT_CURRENCY=settings.currency)
+    app.config["MAX_FORM_MEMORY_SIZE"] = 2_000_000  # an import's file travels with its forms
     app.config["PASSWORD_MIN_LENGTH"] = settings.password_min_length
     _csrf.init_app(app)  # adds the tokens; ``protect`` below checks them, on pages only
     install_locale(app)

@@ -64,6 +64,20 @@
     }
   });
 
+  // A file may be dropped where it may be chosen.
+  document.addEventListener("dragover", (event) => {
+    const place = event.target.closest?.("[data-drop]");
+    if (place) { event.preventDefault(); place.classList.add("over"); }
+  });
+  document.addEventListener("dragleave", (event) => event.target.closest?.("[data-drop]")?.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    const place = event.target.closest?.("[data-drop]");
+    if (!place) return;
+    event.preventDefault();
+    place.classList.remove("over");
+    place.querySelector("input[type=file]").files = event.dataTransfer.files;
+  });
+
   // The live picture: quiet while nobody looks, honest when no answer comes, loud when a primary changes.
   let primaries = new Map();
   function notePrimaries(live) {
