@@ -45,7 +45,7 @@ def open_page(browser, site, *, tolerated=(), **options):
 def _listen(message, complaints, tolerated):
     """What a page says in the console; that an answer had an error status is the tests' own doing."""
     provoked = message.text.startswith("Failed to load resource: the server") or (
-        tolerated and tolerated in message.text
+        any(text in message.text for text in tolerated)
     )
     if message.type in ("error", "warning") and not provoked:
         complaints.append(f"console {message.type}: {message.text}")
