@@ -100,7 +100,7 @@ class ReplicaSetAdmin:
             "settings": timing.as_settings(),
         }
         try:
-            self._members[first].command("replSetInitiate", config)
+            self._members[first].command("replSetInitiate", config, timeout_seconds=30.0)  # it writes a lot
         except CommandRefused as refusal:
             if refusal.details["server_code"] != _ALREADY_INITIALIZED:
                 raise
