@@ -52,6 +52,8 @@ def fold(text: str) -> str:
     >>> fold("An\u0303o") == fold("Año")
     True
     """
+    if text.isascii() and text.isprintable():
+        return " ".join(text.lower().split())
     compatible = unicodedata.normalize("NFKC", text)
     spaced = " ".join("".join(filter(_is_visible, compatible)).split())
     # Casefold leaves the Turkish dotless i alone, although its capital is I; and what it yields may decompose again.
