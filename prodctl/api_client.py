@@ -12,7 +12,15 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError
 from urllib3.util.retry import Retry
 
 from prodcore import errors
-from prodcore.errors import ConfigError, InvalidInput, NotAuthenticated, OutcomeUnknown, Problem, ProdError, ServiceUnavailable
+from prodcore.errors import (
+    ConfigError,
+    InvalidInput,
+    NotAuthenticated,
+    OutcomeUnknown,
+    Problem,
+    ProdError,
+    ServiceUnavailable,
+)
 from prodcore.settings import Settings
 from prodctl.credentials import Credentials, Login
 
