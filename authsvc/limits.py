@@ -42,8 +42,8 @@ class LoginLimits:
         Neither does what could not be tried for want of a database or a core. Raises TooManyAttempts with the seconds
         to wait.
         """
-        self.begin(address, username)
         try:
+            self.begin(address, username)
             yield
         except (Unavailable, OutcomeUnknown):
             with suppress(ProdError):
