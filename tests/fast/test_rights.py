@@ -1,6 +1,7 @@
 """The table of roles: complete, deny by default, and the very one that the docs show."""
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,15 @@ def test_the_docs_show_every_route():
     text = DOCS.read_text()
     for row in ROUTES:
         assert f"| `{row.rule}` | {', '.join(row.methods)} | {row.right} |" in text, row
+
+
+def test_the_tests_that_the_docs_name_exist():
+    root = DOCS.parents[1]
+    tests = {path.name: path for path in root.glob("tests/**/test_*.py")}
+    named = re.findall(r"`((?:tests/|bench/)?[\w/]*\.py)(?:::(\w+))?`", DOCS.read_text())
+    assert len(named) > 20
+    for file, test in named:
+        path = tests.get(file.rpartition("/")[2]) if "test_" in file else root / file
+        assert path is not None, file
+        assert path.exists(), file
+        assert not test or f"def {test}(" in path.read_text(), test
