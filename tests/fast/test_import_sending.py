@@ -67,7 +67,7 @@ def test_every_row_is_stored_once_and_counted():
     report = run(service, many(10))
     assert report.counts() == {"created": 10, "changed": 0, "unchanged": 0, "refused": 0}
     assert Counter(name for names in service.requests for name in names) == {f"p{i}": 1 for i in range(10)}
-    assert [len(names) for names in service.requests] == [3, 3, 3, 1]
+    assert sorted(len(names) for names in service.requests) == [1, 3, 3, 3]
     again = run(service, [*many(9), row(11, "p9", price="2")])
     assert again.counts() == {"created": 0, "changed": 1, "unchanged": 9, "refused": 0}
 
