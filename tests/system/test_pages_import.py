@@ -38,7 +38,7 @@ def test_a_file_is_looked_at_stored_in_steps_and_the_refused_rows_are_kept(brows
         if not javascript:
             page.get_by_role("button", name="Go on").click()
         expect(page.get_by_text("All rows are through")).to_be_visible()
-        expect(page.locator("dl.facts")).to_contain_text("Created600")
+        expect(page.locator("dl.facts")).to_contain_text("New600")
         with page.expect_download() as download:
             page.get_by_role("button", name="Download the refused rows").click()
         download.value.save_as(tmp_path / "refused.csv")

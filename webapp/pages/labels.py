@@ -67,8 +67,8 @@ ALL: dict[str, dict[Any, Any]] = {
         "caught up": lazy_gettext("caught up"),
     },
     "import_statuses": {
-        "created": lazy_gettext("Created"),
-        "changed": lazy_gettext("Changed"),
+        "created": lazy_gettext("New"),
+        "changed": lazy_gettext("Updated"),
         "unchanged": lazy_gettext("Unchanged"),
         "refused": lazy_gettext("Refused"),
         "unavailable": lazy_gettext("Not stored: a shard did not answer"),
