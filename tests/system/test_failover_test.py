@@ -1,0 +1,151 @@
+"""``prodctl failover-test`` and ``prodctl cluster`` as people and CI type them: what they print, how they end."""
+
+import json
+import signal
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from prodcore.bootstrap import prepare_cluster
+from prodcore.local import LocalCluster, LocalPlan, find_free_ports
+from prodcore.settings import load_settings
+from tests.system.cli import Cli
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Three replica sets where ``local up`` puts them, without services: neither command needs one."""
+    cluster = LocalCluster(LocalPlan(tmp_path_factory.mktemp("drill") / "local", find_free_ports()))
+    cluster.up()
+    prepare_cluster(load_settings(**cluster.addresses("root")))
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture(scope="module")
+def cli(cluster):
+    return Cli(cluster.plan.directory.parent)
+
+
+def read_until(running, words):
+    """Read the command's steps until one holds these words; returns what was read."""
+    lines = []
+    for raw in running.stderr:
+        lines.append(raw.decode())
+        if words in lines[-1]:
+            return lines
+    raise AssertionError(f"{words!r} never came: {lines}")
+
+
+def assert_whole(cli):
+    """Only the services, which nobody started, are missed."""
+    problems = cli("cluster", "status", "-o", "json").json["problems"]
+    assert [p for p in problems if not p.startswith(("webapp", "authsvc"))] == []
+
+
+def test_a_drill_tells_what_happened_and_exits_0(cli, tmp_path):
+    files = {name: tmp_path / f"drill.{name}" for name in ("report", "json", "junit", "markdown")}
+    options = [part for name, path in files.items() for part in (f"--{name}", str(path))]
+    answer = cli("failover-test", "rsA", "--fault", "stop", *options)
+    assert answer.status == 0, answer.err
+    assert "Lost 0, duplicated 0, wrong 0" in answer.out
+    assert answer.out.rstrip().endswith("Passed.")
+    for step in ("fault: stop", "detected", "new primary", "restore", "old member back", "caught up"):
+        assert step in answer.err
+    assert files["report"].read_text().startswith("<!doctype html>")
+    assert json.loads(files["json"].read_text())["schema_version"] == 1
+    assert ElementTree.parse(files["junit"]).getroot().get("failures") == "0"  # noqa: S314  our own
+    assert files["markdown"].read_text().startswith("## Failover drill: passed")
+    assert_whole(cli)
+
+
+def test_drills_are_kept_shown_and_compared(cli):
+    first = cli("failover-test", "rsU", "--fault", "stepdown", "-o", "json").json
+    second = cli("failover-test", "rsU", "--fault", "stepdown", "-o", "json").json
+    kept = cli("failover-test", "history", "-o", "json").json["items"]
+    assert [k["run"] for k in kept[:2]] == [second["run"], first["run"]]
+    assert cli("failover-test", "show", first["run"], "-o", "json").json["run"] == first["run"]
+    rows = cli("failover-test", "compare", first["run"], second["run"], "-o", "json").json["items"]
+    assert {r["figure"] for r in rows} >= {"write gap (s)", "lost"}
+    assert cli("failover-test", "show", "drill0000nothing").status == 3
+
+
+def test_a_missed_limit_exits_8(cli):
+    answer = cli("failover-test", "rsB", "--fault", "stepdown", "--max-write-gap", "0.1ms")
+    assert (answer.status, "the write gap was" in answer.out) == (8, True)
+
+
+def test_a_dry_run_touches_nothing(cli):
+    before = cli("cluster", "history", "-o", "json").json["items"]
+    answer = cli("failover-test", "rsA", "--dry-run")
+    assert (answer.status, answer.out) == (0, "The drill may begin.\n")
+    assert cli("cluster", "history", "-o", "json").json["items"] == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_drill_puts_everything_back(cli, number):
+    with cli.started("failover-test", "rsA") as running:
+        read_until(running, "new primary")
+        running.send_signal(number)
+        assert running.wait(timeout=60) == 130
+        assert "putting everything back" in running.stderr.read().decode()
+    assert_whole(cli)
+
+
+def test_after_kill_9_the_next_drill_puts_back_and_says_so(cli):
+    with cli.started("failover-test", "rsB", "--fault", "pause") as running:
+        read_until(running, "new primary")
+        running.kill()
+        running.wait(timeout=60)
+    assert cli("cluster", "status").status == 6
+    answer = cli("failover-test", "rsU", "--fault", "stepdown")
+    assert answer.status == 0, answer.err
+    assert "was cut off; putting back what it left" in answer.err
+    assert_whole(cli)
+    assert "nothing to put back" in cli("failover-test", "restore").err
+
+
+def test_a_second_drill_is_refused(cli):
+    with cli.started("failover-test", "rsA", "--fault", "stepdown") as running:
+        read_until(running, "load")
+        answer = cli("failover-test", "rsU")
+        assert (answer.status, "another drill is at work" in answer.err) == (6, True)
+        assert running.wait(timeout=60) == 0
+
+
+def test_wrong_names_and_numbers_exit_2(cli):
+    assert cli("failover-test", "rsX").status == 2
+    assert cli("failover-test").status == 2
+    assert cli("failover-test", "rsA", "--rounds", "0").status == 2
+    assert cli("failover-test", "rsA", "--max-p99", "soon").status == 2
+
+
+def test_status_says_what_is_wrong_and_exits_6(cli):
+    answer = cli("cluster", "status")
+    assert answer.status == 6
+    assert "! webapp: down" in answer.out
+    assert answer.out.count("PRIMARY") == 3
+
+
+def test_status_speaks_to_monitoring(cli):
+    check = cli("cluster", "status", "--check")
+    assert (check.status, check.out.split(" - ")[0]) == (1, "CLUSTER WARNING")
+    assert "prodctl_member_up{" in cli("cluster", "status", "--prometheus").out
+
+
+def test_topology_draws_who_copies_from_whom(cli):
+    assert cli("cluster", "topology").out.count("SECONDARY") == 6
+
+
+def test_a_switchover_prints_its_gap(cli):
+    answer = cli("cluster", "switchover", "rsA", "-o", "json")
+    assert answer.status == 0, answer.err
+    assert answer.json["write_gap_seconds"] > 0
+
+
+def test_nobody_is_on_guard_until_a_guard_is(cli):
+    assert cli("cluster", "guard", "show").status == 6
+    with cli.started("cluster", "guard") as running:
+        read_until(running, "successor")
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=30) == 0
