@@ -17,7 +17,7 @@ from prodcore.local.starter import Progress
 from prodcore.local.state import LocalState, load_state, save_state
 from prodcore.nodes.supervisor import Supervisor
 
-UP_SECONDS = 120.0
+UP_SECONDS = 240.0
 """The deadline of a whole ``up``; it takes a few seconds on a machine that is not overloaded."""
 
 

@@ -16,7 +16,7 @@ from prodcore.local.starter import Progress
 from prodcore.nodes.supervisor import Supervisor
 
 _ANSWER_SECONDS = 3.0
-_READY_SECONDS = 60.0
+_READY_SECONDS = 120.0
 _POLL_SECONDS = 0.05
 _OK = 200
 
