@@ -277,7 +277,7 @@ def test_a_rotation_of_keys_logs_nobody_out(authsvc, admin, workers, monkeypatch
     new = authsvc.log_in()["access_token"]
     assert new.split(".")[0] != old.split(".")[0]
     for worker in workers:
-        assert worker.status(new) == 200, "an unknown key is asked for at once"
+        wait_until(lambda w=worker: w.status(new) == 200, "the new key is known", seconds=5)
         assert worker.status(old) == 200
     states = [key["state"] for key in workers[0].call("GET", "/keys", token=new).json["items"]]
     assert states.count("signs") == 1
