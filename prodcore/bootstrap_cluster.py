@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prodcore.cluster.services import HttpServiceProbe
@@ -49,9 +50,12 @@ def open_inspectors(settings: Settings) -> list[MongoSetInspector]:
 
 def cluster_status(settings: Settings) -> ClusterStatus:
     """The whole cluster at this moment."""
+    from prodcore.mongo.records import guard_signs
+
     sets = open_inspectors(settings)
     services = [HttpServiceProbe("webapp", settings.url), HttpServiceProbe("authsvc", settings.auth_server_url)]
-    return inspect_cluster(sets, services, map_set=sets[-1].name)
+    seen = inspect_cluster(sets, services, map_set=sets[-1].name)
+    return replace(seen, guards=guard_signs(sets[-1].address, seen.sets[-1]))
 
 
 @contextmanager

@@ -38,6 +38,7 @@ def show_status(seen: ClusterStatus, output: str) -> None:
         print_text("")
         print_rows([service_document(s) for s in seen.services], _SERVICE_COLUMNS, output, kind="services")
         print_text(f"\nShard map  version {seen.map_version if seen.map_version is not None else 'unknown'}")
+        print_text(f"Guard      {_guards(seen)}")
         print_text(f"Cluster    {seen.health}")
         for line in seen.problems:
             print_text(f"  ! {line}")
@@ -57,6 +58,15 @@ def _row(of: SetStatus, member: Member) -> dict[str, Any]:
         "data": size(member.data_bytes),
         "free_disk": size(member.free_disk_bytes),
     }
+
+
+def _guards(seen: ClusterStatus) -> str:
+    told = []
+    for guard in seen.guards:
+        successors = ", ".join(f"{name} {member}" for name, member in guard.successors.items() if member)
+        duty = "on duty" if guard.on_duty else "off duty"
+        told.append(f"{guard.name} {duty}, successors: {successors or 'none yet'}")
+    return "; ".join(told) or "nobody (prodctl cluster guard)"
 
 
 def status_line(seen: ClusterStatus) -> str:

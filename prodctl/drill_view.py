@@ -17,7 +17,7 @@ _ROUND_COLUMNS = columns(
 )  # fmt: skip
 _HISTORY_COLUMNS = columns(
     "Drill=run", "Started=started_at", "Sets", "Fault", "Rounds>", "Via+", "Outcome", "Write gap=write_gap>",
-    "Read gap=read_gap>", "Lost>", "Failed>",
+    "Read gap=read_gap>", "Lost>", "Failed>", "Guarded",
 )  # fmt: skip
 _COMPARE_COLUMNS = columns("Figure", "A=a>", "B=b>", "Change=shown_change>")
 _ENDINGS = {"passed": "Passed.", "failed": "FAILED.", "vacuous": "VACUOUS: it proved nothing."}
@@ -57,7 +57,8 @@ def _show_summary(report: Mapping[str, Any]) -> None:
     print_text("")
     for series in report.get("series", ()):
         print_text(f"Slowest answer over time, {series['set']}  {sparkline(series['max_latency_seconds'])}")
-    print_text(f"Longest gap between acknowledged writes  {seconds(report['write_gap_seconds'])}")
+    guarded = "with a guard on duty" if report.get("guarded") else "without a guard"
+    print_text(f"Longest gap between acknowledged writes  {seconds(report['write_gap_seconds'])}, {guarded}")
     print_text(f"Longest gap between answered reads       {seconds(report['read_gap_seconds'])}")
     print_text(
         f"Acknowledged {v['acknowledged']}, failed {v['failed']} (refused {v['refused']}, unknown {v['unknown']})"
@@ -96,6 +97,7 @@ def _history_row(report: Mapping[str, Any]) -> dict[str, Any]:
         "read_gap_seconds": report["read_gap_seconds"],
         "write_gap": seconds(report["write_gap_seconds"]),
         "read_gap": seconds(report["read_gap_seconds"]),
+        "guarded": report.get("guarded", False),
         "lost": verdict["lost"],
         "failed": verdict["failed"],
     }

@@ -25,6 +25,7 @@ def status_document(seen: ClusterStatus) -> dict[str, Any]:
             }
             for s in seen.sets
         ],
+        "guards": [{"name": g.name, "on_duty": g.on_duty, "successors": dict(g.successors)} for g in seen.guards],
         "services": [service_document(s) for s in seen.services],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,6 +29,16 @@ class ServiceStatus:
     state: str
     """``ready``, ``degraded`` or ``down``."""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardSign:
+    """A guard that gave a sign of life lately."""
+
+    name: str
+    on_duty: bool
+    successors: Mapping[str, str]
+    """By set; empty where nobody is followed yet."""
 
 
 class ServiceProbe(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from prodcore.cluster.ports import ServiceProbe, ServiceStatus, SetInspector
+from prodcore.cluster.ports import GuardSign, ServiceProbe, ServiceStatus, SetInspector
 from prodcore.replica_set import Health, SetStatus
 
 
@@ -20,6 +20,7 @@ class ClusterStatus:
     """The version of the stored shard map; None when it cannot be read."""
     health: Health
     problems: tuple[str, ...]
+    guards: tuple[GuardSign, ...] = ()
 
     def set(self, name: str) -> SetStatus | None:
         """The set with this name."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from prodcore.cluster.elections import MemberRecords
 from prodcore.cluster.lint import MemberSetup
+from prodcore.cluster.ports import GuardSign
 from prodcore.errors import CommandRefused, MemberUnavailable
 from prodcore.mongo.member import Document, MemberConnection, SetAddress
+from prodcore.mongo.switch import ON_DUTY_SECONDS
+from prodcore.replica_set import SetStatus
 
 T = TypeVar("T")
 
@@ -47,6 +51,24 @@ def set_config(address: SetAddress, members: Iterable[str]) -> Document:
     """The set's configuration, from the first member that answers; empty when nobody does."""
     configs = _ask_each(address, members, lambda member: member.command("replSetGetConfig")["config"])
     return next(iter(configs), {})
+
+
+def guard_signs(address: SetAddress, users: SetStatus) -> tuple[GuardSign, ...]:
+    """The guards that gave a sign of life lately, as the users' primary tells; none where it does not answer."""
+    if users.primary is None:
+        return ()
+    since = datetime.now(UTC) - timedelta(seconds=ON_DUTY_SECONDS)
+    lately = {"seen": {"$gte": since}}
+    found = _ask_each(address, [users.primary.address], lambda m: m.find("prodctl_meta", "guards", lately))
+    return tuple(
+        GuardSign(
+            guard["_id"],
+            all(facts["on_duty"] for facts in guard["sets"].values()),
+            {name: facts["successor"] for name, facts in guard["sets"].items()},
+        )
+        for guards in found
+        for guard in guards
+    )
 
 
 def _ask_each(address: SetAddress, members: Iterable[str], question: Callable[[MemberConnection], T]) -> Iterator[T]:

@@ -110,7 +110,7 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
     Writes and reads steadily, breaks a member, waits for the new primary, puts the member back, waits until it has
     caught up, and then compares every acknowledged write with a majority read of every member.
     """
-    from prodcore.bootstrap_cluster import local_member_control, open_drill
+    from prodcore.bootstrap_cluster import cluster_status, local_member_control, open_drill
     from prodcore.drill.engine import preflight, run_drill
     from prodcore.settings import load_settings
 
@@ -124,7 +124,9 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
             show_preflight(against, output)
             return 6 if against else 0
         with _graceful_signals():
+            guards = cluster_status(settings).guards
             report = run_drill(plan, parts, show_progress).as_dict()
+    report["guarded"] = any(g.on_duty for g in guards)
     if not control:
         _keep(settings, report, options["fail_if_slower"])
     _write_files(report, options)
