@@ -54,6 +54,9 @@ _csrf = CSRFProtect()
 def register(app: Flask, settings: Settings) -> None:
     """Add every page to the app, with its translations, form tokens and headers."""
     app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_TIME_LIMIT=None, DEFAULT_CURRENCY=settings.currency)
+    # Only a request that changes the session may send its cookie: the answer to a search or to the live picture, under
+    # way while a form is sent, would otherwise bring back the session from before, without its message or its logout.
+    app.config["SESSION_REFRESH_EACH_REQUEST"] = False
     app.config["MAX_FORM_MEMORY_SIZE"] = 2_000_000  # an import's file travels with its forms
     app.config["PASSWORD_MIN_LENGTH"] = settings.password_min_length
     _csrf.init_app(app)  # adds the tokens; ``protect`` below checks them, on pages only
