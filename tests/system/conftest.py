@@ -1,5 +1,7 @@
 """One system and one browser a run; everybody logs in with contexts of their own."""
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import sync_playwright
 
@@ -44,3 +46,10 @@ def site(fresh_site, browser):
     for role in ("viewer", "editor", "operator"):
         fresh_site.add_person(role)
     return fresh_site
+
+
+def pytest_collection_modifyitems(items):
+    """The first test of a run also waits for the whole system to come up, which takes minutes on a busy machine."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(400))
