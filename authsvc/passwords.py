@@ -53,14 +53,14 @@ def _refused(code: str, message: str) -> InvalidInput:
 
 
 class PasswordHasher:
-    """Runs bcrypt in at most as many threads as there are cores, at a lower priority than everything else.
+    """Runs bcrypt on all cores but one, at a lower priority than everything else, so that a flood takes nobody's core.
 
     ``cost`` is bcrypt's. Make it after the fork.
     """
 
     def __init__(self, cost: int, threads: int | None = None) -> None:
         self._cost = cost
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, "bcrypt", initializer=_be_nice)
+        self._pool = ThreadPoolExecutor(threads or max(1, (os.cpu_count() or 1) - 1), "bcrypt", initializer=_be_nice)
         self._waiting = threading.BoundedSemaphore(_MAX_WAITING)
         self._nobody = self._hash(secrets.token_urlsafe(24))
 
