@@ -48,6 +48,7 @@ def test_an_admin_makes_an_account_changes_its_role_and_closes_it(browser, site)
 
         admin.get_by_role("button", name="Close the account").click()
         expect(admin.get_by_role("status").first).to_contain_text("The account is closed")
+        newcomer.context.clear_cookies()
         newcomer.goto("/login")
         newcomer.get_by_label("User name").fill(name)
         newcomer.get_by_label("Password", exact=True).fill(PASSWORD)
