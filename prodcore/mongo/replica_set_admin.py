@@ -125,18 +125,22 @@ class ReplicaSetAdmin:
         """Add these members and set the timing, where the configuration differs. They may be down: they join later."""
 
         def reconfigure() -> bool | None:
-            primary = self._members[self.ensure_primary()]
+            primary = self.ensure_primary()
+            answer = self._try_command(primary, "replSetGetConfig")
+            if answer is None:
+                return None
+            current = answer["config"]
+            wanted = _merge(current, addresses, timing)
+            if wanted == current:
+                return True
             try:
-                current = primary.command("replSetGetConfig")["config"]
-                wanted = _merge(current, addresses, timing)
-                if wanted != current:
-                    primary.command("replSetReconfig", wanted | {"version": current["version"] + 1})
-            except CommandRefused as refusal:
-                if refusal.details["server_code"] in _LATER:
-                    return None
-                raise
+                self._members[primary].command("replSetReconfig", wanted | {"version": current["version"] + 1})
             except MemberUnavailable:
                 return None
+            except CommandRefused as refusal:
+                if refusal.details["server_code"] in _LATER or self._has_changed(primary, current):
+                    return None
+                raise
             return True
 
         self._until(reconfigure, Unavailable(f"{self.name} does not take its configuration", replica_set=self.name))
@@ -207,6 +211,11 @@ class ReplicaSetAdmin:
         self._until(
             attempt, Unavailable(f"{self.name} takes no write on {copies} of its members", replica_set=self.name)
         )
+
+    def _has_changed(self, primary: str, config: Document) -> bool:
+        """Whether the set has reconfigured itself meanwhile, as it does when a new member has caught up."""
+        answer = self._try_command(primary, "replSetGetConfig")
+        return answer is None or bool(answer["config"]["version"] != config["version"])
 
     def _hellos(self) -> dict[str, Document]:
         answers = {address: self._try_command(address, "hello") for address in self._members}
