@@ -57,6 +57,7 @@ class Assembly:
     def wait_writable(self) -> float:
         """Wait until every set takes majority writes; the moment (monotonic)."""
         self._collect(self._writable)
+        self._starter.let_all_start()
         return time.monotonic()
 
     def finish(self, when_writable: Callable[[], None] | None) -> None:

@@ -12,6 +12,7 @@ from prodcore.mongo.member import Document
 from prodcore.mongo.replica_set_admin import DatabaseUser, ReplicaSetAdmin, SetTiming
 
 HEARTBEAT_MS = 250
+_FAST_HEARTBEAT_MS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,10 @@ class SetBringUp:
     def until_complete(self, admin: ReplicaSetAdmin) -> None:
         """Until all three members take part."""
         members = self.plan.members_of(self.name)
-        for member in members:
-            self.starter.wait_listening(member)
         addresses = [m.address for m in members]
         admin.ensure_members(addresses, self._timing)
+        for member in members:
+            self.starter.wait_listening(member)
         admin.wait_ready(addresses)
         self.progress(self.name, "has all three members")
 
@@ -57,14 +58,18 @@ class SetBringUp:
     def _make(self, admin: ReplicaSetAdmin, members: Sequence[SetMember]) -> None:
         """One member is a set that elects itself at once; the second one copies it; the third comes later.
 
-        So the second member's wait for its first heartbeats passes while other members are still starting.
+        A new member asks for two heartbeats before it copies, and when they have not come after some 20 ms it looks
+        again after a second. So heartbeats are fast until it has begun.
         """
         first, second, *_ = members
         self.starter.wait_listening(first)
         admin.initiate(first.address, self._timing)
         self._prepare_users(admin)
         self.starter.wait_listening(second)
-        admin.ensure_members([first.address, second.address], self._timing)
+        fast = SetTiming(self.plan.election_timeout_ms, _FAST_HEARTBEAT_MS)
+        admin.ensure_members([first.address, second.address], fast)
+        admin.wait_copying(second.address)
+        admin.ensure_members([m.address for m in members], self._timing)
         admin.prove_write(copies=2)
 
     def _revive(self, admin: ReplicaSetAdmin, members: Sequence[SetMember]) -> None:

@@ -29,7 +29,7 @@ class MemberStarter:
 
     A mongod spends its first half second in computing alone, so more of them at once than there are processors only
     makes all of them late: the first ones are of use sooner, and their sets can be set up meanwhile. For the same
-    reason the third members, which no majority needs, take no processor from the others.
+    reason the third members, which no majority needs, leave a processor to the sets that are forming.
     """
 
     def __init__(self, plan: LocalPlan, supervisor: Supervisor, progress: Progress) -> None:
@@ -39,6 +39,7 @@ class MemberStarter:
         self._changed = threading.Condition()
         self._listening: set[str] = set()
         self._failure: Exception | None = None
+        self._sets_are_formed = False
 
     def run(self, members: Sequence[SetMember]) -> None:
         """Start these in order and return when all listen. What goes wrong is raised to those who wait."""
@@ -53,6 +54,10 @@ class MemberStarter:
             self._failure = self._failure or error
             self._changed.notify_all()
 
+    def let_all_start(self) -> None:
+        """Hold nobody back any more: every set has its majority."""
+        self._sets_are_formed = True
+
     def wait_listening(self, member: SetMember) -> None:
         """Return when the member accepts connections. Raises ClusterUnavailable when it died or the time is up."""
         with self._changed:
@@ -66,7 +71,7 @@ class MemberStarter:
         waiting, starting = deque(members), list[SetMember]()
         look_at = time.monotonic() + _LOOK_SECONDS
         while (waiting or starting) and not self._failure:
-            while waiting and _may_start(waiting[0], starting):
+            while waiting and self._may_start(waiting[0], len(starting)):
                 starting.append(waiting.popleft())
                 _rotate(self._plan, starting[-1])
                 self._supervisor.start(starting[-1].name)
@@ -79,6 +84,12 @@ class MemberStarter:
             if remaining() <= 0:
                 return
             time.sleep(_POLL_SECONDS)
+
+    def _may_start(self, member: SetMember, starting: int) -> bool:
+        processors = os.cpu_count() or 1
+        if member.number > _MAJORITY and not self._sets_are_formed:
+            return starting < max(1, processors - 1)
+        return starting <= processors
 
     def _note(self, member: SetMember) -> None:
         self._progress(member.name, f"listens on {member.address}")
@@ -95,13 +106,6 @@ class MemberStarter:
                     f"{last_words(self._plan, member.name)}",
                     hint=f"prodctl local logs {member.name}",
                 )
-
-
-def _may_start(member: SetMember, starting: Sequence[SetMember]) -> bool:
-    processors = os.cpu_count() or 1
-    if member.number > _MAJORITY and any(other.number <= _MAJORITY for other in starting):
-        return len(starting) < processors
-    return len(starting) <= processors
 
 
 def _rotate(plan: LocalPlan, member: SetMember) -> None:

@@ -174,6 +174,15 @@ class ReplicaSetAdmin:
         not_ready = Unavailable(f"not every member of {self.name} is ready", replica_set=self.name)
         self._until(all_ready, not_ready, every=_SLOW_POLL_SECONDS)
 
+    def wait_copying(self, address: str) -> None:
+        """Wait until a new member has begun to copy the data, or has done so."""
+
+        def begun() -> bool | None:
+            status = self._try_command(address, "replSetGetStatus") or {}
+            return bool(status.get("syncSourceHost")) or status.get("myState") in _READY_STATES or None
+
+        self._until(begun, Unavailable(f"{address} does not begin to copy {self.name}", replica_set=self.name))
+
     def wait_member_ready(self, address: str) -> str:
         """Wait until this member says that it is PRIMARY or SECONDARY; which of the two."""
 
