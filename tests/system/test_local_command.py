@@ -137,7 +137,7 @@ def test_logs_show_one_or_all(cli):
 
 
 def test_logs_follow_until_they_are_interrupted(cli):
-    with cli.start("local", "logs", "authsvc", "--follow", "-n", "1") as follow:
+    with cli.started("local", "logs", "authsvc", "--follow", "-n", "1") as follow:
         assert follow.stdout.readline()
         cli("local", "stop", "authsvc")
         assert any(b"hut" in line for line in iter(follow.stdout.readline, b""))
