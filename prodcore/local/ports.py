@@ -121,6 +121,17 @@ def is_listening(port: int) -> bool:
     return True
 
 
+def is_listener(pid: int, port: int) -> bool:
+    """Whether this process, which must be of this user, is the one that listens there."""
+    import psutil
+
+    try:
+        connections = psutil.Process(pid).net_connections("tcp4")
+    except psutil.Error:
+        return False
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
+
+
 def _is_free(port: int) -> bool:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as mongod does: TIME_WAIT is no obstacle

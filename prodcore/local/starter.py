@@ -12,7 +12,7 @@ from prodcore.deadline import remaining
 from prodcore.errors import ClusterUnavailable
 from prodcore.local.log import last_words
 from prodcore.local.plan import LocalPlan, SetMember
-from prodcore.local.ports import is_listening
+from prodcore.local.ports import is_listener, is_listening
 from prodcore.nodes.supervisor import Supervisor
 
 Progress = Callable[[str, str], None]
@@ -75,7 +75,7 @@ class MemberStarter:
                 starting.append(waiting.popleft())
                 _rotate(self._plan, starting[-1])
                 self._supervisor.start(starting[-1].name)
-            for member in [m for m in starting if is_listening(m.port)]:
+            for member in [m for m in starting if self._listens(m)]:
                 starting.remove(member)
                 self._note(member)
             if time.monotonic() > look_at:
@@ -90,6 +90,10 @@ class MemberStarter:
         if member.number > _MAJORITY and not self._sets_are_formed:
             return starting < max(1, processors - 1)
         return starting <= processors
+
+    def _listens(self, member: SetMember) -> bool:
+        """Whether the member accepts connections, and not somebody else who took its port a moment ago."""
+        return is_listening(member.port) and is_listener(self._supervisor.program(member.name).pid, member.port)
 
     def _note(self, member: SetMember) -> None:
         self._progress(member.name, f"listens on {member.address}")

@@ -304,6 +304,24 @@ def test_a_taken_port_is_named_with_its_holder_before_anything_is_written(tmp_pa
     assert {f.name for f in cluster.plan.directory.iterdir()} == {"lock"}
 
 
+def test_a_port_that_somebody_takes_at_the_last_moment_is_never_taken_for_our_member(tmp_path):
+    cluster = make_cluster(tmp_path / "c")
+    held = []
+
+    def take_port(subject, _what):
+        if subject == "mongod":  # the ports have been checked, and nothing runs yet
+            held.append(socket.create_server(("127.0.0.1", cluster.plan.ports.rsa)))
+
+    try:
+        with pytest.raises(ClusterUnavailable, match=r"rsA-1 ended with status .*Address already in use"):
+            cluster.up(take_port)
+        held.pop().close()
+        cluster.up()
+        assert all(p.is_well for p in cluster.status())
+    finally:
+        cluster.destroy()
+
+
 def test_a_member_that_dies_at_its_start_is_named_with_its_last_words(tmp_path):
     cluster = make_cluster(tmp_path / "c")
     cluster.plan.data_directory(cluster.plan.program("rsB-1")).mkdir(parents=True)
