@@ -115,12 +115,17 @@ class Catalog:
 
     def get(self, product_id: UUID) -> Product:
         """The product with this id. Raises ProductNotFound; Unavailable if a silent shard might have it."""
-        found, silent = self._ask_all(lambda store: store.get(product_id))
-        for product in found.values():
+        silent: Unavailable | None = None
+        for shard in self.shard_map.shards:  # the first that has it answers: the others need not be up
+            try:
+                product = self.store(shard).get(product_id)
+            except Unavailable as error:
+                silent = error
+                continue
             if product is not None:
                 return product
         if silent:
-            raise next(iter(silent.values()))
+            raise silent
         raise ProductNotFound(f"there is no product {product_id}", product_id=str(product_id))
 
     def find(self, name: str, variant: str = "") -> Product:
