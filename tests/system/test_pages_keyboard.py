@@ -26,19 +26,26 @@ def press(page, locator, key="Enter"):
     page.keyboard.press(key)
 
 
+def type_into(page, field, text):
+    """Type once the page has put the focus where it belongs: as soon as somebody can see it, and no sooner."""
+    expect(field).to_be_focused()
+    page.keyboard.type(text)
+    expect(field).to_have_value(text)
+
+
 def test_log_in_create_find_edit_delete_and_log_out_by_keyboard(browser, site):
     name = f"Alubias {uuid4().hex[:8]}"
     with open_page(browser, site) as page:
         page.goto("/login")
-        page.keyboard.type(ADMIN)
+        type_into(page, page.locator("#username"), ADMIN)
         tab_to(page, page.get_by_label("Password", exact=True))
         page.keyboard.type(PASSWORD)
         page.keyboard.press("Enter")
         page.wait_for_url("**/products")
 
-        press(page, page.get_by_role("link", name="New product"))
+        press(page, page.get_by_role("link", name="New product").first)
         page.wait_for_url("**/new")
-        page.keyboard.type(name)
+        type_into(page, page.locator("#name"), name)
         tab_to(page, page.get_by_label("Price"))
         page.keyboard.type("1.35")
         tab_to(page, page.get_by_label("Active"))
@@ -50,7 +57,7 @@ def test_log_in_create_find_edit_delete_and_log_out_by_keyboard(browser, site):
         press(page, page.get_by_role("link", name="Products").first)
         page.wait_for_url("**/products")
         page.keyboard.press("/")
-        page.keyboard.type(name)
+        type_into(page, page.get_by_role("searchbox"), name)
         expect(page.locator(".product-name")).to_have_text([name])
         press(page, page.locator(".product-name"))
         expect(page.get_by_role("heading", level=1)).to_have_text(name)
