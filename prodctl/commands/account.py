@@ -49,7 +49,7 @@ def sessions(output: str) -> None:
 @click.argument("session_id", required=False)
 @click.option("--others", is_flag=True, help="End all of your logins but this one.")
 def end_session(session_id: str | None, others: bool) -> None:
-    """End one of your logins (see `prodctl account sessions`), or all the others."""
+    """End one of your logins, or all the others. See `prodctl account sessions`."""
     if (session_id is None) != others:
         raise click.UsageError("give a session id, or --others")
     if others:
@@ -97,7 +97,7 @@ def remove_second_factor(stdin: bool, yes: bool, no_input: bool) -> None:
 @click.option("--invitation-file", metavar="FILE", help="The invitation's code is in FILE (- is stdin).")
 @_stdin_option
 def register(username: str, invitation_file: str | None, stdin: bool) -> None:
-    """Make an account, where registration is open or you were invited."""
+    """Make an account. Registration must be open, or you were invited."""
     body: dict[str, Any] = {"username": username}
     if invitation_file:
         body["invitation"] = from_file(invitation_file, "invitation")

@@ -37,7 +37,7 @@ def cluster() -> None:
 @click.option("--prometheus", is_flag=True, help="Prometheus text format.")
 @output_option
 def status(output: str, watch: bool, wait: str | None, timeout: float, check: bool, prometheus: bool) -> int:
-    """Every set, every member, both services, the shard map, and what is wrong.
+    """Every member, both services, the map, and what is wrong.
 
     Exit status 0 when all is healthy, 6 when anything is degraded or down.
     """
@@ -95,7 +95,7 @@ def history(set_name: str | None, output: str) -> None:
 @cluster.command()
 @output_option
 def lint(output: str) -> int:
-    """What is risky about how the sets are set up, each with its fix. Exit status 6 when there is anything."""
+    """What is risky in the set-up, each with its fix. Exit status 6 when there is anything."""
     from dataclasses import asdict
 
     from prodcore.bootstrap_cluster import lint_cluster

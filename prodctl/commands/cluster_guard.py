@@ -33,7 +33,9 @@ _COLUMNS = columns("Guard=_id", "Set", "On duty", "Primary", "Successor", "Elect
 )
 @click.pass_context
 def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: float | None) -> None:
-    """Watch every primary; when one dies or hangs, ask the freshest secondary to stand for election.
+    """Watch the primaries and shorten failovers.
+
+    When a primary dies or hangs, the freshest secondary is asked to stand for election.
 
     Runs until it is stopped. Several may run. It can only ask for ordinary elections, so it cannot lose data, and
     when it is gone the sets behave as MongoDB's do. docs/guard.md says why, and what was measured.

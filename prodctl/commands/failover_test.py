@@ -136,7 +136,7 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
 
 @failover_test.command()
 def restore() -> int:
-    """Put back what a drill that was killed has left: stopped or paused members, records of its own."""
+    """Put back what a killed drill has left. That is stopped or paused members, and records of its own."""
     from prodcore.bootstrap_cluster import local_member_control, open_drill
     from prodcore.drill.restore import restore_leftovers
     from prodcore.settings import load_settings

@@ -22,7 +22,7 @@ def key() -> None:
 @key.command("list")
 @output_option
 def list_keys(output: str) -> None:
-    """Every key: which one signs, which is published ahead, which are retired and only verify."""
+    """Every key and what it does. One signs, one may be published ahead, retired ones only verify."""
     print_rows(_client().call("GET", "/keys")["items"], _COLUMNS, output, kind="keys")
 
 

@@ -20,7 +20,7 @@ def shard() -> None:
 @shard.command("list")
 @output_option
 def list_shards(output: str) -> None:
-    """List the shards with the ranges they own and how many products they hold.
+    """List the shards: their ranges and how many products each holds.
 
     Exit status 6 when a shard does not answer; its number is then missing.
 

@@ -52,7 +52,7 @@ def create(name: str, scope: str, expires: str, output: str) -> None:
 @token.command("list")
 @output_option
 def list_tokens(output: str) -> None:
-    """Every token, with its end and last use; never the tokens themselves."""
+    """Every token, with its end and last use. Never the tokens themselves."""
     print_rows(_client().call("GET", "/tokens")["items"], _COLUMNS, output, kind="tokens")
 
 

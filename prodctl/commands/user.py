@@ -79,7 +79,7 @@ def add(username: str, role: str, password_stdin: bool, output: str) -> None:
 @click.argument("role", type=click.Choice(ROLES))
 @output_option
 def set_role(username: str, role: str, output: str) -> None:
-    """Give a user another role; it holds on every worker within seconds. The last admin stays one (exit status 5)."""
+    """Give a user another role. It holds on every worker within seconds. The last admin stays one (exit status 5)."""
     changed = _client().call("PATCH", _path(username), body={"role": role})
     success(f"{changed['username']} is {changed['role']} now.", output)
     _show_to_programs(changed, output)
@@ -100,7 +100,7 @@ def rename(username: str, new_username: str, output: str) -> None:
 @click.argument("username")
 @output_option
 def disable(username: str, output: str) -> None:
-    """Let a user in no more, and end their logins; nothing is removed. The last admin cannot be disabled."""
+    """Let a user in no more. Their logins end; nothing is removed. The last admin cannot be disabled."""
     changed = _client().call("PATCH", _path(username), body={"disabled": True})
     success(f"{changed['username']} is disabled.", output)
     _show_to_programs(changed, output)
@@ -132,7 +132,7 @@ def rm(username: str, yes: bool, no_input: bool) -> None:
 @click.argument("username")
 @output_option
 def reset(username: str, output: str) -> None:
-    """Make a one-time code with which a user sets a new password; it is shown this once and good for a day."""
+    """Make a one-time code for a new password. It is shown this once and good for a day."""
     made = _client().call("POST", f"{_path(username)}/reset")
     if output in ("table", "wide"):
         message(f"One-time code for {made['username']}, good until {made['expires_at']}; it is not shown again:")
@@ -147,7 +147,7 @@ def reset(username: str, output: str) -> None:
 @click.option("--days", type=click.IntRange(1, 90), default=7, show_default=True, help="How long it is good.")
 @output_option
 def invite(role: str, days: int, output: str) -> None:
-    """Make an invitation to register, good once; it is shown this once."""
+    """Make an invitation to register. It is shown this once and good once."""
     made = _client().call("POST", "/invitations", body={"role": role, "days": days})
     if output in ("table", "wide"):
         message(f"Invitation as {made['role']}, good until {made['expires_at']}; it is not shown again:")
