@@ -18,7 +18,8 @@ lint: ## Run the checks of style, types and import rules
 	./scripts/test lint
 
 docs: ## Write the generated pages of the documentation
-	./scripts/write-command-docs
+	.venv/bin/python scripts/write-command-docs
+	.venv/bin/python scripts/write-rights-docs
 
 screenshots: ## Write a screenshot of every page into screenshots/
 	./scripts/screenshots
