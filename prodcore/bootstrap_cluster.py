@@ -104,8 +104,8 @@ def _open_traffic(
     """The load's way to a set: the catalogue for products, else records of the drill's own."""
     from prodcore.bootstrap import open_catalog, open_replica_set
     from prodcore.drill.catalog_traffic import CatalogTraffic, letter_of
+    from prodcore.mongo.address import SetAddress
     from prodcore.mongo.drill_traffic import MongoRecordTraffic
-    from prodcore.mongo.member import SetAddress
 
     if place == PRODUCTS:
         catalog = stack.enter_context(open_catalog(settings))

@@ -41,8 +41,8 @@ def run_guards(
 ) -> None:
     """Guard every set until ``stop``."""
     from prodcore.guard.guard import SetGuard
+    from prodcore.mongo.address import SetAddress
     from prodcore.mongo.guarded_set import MongoGuardedSet
-    from prodcore.mongo.member import SetAddress
 
     with ExitStack() as stack:
         switch = stack.enter_context(open_switch(settings))

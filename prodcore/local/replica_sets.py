@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from prodcore.local.plan import LocalPlan, SetMember
 from prodcore.local.secret import LocalSecrets
 from prodcore.local.starter import MemberStarter, Progress
-from prodcore.mongo.member import Document
+from prodcore.mongo.address import Document
 from prodcore.mongo.replica_set_admin import DatabaseUser, ReplicaSetAdmin, SetTiming
 
 HEARTBEAT_MS = 250

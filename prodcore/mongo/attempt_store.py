@@ -8,7 +8,8 @@ from typing import cast
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from prodcore.mongo.replica_set import Document, ReplicaSet
+from prodcore.mongo.address import Document
+from prodcore.mongo.replica_set import ReplicaSet
 
 FORGOTTEN_AFTER = timedelta(hours=24)
 """When a count is removed; a limit may forget it earlier."""

@@ -8,7 +8,8 @@ from typing import Any
 from pymongo import DESCENDING
 
 from prodcore.errors import DrillNotFound
-from prodcore.mongo.replica_set import Document, ReplicaSet
+from prodcore.mongo.address import Document
+from prodcore.mongo.replica_set import ReplicaSet
 
 _KEPT = 500
 _DATABASE, _COLLECTION = "prodctl_meta", "drill_history"

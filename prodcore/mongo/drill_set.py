@@ -13,8 +13,9 @@ from prodcore.drill.ledger import State
 from prodcore.drill.ports import Election
 from prodcore.drill.verdict import Found
 from prodcore.errors import MemberUnavailable, NoPrimary, Unavailable
+from prodcore.mongo.address import Document
 from prodcore.mongo.inspection import MongoSetInspector
-from prodcore.mongo.member import Document, MemberConnection
+from prodcore.mongo.member import MemberConnection
 from prodcore.mongo.observer import MongoSetWatch
 from prodcore.replica_set import SetStatus
 

@@ -10,7 +10,8 @@ from pymongo.write_concern import WriteConcern
 from prodcore.drill.ledger import State
 from prodcore.drill.ports import Record
 from prodcore.errors import ProductNotFound, VersionConflict
-from prodcore.mongo.replica_set import Document, ReplicaSet
+from prodcore.mongo.address import Document
+from prodcore.mongo.replica_set import ReplicaSet
 
 DRILL_RECORDS = ("prodctl_meta", "drill_records")
 

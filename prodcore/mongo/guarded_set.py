@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pymongo import MongoClient
 from pymongo.monitoring import (
     ServerHeartbeatFailedEvent,
     ServerHeartbeatListener,
@@ -19,7 +18,8 @@ from pymongo.monitoring import (
 
 from prodcore.errors import CommandRefused, MemberUnavailable
 from prodcore.guard.ports import Pulse, Standing
-from prodcore.mongo.member import Document, MemberConnection, SetAddress
+from prodcore.mongo.address import Document, SetAddress
+from prodcore.mongo.member import MemberConnection
 from prodcore.mongo.observer import role_of
 from prodcore.mongo.switch import GuardSwitch
 
@@ -40,16 +40,7 @@ class MongoGuardedSet(ServerHeartbeatListener):
         self._votes = len(address.members)
         self._connections: dict[str, MemberConnection] = {}
         self._connecting = threading.Lock()
-        self._client: MongoClient[Document] = MongoClient(
-            address.members,
-            replicaSet=address.name,
-            heartbeatFrequencyMS=500,
-            connectTimeoutMS=500,
-            serverMonitoringMode="stream",
-            appname="prodctl-guard",
-            event_listeners=[self],
-            **address.login,
-        )
+        self._client = address.watching_client(self, "prodctl-guard")
 
     @property
     def name(self) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from prodcore.errors import CommandRefused, MemberUnavailable
-from prodcore.mongo.member import Document, MemberConnection, SetAddress
+from prodcore.mongo.address import Document, SetAddress
+from prodcore.mongo.member import MemberConnection
 from prodcore.replica_set import SECONDARY, MemberAnswers, SetStatus, read_set
 
 INSPECTION_SECONDS = 1.5

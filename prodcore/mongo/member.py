@@ -12,41 +12,18 @@ from bson import Timestamp
 from pymongo import MongoClient, ReadPreference
 from pymongo.errors import (
     AutoReconnect,
-    ConfigurationError,
     ConnectionFailure,
-    InvalidURI,
     OperationFailure,
     PyMongoError,
 )
 from pymongo.read_concern import ReadConcern
-from pymongo.uri_parser import parse_uri
 
 from prodcore.errors import CommandRefused, ConfigError, MemberUnavailable
+from prodcore.mongo.address import Document
 
-Document = dict[str, Any]
 T = TypeVar("T")
 
 _UNAUTHORIZED = {13, 18}
-
-
-class SetAddress:
-    """A replica set's address, taken apart: its name, its members, and how to log in at each of them."""
-
-    def __init__(self, uri: str) -> None:
-        try:
-            parsed = parse_uri(uri)
-        except (InvalidURI, ConfigurationError, ValueError) as error:
-            raise ConfigError(f"not a usable MongoDB address: {error}") from None
-        options = parsed["options"]
-        self.name: str = options.get("replicaSet") or ""
-        if not self.name:
-            raise ConfigError("a MongoDB address names no replica set", hint="add ?replicaSet=rsA (or rsB, rsU) to it")
-        self.database: str = parsed["database"] or "products_db"
-        self.members: list[str] = [f"{host}:{port}" for host, port in parsed["nodelist"]]
-        self.login: Document = {k: v for k, v in options.items() if k.lower().startswith(("tls", "auth"))}
-        if parsed["username"]:
-            self.login |= {"username": parsed["username"], "password": parsed["password"]}
-            self.login.setdefault("authSource", parsed["database"] or "admin")
 
 
 class MemberConnection:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pymongo import MongoClient
 from pymongo.monitoring import (
     ServerHeartbeatFailedEvent,
     ServerHeartbeatListener,
@@ -20,7 +19,7 @@ from pymongo.monitoring import (
 )
 
 from prodcore.drill.ports import Sighting
-from prodcore.mongo.member import Document, SetAddress
+from prodcore.mongo.address import SetAddress
 
 _UNKNOWN = "Unknown"
 
@@ -35,16 +34,7 @@ class MongoSetWatch(ServerHeartbeatListener):
         self._elections: dict[str, Any] = {}
         """The election id of each member that takes itself for primary; the greatest is the newest."""
         self._aborted = False
-        self._client: MongoClient[Document] = MongoClient(
-            address.members,
-            replicaSet=address.name,
-            heartbeatFrequencyMS=500,
-            connectTimeoutMS=500,
-            serverMonitoringMode="stream",
-            appname="prodctl-watch",
-            event_listeners=[self],
-            **address.login,
-        )
+        self._client = address.watching_client(self, "prodctl-watch")
 
     def started(self, event: ServerHeartbeatStartedEvent) -> None:
         """Nothing to do: the answer counts."""

@@ -15,7 +15,8 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from prodcore.catalog.ports import Key, Slice
 from prodcore.errors import OutcomeUnknown, ProdError, ProductExists, ProductNotFound, VersionConflict
-from prodcore.mongo.replica_set import Document, ReplicaSet, is_transient
+from prodcore.mongo.address import Document
+from prodcore.mongo.replica_set import ReplicaSet, is_transient
 from prodcore.product import Product
 from prodcore.routing import prefix_range
 

@@ -11,7 +11,8 @@ from prodcore.cluster.elections import MemberRecords
 from prodcore.cluster.lint import MemberSetup
 from prodcore.cluster.ports import GuardSign
 from prodcore.errors import CommandRefused, MemberUnavailable
-from prodcore.mongo.member import Document, MemberConnection, SetAddress
+from prodcore.mongo.address import Document, SetAddress
+from prodcore.mongo.member import MemberConnection
 from prodcore.mongo.switch import ON_DUTY_SECONDS
 from prodcore.replica_set import SetStatus
 

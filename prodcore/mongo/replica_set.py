@@ -12,10 +12,8 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import (
     BulkWriteError,
-    ConfigurationError,
     ConnectionFailure,
     ExecutionTimeout,
-    InvalidURI,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
@@ -29,13 +27,12 @@ from pymongo.monitoring import (
     ServerHeartbeatSucceededEvent,
 )
 from pymongo.read_concern import ReadConcern
-from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 from prodcore.deadline import remaining
-from prodcore.errors import ConfigError, NoPrimary, OutcomeUnknown, ProdError, ShardUnavailable, Unavailable
+from prodcore.errors import NoPrimary, OutcomeUnknown, ProdError, ShardUnavailable, Unavailable
+from prodcore.mongo.address import Document, SetAddress
 
-Document = dict[str, Any]
 T = TypeVar("T")
 
 SILENCE_SECONDS = 1.0
@@ -73,30 +70,25 @@ class ReplicaSet:
     """
 
     def __init__(self, uri: str, *, heartbeat_ms: int = 500, connect_timeout_ms: int = 1_000) -> None:
-        try:
-            parsed = parse_uri(uri)
-            self.name: str = parsed["options"].get("replicaSet") or ""
-            self._view = _View()
-            self.client: MongoClient[Document] = MongoClient(
-                uri,
-                w="majority",
-                journal=True,
-                readConcernLevel="majority",
-                retryWrites=True,
-                retryReads=True,
-                heartbeatFrequencyMS=heartbeat_ms,
-                connectTimeoutMS=connect_timeout_ms,
-                serverSelectionTimeoutMS=_SELECTION_MS,
-                uuidRepresentation="standard",
-                tz_aware=True,
-                appname="prodctl",
-                event_listeners=[self._view],
-            )
-        except (InvalidURI, ConfigurationError, ValueError) as error:
-            raise ConfigError(f"not a usable MongoDB address: {error}") from None
-        if not self.name:
-            raise ConfigError("a MongoDB address names no replica set", hint="add ?replicaSet=rsA (or rsB, rsU) to it")
-        self.database_name: str = parsed["database"] or "products_db"
+        address = SetAddress(uri)
+        self.name = address.name
+        self.database_name = address.database
+        self._view = _View()
+        self.client: MongoClient[Document] = MongoClient(
+            uri,
+            w="majority",
+            journal=True,
+            readConcernLevel="majority",
+            retryWrites=True,
+            retryReads=True,
+            heartbeatFrequencyMS=heartbeat_ms,
+            connectTimeoutMS=connect_timeout_ms,
+            serverSelectionTimeoutMS=_SELECTION_MS,
+            uuidRepresentation="standard",
+            tz_aware=True,
+            appname="prodctl",
+            event_listeners=[self._view],
+        )
 
     def collection(self, name: str, database: str | None = None) -> Collection[Document]:
         """A collection, read and written with majority."""

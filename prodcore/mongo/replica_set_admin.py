@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from prodcore.deadline import remaining
 from prodcore.errors import CommandRefused, MemberUnavailable, NoPrimary, Unavailable
-from prodcore.mongo.member import Document, MemberConnection
+from prodcore.mongo.address import Document
+from prodcore.mongo.member import MemberConnection
 
 T = TypeVar("T")
 

@@ -9,7 +9,8 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from prodcore.mongo.replica_set import Document, ReplicaSet
+from prodcore.mongo.address import Document
+from prodcore.mongo.replica_set import ReplicaSet
 from prodcore.user import Session
 
 _STORED = tuple(f.name for f in fields(Session) if f.name != "id")

@@ -9,7 +9,8 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from prodcore.errors import TokenExists
-from prodcore.mongo.replica_set import Document, ReplicaSet
+from prodcore.mongo.address import Document
+from prodcore.mongo.replica_set import ReplicaSet
 from prodcore.rights import Right, Role
 from prodcore.user import ServiceToken
 

@@ -14,7 +14,8 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from prodcore.errors import AlreadySetUp, LastAdmin, UserExists, UserNotFound
-from prodcore.mongo.replica_set import Document, ReplicaSet
+from prodcore.mongo.address import Document
+from prodcore.mongo.replica_set import ReplicaSet
 from prodcore.rights import Role
 from prodcore.tokens import GRACE
 from prodcore.user import User, fold_username
