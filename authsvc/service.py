@@ -76,7 +76,6 @@ class ServiceProvider:
         hasher = PasswordHasher(settings.bcrypt_cost)
         limits = LoginLimits(self._stores.attempts, utc_now)
         second_factor = SecondFactor(self._stores.users, ring.derive("totp"), utc_now)
-        code_hash = settings.setup_code_hash
         accounts = Accounts(
             self._stores,
             hasher,
@@ -84,7 +83,7 @@ class ServiceProvider:
             limits,
             second_factor,
             utc_now,
-            setup_code_hash=code_hash.get_secret_value() if code_hash else "",
+            setup_code_file=settings.setup_code_file,
             registration=settings.registration,
             shortest_password=settings.password_min_length,
         )

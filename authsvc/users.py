@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from authsvc.limits import LoginLimits
@@ -27,13 +27,14 @@ from prodcore.errors import (
     UserNotFound,
 )
 from prodcore.rights import Role
+from prodcore.setup_code import opens
 from prodcore.user import User, clean_username
 
 WRONG = "the user name or the password is wrong"
 
 
 class Accounts:
-    """Everything one can do with accounts. ``setup_code_hash`` is the SHA-256 of the one-time setup code, in hex."""
+    """Everything one can do with accounts. ``setup_code_file``: the sealed one-time code of prodcore.setup_code."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class Accounts:
         second_factor: SecondFactor,
         clock: Callable[[], datetime],
         *,
-        setup_code_hash: str,
+        setup_code_file: Path | None,
         registration: str,
         shortest_password: int,
     ) -> None:
@@ -55,7 +56,7 @@ class Accounts:
         self._second_factor = second_factor
         self._invitations = stores.invitations
         self._clock = clock
-        self._setup_code_hash = setup_code_hash
+        self._setup_code_file = setup_code_file
         self.registration = registration
         """Who may register: closed, invitation or open."""
         self._shortest = shortest_password
@@ -73,11 +74,20 @@ class Accounts:
         return self._sessions.start(user, caller)
 
     def _first_admin(self, code: str, username: str, password: str) -> User:
-        if not self._setup_code_hash or not hmac.compare_digest(hash_code(code), self._setup_code_hash.lower()):
-            raise NotAuthenticated("this is not the setup code", hint="prodctl local up printed it")
+        if not opens(self._sealed_setup_code(), code, self._clock()):
+            raise NotAuthenticated(
+                "this is not the setup code, or it has ended", hint="prodctl local up prints the one that is good now"
+            )
         user = self._new(username, password, Role.ADMIN)
         self._users.add_first_admin(user)
         return user
+
+    def _sealed_setup_code(self) -> str:
+        """Read each time: a code that has ended is replaced without a restart."""
+        try:
+            return self._setup_code_file.read_text(encoding="utf-8") if self._setup_code_file else ""
+        except (OSError, UnicodeDecodeError):
+            return ""
 
     def log_in(self, username: str, password: str, code: str, caller: Caller) -> dict[str, Any]:
         """Start a session. Raises NotAuthenticated, the same for an unknown user, a wrong password, a disabled one;

@@ -109,8 +109,8 @@ class Settings(BaseSettings):
     auth_server_url: str = _named(
         "AUTH_SERVER_URL", default="http://127.0.0.1:5000", description="Where webapp finds authsvc"
     )
-    setup_code_hash: SecretStr | None = Field(
-        None, description="SHA-256 (hex) of the one-time code that makes the first admin", min_length=64, max_length=64
+    setup_code_file: Path | None = Field(
+        None, description="File with hash and end of the one-time code that makes the first admin"
     )
     auth_keys_dir: Path | None = Field(None, description="Directory of authsvc's private signing keys, mode 0700")
     registration: str = Field(

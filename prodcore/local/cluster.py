@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from prodcore.local.lock import locked
 from prodcore.local.plan import REPLICA_SETS, LocalPlan, SetMember, services_for
 from prodcore.local.ports import check_ports_free, ports_from_settings
 from prodcore.local.render import check_directory_name, set_url
-from prodcore.local.secret import ensure_secrets, forget_setup_code, read_setup_code
+from prodcore.local.secret import ensure_secrets, ensure_setup_code, forget_setup_code
 from prodcore.local.service import setup_is_open, wait_ready
 from prodcore.local.starter import MemberStarter, Progress
 from prodcore.local.state import claim_directory, load_state
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 30.0  # longer than supervisord waits before it kills what does not stop
 _START_SECONDS = 60.0
 _OURS = (
-    "auth-keys", "cluster.json", "conf", "data", "env", "keyfile", "lock", "logs", "secrets.json", "setup-code",
-    "supervisor.sock", "supervisord.conf", "supervisord.pid",
+    "auth-keys", "cluster.json", "conf", "data", "env", "keyfile", "lock", "logs", "secrets.json",
+    "setup-code", "setup-code-sealed", "supervisor.sock", "supervisord.conf", "supervisord.pid",
 )  # fmt: skip
 
 
@@ -153,11 +154,12 @@ class LocalCluster:
         }
 
     def setup_code(self) -> str | None:
-        """The one-time code for the first admin, None once there is one; after ``up``."""
+        """The one-time code for the first admin, a new one a day later; None once there is an admin; after ``up``."""
         webapp = next((s for s in self.plan.services if s.name == "webapp"), None)
         if webapp and setup_is_open(webapp) is False:
             forget_setup_code(self.plan.directory)
-        return read_setup_code(self.plan.directory)
+            return None
+        return ensure_setup_code(self.plan.directory, datetime.now(UTC))
 
     def _start_member(self, member: SetMember) -> str:
         from prodcore.mongo.replica_set_admin import ReplicaSetAdmin

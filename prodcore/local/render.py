@@ -12,7 +12,7 @@ from typing import Any
 from prodcore.errors import ConfigError
 from prodcore.local.plan import LocalPlan, Service, SetMember
 from prodcore.local.ports import LOOPBACK
-from prodcore.local.secret import LocalSecrets
+from prodcore.local.secret import SEALED_CODE_FILE, LocalSecrets
 
 MARKER_VARIABLE = "PRODCTL_LOCAL_DIRECTORY"
 """In the environment of supervisord and of all it starts: whose process this is, also when supervisord has died."""
@@ -104,7 +104,7 @@ def render_env_files(plan: LocalPlan, secrets: LocalSecrets) -> dict[str, str]:
         "PORT": str(ports.auth),
         "DB3_URL": set_url(plan, "rsU", "auth", secrets.auth, "auth_db"),
         "PRODCTL_AUTH_KEYS_DIR": str(plan.auth_keys),
-        "PRODCTL_SETUP_CODE_HASH": secrets.setup_code_hash,
+        "PRODCTL_SETUP_CODE_FILE": str(plan.directory / SEALED_CODE_FILE),
         **service_secret,
     }
     operator = {

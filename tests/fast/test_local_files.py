@@ -6,6 +6,8 @@ import shlex
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,11 @@ from prodcore.local.plan import LocalPlan, services_for
 from prodcore.local.ports import LocalPorts
 from prodcore.local.render import check_directory_name, render_env_files, render_member, render_supervisor
 from prodcore.local.replica_sets import users_of
-from prodcore.local.secret import ensure_secrets, forget_setup_code, hash_setup_code, read_setup_code
+from prodcore.local.secret import SEALED_CODE_FILE, ensure_secrets, ensure_setup_code, forget_setup_code
 from prodcore.local.state import LocalState, claim_directory, load_state, save_state, users_fingerprint
+from prodcore.setup_code import LIFE, opens
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -41,20 +46,33 @@ def mode(path):
 def test_secrets_are_made_once_and_only_their_owner_reads_them(plan, secrets):
     assert ensure_secrets(plan.directory, plan.keyfile) == secrets
     assert mode(plan.directory) == 0o700
-    assert {f.name: mode(f) for f in plan.directory.iterdir()} == dict.fromkeys(
-        ("secrets.json", "keyfile", "setup-code"), 0o600
-    )
+    assert {f.name: mode(f) for f in plan.directory.iterdir()} == dict.fromkeys(("secrets.json", "keyfile"), 0o600)
     assert len({secrets.root, secrets.web, secrets.auth, secrets.operator, secrets.session, secrets.service}) == 6
     assert secrets.root not in repr(secrets)
 
 
-def test_only_the_hash_of_the_setup_code_is_kept_once_it_is_used(plan, secrets):
-    code = read_setup_code(plan.directory)
-    assert hash_setup_code(code) == secrets.setup_code_hash
-    assert code not in (plan.directory / "secrets.json").read_text()
+def test_the_setup_code_lasts_a_day_and_services_get_its_hash_only(plan, secrets):
+    code = ensure_setup_code(plan.directory, NOW)
+    sealed = plan.directory / SEALED_CODE_FILE
+    assert ensure_setup_code(plan.directory, NOW + LIFE) == code
+    assert code not in sealed.read_text()
+    assert {mode(plan.directory / name) for name in ("setup-code", SEALED_CODE_FILE)} == {0o600}
+    assert dotenv_values(stream=StringIO(render_env_files(plan, secrets)["auth"]))["PRODCTL_SETUP_CODE_FILE"] == str(
+        sealed
+    )
+
+    later = NOW + 2 * LIFE
+    renewed = ensure_setup_code(plan.directory, later)
+    assert renewed != code
+    assert opens(sealed.read_text(), renewed, later)
+    assert not opens(sealed.read_text(), code, later)
     forget_setup_code(plan.directory)
-    assert read_setup_code(plan.directory) is None
-    assert ensure_secrets(plan.directory, plan.keyfile) == secrets
+    assert {f.name for f in plan.directory.iterdir()} == {"secrets.json", "keyfile"}
+
+
+@pytest.mark.parametrize("sealed", ["", " ", "x", "x y", "\x00", f"{'0' * 64} 2026-01-01"])
+def test_a_damaged_sealed_code_opens_nothing(sealed):
+    assert not opens(sealed, "AAAAA", NOW)
 
 
 def test_damaged_secrets_are_never_replaced(plan, secrets):
@@ -82,7 +100,7 @@ def test_the_supervisor_reads_back_every_path_and_holds_no_secret(plan, secrets)
     assert shlex.split(parsed["program:webapp"]["command"])[:4] == ["/py 3/bin", "-m", "granian", "--interface"]
     assert parsed["unix_http_server"]["chmod"] == "0600"
     assert {parsed[f"program:{m.name}"]["autorestart"] for m in plan.members} == {"false"}
-    for secret in (secrets.root, secrets.web, secrets.service, secrets.setup_code_hash):
+    for secret in (secrets.root, secrets.web, secrets.service, secrets.session):
         assert secret not in text
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import requests
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from authsvc.app import create_app as create_authsvc
 from prodcore.settings import load_settings
+from prodcore.setup_code import seal
 from webapp.app import create_app as create_webapp
 
 SERVICE_SECRET = "service-secret-of-the-tests-0123456789"
@@ -116,12 +117,14 @@ class Worker:
         self.app.extensions["catalog"].close()
 
 
-def auth_settings(cluster, keys_dir, **more):
+def auth_settings(cluster, keys_dir, *, code_age=timedelta(0), **more):
+    code_file = keys_dir.with_name("setup-code-sealed")
+    code_file.write_text(seal(SETUP_CODE, datetime.now(UTC) - code_age))
     settings = load_settings(
         **cluster.addresses("auth"),
         auth_keys_dir=keys_dir,
         service_secret=SERVICE_SECRET,
-        setup_code_hash=hashlib.sha256(SETUP_CODE.encode()).hexdigest(),
+        setup_code_file=code_file,
         **more,
     )
     return settings.model_copy(update={"bcrypt_cost": BCRYPT_COST})

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.mongo.identity.rig import ADMIN, BCRYPT_COST, OTHER_PASSWORD, PASSWORD, SETUP_CODE
+from tests.mongo.identity.rig import ADMIN, BCRYPT_COST, OTHER_PASSWORD, PASSWORD, SETUP_CODE, auth_settings
 
 
 def test_without_the_service_secret_nobody_is_heard(authsvc, admin):
@@ -30,6 +30,15 @@ def test_the_setup_code_makes_the_first_admin_once(authsvc):
     assert authsvc.call("GET", "/setup").json() == {"open": False}
     again = authsvc.call("POST", "/setup", {**body, "username": "second"})
     assert (again.status_code, again.json()["code"]) == (409, "already_set_up")
+
+
+def test_a_setup_code_ends_after_a_day_and_its_successor_is_good_at_once(authsvc, cluster, keys_dir):
+    body = {"code": SETUP_CODE, "username": ADMIN, "password": PASSWORD}
+    auth_settings(cluster, keys_dir, code_age=timedelta(hours=24, seconds=1))
+    ended = authsvc.call("POST", "/setup", body)
+    assert (ended.status_code, "ended" in ended.json()["detail"]) == (401, True)
+    auth_settings(cluster, keys_dir)
+    assert authsvc.call("POST", "/setup", body).status_code == 201
 
 
 def test_of_many_first_admins_exactly_one_wins(authsvc, auth_db):
