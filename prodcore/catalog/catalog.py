@@ -8,12 +8,10 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from prodcore.catalog.cursor import decode_cursor, encode_cursor
-from prodcore.catalog.ports import Key, ProductStore, Slice
+from prodcore.catalog.listing import Page, page
+from prodcore.catalog.ports import ProductStore
 from prodcore.errors import (
     CrossShardRename,
-    InvalidInput,
-    Problem,
     ProductNotFound,
     ShardNotFound,
     SkuTaken,
@@ -25,23 +23,11 @@ from prodcore.routing import Route, ShardMap, fold, name_key, route
 
 T = TypeVar("T")
 
-MAX_PAGE = 200
-MAX_SEARCH_LENGTH = 100
-
 
 def now() -> datetime:
     """The time, in UTC and in the milliseconds that MongoDB keeps."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Products in key order; ``unavailable`` names the shards whose products may be missing from it."""
-
-    items: tuple[Product, ...]
-    next_cursor: str | None
-    unavailable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,27 +171,8 @@ class Catalog:
         return product
 
     def page(self, *, search: str = "", cursor: str | None = None, limit: int = 50) -> Page:
-        """A page in name order over all shards.
-
-        One indexed query on one shard, and one more for each range border that the page crosses. A shard that does
-        not answer is left out and named in ``Page.unavailable``.
-        """
-        words = search_words(search)
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidInput(problems=[Problem("limit", "out_of_range", f"must be from 1 to {MAX_PAGE}")])
-        after = decode_cursor(cursor, words) if cursor else None
-        items: list[Product] = []
-        unavailable: dict[str, None] = {}
-        for owned in self.shard_map.ranges_from(after[0] if after else ""):
-            part = Slice(owned.lower, owned.upper, after, words, limit + 1 - len(items))
-            try:
-                items += self.store(owned.shard).page(part)
-            except Unavailable:
-                unavailable[owned.shard] = None
-            if len(items) > limit:
-                break
-        last: Key | None = items[limit - 1].key if len(items) > limit else None
-        return Page(tuple(items[:limit]), encode_cursor(last, words) if last else None, tuple(sorted(unavailable)))
+        """A page in name order over all shards; see ``listing``."""
+        return page(self.shard_map, self.store, search=search, cursor=cursor, limit=limit)
 
     def counts(self) -> list[ShardCount]:
         """How many products each shard holds."""
@@ -238,12 +205,3 @@ class Catalog:
             except Unavailable as error:
                 silent[shard] = error
         return answers, silent
-
-
-def search_words(search: str) -> tuple[str, ...]:
-    """The folded word prefixes of a search; all must match. Raises InvalidInput for one that is too long."""
-    if len(search) > MAX_SEARCH_LENGTH:
-        raise InvalidInput(
-            problems=[Problem("search", "string_too_long", f"must be at most {MAX_SEARCH_LENGTH} characters")]
-        )
-    return tuple(dict.fromkeys(fold(search).split()))

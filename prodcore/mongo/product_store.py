@@ -5,28 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from bson.decimal128 import Decimal128
-from pymongo import ASCENDING, IndexModel, ReplaceOne
+from pymongo import ReplaceOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from prodcore.catalog.ports import Key, Slice
 from prodcore.errors import OutcomeUnknown, ProdError, ProductExists, ProductNotFound, VersionConflict
 from prodcore.mongo.address import Document
+from prodcore.mongo.product_query import INDEXES, ORDER, filter_of
 from prodcore.mongo.replica_set import ReplicaSet, is_transient
 from prodcore.product import Product
-from prodcore.routing import prefix_range
 
 _DUPLICATE_KEY = 11000
-
-INDEXES = (
-    IndexModel([("name_key", ASCENDING), ("variant_key", ASCENDING)], name="name_key_variant_key", unique=True),
-    IndexModel([("words", ASCENDING), ("name_key", ASCENDING), ("variant_key", ASCENDING)], name="words"),
-    IndexModel([("sku", ASCENDING)], name="sku", sparse=True),
-)
 
 
 def ensure_indexes(replica_set: ReplicaSet) -> None:
@@ -147,8 +140,7 @@ class MongoProductStore:
 
     def page(self, part: Slice) -> list[Product]:
         """Products in key order."""
-        order = [("name_key", ASCENDING), ("variant_key", ASCENDING)]
-        documents = self._set.read(lambda: list(self._products.find(_filter(part)).sort(order).limit(part.limit)))
+        documents = self._set.read(lambda: list(self._products.find(filter_of(part)).sort(ORDER).limit(part.limit)))
         return [self._as_product(document) for document in documents]
 
     def count(self) -> int:
@@ -218,21 +210,6 @@ def _as_document(product: Product) -> Document:
     if product.sku is not None:  # left out otherwise: the index on it is sparse
         document["sku"] = product.sku
     return document
-
-
-def _filter(part: Slice) -> dict[str, Any]:
-    bounds: dict[str, Any] = {"$gte": part.lower}
-    if part.upper is not None:
-        bounds["$lt"] = part.upper
-    conditions: list[dict[str, Any]] = [{"name_key": bounds}]
-    if part.after:
-        name, variant = part.after
-        conditions.append({"$or": [{"name_key": {"$gt": name}}, {"name_key": name, "variant_key": {"$gt": variant}}]})
-        bounds["$gte"] = max(part.lower, name)
-    for word in part.words:
-        lower, upper = prefix_range(word)
-        conditions.append({"words": {"$elemMatch": {"$gte": lower, "$lt": upper}}})
-    return {"$and": conditions}
 
 
 def _exists(product: Product) -> ProductExists:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from prodcore.catalog.catalog import MAX_PAGE, MAX_SEARCH_LENGTH
+from prodcore.catalog.listing import MAX_PAGE, MAX_SEARCH_LENGTH
 from prodcore.catalog.upsert import MAX_ITEMS
 from prodcore.product import ProductDraft
 
