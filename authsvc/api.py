@@ -93,6 +93,7 @@ def trust() -> Response:
     )
     for session_id in question.ended:
         service.sessions.end(session_id=session_id)
+    service.stores.sessions.note_use(question.used)
     return json_response(service.sessions.news(question.since))
 
 

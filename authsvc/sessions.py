@@ -26,6 +26,11 @@ from prodcore.tokens import GRACE, LEEWAY, Identity, authenticate, issue
 from prodcore.user import Session, User
 
 LOST_ANSWER = timedelta(seconds=10)
+"""How long a spent refresh token gets its successor again in any case: requests that set out together arrive together.
+
+While no access token of the rotation was seen in use there is no such end: its answer was lost (authsvc died after the
+commit, for ten minutes perhaps), and whoever comes with the spent token is who it was meant for.
+"""
 _TOLD_FOR = GRACE + timedelta(minutes=30)
 """How long a verifier hears of a revocation: until the last access token of the session has ended, grace included."""
 _OVERLAP = timedelta(seconds=60)
@@ -90,8 +95,8 @@ class Sessions:
         successor = self._successor(token)
         if session.refresh_hash == token_hash:
             session = self._stores.sessions.rotate(session, _hash(successor), now)
-        lost_answer = session.refresh_hash == _hash(successor) and now - (session.rotated_at or now) <= LOST_ANSWER
-        if session.revoked_at or not lost_answer:
+        in_time = now - (session.rotated_at or now) <= LOST_ANSWER or not session.is_rotation_noticed
+        if session.revoked_at or session.refresh_hash != _hash(successor) or not in_time:
             self.end(session_id=session.id)
             raise NotAuthenticated("the login has ended")
         return self._answer(self._stores.users.get(session.user_id), session, successor)

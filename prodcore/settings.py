@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     setup_code_file: Path | None = Field(
         None, description="File with hash and end of the one-time code that makes the first admin"
     )
+    trust_file: Path | None = Field(
+        None, description="Where webapp keeps what it knows of authsvc, to start while authsvc is down"
+    )
     auth_keys_dir: Path | None = Field(None, description="Directory of authsvc's private signing keys, mode 0700")
     registration: str = Field(
         "closed", pattern="^(closed|invitation|open)$", description="Who may register: nobody, the invited, everybody"

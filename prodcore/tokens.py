@@ -38,6 +38,9 @@ _SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _LATEST = 253_402_300_799  # the last second of year 9999, the last one that datetime knows
 
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who is calling, as an access token says.
@@ -51,6 +54,7 @@ class Identity:
     role: Role | None
     sid: str
     expires_at: datetime
+    issued_at: datetime = _EPOCH
     jti: str = ""
     epoch: int = 0
     scopes: frozenset[Right] = frozenset()
@@ -166,6 +170,7 @@ def _identity(claims: Mapping[str, Any]) -> Identity:
         role=Role(role) if role is not None else None,
         sid=sid,
         expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        issued_at=datetime.fromtimestamp(claims["iat"], UTC),
         jti=jti,
         epoch=claims["epoch"],
         scopes=scopes,

@@ -85,7 +85,16 @@ class Session:
     address: str = ""
     previous_hash: str | None = None
     rotated_at: datetime | None = None
+    used_at: datetime | None = None
+    """When the newest of its access tokens that was used had been issued."""
     revoked_at: datetime | None = None
+
+    @property
+    def is_rotation_noticed(self) -> bool:
+        """Whether an access token of the last rotation was used, so that its answer did arrive."""
+        if self.rotated_at is None or self.used_at is None:
+            return False
+        return self.used_at >= self.rotated_at.replace(microsecond=0)  # tokens tell whole seconds
 
     def as_dict(self) -> dict[str, Any]:
         """What its owner and admins may see."""

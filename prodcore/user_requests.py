@@ -158,12 +158,18 @@ class ExchangeRequest(Request):
     token: Secret
 
 
+SessionId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
+
+
 class TrustRequest(Request):
-    """What a verifier asks and brings along: the cursor of its last question, audit entries, sessions to end."""
+    """What a verifier asks and brings along: the cursor of its last question, audit entries, sessions to end, and by
+    session when an access token that was used here for the first time had been issued.
+    """
 
     since: datetime | None = Field(None, strict=False)
     events: list[AuditEvent] = Field([], max_length=20_000)
-    ended: list[Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]] = Field([], max_length=20_000)
+    ended: list[SessionId] = Field([], max_length=20_000)
+    used: dict[SessionId, Annotated[datetime, Field(strict=False)]] = Field({}, max_length=20_000)
 
 
 class AuditQuery(Request):

@@ -23,6 +23,7 @@ from prodcore.tokens import GRACE, SERVICE_TOKEN_PREFIX, Identity
 from webapp.auth_client import AuthClient
 from webapp.service_access import ServiceAccess
 from webapp.trust import Trust
+from webapp.trust_memory import TrustMemory
 
 _EXTENSION = "prodctl_identity"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -37,7 +38,8 @@ def install_identity(app: Flask, settings: Settings) -> None:
     if settings.session_secret is None:
         raise ConfigError(problems=[Problem("PRODCTL_SESSION_SECRET", "missing", "is not set")])
     client = AuthClient(settings)
-    trust = Trust(lambda question: cast("dict[str, Any]", client.call("POST", "/trust", question)))
+    memory = TrustMemory(settings.trust_file)
+    trust = Trust(lambda question: cast("dict[str, Any]", client.call("POST", "/trust", question)), memory)
     app.extensions[_EXTENSION] = (client, trust, ServiceAccess(client, trust))
     if isinstance(app.wsgi_app, ProxyFix):  # the gate needs the address that it finds
         app.wsgi_app.app = client.gate.guard(app.wsgi_app.app)
@@ -190,7 +192,7 @@ def _renew(access: str, refresh_token: str) -> Identity | None:
 
 def _start_session(answer: dict[str, Any]) -> Identity:
     """Put the tokens of a login into a session that holds nothing of the one before."""
-    identity = trust().identify(answer["access_token"])
+    identity = trust().identify(answer["access_token"], in_use=False)
     session.clear()
     session.permanent = True
     session["access"], session["refresh"] = answer["access_token"], answer["refresh_token"]

@@ -1,7 +1,8 @@
 """What a webapp process knows of authsvc, to judge tokens by itself: public keys, revocations, and whether it answers.
 
-A thread asks authsvc every second. Until the first answer nothing can be judged (``ServiceUnavailable``); later, while
-authsvc is silent, the last answer stays in force: who was refused stays refused, who was in stays in for an hour.
+A thread asks authsvc every second. While authsvc is silent the last answer stays in force, also one that an earlier
+worker has left in the ``TrustMemory``: who was refused stays refused, who was in stays in for an hour. Where there has
+never been an answer nothing can be judged (``ServiceUnavailable``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +24,7 @@ from jwt.utils import base64url_decode
 from prodcore.deadline import budget
 from prodcore.errors import InvalidInput, NotAuthenticated, ProdError, ServiceUnavailable
 from prodcore.tokens import GRACE, LEEWAY, Identity, authenticate, kid_of
+from webapp.trust_memory import Known, TrustMemory
 
 log = structlog.get_logger("trust")
 
@@ -34,27 +37,27 @@ _EVENTS_AT_ONCE = 1_000
 _REFETCH_SECONDS = 1.0
 
 Fetch = Callable[[dict[str, Any]], dict[str, Any]]
-"""Asks authsvc: ``{"since": …, "events": […], "ended": […]}`` → ``{"now", "cursor", "keys", "sessions", "users"}``."""
+"""Asks authsvc: ``{"since", "events", "ended", "used"}`` → ``{"now", "cursor", "keys", "sessions", "users"}``."""
 
 
 class Trust:
     """One for each process. The thread starts with the first question, so after any fork."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch, memory: TrustMemory) -> None:
         self._fetch = fetch
+        self._memory = memory
         self._lock = threading.Lock()
         self._fetching = threading.Lock()
         self._pid = 0
+        self._known: Known | None = None
         self._keys: dict[str, Ed25519PublicKey] = {}
         self._verified: OrderedDict[bytes, Identity] = OrderedDict()
-        self._revoked_sessions: set[str] = set()
-        self._epochs: dict[str, int] = {}
         self._cursor: str | None = None
         self._clock_ahead = timedelta(0)
-        self._fetched_at = 0.0
+        self._asked_at = -_REFETCH_SECONDS
         self._silent_since: datetime | None = None
         self._events: list[dict[str, Any]] = []
-        self._ended: set[str] = set()
+        self._used: dict[str, datetime] = {}
         self._forget_at = 0.0
 
     def now(self) -> datetime:
@@ -66,14 +69,14 @@ class Trust:
         """Since when authsvc has not answered; None while it does."""
         return self._silent_since
 
-    def identify(self, token: str, *, late: timedelta | None = None) -> Identity:
+    def identify(self, token: str, *, late: timedelta | None = None, in_use: bool = True) -> Identity:
         """Whom a token speaks of, if it is in force. Raises NotAuthenticated, ServiceUnavailable before any answer.
 
         While authsvc is silent a token that was alive when the silence began is good for GRACE longer. ``late`` asks
-        for more or less than that.
+        for more or less than that. ``in_use`` is False for a token that its owner has not received yet.
         """
         self._ensure_known()
-        identity = self._genuine(token)
+        identity = self._genuine(token, in_use)
         self._refuse_revoked(identity)
         now = self.now()
         allowed = LEEWAY if late is None else late
@@ -87,8 +90,11 @@ class Trust:
     def end_session(self, sid: str) -> None:
         """Refuse a session here from now on, and have authsvc end it with the next question."""
         with self._lock:
-            self._revoked_sessions = self._revoked_sessions | {sid}
-            self._ended.add(sid)
+            if self._known is not None:
+                self._adopt(
+                    replace(self._known, sessions=self._known.sessions | {sid}, ended=self._known.ended | {sid})
+                )
+        self._remember()
 
     def report(self, event: dict[str, Any]) -> None:
         """Take an audit event along with the next question to authsvc."""
@@ -97,30 +103,39 @@ class Trust:
                 self._events.append(event)
         self._start()
 
-    def _genuine(self, token: str) -> Identity:
+    def _genuine(self, token: str, in_use: bool) -> Identity:
         digest = hashlib.sha256(token.encode(errors="replace")).digest()
         with self._lock:
             if found := self._verified.get(digest):
                 self._verified.move_to_end(digest)
                 return found
-        if kid_of(token) not in self._keys and time.monotonic() - self._fetched_at > _REFETCH_SECONDS:
+        if kid_of(token) not in self._keys and self._may_ask():
             self._refresh()
         identity = authenticate(token, self._keys)
+        if not in_use:
+            return identity
         with self._lock:
+            if identity.role:  # a person's; service tokens are not rotated
+                self._used[identity.sid] = max(identity.issued_at, self._used.get(identity.sid, identity.issued_at))
             self._verified[digest] = identity
             if len(self._verified) > _REMEMBERED_TOKENS:
                 self._verified.popitem(last=False)
         return identity
 
     def _refuse_revoked(self, identity: Identity) -> None:
-        if identity.sid in self._revoked_sessions or identity.epoch < self._epochs.get(identity.user_id, 0):
+        known = self._known
+        if known and (identity.sid in known.sessions or identity.epoch < known.epochs.get(identity.user_id, 0)):
             raise NotAuthenticated("the token is not valid any more")
+
+    def _may_ask(self) -> bool:
+        """Whether the last question is long enough ago for one beside the thread's."""
+        return time.monotonic() - self._asked_at > _REFETCH_SECONDS
 
     def _ensure_known(self) -> None:
         self._start()
-        if self._cursor is None:
+        if self._cursor is None and (self._known is None or self._may_ask()):
             self._refresh()
-        if self._cursor is None:
+        if self._known is None:
             raise ServiceUnavailable("the login service has not answered yet", service="authsvc")
 
     def _start(self) -> None:
@@ -139,46 +154,94 @@ class Trust:
     def _refresh(self) -> None:
         """Ask authsvc; never raises: silence is an answer too."""
         with self._fetching:
+            self._asked_at = time.monotonic()
             with self._lock:
                 events, self._events = self._events[:_EVENTS_AT_ONCE], self._events[_EVENTS_AT_ONCE:]
-                ended = sorted(self._ended)
+                used = {sid: self._used.pop(sid) for sid in list(self._used)[:_EVENTS_AT_ONCE]}
+                ended = self._known.ended if self._known else frozenset()
             anew = time.monotonic() > self._forget_at
-            question = {"since": None if anew else self._cursor, "events": events, "ended": ended}
+            question = {
+                "since": None if anew else self._cursor,
+                "events": events,
+                "ended": sorted(ended),
+                "used": {sid: issued_at.isoformat() for sid, issued_at in used.items()},
+            }
             asked = datetime.now(UTC)
             try:
                 with budget(_ANSWER_SECONDS):
                     answer = self._fetch(question)
-                self._learn(answer, asked, anew)
+                self._learn(answer, asked, anew, told=ended)
             except (ProdError, KeyError, TypeError, ValueError) as error:
                 if isinstance(error, InvalidInput):
                     log.warning("audit events refused", events=len(events), why=error.message)
                     return  # sent again they would be refused again
                 with self._lock:
                     self._events = (events + self._events)[:_REMEMBERED_TOKENS]
-                if self._silent_since is None:
-                    self._silent_since = self.now()
+                    self._used = used | self._used if len(self._used) < _REMEMBERED_TOKENS else self._used
+                self._go_on_alone()
 
-            with self._lock:
-                self._ended.difference_update(ended)
-
-    def _learn(self, answer: dict[str, Any], asked: datetime, anew: bool) -> None:
-        """Take over what authsvc says; ``anew``: it is everything that still matters, the rest can be forgotten."""
-        answered = datetime.now(UTC)
-        self._clock_ahead = datetime.fromisoformat(answer["now"]) - (asked + (answered - asked) / 2)
-        keys = {k["kid"]: Ed25519PublicKey.from_public_bytes(base64url_decode(k["x"])) for k in answer["keys"]}
-        if keys.keys() != self._keys.keys():
-            self._keys = keys
-            with self._lock:
-                self._verified.clear()  # a key that is gone vouches for nothing any more
-        epochs = {} if anew else dict(self._epochs)
-        for user_id, epoch in answer["users"].items():
-            epochs[user_id] = max(epoch, epochs.get(user_id, 0))
+    def _go_on_alone(self) -> None:
+        """Note the silence, and take over what other workers, or those before this one, knew."""
+        remembered = self._memory.read()
         with self._lock:
-            known = self._ended if anew else self._revoked_sessions
-            self._revoked_sessions = known | set(answer["sessions"])
-            self._epochs = epochs
+            if remembered is not None:
+                if self._known is None:
+                    self._clock_ahead = timedelta(seconds=remembered.clock_ahead)
+                    self._silent_since = remembered.heard_at
+                self._adopt(self._known.joined(remembered) if self._known else remembered)
+            if self._silent_since is None:
+                self._silent_since = self.now()
+
+    def _learn(self, answer: dict[str, Any], asked: datetime, anew: bool, *, told: frozenset[str]) -> None:
+        """Take over what authsvc says; ``anew``: it is everything that still matters, the rest can be forgotten.
+
+        Of the sessions that ended here it has been ``told`` now.
+        """
+        answered = datetime.now(UTC)
+        heard_at = datetime.fromisoformat(answer["now"])
+        self._clock_ahead = heard_at - (asked + (answered - asked) / 2)
+        keys = {str(k["kid"]): str(k["x"]) for k in answer["keys"]}
+        said = Known(
+            heard_at, self._clock_ahead.total_seconds(), keys, frozenset(answer["sessions"]), dict(answer["users"])
+        )
+        with self._lock:
+            before = self._known or self._memory.read()
+            if before is not None:
+                ended = before.ended - told
+                said = (
+                    replace(said, sessions=said.sessions | told | ended, ended=ended)
+                    if anew
+                    else replace(before.joined(said), ended=ended)
+                )
+            self._adopt(said)
         if anew:
             self._forget_at = time.monotonic() + _FORGET_SECONDS
         self._silent_since = None
-        self._fetched_at = time.monotonic()
         self._cursor = answer["cursor"]
+        self._remember(anew=anew, told=told)
+
+    def _adopt(self, known: Known) -> None:
+        """Judge by this from now on."""
+        if self._known is None or known.keys != self._known.keys:
+            self._keys = {kid: Ed25519PublicKey.from_public_bytes(base64url_decode(x)) for kid, x in known.keys.items()}
+            self._verified.clear()  # a key that is gone vouches for nothing any more
+        self._known = known
+
+    def _remember(self, *, anew: bool = False, told: frozenset[str] = frozenset()) -> None:
+        """Leave what this worker knows to the others; a disk that is full takes nothing away from this one."""
+        known = self._known
+        if known is None:
+            return
+
+        def joined(kept: Known | None) -> Known:
+            if kept is None:
+                return known
+            ended = (kept.ended | known.ended) - told
+            if anew:
+                return replace(known, sessions=known.sessions | ended, ended=ended)
+            return replace(known.joined(kept), ended=ended)
+
+        try:
+            self._memory.change(joined)
+        except OSError as error:
+            log.warning("what is known of authsvc cannot be kept", why=str(error))

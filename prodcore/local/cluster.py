@@ -35,7 +35,8 @@ _STOP_SECONDS = 30.0  # longer than supervisord waits before it kills what does 
 _START_SECONDS = 60.0
 _OURS = (
     "auth-keys", "cluster.json", "conf", "data", "env", "keyfile", "lock", "logs", "secrets.json",
-    "setup-code", "setup-code-sealed", "supervisor.sock", "supervisord.conf", "supervisord.pid",
+    "setup-code", "setup-code-sealed", "supervisor.sock", "supervisord.conf", "supervisord.pid", "trust.json",
+    "trust.json.lock",
 )  # fmt: skip
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from prodcore.errors import ConfigError
 from prodcore.local.daemon import open_files_limit
-from prodcore.local.files import make_private_directory, write_private
 from prodcore.local.mongod import Mongod, find_mongod
 from prodcore.local.plan import LocalPlan
 from prodcore.local.ports import check_ports_free
 from prodcore.local.render import render_env_files, render_member, render_supervisor
 from prodcore.local.secret import LocalSecrets, ensure_secrets
 from prodcore.local.state import LocalState, save_state
+from prodcore.private_files import make_private_directory, write_private
 
 _NEW_MEMBER_BYTES = 64 * 1024 * 1024
 _ROOM_BYTES = 768 * 1024 * 1024

@@ -98,6 +98,7 @@ def render_env_files(plan: LocalPlan, secrets: LocalSecrets) -> dict[str, str]:
         **{_URL_SETTINGS[name]: set_url(plan, name, "web", secrets.web) for name in _DATABASES},
         **auth_url,
         "PRODCTL_SESSION_SECRET": secrets.session,
+        "PRODCTL_TRUST_FILE": str(plan.directory / "trust.json"),
         **service_secret,
     }
     auth = {

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from prodcore.errors import ConfigError
-from prodcore.local.files import write_private
+from prodcore.private_files import write_private
 from prodcore.setup_code import new_setup_code, opens, seal
 
 SETUP_CODE_FILE = "setup-code"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prodcore.errors import ConfigError
-from prodcore.local.files import make_private_directory, write_private
 from prodcore.local.mongod import Mongod
+from prodcore.private_files import make_private_directory, write_private
 
 if TYPE_CHECKING:
     from prodcore.mongo.replica_set_admin import DatabaseUser

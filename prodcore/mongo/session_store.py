@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from pymongo import ASCENDING, IndexModel, ReturnDocument
+from pymongo import ASCENDING, IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from prodcore.mongo.address import Document
@@ -41,7 +42,7 @@ class MongoSessionStore:
         """Store a new session."""
         document = {"_id": session.id, **{name: getattr(session, name) for name in _STORED}}
         document |= {"purge_at": session.expires_at}
-        for absent in [name for name in ("previous_hash", "revoked_at") if document[name] is None]:
+        for absent in [name for name in ("previous_hash", "used_at", "revoked_at") if document[name] is None]:
             del document[absent]  # their indexes are sparse
 
         def attempt(again: bool) -> None:
@@ -87,6 +88,12 @@ class MongoSessionStore:
         if changed is None:  # another request with the same token was faster, or the session has ended
             changed = self._set.read(lambda: self._sessions.find_one({"_id": session.id}))
         return _as_session(changed) if changed else session
+
+    def note_use(self, uses: Mapping[str, datetime]) -> None:
+        """Keep, by session, when an access token that was used had been issued."""
+        if uses:
+            writes = [UpdateOne({"_id": sid}, {"$max": {"used_at": issued_at}}) for sid, issued_at in uses.items()]
+            self._set.write(lambda _again: self._sessions.bulk_write(writes, ordered=False))
 
     def live_of(self, user_id: str, now: datetime) -> list[Session]:
         """A user's sessions that have not ended, the last used first."""

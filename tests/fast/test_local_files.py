@@ -14,7 +14,7 @@ import pytest
 from dotenv import dotenv_values
 
 from prodcore.errors import ConfigError, Conflict
-from prodcore.local.files import make_private_directory, write_private
+from prodcore.private_files import make_private_directory, write_private
 from prodcore.local.lock import locked
 from prodcore.local.plan import LocalPlan, services_for
 from prodcore.local.ports import LocalPorts

@@ -1,5 +1,6 @@
 """Sessions: rotation, theft, revocation on every worker, and life without authsvc."""
 
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +8,7 @@ import pytest
 
 from prodcore.rights import Role
 from prodcore.tokens import GRACE, Identity, issue
-from tests.mongo.identity.rig import ADMIN, OTHER_PASSWORD, PASSWORD
+from tests.mongo.identity.rig import ADMIN, OTHER_PASSWORD, PASSWORD, Worker, web_settings
 from tests.waiting import wait_until
 
 SECONDS_TO_EVERY_WORKER = 5.0
@@ -79,8 +80,17 @@ def test_authsvc_dying_between_commit_and_answer_costs_nobody_the_session(authsv
     assert answer.json()["refresh_token"] == successor
 
 
+def test_an_answer_that_was_lost_for_long_is_given_again(authsvc, admin, auth_db):
+    lost = refresh(authsvc, admin["refresh_token"]).json()
+    let_time_pass(auth_db, admin["session_id"], 660)
+    assert refresh(authsvc, admin["refresh_token"]).json()["refresh_token"] == lost["refresh_token"]
+
+
 def test_a_spent_token_shown_later_ends_the_session(authsvc, admin, auth_db, workers):
     successor = refresh(authsvc, admin["refresh_token"]).json()
+    assert workers[0].status(successor["access_token"]) == 200
+    wait_until(lambda: auth_db["sessions"].find_one({"_id": admin["session_id"]}).get("used_at"), "authsvc hears of it")
+    assert refresh(authsvc, admin["refresh_token"]).status_code == 200, "the answer may have crossed its own repetition"
     let_time_pass(auth_db, admin["session_id"], 11)
     assert refresh(authsvc, admin["refresh_token"]).status_code == 401
     assert refresh(authsvc, successor["refresh_token"]).status_code == 401
@@ -242,13 +252,70 @@ def test_the_grace_is_an_hour_and_then_it_is_over(authsvc, admin, workers):
 
 
 def test_a_worker_that_never_heard_of_authsvc_says_try_again(authsvc, admin, cluster):
-    from tests.mongo.identity.rig import Worker, web_settings
-
     worker = Worker(web_settings(cluster, authsvc.url))
     with authsvc.down():
         assert worker.status(admin["access_token"]) == 503
     assert wait_until(lambda: worker.status(admin["access_token"]) == 200, "it hears of it") < SECONDS_TO_EVERY_WORKER
     worker.close()
+
+
+@pytest.fixture
+def remembering(authsvc, admin, cluster, tmp_path):
+    """Makes workers of one webapp that share what they know; and closes them."""
+    made = []
+
+    def start():
+        made.append(Worker(web_settings(cluster, authsvc.url, trust_file=tmp_path / "trust.json")))
+        return made[-1]
+
+    yield start
+    for worker in made:
+        worker.close()
+
+
+def test_a_worker_that_starts_without_authsvc_goes_on_with_what_others_knew(authsvc, admin, remembering, tmp_path):
+    gone, over = authsvc.log_in(), forged(authsvc, admin, ends_in=timedelta(minutes=-5))
+    first = remembering()
+    assert first.status(gone["access_token"]) == 200
+    authsvc.call("POST", "/session/logout", {"refresh_token": gone["refresh_token"]})
+    refused_everywhere([first], gone["access_token"])
+    soon = forged(authsvc, admin, ends_in=timedelta(seconds=40))
+    with authsvc.down():
+        later = remembering()
+        assert later.status(admin["access_token"]) == 200
+        later.trust._clock_ahead += timedelta(minutes=10)
+        assert later.status(soon) == 200, "was alive when the silence began"
+        assert later.status(over) == 401, "had ended before"
+        assert later.status(gone["access_token"]) == 401, "was refused before"
+        assert later.status("x.y.z") == 401
+        later.trust._clock_ahead += GRACE
+        assert later.status(soon) == 401, "the hour is over for those who start late, too"
+    assert stat.S_IMODE((tmp_path / "trust.json").stat().st_mode) == 0o600
+    assert admin["access_token"] not in (tmp_path / "trust.json").read_text()
+
+
+def test_a_logout_while_authsvc_is_down_holds_on_every_worker_and_reaches_authsvc(authsvc, admin, remembering, auth_db):
+    session = authsvc.log_in()
+    first, second = remembering(), remembering()
+    assert [w.status(session["access_token"]) for w in (first, second)] == [200, 200]
+    with authsvc.down():
+        for worker in (first, second):
+            wait_until(lambda w=worker: w.trust.silent_since, "the worker notices")
+        first.trust.end_session(session["session_id"])
+        refused_everywhere([first, second], session["access_token"])
+        assert remembering().status(session["access_token"]) == 401
+        assert second.status(admin["access_token"]) == 200
+    refresh = {"refresh_token": session["refresh_token"]}
+    wait_until(lambda: authsvc.call("POST", "/session/refresh", refresh).status_code == 401, "authsvc hears of it")
+
+
+def test_a_damaged_memory_is_no_memory(authsvc, admin, remembering, tmp_path):
+    for content in ("", "{", "[]", '{"heard_at": 1}', '{"heard_at": "x", "clock_ahead": "y"}'):
+        (tmp_path / "trust.json").write_text(content)
+        worker = remembering()
+        with authsvc.down():
+            assert worker.status(admin["access_token"]) == 503
+    assert remembering().status(admin["access_token"]) == 200
 
 
 def test_clocks_that_differ_log_nobody_out_and_prolong_nothing(authsvc, admin, workers, monkeypatch):
