@@ -10,14 +10,16 @@ from typing import Any, Literal
 from prodcore.routing import fold
 
 Locale = Literal["es", "en"]
+"""Whose way of writing numbers. Where none is said (None), a number that could mean two things is refused."""
 
+_LOCALES: tuple[Locale, ...] = ("es", "en")
 _SYMBOLS = {"€": "EUR", "£": "GBP"}
 _PRICE = re.compile(r"(?P<before>[A-Za-z]{3}|[^\w\s.,'-])?(?P<number>[-+]?[0-9.,]+)(?P<after>[A-Za-z]{3}|[^\w\s.,'-])?")
 _NUMBER = {
-    "es": re.compile(r"[-+]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?"),
-    "en": re.compile(r"[-+]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]+)?"),
+    "es": re.compile(r"[-+]?([0-9]+|[1-9][0-9]{0,2}(\.[0-9]{3})+)(,[0-9]+)?"),
+    "en": re.compile(r"[-+]?([0-9]+|[1-9][0-9]{0,2}(,[0-9]{3})+)(\.[0-9]+)?"),
 }
-_EXAMPLE = {"es": "1.234,50", "en": "1,234.50"}
+_EXAMPLE = {"es": "1.234,50", "en": "1,234.50", None: "1,234.50 or 1.234,50"}
 _YES = frozenset(fold(w) for w in ("yes", "y", "true", "1", "sí", "s", "verdadero", "active", "activo", "x"))
 _NO = frozenset(fold(w) for w in ("no", "n", "false", "0", "falso", "inactive", "inactivo"))
 
@@ -30,7 +32,19 @@ class CellRefused(Exception):
         self.code = code
 
 
-def read_price(text: str, locale: Locale) -> tuple[str, str | None]:
+class PlainNumber(str):
+    """A cell that is a number and not a text: digits with a decimal point, whatever the locale."""
+
+    __slots__ = ()
+
+
+class FormulaError(str):
+    """A cell whose formula came to no value, such as ``#N/A``."""
+
+    __slots__ = ()
+
+
+def read_price(text: str, locale: Locale | None) -> tuple[str, str | None]:
     """A price as a plain decimal, and its currency where the cell names one. Raises CellRefused.
 
     >>> read_price("1.234,50 €", "es")
@@ -38,6 +52,8 @@ def read_price(text: str, locale: Locale) -> tuple[str, str | None]:
     >>> read_price("GBP 22.95", "en")
     ('22.95', 'GBP')
     """
+    if isinstance(text, PlainNumber):
+        return str(text), None
     match = _PRICE.fullmatch("".join(text.split()))
     if not match:
         raise CellRefused("not_a_price", f"is not a price such as {_EXAMPLE[locale]}")
@@ -47,13 +63,14 @@ def read_price(text: str, locale: Locale) -> tuple[str, str | None]:
     return _plain(match["number"], locale), next(iter(named), None)
 
 
-def read_stock(text: str, locale: Locale) -> int:
+def read_stock(text: str, locale: Locale | None) -> int:
     """A whole number. Raises CellRefused.
 
     >>> read_stock("1.200", "es"), read_stock("40,00", "es")
     (1200, 40)
     """
-    number = Decimal(_plain("".join(text.split()), locale))
+    plain = str(text) if isinstance(text, PlainNumber) else _plain("".join(text.split()), locale)
+    number = Decimal(plain)
     if number != number.to_integral_value():
         raise CellRefused("not_a_whole_number", "is not a whole number")
     return int(number)
@@ -77,7 +94,7 @@ def read_tags(text: str) -> list[str]:
     return [tag.strip() for tag in text.split(separator) if tag.strip()]
 
 
-READERS: dict[str, Callable[[str, Locale], Any]] = {
+READERS: dict[str, Callable[[str, Locale | None], Any]] = {
     "stock": read_stock,
     "active": lambda text, _locale: read_active(text),
     "currency": lambda text, _locale: text.strip().upper(),
@@ -96,11 +113,21 @@ def _currency(sign: str) -> str:
     return _SYMBOLS[sign]
 
 
-def _plain(text: str, locale: Locale) -> str:
-    if not _NUMBER[locale].fullmatch(text):
-        other: Locale = "en" if locale == "es" else "es"
-        fits = _NUMBER[other].fullmatch(text)
-        hint = f"; it looks like --locale {other}" if fits else ""
+def _plain(text: str, locale: Locale | None) -> str:
+    """The number with a decimal point and nothing between its thousands."""
+    said = {known: _without_marks(text, known) for known in _LOCALES if _NUMBER[known].fullmatch(text)}
+    fitting = [said[known] for known in ([locale] if locale else _LOCALES) if known in said]
+    if not fitting:
+        other = next(iter(said), None)
+        hint = f"; it looks like --locale {other}" if other else ""
         raise CellRefused("not_a_number", f"is not a number such as {_EXAMPLE[locale]}{hint}")
+    if len({Decimal(number) for number in fitting}) > 1:
+        raise CellRefused(
+            "ambiguous_number", f"may be {said['es']} (--locale es) or {said['en']} (--locale en): say which"
+        )
+    return fitting[0]
+
+
+def _without_marks(text: str, locale: Locale) -> str:
     thousands, decimal = (".", ",") if locale == "es" else (",", ".")
     return text.replace(thousands, "").replace(decimal, ".").lstrip("+")

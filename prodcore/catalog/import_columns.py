@@ -26,17 +26,25 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 }
 """Names for each target. ``tags`` is a cell with several tags, ``tag`` one tag as it stands, commas and all."""
 
+READ_ONLY = ("id", "shard", "version", "created_at", "updated_at", "updated_by")
+"""What exports say of a product and nobody can set: ignored without a word."""
+
+REFUSED_PREFIX = "refused "
+"""Headings of the columns that say why a row was refused: ignored when the corrected file is imported."""
+
 TARGETS = (*SYNONYMS, IGNORE)
-REQUIRED = ("name", "price")
+REQUIRED = ("name",)
+"""What a file must give where products are found by their names."""
 _REPEATABLE = ("tags", "tag", IGNORE)
 
 
-def _folded(title: str) -> str:
+def folded_title(title: str) -> str:
     """A heading without case, accents, punctuation and anything in parentheses: ``Precio (€)`` is ``precio``."""
     return fold(re.sub(r"\([^)]*\)|[_.:*-]", " ", title))
 
 
-_TARGET_OF = {_folded(name): target for target, names in SYNONYMS.items() for name in names}
+_KNOWN_USELESS = frozenset(folded_title(title) for title in READ_ONLY)
+_TARGET_OF = {folded_title(name): target for target, names in SYNONYMS.items() for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +56,36 @@ class Column:
     target: str
 
 
+def target_of(title: str) -> str | None:
+    """The target that a heading is known to give; None for an unknown one."""
+    folded = folded_title(title)
+    useless = folded in _KNOWN_USELESS or title.startswith(REFUSED_PREFIX)
+    return IGNORE if useless else _TARGET_OF.get(folded)
+
+
 def count_known(titles: Sequence[str]) -> int:
     """How many headings are known."""
-    return sum(_folded(title) in _TARGET_OF for title in titles)
+    return sum(target_of(title) is not None for title in titles)
 
 
-def map_columns(titles: Sequence[str], given: Mapping[str, str]) -> tuple[Column, ...]:
+def unknown_titles(columns: Sequence[Column], given: Mapping[str, str]) -> list[str]:
+    """The headings of columns that nobody knows and nobody spoke of."""
+    said = {folded_title(title) for title in given}
+    return [c.title for c in columns if target_of(c.title) is None and folded_title(c.title) not in said]
+
+
+def map_columns(
+    titles: Sequence[str], given: Mapping[str, str], required: Sequence[str] = REQUIRED
+) -> tuple[Column, ...]:
     """The columns with what each gives; unknown ones give ``ignore``.
 
     ``given`` maps headings to targets and wins over what the headings say. Raises InvalidInput for a ``given`` heading
     or target that does not exist, UnreadableInput when a required field or a clear meaning is missing.
     """
-    wanted = {_folded(title): target for title, target in given.items()}
-    _refuse_unknown(given, {_folded(title) for title in titles})
+    wanted = {folded_title(title): target for title, target in given.items()}
+    _refuse_unknown(given, {folded_title(title) for title in titles})
     columns = tuple(
-        Column(i, title.strip(), wanted.get(_folded(title), _TARGET_OF.get(_folded(title), IGNORE)))
+        Column(i, title.strip(), wanted.get(folded_title(title), target_of(title) or IGNORE))
         for i, title in enumerate(titles)
     )
     for target in SYNONYMS:
@@ -72,21 +95,35 @@ def map_columns(titles: Sequence[str], given: Mapping[str, str]) -> tuple[Column
             raise UnreadableInput(
                 f"the columns {names} both give the {target}", hint=f"choose with --map '{titled[-1]}={IGNORE}'"
             )
-        if not titled and target in REQUIRED:
-            raise UnreadableInput(
-                f"no column gives the {target}; the columns are {', '.join(t.strip() or '(blank)' for t in titles)}",
-                hint=f"say which with --map COLUMN={target}; a wrong --delimiter also looks like this",
-            )
+        if not titled and target in required:
+            raise _missing(target, f"the {target}", titles)
+    key = {"sku"} if "sku" in required else {"name", "variant"}
+    if not {column.target for column in columns} - {IGNORE, *key}:
+        raise _missing("price", f"anything but the {required[0]}", titles)
     return columns
+
+
+def _missing(target: str, what: str, titles: Sequence[str]) -> UnreadableInput:
+    return UnreadableInput(
+        f"no column gives {what}; the columns are {', '.join(t.strip() or '(blank)' for t in titles)}",
+        hint=f"say which with --map COLUMN={target}; a wrong --delimiter also looks like this",
+    )
 
 
 def _refuse_unknown(given: Mapping[str, str], titles: set[str]) -> None:
     problems = [
         Problem("map", "unknown_column", f"the file has no column {title!r}")
         for title in given
-        if _folded(title) not in titles
+        if folded_title(title) not in titles
     ]
-    problems += [
+    if problems:
+        raise InvalidInput(problems=problems)
+    refuse_unknown_targets(given)
+
+
+def refuse_unknown_targets(given: Mapping[str, str]) -> None:
+    """Raises InvalidInput for a target that there is not."""
+    problems = [
         Problem("map", "unknown_field", f"{target!r} is none of {', '.join(TARGETS)}")
         for target in given.values()
         if target not in TARGETS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,6 +28,8 @@ class RefusedRow:
 
     line: int
     problems: tuple[CellProblem, ...]
+    cells: Sequence[str] = ()
+    """The row itself, as far as it could be read."""
 
     def as_dicts(self) -> Iterator[dict[str, Any]]:
         """One entry a problem, as reports show it."""
@@ -35,9 +37,11 @@ class RefusedRow:
             yield {"line": self.line, "column": p.column, "value": p.value, "code": p.code, "reason": p.reason}
 
 
-def refused(line: int, code: str, reason: str, column: str = "", value: str = "") -> RefusedRow:
+def refused(
+    line: int, code: str, reason: str, column: str = "", value: str = "", cells: Sequence[str] = ()
+) -> RefusedRow:
     """A row refused for one reason."""
-    return RefusedRow(line, (CellProblem(column, value, code, reason),))
+    return RefusedRow(line, (CellProblem(column, value, code, reason),), cells)
 
 
 def harmless(value: Any) -> Any:

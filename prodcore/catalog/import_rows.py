@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prodcore.catalog.import_cells import READERS, CellRefused, Locale, read_price, read_tags
+from prodcore.catalog.import_cells import READERS, CellRefused, FormulaError, Locale, read_price, read_tags
 from prodcore.catalog.import_columns import IGNORE, REQUIRED, Column
 from prodcore.catalog.import_report import CellProblem, RefusedRow, refused
 from prodcore.catalog.import_seen import Seen
@@ -24,6 +24,12 @@ class Row:
     fields: dict[str, Any]
     cells: dict[str, tuple[str, str]]
     """Field → (heading, text), to say where a problem is."""
+    record: Sequence[str] = ()
+    """All cells of the row, as they stand in the file."""
+
+    def refusal(self, *problems: CellProblem) -> RefusedRow:
+        """This row as a refused one."""
+        return RefusedRow(self.line, problems, self.record)
 
     def problem(self, field: str, code: str, reason: str) -> CellProblem:
         """A problem with a field, said of the column that gives it; ``field`` may be a path such as ``tags.0``."""
@@ -40,7 +46,10 @@ class RepeatedRow:
 
 
 def read_rows(
-    records: Iterable[Record | RefusedRow], columns: Sequence[Column], locale: Locale
+    records: Iterable[Record | RefusedRow],
+    columns: Sequence[Column],
+    locale: Locale | None,
+    required: Sequence[str] = REQUIRED,
 ) -> Iterator[Row | RefusedRow]:
     """Each record as a row, or why it is none. An empty cell gives nothing: the field stays as it is stored."""
     used = [column for column in columns if column.target != IGNORE]
@@ -49,31 +58,38 @@ def read_rows(
             yield record
         elif len(record.cells) < len(columns) or any(cell.strip() for cell in record.cells[len(columns) :]):
             reason = f"has {len(record.cells)} cells, and the header {len(columns)}"
-            yield refused(record.line, "wrong_cell_count", reason)
+            yield refused(record.line, "wrong_cell_count", reason, cells=record.cells)
         else:
-            yield _read_row(record, used, locale)
+            yield _read_row(record, used, locale, required)
 
 
-def _read_row(record: Record, columns: Sequence[Column], locale: Locale) -> Row | RefusedRow:
+def _read_row(
+    record: Record, columns: Sequence[Column], locale: Locale | None, required: Sequence[str]
+) -> Row | RefusedRow:
     fields: dict[str, Any] = {}
     cells: dict[str, tuple[str, str]] = {}
     problems: list[CellProblem] = []
     for column in columns:
         text = record.cells[column.index]
+        field = "tags" if column.target == "tag" else column.target
         if not text.strip():
-            if column.target in REQUIRED:
+            cells.setdefault(field, (column.title, text))
+            if field in required:
                 problems.append(CellProblem(column.title, text, "missing", "is required"))
             continue
-        cells["tags" if column.target == "tag" else column.target] = column.title, text
+        cells[field] = column.title, text
         try:
             _read_cell(column.target, text, locale, fields)
         except CellRefused as error:
             problems.append(CellProblem(column.title, text, error.code, str(error)))
-    return RefusedRow(record.line, tuple(problems)) if problems else Row(record.line, fields, cells)
+    row = Row(record.line, fields, cells, record.cells)
+    return row.refusal(*problems) if problems else row
 
 
-def _read_cell(target: str, text: str, locale: Locale, fields: dict[str, Any]) -> None:
+def _read_cell(target: str, text: str, locale: Locale | None, fields: dict[str, Any]) -> None:
     """Put what a cell means into the fields. Raises CellRefused."""
+    if isinstance(text, FormulaError):
+        raise CellRefused("formula_error", "is the error of a formula")
     if target == "price":
         fields["price"], currency = read_price(text, locale)
         _set_currency(fields, currency)
@@ -84,7 +100,7 @@ def _read_cell(target: str, text: str, locale: Locale, fields: dict[str, Any]) -
     elif target in READERS:
         fields[target] = READERS[target](text, locale)
     else:
-        fields[target] = text
+        fields[target] = str(text)
 
 
 def _set_currency(fields: dict[str, Any], currency: str | None) -> None:
@@ -103,21 +119,26 @@ def without_repeats(rows: Iterable[Row | RefusedRow], seen: Seen) -> Iterator[Ro
 
 
 def _judge(row: Row, seen: Seen) -> Row | RefusedRow | RepeatedRow:
-    try:
-        key = name_key(row.fields["name"]), fold(row.fields.get("variant", ""))
-    except UnroutableName:
-        return RefusedRow(row.line, (row.problem("name", UnroutableName.code, "holds nothing to route by"),))
     says = json.dumps(row.fields, sort_keys=True)
-    first, same = seen.first(("name", *key), says, row.line)
-    if first != row.line:
-        if same:
-            seen.repeats(row.line, first)
-            return RepeatedRow(row.line, first)
-        reason = f"line {first} has this name and variant, with other values"
-        return RefusedRow(row.line, (row.problem("name", "duplicate_in_file", reason),))
+    if "name" in row.fields:
+        try:
+            key = name_key(row.fields["name"]), fold(row.fields.get("variant", ""))
+        except UnroutableName:
+            return row.refusal(row.problem("name", UnroutableName.code, "holds nothing to route by"))
+        said = _said_before(row, says, seen, ("name", *key), "this name and variant, with other values")
+        if said is not None:
+            return said
     if sku := row.fields.get("sku"):
-        first, _same = seen.first(("sku", sku), says, row.line)
-        if first != row.line:
-            reason = f"line {first} has this SKU"
-            return RefusedRow(row.line, (row.problem("sku", "duplicate_in_file", reason),))
+        return _said_before(row, says, seen, ("sku", sku), "this SKU") or row
     return row
+
+
+def _said_before(row: Row, says: str, seen: Seen, key: tuple[str, ...], what: str) -> RefusedRow | RepeatedRow | None:
+    """What becomes of a row whose ``key`` an earlier line has; None for a new key."""
+    first, same = seen.first(key, says, row.line)
+    if first == row.line:
+        return None
+    if same:
+        seen.repeats(row.line, first)
+        return RepeatedRow(row.line, first)
+    return row.refusal(row.problem(key[0], "duplicate_in_file", f"line {first} has {what}"))

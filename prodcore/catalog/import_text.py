@@ -102,7 +102,7 @@ class CsvText:
             except csv.Error:
                 if text.count('"') % 2 == 0:
                     reason = "a quoted cell goes on after its closing quote; inside a cell a quote is written twice"
-                    problem = refused(first.number, "bad_quotes", reason, value=_excerpt(first.text))
+                    problem = _refused(first, "bad_quotes", reason)
                     break
             following = self._next_line()
             if following is not None:
@@ -110,7 +110,7 @@ class CsvText:
                 size += len(following.text)
             if following is None or following.problem or size > MAX_LINE or len(taken) > MAX_RECORD_LINES:
                 reason = "a quoted cell that starts here is never closed"
-                problem = refused(first.number, "unclosed_quote", reason, value=_excerpt(first.text))
+                problem = _refused(first, "unclosed_quote", reason)
                 break
         self._returned.extendleft(reversed(taken[1:]))  # only the first line is lost
         return problem
@@ -127,12 +127,12 @@ class CsvText:
                 while (rest := reader.readline(MAX_LINE)) and not rest.endswith(("\n", "\r")):
                     pass
                 reason = f"the line is longer than {MAX_LINE} characters"
-                yield _Line(number, "", refused(number, "line_too_long", reason, value=_excerpt(text)))
+                yield _Line(number, "", refused(number, "line_too_long", reason, value=excerpt(text)))
                 continue
             decoded = self._decode(text)
             if decoded is None:
                 reason = f"the line is not {self.encoding}, as the lines before it are"
-                yield _Line(number, "", refused(number, "bad_encoding", reason, value=_excerpt(text)))
+                yield _Line(number, "", refused(number, "bad_encoding", reason, value=excerpt(text)))
             else:
                 yield _Line(number, decoded)
         reader.detach()  # the file stays the caller's
@@ -167,7 +167,11 @@ class CsvText:
             return None
 
 
-def _excerpt(text: str) -> str:
+def _refused(line: _Line, code: str, reason: str) -> RefusedRow:
+    return refused(line.number, code, reason, value=excerpt(line.text), cells=[line.text.rstrip("\r\n")])
+
+
+def excerpt(text: str) -> str:
     """The start of a line as a report may show it."""
     start = text[:60].rstrip("\r\n").encode("utf-8", "replace").decode("utf-8")
     return start + "…" if len(text) > 60 else start

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prodcore.catalog.import_cells import CellRefused, read_active, read_price, read_stock, read_tags
-from prodcore.catalog.import_columns import SYNONYMS, count_known, map_columns
+from prodcore.catalog.import_cells import CellRefused, PlainNumber, read_active, read_price, read_stock, read_tags
+from prodcore.catalog.import_columns import SYNONYMS, count_known, map_columns, unknown_titles
 from prodcore.catalog.import_report import RefusedRow
 from prodcore.catalog.import_rows import RepeatedRow, Row, read_rows, without_repeats
 from prodcore.catalog.import_seen import Seen
@@ -80,6 +80,37 @@ def test_prices_that_mean_nothing_or_two_things(text, locale, code):
     assert refused.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("22,95 €", "22.95"),
+        ("22.95", "22.95"),
+        ("1.234,50", "1234.50"),
+        ("1,234.50", "1234.50"),
+        ("0,500", "0.500"),
+        ("1.234.567", "1234567"),
+        ("1234", "1234"),
+        ("1.2340", "1.2340"),
+    ],
+)
+def test_a_number_that_can_mean_only_one_thing_needs_no_locale(text, amount):
+    assert read_price(text, None)[0] == amount
+
+
+@pytest.mark.parametrize("text", ["1.234", "1,234", "12.000 €"])
+def test_a_number_that_could_mean_two_things_is_refused_with_the_way_out(text):
+    for read in (read_price, read_stock):
+        with pytest.raises(CellRefused, match=r"--locale es.*--locale en") as refused:
+            read(text.removesuffix(" €"), None)
+        assert refused.value.code == "ambiguous_number"
+
+
+def test_a_plain_number_means_the_same_in_every_locale():
+    for locale in ("es", "en", None):
+        assert read_price(PlainNumber("1.234"), locale) == ("1.234", None)
+        assert read_stock(PlainNumber("1234"), locale) == 1234
+
+
 def test_a_number_in_the_other_locale_says_so():
     with pytest.raises(CellRefused, match="--locale es"):
         read_price("22,95 €", "en")
@@ -143,6 +174,7 @@ def test_a_spanish_row():
 
 def test_an_empty_cell_and_a_missing_column_leave_the_field_alone():
     assert only_row("name,price,stock,sku\nArroz,1.20,,\n", locale="en") == {"name": "Arroz", "price": "1.20"}
+    assert only_row("name,stock\nArroz,7\n") == {"name": "Arroz", "stock": 7}
 
 
 def test_columns_can_be_said():
@@ -154,7 +186,7 @@ def test_columns_can_be_said():
 @pytest.mark.parametrize(
     ("header", "mapping", "error", "says"),
     [
-        ("nombre;coste", {}, UnreadableInput, "no column gives the price"),
+        ("nombre;coste", {}, UnreadableInput, "no column gives anything but the name; the columns are nombre, coste"),
         ("a;b", {}, UnreadableInput, "no column gives the name; the columns are a, b"),
         ("nombre;precio;pvp", {}, UnreadableInput, "'precio' and 'pvp' both give the price"),
         ("nombre;precio;precio", {}, UnreadableInput, "both give the price"),
@@ -171,7 +203,6 @@ def test_a_header_that_cannot_be_understood(header, mapping, error, says):
     ("line", "refusal"),
     [
         (";1,20", (2, "nombre", "", "missing")),
-        ("Arroz;", (2, "precio", "", "missing")),
         ("Arroz", (2, "", "", "wrong_cell_count")),
         ("Arroz;1;2", (2, "", "", "wrong_cell_count")),
         ("Arroz;gratis", (2, "precio", "gratis", "not_a_price")),
@@ -180,6 +211,35 @@ def test_a_header_that_cannot_be_understood(header, mapping, error, says):
 )
 def test_a_bad_row_is_refused_with_line_column_value_and_code(line, refusal):
     assert only_refusal(f"nombre;precio\n{line}\n") == refusal
+
+
+def test_a_refused_row_comes_along_as_it_stands_in_the_file():
+    found = rows('nombre;precio;nota\nArroz;x;"a ""b"""\nPan\n"Sal"x;1;\nPan;1;\npan;2;y\n')
+    assert [list(row.cells) for row in found if isinstance(row, RefusedRow)] == [
+        ["Arroz", "x", 'a "b"'],
+        ["Pan"],
+        ['"Sal"x;1;'],
+        ["pan", "2", "y"],
+    ]
+
+
+def test_what_exports_and_refused_files_add_is_left_out_without_a_word():
+    titles = ["refused line", "refused code", "id", "Name", "price", "created_at", "version", "notas", "Otra"]
+    columns = map_columns(titles, {"Otra": "ignore"})
+    assert [c.title for c in columns if c.target != "ignore"] == ["Name", "price"]
+    assert unknown_titles(columns, {"Otra": "ignore"}) == ["notas"]
+
+
+def test_a_row_of_a_file_by_sku_needs_no_name():
+    source = CsvText(io.BufferedReader(io.BytesIO(b"sku;stock\nA-1;7\n;8\nA-1;9\nA-1;7\n")), count_known)
+    columns = map_columns(source.header.cells, {}, ("sku",))
+    with Seen() as seen:
+        found = list(without_repeats(read_rows(source.records(), columns, "es", ("sku",)), seen))
+    assert found[0].fields == {"sku": "A-1", "stock": 7}
+    assert [r.problems[0].code for r in found[1:3]] == ["missing", "duplicate_in_file"]
+    assert isinstance(found[3], RepeatedRow)
+    with pytest.raises(UnreadableInput, match="no column gives the sku"):
+        map_columns(["nombre", "precio"], {}, ("sku",))
 
 
 def test_empty_cells_beyond_the_header_do_no_harm():

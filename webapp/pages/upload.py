@@ -27,7 +27,7 @@ from prodcore.product import ProductDraft, validate
 
 MAX_FILE_BYTES = 3_000_000
 _MAX_PACKED_BYTES = 1_000_000
-
+_REQUIRED = ("name", "price")
 
 Pending = list[tuple[int, dict[str, Any]]]
 """Rows to store: line and fields."""
@@ -62,10 +62,10 @@ class Upload:
     def read(self) -> Reading:
         """Judge every row. Raises UnreadableInput, InvalidInput for a file or a choice of columns that cannot be."""
         text = CsvText(io.BufferedReader(io.BytesIO(self.content)), count_known)
-        columns = map_columns(text.header.cells, self.chosen)
+        columns = map_columns(text.header.cells, self.chosen, _REQUIRED)
         reading = Reading(columns)
         with Seen() as seen:
-            for row in without_repeats(read_rows(text.records(), columns, self.numbers), seen):
+            for row in without_repeats(read_rows(text.records(), columns, self.numbers, _REQUIRED), seen):
                 reading.take(row)
         return reading
 
@@ -91,7 +91,7 @@ class Reading:
                 self.good.append((row.line, row.fields))
             except InvalidInput as error:
                 problems = tuple(row.problem(p.field, p.code, p.message) for p in error.problems)
-                self.refused.append(RefusedRow(row.line, problems))
+                self.refused.append(row.refusal(*problems))
 
 
 def pack_pending(rows: Pending) -> str:
