@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PRODUCTS = ("products_db", "products")
 PRODUCT_DATABASES = ("products_db",)
-USERS_DATABASES = ("auth_db", "prodctl_meta")
+USERS_DATABASES = ("auth_db", "audit_db", "prodctl_meta")
 
 _SETS = {"db1_url": PRODUCT_DATABASES, "db2_url": PRODUCT_DATABASES, "db3_url": USERS_DATABASES}
 

@@ -9,7 +9,7 @@ from prodcore.local.plan import LocalPlan, SetMember
 from prodcore.local.secret import LocalSecrets
 from prodcore.local.starter import MemberStarter, Progress
 from prodcore.mongo.address import Document
-from prodcore.mongo.replica_set_admin import DatabaseUser, ReplicaSetAdmin, SetTiming
+from prodcore.mongo.replica_set_admin import DatabaseRole, DatabaseUser, ReplicaSetAdmin, SetTiming
 
 HEARTBEAT_MS = 250
 _FAST_HEARTBEAT_MS = 10
@@ -89,8 +89,19 @@ class SetBringUp:
     def _prepare_users(self, admin: ReplicaSetAdmin) -> None:
         primary = admin.ensure_primary()
         self.progress(self.name, f"has a primary: {self.plan.program(primary).name}")
-        admin.ensure_users(self.users)
+        admin.ensure_users(self.users, roles_of(self.name))
         admin.ensure_majority_default()
+
+
+AUDIT_WRITER = DatabaseRole(
+    "auditWriter", "audit_db", "audit", ("find", "insert", "createCollection", "createIndex", "listIndexes")
+)
+"""Entries of the audit are added and read, never changed or removed."""
+
+
+def roles_of(replica_set: str) -> tuple[DatabaseRole, ...]:
+    """The roles of one set that are ours, not the server's."""
+    return (AUDIT_WRITER,) if replica_set == "rsU" else ()
 
 
 def users_of(replica_set: str, secrets: LocalSecrets) -> tuple[DatabaseUser, ...]:
@@ -101,7 +112,7 @@ def users_of(replica_set: str, secrets: LocalSecrets) -> tuple[DatabaseUser, ...
         return (
             root,
             DatabaseUser("web", secrets.web, (("read", "prodctl_meta"), ("clusterMonitor", "admin"))),
-            DatabaseUser("auth", secrets.auth, (("readWrite", "auth_db"),)),
+            DatabaseUser("auth", secrets.auth, (("readWrite", "auth_db"), (AUDIT_WRITER.name, "admin"))),
             DatabaseUser("operator", secrets.operator, (("readWrite", "prodctl_meta"), *watch)),
         )
     return (

@@ -1,4 +1,7 @@
-"""The audit: who did what to whom or what, when and from where, in ``auth_db.audit`` of rsU. Only ever added to."""
+"""The audit: who did what to whom or what, when and from where, in ``audit_db.audit`` of rsU.
+
+Only ever added to: authsvc's database user has no right to change or remove an entry.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ class MongoAuditStore:
 
     def __init__(self, replica_set: ReplicaSet) -> None:
         self._set = replica_set
-        self._entries = replica_set.collection("audit", "auth_db")
+        self._entries = replica_set.collection("audit", "audit_db")
 
     def ensure_indexes(self) -> None:
         """Make the index; harmless when it exists."""

@@ -24,7 +24,7 @@ _ANSWER_SECONDS = 1.0
 """A member that takes longer for a question that costs nothing is taken for absent, for now."""
 _NOT_YET_INITIALIZED = 94
 _ALREADY_INITIALIZED = 23
-_USER_EXISTS = 51003
+_EXISTS = (51002, 51003)  # a role, a user
 # Another reconfiguration is under way, the last one is not yet known to a majority, or the primary has changed.
 _LATER = {109, 189, 308, 10107}
 _READY_STATES = {1, 2}  # PRIMARY, SECONDARY
@@ -57,6 +57,21 @@ class DatabaseUser:
             "roles": [{"role": role, "db": database} for role, database in self.roles],
             "mechanisms": ["SCRAM-SHA-256"],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRole:
+    """What the server's own roles cannot say: some actions on one collection only."""
+
+    name: str
+    database: str
+    collection: str
+    actions: tuple[str, ...]
+
+    def as_command(self) -> Document:
+        """The arguments of createRole and updateRole."""
+        resource = {"db": self.database, "collection": self.collection}
+        return {"privileges": [{"resource": resource, "actions": list(self.actions)}], "roles": []}
 
 
 def keyfile_login(keyfile: str) -> Document:
@@ -146,15 +161,17 @@ class ReplicaSetAdmin:
 
         self._until(reconfigure, Unavailable(f"{self.name} does not take its configuration", replica_set=self.name))
 
-    def ensure_users(self, users: Sequence[DatabaseUser]) -> None:
-        """Make these users, or give them these passwords and roles."""
-        for user in users:
+    def ensure_users(self, users: Sequence[DatabaseUser], roles: Sequence[DatabaseRole] = ()) -> None:
+        """Make these roles and users, or give them these privileges, passwords and roles."""
+        wanted: list[tuple[str, DatabaseRole | DatabaseUser]] = [("Role", role) for role in roles]
+        wanted += [("User", user) for user in users]
+        for kind, one in wanted:
             try:
-                self._write("createUser", user.name, **user.as_command())
+                self._write(f"create{kind}", one.name, **one.as_command())
             except CommandRefused as refusal:
-                if refusal.details["server_code"] != _USER_EXISTS:
+                if refusal.details["server_code"] not in _EXISTS:
                     raise
-                self._write("updateUser", user.name, **user.as_command())
+                self._write(f"update{kind}", one.name, **one.as_command())
 
     def ensure_majority_default(self) -> None:
         """Writes that ask for nothing else wait for a majority."""

@@ -128,7 +128,7 @@ def test_each_service_has_the_rights_it_needs_and_no_more(secrets):
     assert set(rights["rsA"]) == {"root", "web", "operator"}
     assert rights["rsA"]["web"] == {("readWrite", "products_db"), ("clusterMonitor", "admin")}
     assert rights["rsU"]["web"] == {("read", "prodctl_meta"), ("clusterMonitor", "admin")}
-    assert rights["rsU"]["auth"] == {("readWrite", "auth_db")}
+    assert rights["rsU"]["auth"] == {("readWrite", "auth_db"), ("auditWriter", "admin")}
     assert secrets.web not in repr(users_of("rsA", secrets))
 
 

@@ -24,9 +24,16 @@ def running_authsvc(cluster, keys_dir):
     authsvc.provider.close()
 
 
+@pytest.fixture(scope="session")
+def audit(raw_clients):
+    """The entries of the audit, as root, who may do everything to them."""
+    return raw_clients["rsU"]["audit_db"]["audit"]
+
+
 @pytest.fixture
-def authsvc(running_authsvc, auth_db):
+def authsvc(running_authsvc, auth_db, audit):
     """The login service before anybody has an account."""
+    audit.delete_many({})
     for name in auth_db.list_collection_names():
         if not name.startswith("system."):
             auth_db[name].delete_many({})

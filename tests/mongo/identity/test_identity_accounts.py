@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pyotp
 import pytest
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
 from prodcore.errors import ProdError
 from prodcore.rights import Role
@@ -309,16 +311,34 @@ def test_changes_of_products_reach_the_audit(authsvc, admin, workers, raw_produc
     assert [(e["by"], e["subject"]) for e in entries()] == [(ADMIN, product.json["id"])]
 
 
-def test_the_audit_is_only_ever_added_to(authsvc, admin, auth_db):
-    before = list(auth_db["audit"].find())
+def test_the_audit_is_only_ever_added_to(authsvc, admin, audit):
+    before = list(audit.find())
     authsvc.log_in()
-    after = {e["_id"]: e for e in auth_db["audit"].find()}
+    after = {e["_id"]: e for e in audit.find()}
     assert len(after) == len(before) + 1
     assert all(after[e["_id"]] == e for e in before)
 
 
-def test_an_audit_entry_that_is_sent_twice_is_kept_once(authsvc, admin, auth_db):
+def test_authsvc_itself_may_not_change_the_audit(authsvc, admin, audit, cluster):
+    with MongoClient(cluster.addresses("auth")["db3_url"].get_secret_value()) as client:
+        mine = client["audit_db"]["audit"]
+        entry = mine.find_one()
+        for change in (
+            lambda: mine.delete_many({}),
+            lambda: mine.update_one({"_id": entry["_id"]}, {"$set": {"by": "somebody"}}),
+            mine.drop,
+            lambda: mine.rename("other"),
+            lambda: client["audit_db"].command("collMod", "audit", validator={}),
+            lambda: client.drop_database("audit_db"),
+        ):
+            with pytest.raises(OperationFailure) as refused:
+                change()
+            assert refused.value.code == 13
+    assert audit.find_one({"_id": entry["_id"]}) == entry
+
+
+def test_an_audit_entry_that_is_sent_twice_is_kept_once(authsvc, admin, audit):
     event = {"id": "a" * 32, "at": datetime.now(UTC).isoformat(), "action": "products.create", "by": ADMIN}
     for _ in range(2):
         assert authsvc.call("POST", "/trust", {"since": None, "events": [event]}).status_code == 200
-    assert auth_db["audit"].count_documents({"_id": "a" * 32}) == 1
+    assert audit.count_documents({"_id": "a" * 32}) == 1

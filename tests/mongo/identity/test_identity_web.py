@@ -185,13 +185,11 @@ def test_personal_pages_are_kept_by_nobody(browser):
         (2, "6.6.6.6, 203.0.113.9, 10.0.0.1", "203.0.113.9"),
     ],
 )
-def test_only_as_many_proxies_are_believed_as_the_setting_says(
-    cluster, authsvc, admin, auth_db, hops, header, expected
-):
+def test_only_as_many_proxies_are_believed_as_the_setting_says(cluster, authsvc, admin, audit, hops, header, expected):
     worker = Worker(web_settings(cluster, authsvc.url, trusted_proxies=hops))
     headers = {"X-Forwarded-For": header} if header else {}
     worker.call("POST", "/session/login", {"username": ADMIN, "password": "wrong"}, headers=headers)
-    assert auth_db["audit"].find_one({"action": "session.login"})["address"] == expected
+    assert audit.find_one({"action": "session.login"})["address"] == expected
     worker.close()
 
 
