@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -70,16 +72,27 @@ def second_factor() -> None:
 def add_second_factor(stdin: bool) -> None:
     """Set up an authenticator app; prints the recovery codes, once.
 
-    The secret goes to the app by hand, or as the otpauth:// address; then the app's first code confirms it.
+    On a terminal the app scans the picture; else the secret goes to it by hand, or as the otpauth:// address. Then the
+    app's first code confirms it.
     """
     begun = client().call("POST", "/account/second-factor")
     message("Give this to your authenticator app:")
+    if sys.stdout.isatty():
+        _print_picture(begun["uri"])
     print_text(begun["secret"])
     print_text(begun["uri"])
     code = _secret("code that the app shows", stdin)
     codes = client().call("PUT", "/account/second-factor", body={"code": code})["recovery_codes"]
     message("The second factor is in force. Recovery codes, each good once, for the day when the app is lost:")
     print_text("\n".join(codes))
+
+
+def _print_picture(uri: str) -> None:
+    """The address as a QR code; nothing where the terminal cannot show one, the texts follow anyway."""
+    import segno
+
+    with suppress(UnicodeEncodeError):
+        segno.make(uri).terminal(out=sys.stdout, compact=True)
 
 
 @second_factor.command("rm")

@@ -161,6 +161,13 @@ def test_one_sees_and_ends_the_own_logins(person, admin, name, site, tmp_path):
     wait_until(lambda: person("whoami").status == 4, "this one too", seconds=30)
 
 
+def test_on_a_terminal_the_app_scans_the_second_factor(person):
+    answer = person.on_terminal("account", "second-factor", "add", answers={"Code that the app shows": "000000\n"})
+    assert "otpauth://totp/" in answer.out
+    assert answer.out.count("█") > 100
+    assert answer.status == 4, answer.out
+
+
 def test_a_second_factor_from_add_to_rm(site, person, name):
     token = json.loads((person.state_dir / "credentials.json").read_text())[site.url]["access_token"]
     begun = site.call("POST", "/account/second-factor", token=token).json()
