@@ -7,6 +7,7 @@
     │   ├── UnreadableInput        unreadable_input     400           the body, header or file cannot even be read
     │   ├── UnroutableName         unroutable_name      422           nothing is left of the name to route by
     │   ├── InvalidCursor          invalid_cursor       400           a paging cursor that we did not make
+    │   ├── QueryTooBroad          query_too_broad      422           a list for which too much would have to be read
     │   └── PreconditionRequired   precondition_required 428          an edit without the version it saw
     ├── ConfigError                config_error         500  exit 2   settings; a process refuses to start
     ├── NotFound                   not_found            404  exit 3
@@ -133,6 +134,13 @@ class InvalidCursor(InvalidInput):
     code = "invalid_cursor"
     http_status = 400
     title = "The cursor is not valid"
+
+
+class QueryTooBroad(InvalidInput):
+    """No index serves this list, and too many products would have to be looked at for it."""
+
+    code = "query_too_broad"
+    title = "Too many products would have to be looked at for this list"
 
 
 class PreconditionRequired(InvalidInput):

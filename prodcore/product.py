@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from prodcore.errors import InvalidInput, Problem
 from prodcore.routing import fold, name_key
+from prodcore.terms import facets_of, words_of
 
 MAX_STOCK = 2**31 - 1
 MAX_PRICE = Decimal(10) ** 12
@@ -168,25 +169,43 @@ class Product:
 
     @property
     def words(self) -> list[str]:
-        """The folded words it is found by, sorted."""
-        return sorted({*fold(self.name).split(), *fold(self.variant).split()})
+        """All terms it is found by, sorted; see ``prodcore.terms``."""
+        return words_of(self.name, self.variant, category=self.category, tags=self.tags, active=self.active)
+
+    @property
+    def facets(self) -> list[str]:
+        """The terms that the orders by price and stock are indexed with, sorted."""
+        return facets_of(category=self.category, tags=self.tags, active=self.active)
 
     def content(self) -> dict[str, Any]:
         """The fields that people set."""
         return {name: list(self.tags) if name == "tags" else getattr(self, name) for name in FIELDS}
 
     def as_dict(self) -> dict[str, Any]:
-        """The product as the REST API and ``-o json`` show it; JSON values only, prices as decimal strings."""
-        return {
-            "id": str(self.id),
-            **self.content(),
-            "price": format(self.price, "f"),
-            "shard": self.shard,
-            "version": self.version,
-            "created_at": show_time(self.created_at),
-            "updated_at": show_time(self.updated_at),
-            "updated_by": self.updated_by,
-        }
+        """The product as the REST API and ``-o json`` show it."""
+        return show_fields({name: getattr(self, name) for name in SHOWN})
+
+
+STORED = tuple(f.name for f in fields(Product))
+"""All fields of a product."""
+
+SHOWN = ("id", *FIELDS, "shard", "version", "created_at", "updated_at", "updated_by")
+"""The fields that the REST API shows, in this order."""
+
+
+def show_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the shown fields that are there, as JSON values: prices as decimal strings."""
+    return {name: _show(values[name]) for name in SHOWN if name in values}
+
+
+def _show(value: Any) -> Any:
+    if isinstance(value, str | int) or value is None:  # nearly all of them
+        return value
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return show_time(value)
+    return list(value) if isinstance(value, tuple) else str(value)
 
 
 def show_time(moment: datetime) -> str:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from prodcore.catalog.listing import Page, page
+from prodcore.catalog.listing import Listing, Page
 from prodcore.catalog.ports import ProductStore
+from prodcore.catalog.query import EVERYTHING, Query
 from prodcore.errors import (
     CrossShardRename,
+    InvalidInput,
+    Problem,
     ProductNotFound,
     ShardNotFound,
     SkuTaken,
     Unavailable,
     VersionConflict,
 )
-from prodcore.product import Product, ProductDraft, ProductPatch
+from prodcore.product import STORED, Product, ProductDraft, ProductPatch
 from prodcore.routing import Route, ShardMap, fold, name_key, route
 
 T = TypeVar("T")
@@ -170,9 +173,20 @@ class Catalog:
         self.store(product.shard).delete(product_id, version)
         return product
 
-    def page(self, *, search: str = "", cursor: str | None = None, limit: int = 50) -> Page:
-        """A page in name order over all shards; see ``listing``."""
-        return page(self.shard_map, self.store, search=search, cursor=cursor, limit=limit)
+    def page(self, query: Query = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page[Product]:
+        """A page of products; see ``listing``. Raises InvalidInput, InvalidCursor, QueryTooBroad."""
+        page = self.rows(query, cursor=cursor, limit=limit, fields=STORED)
+        return Page(tuple(Product(**values) for values in page.items), page.next_cursor, page.unavailable)
+
+    def rows(
+        self, query: Query = EVERYTHING, *, cursor: str | None = None, limit: int = 50, fields: tuple[str, ...]
+    ) -> Page[dict[str, Any]]:
+        """A page of products, of which only ``fields`` are read."""
+        if query.shard is not None and query.shard not in self.shard_map.shards:
+            known = ", ".join(self.shard_map.shards)
+            raise InvalidInput(problems=[Problem("shard", "unknown_shard", f"must be one of {known}")])
+        page = Listing(self.shard_map, self.store).page(query, cursor=cursor, limit=limit, fields=fields)
+        return Page(tuple(row.values for row in page.items), page.next_cursor, page.unavailable)
 
     def counts(self) -> list[ShardCount]:
         """How many products each shard holds."""
@@ -194,6 +208,12 @@ class Catalog:
         for found in self._ask_all(lambda store: store.sku_owners(skus))[0].values():
             owners |= found
         return owners
+
+    def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, Product], Unavailable | None]:
+        """The products that have one of these SKUs, and why some may be missing: a shard that is silent."""
+        answered, silent = self._ask_all(lambda store: store.find_skus(skus)) if skus else ({}, {})
+        found = {sku: product for part in answered.values() for sku, product in part.items()}
+        return found, next(iter(silent.values()), None)
 
     def _ask_all(self, question: Callable[[ProductStore], T]) -> tuple[dict[str, T], dict[str, Unavailable]]:
         """Ask every shard; answers and silences by shard."""

@@ -4,41 +4,95 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
-from prodcore.catalog.ports import Key
+from prodcore.catalog.query import Position, Query
 from prodcore.errors import InvalidCursor
 
 _MAX_LENGTH = 4_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_MS = 253_402_300_799_999  # the end of the year 9999
+_DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,10})?")
 
 
-def encode_cursor(after: Key, words: tuple[str, ...]) -> str:
-    """A cursor for the page that begins strictly after ``after``.
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a list goes on: strictly after ``after``."""
 
-    >>> decode_cursor(encode_cursor(("cafe", ""), ("ca",)), ("ca",))
-    ('cafe', '')
+    after: Position
+
+
+def encode_cursor(cursor: Cursor, query: Query) -> str:
+    """The cursor as text.
+
+    >>> decode_cursor(encode_cursor(Cursor(("cafe", "")), Query()), Query())
+    Cursor(after=('cafe', ''))
     """
-    text = json.dumps([*after, _fingerprint(words)], ensure_ascii=False, separators=(",", ":"))
+    value, tie = cursor.after
+    document = {"query": query.fingerprint, "after": [_plain(value), str(tie)]}
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, words: tuple[str, ...]) -> Key:
-    """The key that the page begins after. Raises InvalidCursor."""
+def decode_cursor(text: str, query: Query) -> Cursor:
+    """Read a cursor of this query. Raises InvalidCursor."""
     try:
-        if len(cursor) > _MAX_LENGTH:
+        if len(text) > _MAX_LENGTH:
             raise ValueError
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        name, variant, fingerprint = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if not (isinstance(name, str) and isinstance(variant, str)):
-            raise TypeError
-        (name + variant).encode()  # a lone surrogate cannot be asked of a server
-    except (ValueError, TypeError, RecursionError, binascii.Error):
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        document = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        fingerprint = document["query"]
+        value, tie = document["after"]
+    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
         raise InvalidCursor(hint="Start again from the first page") from None
-    if fingerprint != _fingerprint(words):
-        raise InvalidCursor("the cursor belongs to another search", hint="Start again from the first page")
-    return name, variant
+    if fingerprint != query.fingerprint:
+        raise InvalidCursor(
+            "the cursor belongs to another search, filter or order", hint="Start again from the first page"
+        )
+    try:
+        return Cursor((_READERS[query.sort.by](value), _text(tie) if query.sort.by == "name" else UUID(tie)))
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidCursor(hint="Start again from the first page") from None
 
 
-def _fingerprint(words: tuple[str, ...]) -> str:
-    return hashlib.sha256("\n".join(words).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+def _plain(value: Any) -> str | int:
+    if isinstance(value, datetime):
+        return (value - _EPOCH) // timedelta(milliseconds=1)
+    return format(value, "f") if isinstance(value, Decimal) else value
+
+
+def _text(value: Any) -> str:
+    value.encode()  # a lone surrogate cannot be asked of a server
+    return str(value)
+
+
+def _price(value: Any) -> Decimal:
+    if not _DECIMAL.fullmatch(value):
+        raise ValueError
+    return Decimal(value)
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _LATEST_MS:
+        raise ValueError
+    return value
+
+
+def _moment(value: Any) -> datetime:
+    return _EPOCH + timedelta(milliseconds=_whole(value))
+
+
+_READERS: dict[str, Callable[[Any], str | int | Decimal | datetime]] = {
+    "name": _text,
+    "price": _price,
+    "stock": _whole,
+    "updated": _moment,
+    "created": _moment,
+}

@@ -1,59 +1,106 @@
-"""Lists of products over shards: pages in key order, by cursor."""
+"""Lists of products over shards: a page at a time, by cursor, in any order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Generic, TypeVar
 
-from prodcore.catalog.cursor import decode_cursor, encode_cursor
-from prodcore.catalog.ports import Key, ProductStore, Slice
-from prodcore.errors import InvalidInput, Problem, Unavailable
-from prodcore.product import Product
-from prodcore.routing import ShardMap, fold
+from prodcore.catalog.cursor import Cursor, decode_cursor, encode_cursor
+from prodcore.catalog.ports import ProductStore, Row, Slice
+from prodcore.catalog.query import Query
+from prodcore.errors import InvalidInput, Problem, ShardUnavailable, Unavailable
+from prodcore.routing import Range, ShardMap
+
+T = TypeVar("T")
 
 MAX_PAGE = 200
-MAX_SEARCH_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Products in key order; ``unavailable`` names the shards whose products may be missing from it."""
+class Page(Generic[T]):
+    """Products in the query's order; ``unavailable`` names the shards whose products may be missing from it."""
 
-    items: tuple[Product, ...]
+    items: tuple[T, ...]
     next_cursor: str | None
     unavailable: tuple[str, ...] = ()
 
+    def require_all(self) -> None:
+        """Raise ShardUnavailable if a product may be missing."""
+        if self.unavailable:
+            shards = ", ".join(self.unavailable)
+            raise ShardUnavailable(f"{shards} unavailable: the list would not be whole", shard=shards)
 
-def page(
-    shard_map: ShardMap, store: Callable[[str], ProductStore], *, search: str, cursor: str | None, limit: int
-) -> Page:
-    """A page in name order over all shards.
 
-    One indexed query on one shard, and one more for each range border that the page crosses. A shard that does
-    not answer is left out and named in ``Page.unavailable``.
-    """
-    words = search_words(search)
-    if not 1 <= limit <= MAX_PAGE:
-        raise InvalidInput(problems=[Problem("limit", "out_of_range", f"must be from 1 to {MAX_PAGE}")])
-    after = decode_cursor(cursor, words) if cursor else None
-    items: list[Product] = []
-    unavailable: dict[str, None] = {}
-    for owned in shard_map.ranges_from(after[0] if after else ""):
-        part = Slice(owned.lower, owned.upper, after, words, limit + 1 - len(items))
+class Listing:
+    """Reads lists over the shards of a map."""
+
+    def __init__(self, shard_map: ShardMap, store: Callable[[str], ProductStore]) -> None:
+        self._map = shard_map
+        self._store = store
+
+    def page(self, query: Query, *, cursor: str | None, limit: int, fields: tuple[str, ...]) -> Page[Row]:
+        """The page after ``cursor``; of the products only ``fields`` are read.
+
+        In name order one indexed query on one shard, and one more for each range border that the page crosses; in
+        the other orders at most two on each shard. A shard that does not answer is left out and named in the page.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInput(problems=[Problem("limit", "out_of_range", f"must be from 1 to {MAX_PAGE}")])
+        after = decode_cursor(cursor, query).after if cursor else None
+        part = Slice(query, (), after, limit + 1, fields)
+        reader = _Reader(self._store)
+        read = self._one_after_the_other if query.sort.by == "name" else self._merged
+        rows = list(islice(read(part, reader), limit + 1))
+        following = encode_cursor(Cursor(rows[limit - 1].position), query) if len(rows) > limit else None
+        return Page(tuple(rows[:limit]), following, tuple(sorted(reader.silent)))
+
+    def _one_after_the_other(self, part: Slice, reader: _Reader) -> Iterator[Row]:
+        """The ranges in key order: read only until the page is full."""
+        wanted = part.limit
+        for owned in self._ranges_after(part):
+            rows = reader.rows(owned.shard, replace(part, ranges=(owned,), limit=wanted))
+            yield from rows
+            wanted -= len(rows)
+            if wanted <= 0:
+                return
+
+    def _ranges_after(self, part: Slice) -> Sequence[Range]:
+        ranges = [r for r in self._map.ranges if part.query.shard in (None, r.shard)]
+        key = part.after[0] if part.after else None
+        if part.query.sort.descending:
+            return [r for r in reversed(ranges) if key is None or r.lower <= str(key)]
+        return [r for r in ranges if key is None or r.upper is None or str(key) < r.upper]
+
+    def _merged(self, part: Slice, reader: _Reader) -> Iterator[Row]:
+        """The shards' own lists, merged: each is in order already."""
+        lists = [
+            reader.rows(shard, replace(part, ranges=self._map.owned_by(shard)))
+            for shard in self._map.shards
+            if part.query.shard in (None, shard)
+        ]
+        return heapq.merge(*lists, key=lambda row: row.position, reverse=part.query.sort.descending)
+
+
+class _Reader:
+    """Reads slices, and remembers who was silent."""
+
+    def __init__(self, store: Callable[[str], ProductStore]) -> None:
+        self._store = store
+        self.silent: set[str] = set()
+
+    def rows(self, shard: str, part: Slice) -> list[Row]:
+        """``part.limit`` rows or all that there are; none from a shard that does not answer."""
+        rows: list[Row] = []
         try:
-            items += store(owned.shard).page(part)
+            while True:
+                batch = self._store(shard).page(part)
+                rows += batch.rows
+                if batch.end is None or len(rows) >= part.limit:
+                    return rows[: part.limit]
+                part = replace(part, after=batch.end)
         except Unavailable:
-            unavailable[owned.shard] = None
-        if len(items) > limit:
-            break
-    last: Key | None = items[limit - 1].key if len(items) > limit else None
-    return Page(tuple(items[:limit]), encode_cursor(last, words) if last else None, tuple(sorted(unavailable)))
-
-
-def search_words(search: str) -> tuple[str, ...]:
-    """The folded word prefixes of a search; all must match. Raises InvalidInput for one that is too long."""
-    if len(search) > MAX_SEARCH_LENGTH:
-        raise InvalidInput(
-            problems=[Problem("search", "string_too_long", f"must be at most {MAX_SEARCH_LENGTH} characters")]
-        )
-    return tuple(dict.fromkeys(fold(search).split()))
+            self.silent.add(shard)
+            return []

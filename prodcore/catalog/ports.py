@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
+from prodcore.catalog.query import Position, Query
 from prodcore.errors import ProdError
 from prodcore.product import Product
+from prodcore.routing import Range
 
 Key = tuple[str, str]
 """(name key, variant key)."""
@@ -16,14 +18,32 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One shard's part of an ordered page: keys ``lower ≤ name key < upper``, strictly after ``after``."""
+    """One shard's part of a page: its products in ``ranges``, strictly after ``after`` in the query's order."""
 
-    lower: str
-    upper: str | None
-    after: Key | None
-    words: tuple[str, ...]
-    """Folded word prefixes; a product must have a word for each."""
+    query: Query
+    ranges: tuple[Range, ...]
+    """Ranges of the shard; exactly one in name order."""
+    after: Position | None
     limit: int
+    fields: tuple[str, ...]
+    """The fields of ``Product`` that are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A product's place in the list, and those of its fields that were asked for."""
+
+    position: Position
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows in order. They may be fewer than asked for although there are more: those begin after ``end``."""
+
+    rows: list[Row]
+    end: Position | None
+    """The place of the last document that was looked at; None when there are no more."""
 
 
 class ProductStore(Protocol):
@@ -63,8 +83,11 @@ class ProductStore(Protocol):
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
         """The ids of the products that have one of these SKUs."""
 
-    def page(self, part: Slice) -> list[Product]:
-        """Products in key order."""
+    def find_skus(self, skus: Sequence[str]) -> dict[str, Product]:
+        """The products that have one of these SKUs."""
+
+    def page(self, part: Slice) -> Batch:
+        """Products in the query's order. Raises QueryTooBroad when too many would have to be looked at."""
 
     def count(self) -> int:
         """How many products the shard holds, from its own bookkeeping: quick, and right but for a crash just now."""

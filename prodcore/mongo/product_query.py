@@ -1,34 +1,183 @@
-"""How a list asks one shard: the indexes, the filter, the order."""
+"""How a list asks one shard: the indexes, the filter, the order, the fields."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
-from pymongo import ASCENDING, IndexModel
+import pymongo
+from bson.decimal128 import Decimal128
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.collection import Collection
+from pymongo.errors import ExecutionTimeout
 
-from prodcore.catalog.ports import Slice
-from prodcore.routing import prefix_range
+from prodcore.catalog.ports import Batch, Row, Slice
+from prodcore.catalog.query import Position, Query
+from prodcore.deadline import remaining
+from prodcore.errors import QueryTooBroad
+from prodcore.mongo.address import Document
+from prodcore.routing import LAST, prefix_range
+from prodcore.terms import ANY, INACTIVE, beginning_of, category_term, tag_term
 
-ORDER = [("name_key", ASCENDING), ("variant_key", ASCENDING)]
+LIST_SECONDS = 3.0
+"""A list that takes a shard longer is given up: no index serves it."""
+
+_NAME_ORDER = ("name_key", "variant_key")
+_ORDERS = {
+    "name": _NAME_ORDER,
+    "price": ("price", "_id"),
+    "stock": ("stock", "_id"),
+    "updated": ("updated_at", "_id"),
+    "created": ("created_at", "_id"),
+}
+_FACETED = ("price", "stock")
+"""The orders whose index begins with the facets."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LEAST = {"price": 0, "stock": 0, "updated_at": _EPOCH, "created_at": _EPOCH}
+"""Products have these at least; documents that only keep a place have none."""
+
+
+def _index(name: str, *fields: str, **options: Any) -> IndexModel:
+    return IndexModel([(field, ASCENDING) for field in fields], name=name, **options)
+
 
 INDEXES = (
-    IndexModel(ORDER, name="name_key_variant_key", unique=True),
-    IndexModel([("words", ASCENDING), *ORDER], name="words"),
-    IndexModel([("sku", ASCENDING)], name="sku", sparse=True),
+    _index("name_key_variant_key", *_NAME_ORDER, unique=True),
+    _index("words", "words", *_NAME_ORDER),
+    _index("facets_price", "facets", *_ORDERS["price"]),
+    _index("facets_stock", "facets", *_ORDERS["stock"]),
+    _index("updated", *_ORDERS["updated"]),
+    _index("created", *_ORDERS["created"]),
+    _index("sku", "sku", sparse=True),
 )
+"""Every filter is served in name order, category and tag by price and stock too; docs/architecture.md has the rest."""
 
 
-def filter_of(part: Slice) -> dict[str, Any]:
-    """What the documents of a part of a list have."""
-    bounds: dict[str, Any] = {"$gte": part.lower}
-    if part.upper is not None:
-        bounds["$lt"] = part.upper
-    conditions: list[dict[str, Any]] = [{"name_key": bounds}]
+def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch:
+    """The first documents of a slice. Raises QueryTooBroad."""
+    documents: list[Document] = []
+    mine = remaining() > LIST_SECONDS
+    try:
+        with pymongo.timeout(LIST_SECONDS):  # the request's own budget, where less is left of it
+            for condition in _conditions(part):
+                wanted = part.limit - len(documents)
+                if wanted:
+                    found = products.find(condition, _projection(part), sort=_sort(part.query), limit=wanted)
+                    documents += found.batch_size(wanted)
+    except ExecutionTimeout:
+        if not mine:
+            raise
+        raise QueryTooBroad(hint="Narrow it with a filter or a longer word, or sort it by name") from None
+    end = _position(documents[-1], part.query) if len(documents) == part.limit else None
+    rows = [Row(_position(d, part.query), _values(d, part, shard)) for d in visible(documents, part)]
+    return Batch(rows, end)
+
+
+def visible(documents: Sequence[Document], part: Slice) -> Iterator[Document]:
+    """Those of a shard's documents that are products of this list."""
+    for document in documents:
+        if any(document["name_key"] in owned for owned in part.ranges):
+            yield document
+
+
+def _conditions(part: Slice) -> list[Document]:
+    """What the documents have: one condition after the other, in the order of the list.
+
+    After a place there are two, the products that are equal in what is sorted by, and those that are not: each is one
+    stretch of an index, however many products have the same price. Few have the same name: there it is one.
+    """
+    beyond = "$lt" if part.query.sort.descending else "$gt"
+    field, tie = _ORDERS[part.query.sort.by]
+    wanted = list(_wanted(part.query))
+    if field == "name_key":
+        return [{"$and": [*wanted, *_in_range(part, beyond)]}]
+    if part.after is None:
+        return [{"$and": [*wanted, {field: {"$gte": _LEAST[field]}}]}]
+    place, last = part.after
+    value = Decimal128(place) if isinstance(place, Decimal) else place
+    equal, different = {field: value, tie: {beyond: last}}, {field: {beyond: value}}
+    return [{"$and": [*wanted, equal]}, {"$and": [*wanted, different]}]
+
+
+def _in_range(part: Slice, beyond: str) -> Iterator[Document]:
+    (owned,) = part.ranges
+    yield {"name_key": {"$gte": owned.lower, "$lt": owned.upper or LAST}}  # what begins with LAST only keeps a place
     if part.after:
         name, variant = part.after
-        conditions.append({"$or": [{"name_key": {"$gt": name}}, {"name_key": name, "variant_key": {"$gt": variant}}]})
-        bounds["$gte"] = max(part.lower, name)
-    for word in part.words:
-        lower, upper = prefix_range(word)
-        conditions.append({"words": {"$elemMatch": {"$gte": lower, "$lt": upper}}})
-    return {"$and": conditions}
+        yield {"name_key": {beyond + "e": name}}
+        yield {"$or": [{"name_key": {beyond: name}}, {"name_key": name, "variant_key": {beyond: variant}}]}
+
+
+def _wanted(query: Query) -> Iterator[Document]:
+    """The query's filters."""
+    for word in query.words:
+        beginning = beginning_of(word)
+        if beginning:
+            yield {"words": beginning}
+        if beginning != word:
+            lower, upper = prefix_range(word)
+            yield {"words": {"$elemMatch": {"$gte": lower, "$lt": upper}}}
+    yield from _facets(query)
+    if query.active:
+        yield {"active": True}
+    bounds: dict[str, Document] = {
+        "price": {"$gte": _decimal(query.price_min), "$lte": _decimal(query.price_max)},
+        "stock": {"$gte": query.stock_min, "$lte": query.stock_max},
+        "updated_at": {"$gte": query.updated_since},
+    }
+    for field, bound in bounds.items():
+        given = {operator: value for operator, value in bound.items() if value is not None}
+        if given:
+            yield {field: given}
+
+
+def _facets(query: Query) -> Iterator[Document]:
+    """Category, tags and state: words in name order, facets where the order or a filter is by price or stock."""
+    terms = [tag_term(tag) for tag in query.tags]
+    if query.category is not None:
+        terms.append(category_term(query.category))
+    if query.active is False:
+        terms.append(INACTIVE)
+    faceted = query.sort.by in _FACETED
+    if terms and not faceted:
+        yield {"words": {"$all": terms}}
+    bounds = (query.price_min, query.price_max, query.stock_min, query.stock_max)
+    if faceted or any(bound is not None for bound in bounds):
+        yield {"facets": {"$all": terms or [ANY]}}
+
+
+def _decimal(price: Decimal | None) -> Decimal128 | None:
+    return None if price is None else Decimal128(price)
+
+
+def _sort(query: Query) -> list[tuple[str, int]]:
+    direction = DESCENDING if query.sort.descending else ASCENDING
+    return [(field, direction) for field in _ORDERS[query.sort.by]]
+
+
+def _projection(part: Slice) -> dict[str, int]:
+    fields = {"_id" if field == "id" else field for field in part.fields} - {"shard"}
+    return {"_id": 0, "name_key": 1} | dict.fromkeys([*fields, *_ORDERS[part.query.sort.by]], 1)
+
+
+def _position(document: Document, query: Query) -> Position:
+    field, tie = _ORDERS[query.sort.by]
+    value = document[field]
+    return (value.to_decimal() if isinstance(value, Decimal128) else value), document[tie]
+
+
+def _values(document: Document, part: Slice, shard: str) -> dict[str, Any]:
+    """The fields that were asked for, as ``Product`` has them."""
+    return {name: _value(document, name, shard) for name in part.fields}
+
+
+def _value(document: Document, name: str, shard: str) -> Any:
+    if name == "shard":
+        return shard
+    value = document.get("_id" if name == "id" else name)  # a product without a SKU has no such field
+    if isinstance(value, Decimal128):
+        return value.to_decimal()
+    return tuple(value) if name == "tags" and value is not None else value

@@ -12,10 +12,10 @@ from pymongo import ReplaceOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from prodcore.catalog.ports import Key, Slice
+from prodcore.catalog.ports import Batch, Key, Slice
 from prodcore.errors import OutcomeUnknown, ProdError, ProductExists, ProductNotFound, VersionConflict
 from prodcore.mongo.address import Document
-from prodcore.mongo.product_query import INDEXES, ORDER, filter_of
+from prodcore.mongo.product_query import INDEXES, read_batch
 from prodcore.mongo.replica_set import ReplicaSet, is_transient
 from prodcore.product import Product
 
@@ -138,10 +138,14 @@ class MongoProductStore:
         found = self._set.read(lambda: list(self._products.find(owners, {"sku": 1})))
         return {document["sku"]: document["_id"] for document in found}
 
-    def page(self, part: Slice) -> list[Product]:
-        """Products in key order."""
-        documents = self._set.read(lambda: list(self._products.find(filter_of(part)).sort(ORDER).limit(part.limit)))
-        return [self._as_product(document) for document in documents]
+    def find_skus(self, skus: Sequence[str]) -> dict[str, Product]:
+        """The products that have one of these SKUs."""
+        documents = self._set.read(lambda: list(self._products.find({"sku": {"$in": list(skus)}})))
+        return {document["sku"]: self._as_product(document) for document in documents}
+
+    def page(self, part: Slice) -> Batch:
+        """Products in the query's order; see the port."""
+        return self._set.read(lambda: read_batch(self._products, part, self.shard))
 
     def count(self) -> int:
         """How many products the shard holds, by its own bookkeeping."""
@@ -206,6 +210,7 @@ def _as_document(product: Product) -> Document:
         "name_key": name_key,
         "variant_key": variant_key,
         "words": product.words,
+        "facets": product.facets,
     }
     if product.sku is not None:  # left out otherwise: the index on it is sparse
         document["sku"] = product.sku

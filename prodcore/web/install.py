@@ -28,6 +28,7 @@ from prodcore.deadline import budget
 from prodcore.errors import InvalidInput, Problem, ProdError
 from prodcore.settings import Settings
 from prodcore.web.problem import install_problems
+from prodcore.web.repeated import REPEATABLE, RepeatingRequest
 from prodcore.web.strict_json import StrictJSON, json_response
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -51,6 +52,7 @@ def install(app: Flask, settings: Settings, service: str, ready: ReadyCheck, htm
     ``ready`` tells what the service stands on; ``html_page`` renders an error for people (see ``install_problems``).
     """
     app.json = StrictJSON(app)
+    app.request_class = RepeatingRequest
     app.config.update(MAX_CONTENT_LENGTH=4 * 1024 * 1024, MAX_FORM_PARTS=200)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
@@ -84,7 +86,7 @@ def _refuse_odd_requests() -> None:
         return  # an unknown path or method is answered as such
     if (request.content_length or request.method in ("PUT", "PATCH")) and request.mimetype not in _JSON_TYPES:
         raise UnsupportedMediaType("Send the body as application/json")
-    twice = [name for name, values in request.args.lists() if len(values) > 1]
+    twice = [name for name, values in request.args.lists() if len(values) > 1 and name not in REPEATABLE]
     if twice:
         raise InvalidInput(problems=[Problem(name, "repeated", "is given more than once") for name in twice])
 

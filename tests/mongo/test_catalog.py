@@ -3,18 +3,14 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 
-from prodcore.catalog.upsert import Item, new_item, upsert
 from prodcore.deadline import budget
 from prodcore.errors import (
     CrossShardRename,
-    InvalidCursor,
-    InvalidInput,
     ProductExists,
     ProductNotFound,
     SkuTaken,
@@ -35,15 +31,11 @@ def patch(**fields):
     return validate(ProductPatch, fields)
 
 
-def names(page):
-    return [product.name for product in page.items]
-
-
-def everything(catalog, **query):
+def everything(catalog):
     """All products, page by page."""
     cursor, found = None, []
     while True:
-        page = catalog.page(cursor=cursor, **query)
+        page = catalog.page(cursor=cursor)
         found += page.items
         cursor = page.next_cursor
         if cursor is None:
@@ -184,107 +176,10 @@ def test_deleted_product_is_gone_and_a_stale_delete_is_refused(catalog):
         catalog.delete(made.id, 2)
 
 
-def test_list_is_in_key_order_over_both_shards_whatever_the_page_size(catalog):
-    for name in reversed(A_TO_M + N_TO_Z):
-        catalog.create(draft(name), "ana")
-    expected = ["7up", "Águila", "Arroz", "Café", "Manzana", "Naranja", "Ñandú", "Pan", "Zanahoria"]
-    for limit in range(1, 11):
-        assert [p.name for p in everything(catalog, limit=limit)] == expected
-
-
-def test_pages_stay_in_order_while_others_insert_and_delete(catalog):
-    for name in A_TO_M + N_TO_Z:
-        catalog.create(draft(name), "ana")
-    first = catalog.page(limit=4)
-    gone = catalog.find("Manzana")
-    catalog.delete(gone.id, 1)
-    catalog.create(draft("Aaa"), "ana")
-    catalog.create(draft("Zzz"), "ana")
-    second = catalog.page(limit=10, cursor=first.next_cursor)
-    assert names(first) == ["7up", "Águila", "Arroz", "Café"]
-    assert names(second) == ["Naranja", "Ñandú", "Pan", "Zanahoria", "Zzz"]
-
-
-def test_variants_of_one_name_page_without_repeat_or_gap(catalog):
-    for i in range(7):
-        catalog.create(draft("Leche", variant=f"{i} L"), "ana")
-    assert [p.variant for p in everything(catalog, limit=2)] == [f"{i} L" for i in range(7)]
-
-
-@pytest.mark.parametrize(
-    ("search", "found"),
-    [
-        ("cafe mol", ["Café molido"]),
-        ("MOL caf", ["Café molido"]),
-        ("café", ["Café en grano", "Café molido"]),
-        ("grano", ["Café en grano"]),
-        ("250", ["Café molido"]),
-        ("ñ", ["Ñandú"]),
-        ("n", ["Naranja"]),
-        ("afe", []),
-        ("(", []),
-        ("^(a+)+$", []),
-        ("$where", []),
-        ("🍎", []),
-    ],
-)
-def test_search_finds_folded_word_prefixes(catalog, search, found):
-    catalog.create(draft("Café molido", variant="250 g"), "ana")
-    for name in ("Café en grano", "Ñandú", "Naranja"):
-        catalog.create(draft(name), "ana")
-    assert names(catalog.page(search=search)) == found
-
-
-def test_cursor_of_another_search_and_odd_limits_are_refused(catalog):
-    for name in A_TO_M:
-        catalog.create(draft(name), "ana")
-    page = catalog.page(limit=1)
-    with pytest.raises(InvalidCursor):
-        catalog.page(limit=1, cursor=page.next_cursor, search="a")
-    for limit in (0, -1, 201):
-        with pytest.raises(InvalidInput):
-            catalog.page(limit=limit)
-
-
 def test_counts_are_by_shard(catalog):
     for name in A_TO_M + N_TO_Z:
         catalog.create(draft(name), "ana")
     assert {c.shard: c.products for c in catalog.counts()} == {"rsA": 4, "rsB": 5}
-
-
-def test_upsert_tells_what_became_of_each_item(catalog):
-    catalog.create(draft("Arroz", stock=1), "ana")
-    same = catalog.create(draft("Pan"), "ana")
-    taken = catalog.create(draft("Zumo", sku="Z-1"), "ana")
-    items = [
-        new_item(draft("arroz", stock=2)),
-        new_item(draft("Pan")),
-        new_item(draft("Café")),
-        new_item(draft("CAFÉ", price="9")),
-        new_item(draft("Kiwi", sku="Z-1")),
-    ]
-    outcomes = upsert(catalog, items, "eva")
-    assert [o.status for o in outcomes] == ["changed", "unchanged", "created", "refused", "refused"]
-    assert isinstance(outcomes[4].error, SkuTaken)
-    assert catalog.find("Arroz").stock == 2
-    assert catalog.get(same.id).version == 1
-    assert catalog.get(taken.id).version == 1
-
-
-def test_upsert_repeated_with_its_ids_says_the_same(catalog):
-    items = [Item(draft(name), uuid4()) for name in A_TO_M + N_TO_Z]
-    assert {o.status for o in upsert(catalog, items, "ana")} == {"created"}
-    assert {o.status for o in upsert(catalog, items, "ana")} == {"created"}
-    fresh = [replace(item, product_id=uuid4()) for item in items]
-    assert {o.status for o in upsert(catalog, fresh, "ana")} == {"unchanged"}
-    assert len(everything(catalog)) == len(items)
-
-
-def test_upsert_keeps_the_fields_that_an_item_does_not_give(catalog):
-    made = catalog.create(draft("Pan", stock=5, category="Horno", currency="USD"), "ana")
-    upsert(catalog, [new_item(draft("Pan", price="2"))], "eva")
-    kept = catalog.get(made.id)
-    assert (kept.price, kept.stock, kept.category, kept.currency) == (Decimal(2), 5, "Horno", "USD")
 
 
 def test_budget_that_is_spent_ends_a_read_at_once(catalog):

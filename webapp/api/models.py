@@ -7,7 +7,6 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from prodcore.catalog.listing import MAX_PAGE, MAX_SEARCH_LENGTH
 from prodcore.catalog.upsert import MAX_ITEMS
 from prodcore.product import ProductDraft
 
@@ -16,14 +15,6 @@ class _Query(BaseModel):
     """A query string: texts become numbers, unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid")
-
-
-class PageQuery(_Query):
-    """Which page of which products."""
-
-    search: str = Field("", max_length=MAX_SEARCH_LENGTH, description="Folded word prefixes; all must match")
-    limit: int = Field(50, ge=1, le=MAX_PAGE)
-    cursor: str | None = Field(None, description="next_cursor of the page before")
 
 
 class NameQuery(_Query):
@@ -59,7 +50,7 @@ class ProductOut(ProductDraft):
 
 
 class PageOut(BaseModel):
-    """A page in name order; partial when a shard did not answer."""
+    """A page; partial when a shard did not answer."""
 
     items: list[ProductOut]
     next_cursor: str | None

@@ -1,10 +1,9 @@
-"""``/api/v1/products``: list, create, read, edit, delete, store many."""
+"""``/api/v1/products``: create, read, edit, delete, store many."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from apiflask import APIBlueprint
@@ -14,35 +13,13 @@ from prodcore.catalog.upsert import Item, Outcome, new_item, upsert
 from prodcore.errors import InvalidInput, PreconditionRequired, Problem, ProdError, UnreadableInput
 from prodcore.product import Product, ProductDraft, ProductPatch, validate
 from prodcore.web import json_response
-from webapp.api.models import BatchIn, BatchOut, NameQuery, NewProduct, PageOut, PageQuery, ProductOut
+from webapp.api.models import BatchIn, BatchOut, NameQuery, NewProduct, ProductOut
 from webapp.catalog_provider import current_catalog
 from webapp.identity import required_identity
 
 blueprint = APIBlueprint("products", __name__, tag="Products")
 
 _VERSION = re.compile(r'"([0-9]{1,15})"')
-
-
-@blueprint.get("/products")
-@blueprint.input(PageQuery, location="query")
-@blueprint.output(PageOut)
-@blueprint.doc(summary="List products in name order", security="bearer")
-def list_products(query_data: PageQuery) -> Response:
-    """A page in name order over all shards; a shard that does not answer is left out and named."""
-    page = current_catalog().page(search=query_data.search, cursor=query_data.cursor, limit=query_data.limit)
-    headers = {}
-    if page.next_cursor:
-        following = {**query_data.model_dump(exclude_defaults=True), "cursor": page.next_cursor}
-        headers["Link"] = f'<{request.path}?{urlencode(following)}>; rel="next"'
-    return json_response(
-        {
-            "items": [product.as_dict() for product in page.items],
-            "next_cursor": page.next_cursor,
-            "partial": bool(page.unavailable),
-            "unavailable": list(page.unavailable),
-        },
-        headers=headers,
-    )
 
 
 @blueprint.post("/products")

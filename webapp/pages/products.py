@@ -8,9 +8,10 @@ from uuid import UUID
 from apiflask import APIBlueprint
 from flask import render_template, request
 
-from prodcore.catalog import Catalog
+from prodcore.catalog import Catalog, Query, search_words
 from prodcore.catalog.catalog import ShardCount
-from prodcore.catalog.cursor import encode_cursor
+from prodcore.catalog.cursor import Cursor, encode_cursor
+from prodcore.catalog.query import EVERYTHING
 from prodcore.errors import UnroutableName
 from prodcore.routing import LAST, fold, show_key
 from webapp.catalog_provider import current_catalog
@@ -37,7 +38,7 @@ def listing() -> str:
     catalog = current_catalog()
     search = request.args.get("search", "").strip()
     cursor = request.args.get("cursor", "")
-    page = catalog.page(search=search, cursor=cursor or None, limit=PAGE_SIZE)
+    page = catalog.page(Query(search_words(search)), cursor=cursor or None, limit=PAGE_SIZE)
     context = {"page": page, "search": search, "cursor": cursor, "jumps": [] if search else jumps(catalog)}
     if is_partial():
         return render_template("products/results.html", **context)
@@ -67,9 +68,12 @@ def where() -> str:
 def jumps(catalog: Catalog) -> list[Jump]:
     """The letters, each in the colour of the shard that owns it."""
     return [
-        Jump(letter, catalog.shard_map.shard_for(fold(letter)), encode_cursor((_just_before(fold(letter)), ""), ()))
-        for letter in _LETTERS
+        Jump(letter, catalog.shard_map.shard_for(fold(letter)), _cursor_before(fold(letter))) for letter in _LETTERS
     ]
+
+
+def _cursor_before(key: str) -> str:
+    return encode_cursor(Cursor((_just_before(key), "")), EVERYTHING)
 
 
 def _just_before(key: str) -> str:
