@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -66,13 +66,13 @@ def find(client: ApiClient, name_or_id: str, variant: str | None) -> Product:
     return found
 
 
-def pages(client: ApiClient, search: str, cursor: str | None, limit: int | None) -> Iterator[Page]:
-    """Pages in name order: up to ``limit`` products, or all with None."""
+def pages(client: ApiClient, query: Mapping[str, Any], cursor: str | None, limit: int | None) -> Iterator[Page]:
+    """Pages of what ``query`` asks for: up to ``limit`` products, or all with None."""
     left = limit
     while True:
         size = MAX_PAGE if left is None else min(left, MAX_PAGE)
-        query = {"search": search, "limit": size} | ({"cursor": cursor} if cursor else {})
-        answer = client.call("GET", "/products", query=query)
+        asked = {**query, "limit": size} | ({"cursor": cursor} if cursor else {})
+        answer = client.call("GET", "/products", query=asked)
         page = Page(answer["items"], answer["next_cursor"], answer["unavailable"])
         yield page
         cursor = page.next_cursor
@@ -96,7 +96,7 @@ def _only_one(client: ApiClient, name: str) -> Product:
     except UnroutableName:
         raise InvalidInput("give a product's id or its name") from None
     words = name[:_MAX_SEARCH] if len(name) <= _MAX_SEARCH else name[:_MAX_SEARCH].rpartition(" ")[0]
-    page = next(pages(client, words, None, MAX_PAGE))
+    page = next(pages(client, {"search": words}, None, MAX_PAGE))
     named = [product for product in page.items if name_key(product["name"]) == key]
     if len(named) == 1:
         return named[0]

@@ -13,7 +13,7 @@ REPEATABLE = frozenset({"tag"})
 
 
 class _Parameters(ImmutableMultiDict[str, str]):
-    def to_dict(self, flat: bool = True) -> dict[str, Any]:  # type: ignore[override]
+    def to_dict(self, flat: bool = True) -> dict[str, Any]:
         """What APIFlask hands to our models: all values of a parameter that comes more than once."""
         return {name: values[0] if flat and len(values) == 1 else values for name, values in self.lists()}
 

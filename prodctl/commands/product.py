@@ -9,34 +9,15 @@ from uuid import UUID
 import click
 
 from prodctl.commands.product_import import import_products
+from prodctl.commands.product_list import list_products
 from prodctl.confirm import confirm, confirm_options
-from prodctl.output import columns, message, output_option, print_item, row_writer, success
+from prodctl.output import message, output_option, print_item, success
 
 if TYPE_CHECKING:
     from prodctl.api_client import ApiClient
     from prodctl.products_client import Product
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_COLUMNS = columns(
-    "Name",
-    "Variant",
-    "Price>",
-    "Cur=currency",
-    "Stock>",
-    "Shard",
-    "Active+",
-    "Category+",
-    "Tags+",
-    "SKU=sku+",
-    "Description+",
-    "ID=id+",
-    "Version>+",
-    "Created=created_at+",
-    "Updated=updated_at+",
-    "By=updated_by+",
-)
-
 
 @click.group()
 def product() -> None:
@@ -47,6 +28,7 @@ def product() -> None:
 
 
 product.add_command(import_products)
+product.add_command(list_products)
 
 
 def _value_options(command: F) -> F:
@@ -185,44 +167,6 @@ def rm(name_or_id: str, variant: str | None, version: int | None, yes: bool, no_
     )
     client.call("DELETE", f"/products/{old['id']}", headers={"If-Match": f'"{version or old["version"]}"'})
     message(f"Removed {_title(old)} from {old['shard']}.")
-
-
-@product.command("list")
-@click.option("--search", default="", help="Beginnings of words in name or variant; all must match.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
-@click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
-@click.option("--cursor", help="Go on where an earlier list ended.")
-@output_option
-def list_products(search: str, limit: int, everything: bool, cursor: str | None, output: str) -> None:
-    """List products in name order, over all shards.
-
-    When a shard does not answer, the products of the others are printed, stderr and JSON (partial, unavailable) say
-    which are missing, and the exit status is 6.
-
-    \b
-    Examples:
-      prodctl product list --search "aceite oli"
-      prodctl product list --all -o csv > products.csv
-      prodctl product list --limit 500 -o json
-    """
-    from prodcore.errors import ShardUnavailable
-    from prodctl.products_client import pages
-
-    writer = row_writer(_COLUMNS, output, "products", empty="No product matches." if search else "No products.")
-    silent: dict[str, None] = {}
-    next_cursor: str | None = None
-    for page in pages(_client()[0], search, cursor, None if everything else limit):
-        writer.add(page.items)
-        silent |= dict.fromkeys(page.unavailable)
-        next_cursor = page.next_cursor
-    writer.finish({"next_cursor": next_cursor, "partial": bool(silent), "unavailable": sorted(silent)})
-    if next_cursor:
-        success(f"There are more: --all, or go on with --cursor {next_cursor}", output)
-    if silent:
-        theirs = "their" if len(silent) > 1 else "its"
-        raise ShardUnavailable(
-            f"{', '.join(sorted(silent))} unavailable: {theirs} products are missing", hint="prodctl cluster status"
-        )
 
 
 def _client() -> tuple[ApiClient, float]:

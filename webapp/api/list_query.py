@@ -14,6 +14,7 @@ from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.query import MAX_SEARCH_LENGTH, SORTS
 from prodcore.product import MAX_STOCK, SHOWN, Price
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{5,15}([Zz]|[+-][0-9]{2}:?[0-9]{2})")
 _FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
@@ -23,8 +24,10 @@ def _list(value: Any) -> Any:
 
 
 def _time(value: Any) -> Any:
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        return f"{value}T00:00:00Z"
     if not isinstance(value, str) or not _TIME.fullmatch(value):
-        raise PydanticCustomError("datetime_parsing", "must be a time such as 2026-01-31T08:00:00Z")
+        raise PydanticCustomError("datetime_parsing", "must be a date or a time such as 2026-01-31T08:00:00Z")
     return value
 
 

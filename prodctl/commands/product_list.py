@@ -1,0 +1,104 @@
+"""``prodctl product list``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from prodctl.output import columns, output_option, row_writer, success
+from prodctl.product_filters import filter_options, query_of, sort_option
+from prodctl.rows import Column
+
+_COLUMNS = columns(
+    "Name",
+    "Variant",
+    "Price>",
+    "Cur=currency",
+    "Stock>",
+    "Shard",
+    "Active+",
+    "Category+",
+    "Tags+",
+    "SKU=sku+",
+    "Description+",
+    "ID=id+",
+    "Version>+",
+    "Created=created_at+",
+    "Updated=updated_at+",
+    "By=updated_by+",
+)
+
+
+@click.command("list")
+@filter_options
+@sort_option
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
+@click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
+@click.option("--cursor", help="Go on where an earlier list ended.")
+@click.option("--fields", metavar="NAMES", help="Only these fields, with commas between: name,price,stock.")
+@click.option("--require-all", is_flag=True, help="Print nothing of a list that a silent shard makes incomplete.")
+@output_option
+def list_products(
+    limit: int,
+    everything: bool,
+    cursor: str | None,
+    fields: str | None,
+    require_all: bool,
+    output: str,
+    **filters: Any,
+) -> None:
+    """List products over all shards.
+
+    All filters must hold; bounds are inclusive. Rows are printed as they come. When a shard does not answer, the
+    products of the others are printed, stderr and JSON (partial, unavailable) say which are missing, and the exit
+    status is 6.
+
+    \b
+    Examples:
+      prodctl product list --search "aceite oli"
+      prodctl product list --category lácteos --stock-max 5 --sort stock
+      prodctl product list --all --sort -price -o csv > products.csv
+      prodctl product list --updated-since 2026-01-31 --fields name,price -o json
+    """
+    from prodcore.errors import ShardUnavailable
+    from prodcore.settings import load_settings
+    from prodctl.api_client import ApiClient
+    from prodctl.products_client import pages
+
+    query = query_of(filters) | ({"require_all": "true"} if require_all else {}) | _fields(fields, output)
+    writer = row_writer(_shown(fields), output, "products", empty=_nothing(filters))
+    silent: dict[str, None] = {}
+    next_cursor: str | None = None
+    for page in pages(ApiClient(load_settings()), query, cursor, None if everything else limit):
+        writer.add(page.items)
+        silent |= dict.fromkeys(page.unavailable)
+        next_cursor = page.next_cursor
+    writer.finish({"next_cursor": next_cursor, "partial": bool(silent), "unavailable": sorted(silent)})
+    if next_cursor:
+        success(f"There are more: --all, or go on with --cursor {next_cursor}", output)
+    if silent:
+        theirs = "their" if len(silent) > 1 else "its"
+        raise ShardUnavailable(
+            f"{', '.join(sorted(silent))} unavailable: {theirs} products are missing", hint="prodctl cluster status"
+        )
+
+
+def _fields(asked: str | None, output: str) -> dict[str, str]:
+    """What is read: what was asked for; for a table no more than it shows."""
+    if asked is None and output == "table":
+        asked = ",".join(column.key for column in _COLUMNS if not column.wide)
+    return {} if asked is None else {"fields": asked}
+
+
+def _shown(asked: str | None) -> list[Column]:
+    """The columns: those asked for, in that order, wide or not."""
+    if asked is None:
+        return list(_COLUMNS)
+    known = {column.key: column for column in _COLUMNS}
+    return [replace(known[name], wide=False) for name in asked.split(",") if name in known]
+
+
+def _nothing(filters: dict[str, Any]) -> str:
+    return "No product matches." if len(query_of(filters)) > 1 else "No products."
