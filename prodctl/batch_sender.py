@@ -55,6 +55,7 @@ class Outcome:
     problems: Sequence[dict[str, str]] = ()
     code: str = ""
     message: str = ""
+    differences: Sequence[dict[str, Any]] = ()
 
 
 class Patience:
@@ -115,7 +116,11 @@ def _attempt(pending: list[int], items: dict[int, dict[str, Any]], outcomes: dic
     settled = 0
     for i, result in zip(pending, results, strict=True):
         new = Outcome(
-            result["status"], result.get("errors") or (), result.get("code") or "", result.get("message") or ""
+            result["status"],
+            result.get("errors") or (),
+            result.get("code") or "",
+            result.get("message") or "",
+            result.get("differences") or (),
         )
         before = outcomes.get(i)
         if new.status == "unavailable" and before and before.status == "unknown":

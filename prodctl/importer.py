@@ -74,6 +74,7 @@ class Importer:
                 refusals.append(_refusal(row, outcome))
             else:
                 self._count(row.line, outcome.status)
+                self.report.differ(row.line, outcome.differences)
         self._refuse(refusals)
         self.progress(self.report.rows)
 
@@ -117,4 +118,4 @@ def _batches(rows: Iterable[AnyRow], size: int) -> Iterator[Batch]:
 def _refusal(row: Row, outcome: Outcome) -> RefusedRow:
     """The service's refusal in the file's own terms."""
     problems = tuple(row.problem(p.get("field", ""), p["code"], p["message"]) for p in outcome.problems)
-    return RefusedRow(row.line, problems or (CellProblem("", "", outcome.code, outcome.message),))
+    return row.refusal(*(problems or [CellProblem("", "", outcome.code, outcome.message)]))

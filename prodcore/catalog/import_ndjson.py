@@ -12,6 +12,7 @@ from prodcore.catalog.import_columns import IGNORE, REQUIRED, folded_title, refu
 from prodcore.catalog.import_report import CellProblem, RefusedRow, refused
 from prodcore.catalog.import_rows import Row
 from prodcore.catalog.import_text import MAX_LINE, excerpt
+from prodcore.product import FIELDS
 
 _TEXTS = ("name", "variant", "sku", "description", "category", "currency", "tag")
 _MAY_BE_NULL = ("sku", "currency")
@@ -105,3 +106,23 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(data) != len(pairs):
         raise ValueError("it names the same field twice")
     return data
+
+
+def as_cells(text: str, given: Mapping[str, str]) -> list[str]:
+    """A line as the cells of ``FIELDS``, as far as it can be read: what a CSV file of it would hold."""
+    try:
+        data = json.loads(text, parse_float=PlainNumber)
+        fields = {given.get(key) or target_of(key): value for key, value in data.items()}
+    except (ValueError, AttributeError, RecursionError):
+        fields = {}
+    return [_as_cell(fields.get(name)) for name in FIELDS]
+
+
+def _as_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "|".join(map(str, value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return PlainNumber(value) if isinstance(value, int) else value if isinstance(value, str) else json.dumps(value)

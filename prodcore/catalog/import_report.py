@@ -44,13 +44,26 @@ def refused(
     return RefusedRow(line, (CellProblem(column, value, code, reason),), cells)
 
 
-def harmless(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_MARK = "'"
 
-    >>> harmless("=1+1"), harmless("Arroz")
-    ("'=1+1", 'Arroz')
+
+def harmless(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula; ``as_written`` takes the mark off again.
+
+    >>> harmless("=1+1"), harmless("Arroz"), harmless("'=1+1")
+    ("'=1+1", 'Arroz', "''=1+1")
     """
-    return "'" + value if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
+    return _MARK + value if isinstance(value, str) and value.lstrip(_MARK).startswith(_FORMULA) else value
+
+
+def as_written(cell: str) -> str:
+    """A cell without the mark that made it harmless.
+
+    >>> as_written("'=1+1"), as_written("'Arroz'")
+    ('=1+1', "'Arroz'")
+    """
+    return cell[1:] if cell.startswith(_MARK) and cell.lstrip(_MARK).startswith(_FORMULA) else cell
 
 
 class Sink(Protocol):
@@ -76,6 +89,8 @@ class ImportReport:
     """Read after the import had given up."""
     kept: list[RefusedRow] = field(default_factory=list)
     sink: Sink | None = None
+    differences: list[dict[str, Any]] = field(default_factory=list)
+    """What a dry run says would change: ``line``, ``field``, ``old``, ``new``; of the first rows."""
 
     @property
     def rows(self) -> int:
@@ -86,6 +101,11 @@ class ImportReport:
     def count(self, status: str) -> None:
         """Count a row that is not refused under what became of it."""
         setattr(self, status, getattr(self, status) + 1)
+
+    def differ(self, line: int, differences: Sequence[dict[str, Any]]) -> None:
+        """Keep what would change in a row, while there is room."""
+        if len(self.differences) < MAX_KEPT:
+            self.differences += [{"line": line, **difference} for difference in differences]
 
     def refuse(self, row: RefusedRow) -> None:
         """Count a refused row, keep it while there is room, hand it on."""

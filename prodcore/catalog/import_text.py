@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prodcore.catalog.import_report import RefusedRow, refused
+from prodcore.catalog.import_report import RefusedRow, as_written, refused
 from prodcore.errors import UnreadableInput
 
 MAX_LINE = 64 * 1024
@@ -98,12 +98,14 @@ class CsvText:
         while True:
             text = "".join(line.text for line in taken)
             try:
-                return Record(first.number, next(csv.reader([text], delimiter=self.delimiter, strict=True)))
+                cells = next(csv.reader([text], delimiter=self.delimiter, strict=True))
             except csv.Error:
                 if text.count('"') % 2 == 0:
                     reason = "a quoted cell goes on after its closing quote; inside a cell a quote is written twice"
                     problem = _refused(first, "bad_quotes", reason)
                     break
+            else:
+                return Record(first.number, [as_written(cell) for cell in cells])
             following = self._next_line()
             if following is not None:
                 taken.append(following)

@@ -3,130 +3,176 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
-from uuid import UUID, uuid4
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
 
 from prodcore.catalog.catalog import Catalog
-from prodcore.catalog.ports import Key, ProductStore
-from prodcore.errors import InvalidInput, OutcomeUnknown, Problem, ProdError, SkuTaken, Unavailable
-from prodcore.product import Product, ProductDraft
-from prodcore.routing import fold, name_key
-
-Status = Literal["created", "changed", "unchanged", "refused", "unavailable", "unknown"]
+from prodcore.catalog.import_items import By, Item, Outcome, Status, differences
+from prodcore.catalog.ports import Key
+from prodcore.errors import InvalidInput, OutcomeUnknown, Problem, ProdError, ProductExists, SkuTaken, Unavailable
+from prodcore.product import Product
 
 MAX_ITEMS = 500
 
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One product to store. The same ``product_id`` again is the same creation."""
-
-    draft: ProductDraft
-    product_id: UUID
-
-    @property
-    def key(self) -> Key:
-        """(name key, variant key)."""
-        return name_key(self.draft.name), fold(self.draft.variant)
+Items = dict[int, Item]
+"""Items by their place in the batch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one item. ``unavailable`` did not happen and may be repeated, ``unknown`` may have happened."""
+@dataclass(slots=True)
+class _Plan:
+    """What is to be done, by the items' places."""
 
-    status: Status
-    product_id: UUID | None = None
-    error: ProdError | None = None
+    old: dict[int, Product] = field(default_factory=dict)
+    """The products that exist."""
+    new: dict[int, Product] = field(default_factory=dict)
+    """What each is to be: another one where ``old`` has none."""
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    """Those for which nothing is left to do."""
+
+    def refuse(self, i: int, error: ProdError) -> None:
+        """Do nothing for an item."""
+        self.new.pop(i, None)
+        self.outcomes[i] = _failed(error)
 
 
-def upsert(catalog: Catalog, items: Sequence[Item], by: str) -> list[Outcome]:
-    """Store each item under its (name, variant), on its own; the outcomes stand in the order of the items.
+def upsert(
+    catalog: Catalog, items: Sequence[Item], by: str, *, found_by: By = "name", dry_run: bool = False
+) -> list[Outcome]:
+    """Store each item in its product, on its own; the outcomes stand in the order of the items.
 
     A product that exists keeps every field that its item does not give. Of two items with the same name and variant
-    the second is ``unchanged`` where it says the same, else ``refused``.
+    the second is ``unchanged`` where it says the same, else ``refused``. With ``dry_run`` nothing is written, and the
+    outcomes say what would become of the items.
     """
-    outcomes: dict[int, Outcome] = {}
-    firsts: dict[Key, int] = {}
-    by_shard: dict[str, dict[int, Item]] = defaultdict(dict)
+    plan = _Plan()
+    firsts = _without_repeated(items, found_by, plan)
+    _find_old(catalog, firsts, found_by, plan)
+    for i, item in firsts.items():
+        if i not in plan.outcomes:
+            _plan_item(catalog, i, item, by, found_by, plan)
+    _refuse_taken_skus(catalog, plan)
+    if dry_run:
+        plan.outcomes |= {i: _would_be(plan.old.get(i), new) for i, new in plan.new.items()}
+    else:
+        _store(catalog, plan, items, by)
+    return [plan.outcomes[i] for i in range(len(items))]
+
+
+def _without_repeated(items: Sequence[Item], found_by: By, plan: _Plan) -> Items:
+    firsts: dict[Key | str | None, int] = {}
+    kept: Items = {}
     for i, item in enumerate(items):
-        first = firsts.setdefault(item.key, i)
-        if first != i:
-            outcomes[i] = _repeated(items[first].draft, item.draft)
+        first = firsts.setdefault(item.sku if found_by == "sku" else item.key, i)
+        if first == i:
+            kept[i] = item
+        elif items[first].changes == item.changes:
+            plan.outcomes[i] = Outcome("unchanged")
         else:
-            by_shard[catalog.shard_map.shard_for(item.key[0])][i] = item
-    for shard, part in by_shard.items():
+            what = "this SKU" if found_by == "sku" else "this name and variant"
+            problem = Problem(found_by, "duplicate_in_batch", f"another item has {what}, with other values")
+            plan.refuse(i, InvalidInput(problems=[problem]))
+    return kept
+
+
+def _find_old(catalog: Catalog, items: Items, found_by: By, plan: _Plan) -> None:
+    """Put the products that exist into the plan; whose shard does not answer is unavailable."""
+    if found_by == "sku":
+        skus = {item.sku: i for i, item in items.items() if item.sku is not None}
+        found, silent = catalog.find_skus(list(skus))
+        plan.old = {skus[sku]: product for sku, product in found.items()}
+        if silent:
+            plan.outcomes |= {i: Outcome("unavailable", error=silent) for i in items if i not in plan.old}
+    by_shard: dict[str, dict[int, Key]] = defaultdict(dict)
+    for i, item in items.items():
+        if i not in plan.old and i not in plan.outcomes and (key := item.key):
+            by_shard[catalog.shard_map.shard_for(key[0])][i] = key
+    for shard, keys in by_shard.items():
         try:
-            outcomes |= _upsert_in_shard(catalog, catalog.store(shard), part, by)
+            named = catalog.store(shard).find(list(keys.values()))
         except Unavailable as error:
-            outcomes |= {i: Outcome("unavailable", error=error) for i in part}
-    return [outcomes[i] for i in range(len(items))]
-
-
-def _repeated(first: ProductDraft, again: ProductDraft) -> Outcome:
-    if first == again:
-        return Outcome("unchanged")
-    problem = Problem("name", "duplicate_in_batch", "another item has this name and variant, with other values")
-    return Outcome("refused", error=InvalidInput(problems=[problem]))
-
-
-def _upsert_in_shard(catalog: Catalog, store: ProductStore, part: dict[int, Item], by: str) -> dict[int, Outcome]:
-    existing = store.find([item.key for item in part.values()])
-    outcomes: dict[int, Outcome] = {}
-    new: dict[int, Product] = {}
-    changed: dict[int, Product] = {}
-    for i, item in part.items():
-        old = existing.get(item.key)
-        if old is None:
-            new[i] = catalog.draft(item.draft, by, item.product_id)
-        elif (edited := replace(old, **_given(item.draft))) != old:
-            changed[i] = catalog.next_version(old, edited, by)
+            plan.outcomes |= {i: Outcome("unavailable", error=error) for i in keys}
         else:
-            # An earlier attempt of this very item made it: the one who asks again created it.
-            outcomes[i] = Outcome("created" if old.id == item.product_id else "unchanged", old.id)
-    outcomes |= _refuse_taken_skus(catalog, new, changed)
-    outcomes |= _outcomes("created", new, store.insert_many(list(new.values())))
-    outcomes |= _outcomes("changed", changed, store.replace_many(list(changed.values())))
-    return outcomes
+            plan.old |= {i: named[key] for i, key in keys.items() if key in named}
 
 
-def _given(draft: ProductDraft) -> dict[str, Any]:
-    given = {name: getattr(draft, name) for name in draft.model_fields_set}
-    if "tags" in given:
-        given["tags"] = tuple(given["tags"])
-    if given.get("currency", "") is None:
-        del given["currency"]
-    return given
+def _plan_item(catalog: Catalog, i: int, item: Item, by: str, found_by: By, plan: _Plan) -> None:
+    old = plan.old.get(i)
+    try:
+        if old is None:
+            plan.new[i] = catalog.draft(item.draft(), by, item.product_id)
+            return
+        if found_by == "sku" and old.sku not in (None, item.sku):
+            raise ProductExists(f"a product {old.name!r} exists already, with the SKU {old.sku!r}")
+    except ProdError as error:
+        plan.refuse(i, error)
+        return
+    if (new := replace(old, **_as_stored(item.changes))) != old:
+        plan.new[i] = new
+    else:
+        # An earlier attempt of this very item made it: the one who asks again created it.
+        plan.outcomes[i] = Outcome("created" if old.id == item.product_id else "unchanged", old.id)
 
 
-def _refuse_taken_skus(catalog: Catalog, new: dict[int, Product], changed: dict[int, Product]) -> dict[int, Outcome]:
-    """Take the products whose SKU belongs to another one out of ``new`` and ``changed``."""
-    wanted = {i: p for i, p in (new | changed).items() if p.sku is not None}
-    owners = catalog.sku_owners([p.sku for p in wanted.values() if p.sku])
-    refused: dict[int, Outcome] = {}
+def _as_stored(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if name == "tags" else value for name, value in changes.items()}
+
+
+def _refuse_taken_skus(catalog: Catalog, plan: _Plan) -> None:
+    """Refuse what would give a product the SKU of another one."""
+    wanted = {i: p for i, p in plan.new.items() if p.sku is not None}
+    owners = catalog.sku_owners([p.sku for p in wanted.values() if p.sku is not None])
     for i, product in wanted.items():
-        assert product.sku is not None  # noqa: S101  for the type checker; filtered above
-        if owners.setdefault(product.sku, product.id) != product.id:
-            refused[i] = Outcome("refused", error=SkuTaken(f"another product has the SKU {product.sku!r}"))
-            new.pop(i, None)
-            changed.pop(i, None)
-    return refused
+        if product.sku is not None and owners.setdefault(product.sku, product.id) != product.id:
+            plan.refuse(i, SkuTaken(f"another product has the SKU {product.sku!r}"))
 
 
-def _outcomes(done: Status, products: dict[int, Product], errors: Sequence[ProdError | None]) -> dict[int, Outcome]:
+def _would_be(old: Product | None, new: Product) -> Outcome:
+    return Outcome("changed", old.id, differences=differences(old, new)) if old else Outcome("created")
+
+
+def _store(catalog: Catalog, plan: _Plan, items: Sequence[Item], by: str) -> None:
+    """Carry the plan out: one insert and one bulk of replacements a shard, and the renames one by one."""
+    created: dict[str, dict[int, Product]] = defaultdict(dict)
+    changed: dict[str, dict[int, Product]] = defaultdict(dict)
+    for i, new in plan.new.items():
+        old = plan.old.get(i)
+        if old is None:
+            created[new.shard][i] = new
+        elif old.key == new.key:
+            changed[old.shard][i] = catalog.next_version(old, new, by)
+        else:
+            plan.outcomes[i] = _renamed(catalog, old, items[i], by)
+    for shard, part in created.items():
+        plan.outcomes |= _written("created", part, catalog.store(shard).insert_many)
+    for shard, part in changed.items():
+        plan.outcomes |= _written("changed", part, catalog.store(shard).replace_many)
+
+
+def _renamed(catalog: Catalog, old: Product, item: Item, by: str) -> Outcome:
+    """A change of name or variant, which may lead into another shard."""
+    try:
+        catalog.edit(old.id, item.patch(), by, old.version)
+    except ProdError as error:
+        return _failed(error, old.id)
+    return Outcome("changed", old.id)
+
+
+def _written(
+    done: Status, products: dict[int, Product], write: Callable[[Sequence[Product]], list[ProdError | None]]
+) -> dict[int, Outcome]:
+    try:
+        errors = write(list(products.values()))
+    except Unavailable as error:
+        return {i: _failed(error) for i in products}
     return {
-        i: Outcome(done, product.id) if error is None else Outcome(_failed(error), product.id, error)
+        i: Outcome(done, product.id) if error is None else _failed(error, product.id)
         for (i, product), error in zip(products.items(), errors, strict=True)
     }
 
 
-def _failed(error: ProdError) -> Status:
+def _failed(error: ProdError, product_id: UUID | None = None) -> Outcome:
     if isinstance(error, OutcomeUnknown):
-        return "unknown"
-    return "unavailable" if isinstance(error, Unavailable) else "refused"
-
-
-def new_item(draft: ProductDraft, product_id: UUID | None = None) -> Item:
-    """An item with a fresh id where none is given."""
-    return Item(draft, product_id or uuid4())
+        return Outcome("unknown", product_id, error)
+    return Outcome("unavailable" if isinstance(error, Unavailable) else "refused", product_id, error)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import click
 
-from prodctl.commands.product_import import import_products
+from prodctl.commands.product_import import product_import
 from prodctl.commands.product_list import list_products
 from prodctl.confirm import confirm, confirm_options
 from prodctl.output import message, output_option, print_item, success
@@ -27,7 +27,7 @@ def product() -> None:
     """
 
 
-product.add_command(import_products)
+product.add_command(product_import)
 product.add_command(list_products)
 
 

@@ -1,12 +1,15 @@
 """Bytes of CSV files, as people's programs write them, become records; broken lines stay alone."""
 
+import csv
 import io
 import tracemalloc
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prodcore.catalog.import_columns import count_known
-from prodcore.catalog.import_report import RefusedRow
+from prodcore.catalog.import_report import RefusedRow, as_written, harmless
 from prodcore.catalog.import_text import CsvText, Record
 from prodcore.errors import UnreadableInput
 
@@ -101,6 +104,16 @@ def test_text_after_a_closing_quote_is_refused_and_quotes_inside_words_are_not()
     _text, records = read(HEADER + b'"Arroz"x;1\nTubo 3/4";2\n')
     assert problems(records) == [(2, "bad_quotes")]
     assert cells(records) == [(3, ['Tubo 3/4"', "2"])]
+
+
+@given(st.text(alphabet="'=+-@ab\t", max_size=6))
+def test_a_cell_that_was_made_harmless_is_read_as_it_was(cell):
+    assert as_written(harmless(cell)) == cell
+    assert not harmless(cell).startswith(("=", "+", "-", "@", "\t"))
+    row = io.StringIO()
+    csv.writer(row, delimiter=";").writerow([harmless(cell), "1"])
+    expected = [(2, [cell, "1"])]
+    assert cells(read(HEADER + row.getvalue().encode())[1]) == expected
 
 
 def test_a_nul_stays_a_character_of_its_cell():

@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from prodcore.bootstrap import open_catalog
-from prodcore.catalog.upsert import new_item, upsert
+from prodcore.catalog.import_items import new_item
+from prodcore.catalog.upsert import upsert
 from prodcore.deadline import budget
 from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable
 from prodcore.product import ProductDraft, ProductPatch, validate
@@ -16,6 +17,10 @@ from prodcore.product import ProductDraft, ProductPatch, validate
 
 def draft(name, **fields):
     return validate(ProductDraft, {"name": name, "price": "1.20", **fields})
+
+
+def item(name, **fields):
+    return new_item({"name": name, "price": "1.20", **fields})
 
 
 @contextmanager
@@ -90,7 +95,7 @@ def test_delete_whose_answer_is_lost_is_done(catalog, raw_clients):
 
 
 def test_batch_whose_answer_is_lost_is_stored_once(catalog, raw_clients):
-    items = [new_item(draft(f"Arroz {i}")) for i in range(20)]
+    items = [item(f"Arroz {i}") for i in range(20)]
     error = {"code": 64, "errmsg": "made by a fail point"}
     with failing(raw_clients["rsA"], ["insert"], writeConcernError=error, times=2):
         assert {o.status for o in upsert(catalog, items, "ana")} == {"created"}
@@ -98,10 +103,10 @@ def test_batch_whose_answer_is_lost_is_stored_once(catalog, raw_clients):
 
 
 def test_replaced_batch_whose_answer_is_lost_counts_once(catalog, raw_clients):
-    upsert(catalog, [new_item(draft(f"Arroz {i}")) for i in range(20)], "ana")
+    upsert(catalog, [item(f"Arroz {i}") for i in range(20)], "ana")
     error = {"code": 64, "errmsg": "made by a fail point"}
     with failing(raw_clients["rsA"], ["update"], writeConcernError=error, times=2):
-        outcomes = upsert(catalog, [new_item(draft(f"Arroz {i}", stock=9)) for i in range(20)], "ana")
+        outcomes = upsert(catalog, [item(f"Arroz {i}", stock=9) for i in range(20)], "ana")
     assert {o.status for o in outcomes} == {"changed"}
     assert {(p.version, p.stock) for p in catalog.page(limit=100).items} == {(2, 9)}
 
@@ -117,7 +122,7 @@ def test_write_that_is_not_answered_in_time_is_said_to_be_unknown_and_names_the_
 
 
 def test_batch_that_is_not_answered_in_time_says_unknown_for_each_item_sent(catalog, raw_clients):
-    items = [new_item(draft("Arroz")), new_item(draft("Café")), new_item(draft("Zumo"))]
+    items = [item("Arroz"), item("Café"), item("Zumo")]
     with failing(raw_clients["rsA"], ["insert"], blockConnection=True, blockTimeMS=2000, times=1), budget(1.0):
         outcomes = upsert(catalog, items, "ana")
     assert [o.status for o in outcomes] == ["unknown", "unknown", "unavailable"]

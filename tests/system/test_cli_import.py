@@ -1,11 +1,13 @@
 """``prodctl product import`` against the whole system: the real catalogue, broken files, dying primaries."""
 
+import csv
 import json
 import signal
 from collections import Counter
 from pathlib import Path
 from uuid import uuid4
 
+import openpyxl
 import pytest
 
 from prodcore.catalog.import_columns import count_known, map_columns
@@ -60,15 +62,15 @@ def test_the_real_catalogue_imports_and_importing_it_again_changes_nothing(cli):
     assert second.status == 2
     counts = dict(line.split() for line in second.out.split("\n\n")[0].splitlines())
     assert counts == {"created": "0", "changed": "0", "unchanged": "4487", "refused": "262"}
-    assert "and 242 more: --report FILE writes them all" in second.err
+    assert "… and more: --refused FILE writes them all" in second.err
     assert counts_by_shard(cli) == after
 
 
-def test_good_rows_are_stored_and_bad_ones_come_back_with_their_reasons(cli, word, tmp_path):
+def test_good_rows_are_stored_and_bad_ones_come_back_to_be_corrected_and_imported(cli, word, tmp_path):
     rows = [
         "Nombre;Presentación;Precio;Existencias;Notas",
         f"{word};1 kg;1,20 €;5;x",
-        f"{word};2 kg;gratis;5;",
+        f"{word};2 kg;gratis;5;mañana",
         f"{word};3 kg;-1;5;",
         f"{word};4 kg;1;2,5;",
         f'{word};"5 kg;1;1;',
@@ -77,26 +79,93 @@ def test_good_rows_are_stored_and_bad_ones_come_back_with_their_reasons(cli, wor
         f"{word};=8 kg;1;1;",
         f"{word};=8 kg;2;1;",
         f"{'x' * 201};9 kg;1;1;",
+        f"{word};sin precio;;1;",
     ]
-    report = tmp_path / "refused.csv"
-    done = cli(
-        "product", "import", "-", "--locale", "es", "--report", str(report),
-        stdin="\r\n".join(rows).encode("cp1252"),
-    )  # fmt: skip
+    refused = tmp_path / "refused.csv"
+    options = ("--locale", "es", "--refused", str(refused))
+    done = cli("product", "import", "-", *options, stdin="\r\n".join(rows).encode("cp1252"))
     assert done.status == 2
-    assert done.out.splitlines()[:4] == ["created    3", "changed    0", "unchanged  0", "refused    7"]
+    assert done.out.splitlines()[:4] == ["created    3", "changed    0", "unchanged  0", "refused    8"]
     assert "Not imported, as no field is called so: Notas" in done.err
-    lines = report.read_text().splitlines()
-    assert lines[0] == "line,column,value,code,reason"
-    assert [line.split(",")[0] for line in lines[1:]] == ["3", "4", "5", "6", "8", "10", "11"]
-    assert lines[1] == '3,Precio,gratis,not_a_price,"is not a price such as 1.234,50"'
-    assert lines[2].startswith("4,Precio,'-1,greater_than_equal,")
-    again = cli("product", "import", "-", "--locale", "es", stdin="\r\n".join(rows).encode())
-    assert again.out.splitlines()[:4] == ["created    0", "changed    0", "unchanged  3", "refused    7"]
+    assert "Read as Windows-1252" in done.err
+    with refused.open(encoding="utf-8-sig", newline="") as file:
+        told = list(csv.DictReader(file, delimiter=";"))
+    assert [row["refused line"] for row in told] == ["3", "4", "5", "6", "8", "10", "11", "12"]
+    assert told[0] == {
+        "refused line": "3",
+        "refused column": "Precio",
+        "refused value": "gratis",
+        "refused code": "not_a_price",
+        "refused message": "is not a price such as 1.234,50",
+        "Nombre": word,
+        "Presentación": "2 kg",
+        "Precio": "gratis",
+        "Existencias": "5",
+        "Notas": "mañana",
+    }
+    assert (told[1]["refused code"], told[1]["Precio"]) == ("greater_than_equal", "'-1")
+    assert (told[7]["refused column"], told[7]["refused code"]) == ("Precio", "missing")
+    corrected = refused.read_text("utf-8-sig").replace(";gratis;5;mañana", ";2,50;5;").replace(";2,5;", ";2;")
+    again = cli("product", "import", "-", "--locale", "es", stdin=corrected.encode("utf-8-sig"))
+    assert again.out.splitlines()[:4] == ["created    2", "changed    0", "unchanged  0", "refused    6"]
+    assert "Not imported, as no field is called so: Notas (" in again.err
     changed = cli("product", "import", "-", stdin=f"name,variant,price\n{word},1 kg,9.99\n".encode())
     assert changed.out.splitlines()[:3] == ["created    0", "changed    1", "unchanged  0"]
     shown = cli("product", "show", word, "--variant", "1 kg", "-o", "json").json
     assert (shown["price"], shown["stock"]) == ("9.99", 5)  # no column, no change
+
+
+def test_a_dry_run_tells_what_would_happen_and_stores_nothing(cli, word):
+    cli("product", "import", "-", stdin=f"name,price,stock\n{word} a,1.20,5\n{word} b,1,1\n".encode())
+    data = f"name,price,stock\n{word} a,1.25,5\n{word} b,1,1\n{word} c,3,3\n{word} d,x,3\n".encode()
+    tried = cli("product", "import", "-", "--dry-run", stdin=data)
+    assert tried.status == 2
+    assert tried.out.splitlines()[:4] == ["created    1", "changed    1", "unchanged  1", "refused    1"]
+    assert ["2", "price", "1.20", "1.25"] in [line.split() for line in tried.out.splitlines()]
+    assert "Nothing was stored" in tried.err
+    report = cli("product", "import", "-", "--dry-run", "-o", "json", stdin=data).json
+    assert (report["dry_run"], report["created"], report["changed"]) == (True, 1, 1)
+    assert report["differences"] == [{"line": 2, "field": "price", "old": "1.20", "new": "1.25"}]
+    assert "import_id" not in report
+    assert cli("product", "show", f"{word} a", "-o", "json").json["price"] == "1.20"
+    assert cli("product", "show", f"{word} c").status == 3
+
+
+def test_a_sheet_by_sku_changes_stock_and_renames_and_leaves_all_else(cli, word, tmp_path):
+    rows = f"name,price,sku,category\n{word} a,1.20,{word}-A,Pan\n{word} b,1,{word}-B,Sal\n"
+    assert cli("product", "import", "-", stdin=rows.encode()).status == 0
+    book = openpyxl.Workbook()
+    for row in (["SKU", "Existencias", "Nombre"], [f"{word}-A", 7, None], [f"{word}-B", 1200, f"{word} c"], ["Z", 1]):
+        book.active.append(row)
+    book.save(tmp_path / "stock.xlsx")
+    refused = tmp_path / "refused.csv"
+    done = cli("product", "import", str(tmp_path / "stock.xlsx"), "--by", "sku", "--refused", str(refused))
+    assert done.out.splitlines()[:4] == ["created    0", "changed    2", "unchanged  0", "refused    1"], done.err
+    shown = cli("product", "show", f"{word} a", "-o", "json").json
+    assert (shown["stock"], shown["price"], shown["category"]) == (7, "1.20", "Pan")
+    renamed = cli("product", "show", f"{word} c", "-o", "json").json
+    assert (renamed["stock"], renamed["sku"], renamed["category"]) == (1200, f"{word}-B", "Sal")
+    assert cli("product", "show", f"{word} b").status == 3
+    assert refused.read_text("utf-8-sig").splitlines()[1].endswith(",Z,1,")
+
+
+def test_objects_from_a_pipe_are_stored_and_refused_ones_come_back_as_csv(cli, word, tmp_path):
+    lines = [
+        {"name": word, "price": "1.20", "tags": ["a", "b, c"], "active": False},
+        {"name": f"{word} 2", "price": 2, "stock": -1, "tags": ["a", "b"]},
+        {"name": f"{word} 3"},
+    ]
+    refused = tmp_path / "refused.csv"
+    data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    done = cli("product", "import", "-", "--refused", str(refused), "-o", "json", stdin=data)
+    assert (done.json["created"], done.json["refused"]) == (1, 2)
+    assert [row["column"] for row in done.json["refused_rows"]] == ["stock", "price"]
+    shown = cli("product", "show", word, "-o", "json").json
+    assert (shown["tags"], shown["active"]) == (["a", "b, c"], False)
+    corrected = refused.read_text("utf-8-sig").replace("'-1", "1")
+    again = cli("product", "import", "-", "-o", "json", stdin=corrected.encode())
+    assert (again.json["created"], again.json["refused"]) == (1, 1)
+    assert cli("product", "show", f"{word} 2", "-o", "json").json["tags"] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +173,9 @@ def test_good_rows_are_stored_and_bad_ones_come_back_with_their_reasons(cli, wor
     [
         (b"", "the file is empty"),
         (b"\x00\x01\x02", "no column gives the name"),
-        (b"nombre;coste\nArroz;1\n", "no column gives the price; the columns are nombre, coste"),
+        (b"nombre;coste\nArroz;1\n", "no column gives anything but the name; the columns are nombre, coste"),
+        (b'[{"name": "Arroz"}]', "this is one JSON list"),
+        (b"PK\x03\x04 nothing", "the XLSX file is damaged"),
         (b"nombre;precio;pvp\nArroz;1;1\n", "the columns 'precio' and 'pvp' both give the price"),
         (b'"nombre;precio\nArroz;1\n', "the header cannot be read"),
     ],

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from prodcore.catalog.upsert import MAX_ITEMS
 from prodcore.product import ProductDraft
 
 
@@ -56,30 +54,6 @@ class PageOut(BaseModel):
     next_cursor: str | None
     partial: bool
     unavailable: list[str]
-
-
-class BatchIn(BaseModel):
-    """Products to store under their (name, variant), each on its own."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    items: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_ITEMS)
-
-
-class BatchResult(BaseModel):
-    """What became of one item."""
-
-    status: Literal["created", "changed", "unchanged", "refused", "unavailable", "unknown"]
-    id: UUID | None = None
-    code: str | None = None
-    message: str | None = None
-    errors: list[dict[str, Any]] = []
-
-
-class BatchOut(BaseModel):
-    """One result an item, in the order of the items."""
-
-    results: list[BatchResult]
 
 
 class ShardOut(BaseModel):

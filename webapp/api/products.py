@@ -1,4 +1,4 @@
-"""``/api/v1/products``: create, read, edit, delete, store many."""
+"""``/api/v1/products``: create, read, edit, delete."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from uuid import UUID
 from apiflask import APIBlueprint
 from flask import Response, request, url_for
 
-from prodcore.catalog.upsert import Item, Outcome, new_item, upsert
-from prodcore.errors import InvalidInput, PreconditionRequired, Problem, ProdError, UnreadableInput
-from prodcore.product import Product, ProductDraft, ProductPatch, validate
+from prodcore.errors import InvalidInput, PreconditionRequired, Problem, UnreadableInput
+from prodcore.product import Product, ProductDraft, ProductPatch
 from prodcore.web import json_response
-from webapp.api.models import BatchIn, BatchOut, NameQuery, NewProduct, ProductOut
+from webapp.api.models import NameQuery, NewProduct, ProductOut
 from webapp.catalog_provider import current_catalog
 from webapp.identity import required_identity
 
@@ -42,24 +41,6 @@ def create_product(json_data: NewProduct) -> Response:
 def find_product(query_data: NameQuery) -> Response:
     """The product with this name and variant, whatever the case, accents and spacing."""
     return _answer(current_catalog().find(query_data.name, query_data.variant))
-
-
-@blueprint.post("/products/batch")
-@blueprint.input(BatchIn)
-@blueprint.output(BatchOut)
-@blueprint.doc(summary="Store many products, each on its own", security="bearer")
-def store_products(json_data: BatchIn) -> Response:
-    """Create or change each product under its name and variant; one result an item, in order."""
-    items: dict[int, Item] = {}
-    results: dict[int, dict[str, Any]] = {}
-    for i, data in enumerate(json_data.items):
-        try:
-            items[i] = _item(data)
-        except InvalidInput as error:
-            results[i] = _result(Outcome("refused", error=error))
-    outcomes = upsert(current_catalog(), list(items.values()), required_identity().username)
-    results |= {i: _result(outcome) for i, outcome in zip(items, outcomes, strict=True)}
-    return json_response({"results": [results[i] for i in range(len(json_data.items))]})
 
 
 @blueprint.get("/products/<uuid:product_id>")
@@ -93,21 +74,6 @@ def _answer(product: Product, status: int = 200, headers: dict[str, str] | None 
     if request.method == "GET":
         response.make_conditional(request)  # 304 for a version that the caller has
     return response
-
-
-def _item(data: dict[str, Any]) -> Item:
-    fields = dict(data)
-    given = fields.pop("id", None)
-    return new_item(validate(ProductDraft, fields), _uuid(given) if given is not None else None)
-
-
-def _result(outcome: Outcome) -> dict[str, Any]:
-    result: dict[str, Any] = {"status": outcome.status, "id": outcome.product_id and str(outcome.product_id)}
-    error: ProdError | None = outcome.error
-    if error:
-        problems = error.problems if isinstance(error, InvalidInput) else ()
-        result |= {"code": error.code, "message": error.message, "errors": [p.as_dict() for p in problems]}
-    return result
 
 
 def _uuid(text: Any) -> UUID:

@@ -14,9 +14,10 @@ from flask_babel import gettext
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from prodcore.catalog.import_columns import TARGETS
+from prodcore.catalog.import_items import new_item
 from prodcore.catalog.import_report import SINK_COLUMNS, harmless
 from prodcore.catalog.import_report import refused as refused_row
-from prodcore.catalog.upsert import MAX_ITEMS, new_item, upsert
+from prodcore.catalog.upsert import MAX_ITEMS, upsert
 from prodcore.errors import InvalidInput
 from prodcore.product import ProductDraft, validate
 from webapp.catalog_provider import current_catalog
@@ -72,7 +73,7 @@ def run() -> str:
         counts = Counter({"refused": len(reading.refused)})
     total = _number(form.get("total", "")) if "rows" in form else len(pending)
     batch, rest = pending[:MAX_ITEMS], pending[MAX_ITEMS:]
-    items = [new_item(validate(ProductDraft, fields)) for _line, fields in batch]
+    items = [new_item(fields) for _line, fields in batch]
     outcomes = upsert(current_catalog(), items, required_identity().username) if items else []
     for (line, _fields), outcome in zip(batch, outcomes, strict=True):
         counts[outcome.status] += 1
