@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
 @click.group()
 def product() -> None:
     """Add, find, edit, remove and import products.
