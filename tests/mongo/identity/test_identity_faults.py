@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -82,10 +83,10 @@ def test_a_logout_that_authsvc_does_not_hear_is_told_it_later(workers, authsvc, 
 
 def test_what_no_longer_matters_is_forgotten(workers, authsvc, admin):
     trust = workers[0].trust
-    trust._revoked_sessions = frozenset({"long ago"})
+    trust._known = replace(trust._known, sessions=frozenset({"long ago"}))
     gone = authsvc.log_in()
     authsvc.call("POST", "/session/logout", {"refresh_token": gone["refresh_token"]})
     trust._forget_at = 0.0
     trust._refresh()
-    assert "long ago" not in trust._revoked_sessions
+    assert trust._known.sessions == {gone["session_id"]}
     assert workers[0].status(gone["access_token"]) == 401
