@@ -48,7 +48,7 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
         if unknown := set(shard_map.shards) - shards.keys():
             raise ConfigError(f"the shard map names {', '.join(sorted(unknown))}, and no address for it is set")
         stores = {name: MongoProductStore(replica_set) for name, replica_set in shards.items()}
-        yield Catalog(shard_map, stores, default_currency=settings.currency)
+        yield Catalog(shard_map, stores, default_currency=settings.currency, deleted_days=settings.deleted_days)
 
 
 def prepare_cluster(settings: Settings) -> None:

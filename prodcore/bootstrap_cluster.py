@@ -110,7 +110,7 @@ def _open_traffic(
     if place == PRODUCTS:
         catalog = stack.enter_context(open_catalog(settings))
         prefix = f"{letter_of(catalog.shard_map, name)} {run}"
-        return product_traffic(prefix) if product_traffic else CatalogTraffic(catalog, prefix)
+        return product_traffic(prefix) if product_traffic else CatalogTraffic(catalog, prefix, run)
     setting = next(key for key, uri in set_addresses(settings).items() if SetAddress(uri).name == name)
     traffic = MongoRecordTraffic(open_replica_set(settings, setting), run, place)
     if unsafe:

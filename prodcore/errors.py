@@ -12,6 +12,7 @@
     ├── ConfigError                config_error         500  exit 2   settings; a process refuses to start
     ├── NotFound                   not_found            404  exit 3
     │   ├── ProductNotFound        product_not_found
+    │   │   └── ProductDeleted     product_deleted                    it can still be restored
     │   ├── UserNotFound           user_not_found
     │   ├── TokenNotFound          token_not_found
     │   ├── SessionNotFound        session_not_found
@@ -179,6 +180,13 @@ class ProductNotFound(NotFound):
 
     code = "product_not_found"
     title = "No such product"
+
+
+class ProductDeleted(ProductNotFound):
+    """The product was deleted and can still be restored; ``version`` to be restored is in the details."""
+
+    code = "product_deleted"
+    title = "The product was deleted"
 
 
 class UserNotFound(NotFound):

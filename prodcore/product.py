@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from prodcore.errors import InvalidInput, Problem
+from prodcore.history import Change
 from prodcore.routing import fold, name_key
 from prodcore.terms import facets_of, words_of
 
@@ -161,6 +162,8 @@ class Product:
     """Made by whoever made the last write, so that a repeated write can recognise itself."""
     shard: str = ""
     """The shard it was read from; not stored."""
+    change: Change | None = field(default=None, compare=False, repr=False)
+    """What made this version, to be stored with it; a product that was read does not bring its history."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -186,11 +189,29 @@ class Product:
         return show_fields({name: getattr(self, name) for name in SHOWN})
 
 
-STORED = tuple(f.name for f in fields(Product))
-"""All fields of a product."""
+STORED = tuple(f.name for f in fields(Product) if f.name != "change")
+"""All fields of a product but what made it."""
 
 SHOWN = ("id", *FIELDS, "shard", "version", "created_at", "updated_at", "updated_by")
 """The fields that the REST API shows, in this order."""
+
+
+def show_change(change: Change) -> dict[str, Any]:
+    """A change as the API shows it, JSON values only: what does not apply is left out."""
+    shown: dict[str, Any] = {
+        "version": change.version,
+        "at": show_time(change.at),
+        "by": change.by.username,
+        "action": change.action,
+        "was": {name: _show(value) for name, value in change.was.items()},
+    }
+    more = {
+        "from": change.source,
+        "to": change.target,
+        "request_id": change.by.request_id,
+        "import": change.by.import_id,
+    }
+    return shown | {name: value for name, value in more.items() if value}
 
 
 def show_fields(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,6 +117,9 @@ ROUTES = (
     _R("/api/v1/products", ("POST",), Right.WRITE_PRODUCTS),
     _R("/api/v1/products/<uuid:product_id>", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/products/<uuid:product_id>", ("PUT", "PATCH", "DELETE"), Right.WRITE_PRODUCTS),
+    _R("/api/v1/products/<uuid:product_id>/history", ("GET",), Right.READ_PRODUCTS),
+    _R("/api/v1/products/<uuid:product_id>/restore", ("POST",), Right.WRITE_PRODUCTS),
+    _R("/api/v1/products/deleted", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/products/by-name", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/products/batch", ("POST",), Right.WRITE_PRODUCTS),
     # shards and the cluster

@@ -104,6 +104,7 @@ class Settings(BaseSettings):
         None, description="How webapp proves itself to authsvc; at least 32 characters", min_length=32
     )
     currency: str = Field("EUR", pattern="^[A-Z]{3}$", description="Currency of a price that names none (ISO 4217)")
+    deleted_days: int = Field(30, ge=1, le=3650, description="How long a deleted product can be restored")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What the services log")
 
     auth_server_url: str = _named(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -15,13 +15,15 @@ from prodcore.errors import (
     CrossShardRename,
     InvalidInput,
     Problem,
+    ProductDeleted,
     ProductNotFound,
     ShardNotFound,
     SkuTaken,
     Unavailable,
     VersionConflict,
 )
-from prodcore.product import STORED, Product, ProductDraft, ProductPatch
+from prodcore.history import Action, Author, Change
+from prodcore.product import FIELDS, STORED, Product, ProductDraft, ProductPatch
 from prodcore.routing import Route, ShardMap, fold, name_key, route
 
 T = TypeVar("T")
@@ -51,12 +53,14 @@ class Catalog:
         stores: Mapping[str, ProductStore],
         *,
         default_currency: str = "EUR",
+        deleted_days: int = 30,
         clock: Callable[[], datetime] = now,
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
         self.shard_map = shard_map
         self._stores = stores
         self._currency = default_currency
+        self._deleted_days = deleted_days
         self._clock = clock
         self._new_id = new_id
 
@@ -76,7 +80,7 @@ class Catalog:
         """Which shard a name belongs to, and why. Raises UnroutableName."""
         return route(self.shard_map, name)
 
-    def draft(self, draft: ProductDraft, by: str, product_id: UUID | None = None) -> Product:
+    def draft(self, draft: ProductDraft, by: Author, product_id: UUID | None = None) -> Product:
         """The first version of a product, not stored yet."""
         moment = self._clock()
         content = draft.model_dump()
@@ -86,13 +90,14 @@ class Catalog:
             **content,
             created_at=moment,
             updated_at=moment,
-            updated_by=by,
+            updated_by=by.username,
             version=1,
             write_id=self._new_id(),
             shard=self.shard_map.shard_for(name_key(draft.name)),
+            change=Change(1, moment, by, "created"),
         )
 
-    def create(self, draft: ProductDraft, by: str, product_id: UUID | None = None) -> Product:
+    def create(self, draft: ProductDraft, by: Author, product_id: UUID | None = None) -> Product:
         """Add a product. With the same ``product_id`` a repeated create is the same write.
 
         Raises ProductExists, SkuTaken, Unavailable, OutcomeUnknown.
@@ -104,15 +109,23 @@ class Catalog:
 
     def get(self, product_id: UUID) -> Product:
         """The product with this id. Raises ProductNotFound; Unavailable if a silent shard might have it."""
+        return self._first(product_id, lambda store: store.get(product_id))
+
+    def history(self, product_id: UUID) -> list[Change]:
+        """What was done to a product, live or deleted, the last change first. Raises ProductNotFound."""
+        return self._first(product_id, lambda store: store.history(product_id))
+
+    def _first(self, product_id: UUID, question: Callable[[ProductStore], T | None]) -> T:
+        """What the shard that has the product answers; the others need not be up."""
         silent: Unavailable | None = None
-        for shard in self.shard_map.shards:  # the first that has it answers: the others need not be up
+        for shard in self.shard_map.shards:
             try:
-                product = self.store(shard).get(product_id)
+                answer = question(self.store(shard))
             except Unavailable as error:
                 silent = error
                 continue
-            if product is not None:
-                return product
+            if answer is not None:
+                return answer
         if silent:
             raise silent
         raise ProductNotFound(f"there is no product {product_id}", product_id=str(product_id))
@@ -126,25 +139,19 @@ class Catalog:
             raise ProductNotFound(f"there is no product {described!r}", name=name, variant=variant)
         return found[key]
 
-    def edit(self, product_id: UUID, patch: ProductPatch, by: str, version: int) -> Product:
+    def edit(self, product_id: UUID, patch: ProductPatch, by: Author, version: int) -> Product:
         """Change the given fields of the version that the caller saw.
 
         Raises VersionConflict, ProductNotFound, ProductExists, SkuTaken, CrossShardRename.
         """
         old = self.get(product_id)
-        if old.version != version:
-            raise VersionConflict(
-                f"the product is at version {old.version} now, you saw version {version}",
-                hint="Read it again, then repeat your change",
-                product_id=str(product_id),
-                version=old.version,
-            )
+        _refuse_other_version(old, version)
         changes = patch.changes()
         if "tags" in changes:
             changes["tags"] = tuple(changes["tags"])
         return self.store_changed(old, changes, by)
 
-    def store_changed(self, old: Product, changes: Mapping[str, object], by: str) -> Product:
+    def store_changed(self, old: Product, changes: Mapping[str, object], by: Author) -> Product:
         """Store ``old`` with ``changes`` as its next version; nothing is written where nothing changes."""
         new = replace(old, **changes)  # type: ignore[arg-type]
         if new == old:
@@ -163,15 +170,43 @@ class Catalog:
         self.store(old.shard).replace(new)
         return new
 
-    def next_version(self, old: Product, new: Product, by: str) -> Product:
-        """``new`` stamped as the version that follows ``old``."""
-        return replace(new, version=old.version + 1, updated_at=self._clock(), updated_by=by, write_id=self._new_id())
+    def next_version(self, old: Product, new: Product, by: Author, action: Action | None = None) -> Product:
+        """``new`` stamped as the version that follows ``old``; without an action it is an edit or a rename."""
+        moment, version = self._clock(), old.version + 1
+        was = {name: getattr(old, name) for name in FIELDS if getattr(new, name) != getattr(old, name)}
+        change = Change(version, moment, by, action or ("renamed" if "name" in was else "edited"), was)
+        stamp = {"version": version, "updated_at": moment, "updated_by": by.username, "write_id": self._new_id()}
+        return replace(new, **stamp, change=change)  # type: ignore[arg-type]
 
-    def delete(self, product_id: UUID, version: int) -> Product:
-        """Remove the version that the caller saw and return it. Raises VersionConflict, ProductNotFound."""
-        product = self.get(product_id)
-        self.store(product.shard).delete(product_id, version)
-        return product
+    def delete(self, product_id: UUID, by: Author, version: int) -> Product:
+        """Delete the version that the caller saw and return it; it can be restored for some days.
+
+        Raises VersionConflict, ProductNotFound.
+        """
+        old = self.get(product_id)
+        _refuse_other_version(old, version)
+        gone = self.next_version(old, old, by, "deleted")
+        self.store(old.shard).park(gone, gone.updated_at + timedelta(days=self._deleted_days))
+        return old
+
+    def restore(self, product_id: UUID, by: Author, version: int) -> Product:
+        """Put back a product whose deletion made this version.
+
+        Raises VersionConflict, ProductNotFound, ProductExists and SkuTaken when name or SKU were given away meanwhile.
+        """
+        old = self._find_deleted(product_id)
+        _refuse_other_version(old, version)
+        new = self.next_version(old, old, by, "restored")
+        self._refuse_taken_sku(new)
+        self.store(old.shard).restore(new)
+        return new
+
+    def _find_deleted(self, product_id: UUID) -> Product:
+        try:
+            live = self.get(product_id)
+        except ProductDeleted:
+            return self._first(product_id, lambda store: store.get_deleted(product_id)).product
+        raise VersionConflict(f"{live.name!r} is not deleted", product_id=str(product_id), version=live.version)
 
     def page(self, query: Query = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page[Product]:
         """A page of products; see ``listing``. Raises InvalidInput, InvalidCursor, QueryTooBroad."""
@@ -190,7 +225,7 @@ class Catalog:
 
     def counts(self) -> list[ShardCount]:
         """How many products each shard holds."""
-        answered, _silent = self._ask_all(lambda store: store.count())
+        answered, _silent = self.ask_all(lambda store: store.count())
         return [
             ShardCount(shard, tuple(str(r) for r in self.shard_map.owned_by(shard)), answered.get(shard))
             for shard in self.shard_map.shards
@@ -205,17 +240,17 @@ class Catalog:
         if not skus:
             return {}
         owners: dict[str, UUID] = {}
-        for found in self._ask_all(lambda store: store.sku_owners(skus))[0].values():
+        for found in self.ask_all(lambda store: store.sku_owners(skus))[0].values():
             owners |= found
         return owners
 
     def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, Product], Unavailable | None]:
         """The products that have one of these SKUs, and why some may be missing: a shard that is silent."""
-        answered, silent = self._ask_all(lambda store: store.find_skus(skus)) if skus else ({}, {})
+        answered, silent = self.ask_all(lambda store: store.find_skus(skus)) if skus else ({}, {})
         found = {sku: product for part in answered.values() for sku, product in part.items()}
         return found, next(iter(silent.values()), None)
 
-    def _ask_all(self, question: Callable[[ProductStore], T]) -> tuple[dict[str, T], dict[str, Unavailable]]:
+    def ask_all(self, question: Callable[[ProductStore], T]) -> tuple[dict[str, T], dict[str, Unavailable]]:
         """Ask every shard; answers and silences by shard."""
         answers: dict[str, T] = {}
         silent: dict[str, Unavailable] = {}
@@ -225,3 +260,13 @@ class Catalog:
             except Unavailable as error:
                 silent[shard] = error
         return answers, silent
+
+
+def _refuse_other_version(product: Product, version: int) -> None:
+    if product.version != version:
+        raise VersionConflict(
+            f"the product is at version {product.version} now, you saw version {version}",
+            hint="Read it again, then repeat your change",
+            product_id=str(product.id),
+            version=product.version,
+        )

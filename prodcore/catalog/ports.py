@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 from prodcore.catalog.query import Position, Query
 from prodcore.errors import ProdError
+from prodcore.history import Change
 from prodcore.product import Product
 from prodcore.routing import Range
 
@@ -46,6 +48,21 @@ class Batch:
     """The place of the last document that was looked at; None when there are no more."""
 
 
+Moment = tuple[datetime, UUID]
+"""A place among the deleted products: when it was deleted, and its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A product that was deleted and can be restored; ``product.version`` is the version that says so."""
+
+    product: Product
+    at: datetime
+    by: str
+    until: datetime
+    """After that it is removed for good."""
+
+
 class ProductStore(Protocol):
     """Products of one shard. Every call takes at most the budget of ``prodcore.deadline``.
 
@@ -71,11 +88,29 @@ class ProductStore(Protocol):
     def replace_many(self, products: Sequence[Product]) -> list[ProdError | None]:
         """``replace`` for each product on its own; a refusal stands at its place in the answer."""
 
-    def delete(self, product_id: UUID, version: int) -> None:
-        """Remove the product if it still has this version. Raises VersionConflict, ProductNotFound."""
+    def park(self, product: Product, until: datetime) -> None:
+        """Delete ``product`` over version ``product.version - 1``; it can be restored until then.
+
+        Raises VersionConflict, ProductNotFound.
+        """
+
+    def restore(self, product: Product) -> None:
+        """Put ``product``, deleted as version ``product.version - 1``, back.
+
+        Raises VersionConflict, ProductNotFound, ProductExists.
+        """
 
     def get(self, product_id: UUID) -> Product | None:
-        """The product with this id."""
+        """The product with this id. Raises ProductDeleted."""
+
+    def history(self, product_id: UUID) -> list[Change] | None:
+        """What was done to the product, live or deleted, the last change first; None where it is not."""
+
+    def get_deleted(self, product_id: UUID) -> Deleted | None:
+        """The deleted product with this id."""
+
+    def deleted(self, before: Moment | None, limit: int, key: str | None = None) -> list[Deleted]:
+        """The last deleted products before a moment, the last one first; with a name key, only those that had it."""
 
     def find(self, keys: Sequence[Key]) -> dict[Key, Product]:
         """The products that have one of these keys."""

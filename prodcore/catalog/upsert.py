@@ -12,6 +12,7 @@ from prodcore.catalog.catalog import Catalog
 from prodcore.catalog.import_items import By, Item, Outcome, Status, differences
 from prodcore.catalog.ports import Key
 from prodcore.errors import InvalidInput, OutcomeUnknown, Problem, ProdError, ProductExists, SkuTaken, Unavailable
+from prodcore.history import Author
 from prodcore.product import Product
 
 MAX_ITEMS = 500
@@ -38,7 +39,7 @@ class _Plan:
 
 
 def upsert(
-    catalog: Catalog, items: Sequence[Item], by: str, *, found_by: By = "name", dry_run: bool = False
+    catalog: Catalog, items: Sequence[Item], by: Author, *, found_by: By = "name", dry_run: bool = False
 ) -> list[Outcome]:
     """Store each item in its product, on its own; the outcomes stand in the order of the items.
 
@@ -97,7 +98,7 @@ def _find_old(catalog: Catalog, items: Items, found_by: By, plan: _Plan) -> None
             plan.old |= {i: named[key] for i, key in keys.items() if key in named}
 
 
-def _plan_item(catalog: Catalog, i: int, item: Item, by: str, found_by: By, plan: _Plan) -> None:
+def _plan_item(catalog: Catalog, i: int, item: Item, by: Author, found_by: By, plan: _Plan) -> None:
     old = plan.old.get(i)
     try:
         if old is None:
@@ -132,7 +133,7 @@ def _would_be(old: Product | None, new: Product) -> Outcome:
     return Outcome("changed", old.id, differences=differences(old, new)) if old else Outcome("created")
 
 
-def _store(catalog: Catalog, plan: _Plan, items: Sequence[Item], by: str) -> None:
+def _store(catalog: Catalog, plan: _Plan, items: Sequence[Item], by: Author) -> None:
     """Carry the plan out: one insert and one bulk of replacements a shard, and the renames one by one."""
     created: dict[str, dict[int, Product]] = defaultdict(dict)
     changed: dict[str, dict[int, Product]] = defaultdict(dict)
@@ -150,7 +151,7 @@ def _store(catalog: Catalog, plan: _Plan, items: Sequence[Item], by: str) -> Non
         plan.outcomes |= _written("changed", part, catalog.store(shard).replace_many)
 
 
-def _renamed(catalog: Catalog, old: Product, item: Item, by: str) -> Outcome:
+def _renamed(catalog: Catalog, old: Product, item: Item, by: Author) -> Outcome:
     """A change of name or variant, which may lead into another shard."""
     try:
         catalog.edit(old.id, item.patch(), by, old.version)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 from bson import Timestamp
@@ -23,6 +24,7 @@ STEP_DOWN_SECONDS = 30
 """How long a member that stepped down may not stand; a drill lifts it when it has measured."""
 
 _COMMAND_SECONDS = 20.0
+_DELETED = {"deleted.at": {"$gte": datetime(1970, 1, 1, tzinfo=UTC)}}
 
 
 class MongoDrillSet:
@@ -115,7 +117,7 @@ class MongoDrillSet:
             "delete",
             self._collection,
             database=self._database,
-            deletes=[{"q": {"words": run}, "limit": 0}],
+            deletes=[{"q": {"words": run}, "limit": 0}, {"q": {**_DELETED, "history.request_id": run}, "limit": 0}],
             writeConcern={"w": "majority", "wtimeout": int(_COMMAND_SECONDS * 1000)},
         )
         return int(answer["n"])

@@ -52,6 +52,9 @@ INDEXES = (
     _index("updated", *_ORDERS["updated"]),
     _index("created", *_ORDERS["created"]),
     _index("sku", "sku", sparse=True),
+    _index("deleted", "deleted.at", "_id", partialFilterExpression={"deleted.at": {"$exists": True}}),
+    _index("purge_at", "purge_at", sparse=True, expireAfterSeconds=0),
+    _index("history_import", "history.import", sparse=True),
 )
 """Every filter is served in name order, category and tag by price and stock too; docs/architecture.md has the rest."""
 

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
-from decimal import Decimal
+from datetime import UTC, datetime
 from uuid import UUID
 
-from bson.decimal128 import Decimal128
-from pymongo import ReplaceOne
+from pymongo import DESCENDING, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from prodcore.catalog.ports import Batch, Key, Slice
-from prodcore.errors import OutcomeUnknown, ProdError, ProductExists, ProductNotFound, VersionConflict
+from prodcore.catalog.ports import Batch, Deleted, Key, Moment, Slice
+from prodcore.errors import (
+    OutcomeUnknown,
+    ProdError,
+    ProductDeleted,
+    ProductExists,
+    ProductNotFound,
+    VersionConflict,
+)
+from prodcore.history import Change
 from prodcore.mongo.address import Document
+from prodcore.mongo.product_document import (
+    NO_HISTORY,
+    as_change,
+    as_deleted,
+    as_document,
+    as_parking,
+    as_product,
+    as_restoring,
+    as_update,
+)
 from prodcore.mongo.product_query import INDEXES, read_batch
 from prodcore.mongo.replica_set import ReplicaSet, is_transient
 from prodcore.product import Product
 
 _DUPLICATE_KEY = 11000
+_KEPT = {"purge_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
+"""The documents that will be removed some day."""
 
 
 def ensure_indexes(replica_set: ReplicaSet) -> None:
@@ -45,10 +63,10 @@ class MongoProductStore:
 
         def attempt(_again: bool) -> None:
             try:
-                self._products.insert_one(_as_document(product))
+                self._products.insert_one(as_document(product))
             except DuplicateKeyError:
                 if not self._present([product]):
-                    raise _exists(product) from None
+                    raise self._refusal(product) from None
 
         self._set.write(attempt, product_id=str(product.id))
 
@@ -56,7 +74,7 @@ class MongoProductStore:
         """Add each product on its own; see the port."""
         if not products:
             return []
-        documents = [_as_document(product) for product in products]
+        documents = [as_document(product) for product in products]
 
         def attempt(_again: bool) -> dict[int, ProdError]:
             try:
@@ -65,9 +83,9 @@ class MongoProductStore:
                 write_errors = error.details.get("writeErrors", [])
                 if is_transient(error) or any(e["code"] != _DUPLICATE_KEY for e in write_errors):
                     raise
-                refused = {e["index"]: _exists(products[e["index"]]) for e in write_errors}
+                refused = [e["index"] for e in write_errors]
                 present = self._present([products[i] for i in refused])
-                return {i: why for i, why in refused.items() if products[i].id not in present}
+                return {i: self._refusal(products[i]) for i in refused if products[i].id not in present}
             return {}
 
         try:
@@ -78,15 +96,27 @@ class MongoProductStore:
 
     def replace(self, product: Product) -> None:
         """Store a new version; see the port."""
+        self._update(product, _live(product), as_update(product))
+
+    def park(self, product: Product, until: datetime) -> None:
+        """Delete a product, to be restored until then; see the port."""
+        self._update(product, _live(product), as_parking(product, until))
+
+    def restore(self, product: Product) -> None:
+        """Put a deleted product back; see the port."""
+        parked = {"_id": product.id, "version": product.version - 1, "deleted": {"$exists": True}}
+        self._update(product, parked, as_restoring(product))
+
+    def _update(self, product: Product, seen: Document, update: Document) -> None:
+        """Make ``product`` of the version before it, which is ``seen``."""
 
         def attempt(again: bool) -> None:
-            seen = {"_id": product.id, "version": product.version - 1}
             try:
-                result = self._products.replace_one(seen, _as_document(product))
+                result = self._products.update_one(seen, update)
             except DuplicateKeyError:
                 raise _exists(product) from None
             if not result.matched_count:
-                self._explain_no_match(product.id, mine=product if again else None)
+                self._explain_no_match(product, again)
 
         self._set.write(attempt, product_id=str(product.id))
 
@@ -94,7 +124,7 @@ class MongoProductStore:
         """Store new versions, each on its own; see the port."""
         if not products:
             return []
-        writes = [ReplaceOne({"_id": p.id, "version": p.version - 1}, _as_document(p)) for p in products]
+        writes = [UpdateOne(_live(product), as_update(product)) for product in products]
 
         def attempt(_again: bool) -> list[ProdError | None]:
             self._products.bulk_write(writes, ordered=False)
@@ -107,20 +137,35 @@ class MongoProductStore:
         except OutcomeUnknown as unknown:
             return [unknown] * len(products)
 
-    def delete(self, product_id: UUID, version: int) -> None:
-        """Remove one version; see the port."""
-
-        def attempt(again: bool) -> None:
-            result = self._products.delete_one({"_id": product_id, "version": version})
-            if not result.deleted_count and not (again and self._is_gone(product_id)):
-                self._explain_no_match(product_id)
-
-        self._set.write(attempt, product_id=str(product_id))
-
     def get(self, product_id: UUID) -> Product | None:
-        """The product with this id."""
-        document = self._set.read(lambda: self._products.find_one({"_id": product_id}))
-        return self._as_product(document) if document else None
+        """The product with this id; see the port."""
+        document = self._set.read(lambda: self._products.find_one({"_id": product_id}, NO_HISTORY))
+        if document and "deleted" in document:
+            raise _deleted(as_deleted(document, self.shard))
+        return as_product(document, self.shard) if document else None
+
+    def history(self, product_id: UUID) -> list[Change] | None:
+        """What was done to a product, live or deleted; see the port."""
+        document = self._set.read(lambda: self._products.find_one({"_id": product_id}, {"history": 1}))
+        return [as_change(entry) for entry in reversed(document.get("history", ()))] if document else None
+
+    def get_deleted(self, product_id: UUID) -> Deleted | None:
+        """The deleted product with this id."""
+        parked = {"_id": product_id, "deleted": {"$exists": True}}
+        document = self._set.read(lambda: self._products.find_one(parked, NO_HISTORY))
+        return as_deleted(document, self.shard) if document else None
+
+    def deleted(self, before: Moment | None, limit: int, key: str | None = None) -> list[Deleted]:
+        """The last deleted products; see the port."""
+        parked: Document = {"deleted.at": {"$exists": True}}
+        if before:
+            at, product_id = before
+            parked = {"$or": [{"deleted.at": {"$lt": at}}, {"deleted.at": at, "_id": {"$lt": product_id}}]}
+        if key is not None:
+            parked["deleted.name_key"] = key
+        order = [("deleted.at", DESCENDING), ("_id", DESCENDING)]
+        found = self._set.read(lambda: list(self._products.find(parked, NO_HISTORY, sort=order, limit=limit)))
+        return [as_deleted(document, self.shard) for document in found]
 
     def find(self, keys: Sequence[Key]) -> dict[Key, Product]:
         """The products that have one of these keys."""
@@ -128,9 +173,9 @@ class MongoProductStore:
             return {}
         wanted = set(keys)
         names = {"name_key": {"$in": sorted({name for name, _variant in wanted})}}
-        documents = self._set.read(lambda: list(self._products.find(names)))
+        documents = self._set.read(lambda: list(self._products.find(names, NO_HISTORY)))
         found = {(d["name_key"], d["variant_key"]): d for d in documents}
-        return {key: self._as_product(d) for key, d in found.items() if key in wanted}
+        return {key: as_product(d, self.shard) for key, d in found.items() if key in wanted}
 
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
         """The ids of the products that have one of these SKUs."""
@@ -141,15 +186,16 @@ class MongoProductStore:
     def find_skus(self, skus: Sequence[str]) -> dict[str, Product]:
         """The products that have one of these SKUs."""
         documents = self._set.read(lambda: list(self._products.find({"sku": {"$in": list(skus)}})))
-        return {document["sku"]: self._as_product(document) for document in documents}
+        return {document["sku"]: as_product(document, self.shard) for document in documents}
 
     def page(self, part: Slice) -> Batch:
         """Products in the query's order; see the port."""
         return self._set.read(lambda: read_batch(self._products, part, self.shard))
 
     def count(self) -> int:
-        """How many products the shard holds, by its own bookkeeping."""
-        return self._set.read(self._products.estimated_document_count)
+        """How many products the shard holds, by its own bookkeeping less the few documents that only keep a place."""
+        everything = self._set.read(self._products.estimated_document_count)
+        return everything - self._set.read(lambda: self._products.count_documents(_KEPT))
 
     def _settle(self, product_id: UUID) -> None:
         """Wait until all that an earlier attempt may have written is on a majority, as even an empty write does.
@@ -157,10 +203,6 @@ class MongoProductStore:
         Before that, a majority read does not show it, and the earlier attempt would be taken for somebody else's.
         """
         self._products.update_one({"_id": product_id}, {"$set": {}})
-
-    def _is_gone(self, product_id: UUID) -> bool:
-        self._settle(product_id)
-        return self._products.find_one({"_id": product_id}, {"_id": 1}) is None
 
     def _present(self, products: Sequence[Product]) -> set[UUID]:
         """The ids of those products that were inserted before: same id and same key, so it was this very insert."""
@@ -171,50 +213,52 @@ class MongoProductStore:
         found = self._products.find({"_id": {"$in": list(keys)}}, {"name_key": 1, "variant_key": 1})
         return {d["_id"] for d in found if (d["name_key"], d["variant_key"]) == keys[d["_id"]]}
 
-    def _explain_no_match(self, product_id: UUID, mine: Product | None = None) -> None:
-        """Why no document matched; returns when it is because ``mine`` had been written by an earlier attempt."""
-        self._settle(product_id)
-        current = self._products.find_one({"_id": product_id}, {"version": 1, "write_id": 1})
+    def _refusal(self, product: Product) -> ProductExists:
+        """Why it could not be inserted: its name is taken, or its id."""
+        if self._products.find_one({"_id": product.id, "deleted": {"$exists": True}}, {"_id": 1}):
+            return ProductExists(
+                f"a product with the id {product.id} was created and deleted",
+                hint=f"Restore it with: prodctl product restore {product.id}",
+                product_id=str(product.id),
+            )
+        return _exists(product)
+
+    def _explain_no_match(self, mine: Product, again: bool) -> None:
+        """Why no document matched; returns when it is because an earlier attempt had written ``mine``."""
+        self._settle(mine.id)
+        current = self._products.find_one({"_id": mine.id}, NO_HISTORY)
         if current is None:
-            raise ProductNotFound(f"there is no product {product_id}", product_id=str(product_id))
-        if mine and current["write_id"] == mine.write_id:
+            raise ProductNotFound(f"there is no product {mine.id}", product_id=str(mine.id))
+        if again and current["write_id"] == mine.write_id:
             return
-        if mine and current["version"] > mine.version:
+        if again and current["version"] > mine.version:
             raise OutcomeUnknown(
                 "the product was edited again before the answer to this edit came: it may or may not be in between",
-                product_id=str(product_id),
+                product_id=str(mine.id),
             )
+        if "deleted" in current:
+            raise _deleted(as_deleted(current, self.shard))
         raise VersionConflict(
             f"the product is at version {current['version']} now",
             hint="Read it again, then repeat your change",
-            product_id=str(product_id),
+            product_id=str(mine.id),
             version=current["version"],
         )
 
-    def _as_product(self, document: Document) -> Product:
-        values = {name: document[name] for name in _STORED}
-        values["tags"] = tuple(values["tags"])
-        values["price"] = document["price"].to_decimal()
-        return Product(id=document["_id"], sku=document.get("sku"), shard=self.shard, **values)
+
+def _live(product: Product) -> Document:
+    """The version before ``product``, not deleted."""
+    return {"_id": product.id, "version": product.version - 1, "deleted": {"$exists": False}}
 
 
-_STORED = tuple(f.name for f in fields(Product) if f.name not in {"id", "sku", "shard"})
-
-
-def _as_document(product: Product) -> Document:
-    name_key, variant_key = product.key
-    document: Document = {"_id": product.id, **{name: getattr(product, name) for name in _STORED}}
-    document |= {
-        "tags": list(product.tags),
-        "price": Decimal128(Decimal(product.price)),
-        "name_key": name_key,
-        "variant_key": variant_key,
-        "words": product.words,
-        "facets": product.facets,
-    }
-    if product.sku is not None:  # left out otherwise: the index on it is sparse
-        document["sku"] = product.sku
-    return document
+def _deleted(deleted: Deleted) -> ProductDeleted:
+    product = deleted.product
+    return ProductDeleted(
+        f"{product.name!r} was deleted on {deleted.at:%Y-%m-%d}",
+        hint=f"It can be restored until {deleted.until:%Y-%m-%d}: prodctl product restore {product.id}",
+        product_id=str(product.id),
+        version=product.version,
+    )
 
 
 def _exists(product: Product) -> ProductExists:

@@ -13,6 +13,7 @@ from prodcore.catalog.upsert import upsert
 from prodcore.deadline import budget
 from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable
 from prodcore.product import ProductDraft, ProductPatch, validate
+from tests.mongo.authors import ANA
 
 
 def draft(name, **fields):
@@ -64,7 +65,7 @@ def primary_of(raw_clients):
 @pytest.mark.parametrize("times", [1, 2, 5])
 def test_create_whose_connection_breaks_is_made_once(catalog, raw_clients, times):
     with failing(raw_clients["rsA"], ["insert"], closeConnection=True, times=times):
-        made = catalog.create(draft("Arroz"), "ana")
+        made = catalog.create(draft("Arroz"), ANA)
     assert catalog.get(made.id) == made
     assert len(catalog.page().items) == 1
 
@@ -73,24 +74,24 @@ def test_create_whose_connection_breaks_is_made_once(catalog, raw_clients, times
 def test_create_that_was_stored_and_answered_with_an_error_is_made_once(catalog, raw_clients, code):
     error = {"code": code, "errmsg": "made by a fail point"}
     with failing(raw_clients["rsA"], ["insert"], writeConcernError=error, times=2):
-        made = catalog.create(draft("Arroz"), "ana")
+        made = catalog.create(draft("Arroz"), ANA)
     assert [p.id for p in catalog.page().items] == [made.id]
 
 
 def test_edit_whose_answer_is_lost_counts_once(catalog, raw_clients):
-    made = catalog.create(draft("Arroz", stock=1), "ana")
+    made = catalog.create(draft("Arroz", stock=1), ANA)
     error = {"code": 64, "errmsg": "made by a fail point"}
     with failing(raw_clients["rsA"], ["update"], writeConcernError=error, times=2):
-        edited = catalog.edit(made.id, validate(ProductPatch, {"stock": 2}), "ana", 1)
+        edited = catalog.edit(made.id, validate(ProductPatch, {"stock": 2}), ANA, 1)
     assert catalog.get(made.id) == edited
     assert edited.version == 2
 
 
 def test_delete_whose_answer_is_lost_is_done(catalog, raw_clients):
-    made = catalog.create(draft("Arroz"), "ana")
+    made = catalog.create(draft("Arroz"), ANA)
     error = {"code": 64, "errmsg": "made by a fail point"}
-    with failing(raw_clients["rsA"], ["delete"], writeConcernError=error, times=2):
-        catalog.delete(made.id, 1)
+    with failing(raw_clients["rsA"], ["update"], writeConcernError=error, times=2):
+        catalog.delete(made.id, ANA, 1)
     assert catalog.page().items == ()
 
 
@@ -98,15 +99,15 @@ def test_batch_whose_answer_is_lost_is_stored_once(catalog, raw_clients):
     items = [item(f"Arroz {i}") for i in range(20)]
     error = {"code": 64, "errmsg": "made by a fail point"}
     with failing(raw_clients["rsA"], ["insert"], writeConcernError=error, times=2):
-        assert {o.status for o in upsert(catalog, items, "ana")} == {"created"}
+        assert {o.status for o in upsert(catalog, items, ANA)} == {"created"}
     assert len(catalog.page(limit=100).items) == 20
 
 
 def test_replaced_batch_whose_answer_is_lost_counts_once(catalog, raw_clients):
-    upsert(catalog, [item(f"Arroz {i}") for i in range(20)], "ana")
+    upsert(catalog, [item(f"Arroz {i}") for i in range(20)], ANA)
     error = {"code": 64, "errmsg": "made by a fail point"}
     with failing(raw_clients["rsA"], ["update"], writeConcernError=error, times=2):
-        outcomes = upsert(catalog, [item(f"Arroz {i}", stock=9) for i in range(20)], "ana")
+        outcomes = upsert(catalog, [item(f"Arroz {i}", stock=9) for i in range(20)], ANA)
     assert {o.status for o in outcomes} == {"changed"}
     assert {(p.version, p.stock) for p in catalog.page(limit=100).items} == {(2, 9)}
 
@@ -117,31 +118,31 @@ def test_write_that_is_not_answered_in_time_is_said_to_be_unknown_and_names_the_
         budget(1.0),
         pytest.raises(OutcomeUnknown) as caught,
     ):
-        catalog.create(draft("Arroz"), "ana")
+        catalog.create(draft("Arroz"), ANA)
     assert UUID(caught.value.details["product_id"])
 
 
 def test_batch_that_is_not_answered_in_time_says_unknown_for_each_item_sent(catalog, raw_clients):
     items = [item("Arroz"), item("Café"), item("Zumo")]
     with failing(raw_clients["rsA"], ["insert"], blockConnection=True, blockTimeMS=2000, times=1), budget(1.0):
-        outcomes = upsert(catalog, items, "ana")
+        outcomes = upsert(catalog, items, ANA)
     assert [o.status for o in outcomes] == ["unknown", "unknown", "unavailable"]
 
 
 def test_shard_whose_members_are_all_killed_is_named_in_two_seconds_and_the_other_works(catalog, cluster, all_of_rsb):
-    arroz = catalog.create(draft("Arroz"), "ana")
-    zumo = catalog.create(draft("Zumo"), "ana")
+    arroz = catalog.create(draft("Arroz"), ANA)
+    zumo = catalog.create(draft("Zumo"), ANA)
     for address in all_of_rsb:
         cluster.members.kill(address)
 
     started = time.monotonic()
     with pytest.raises(ShardUnavailable) as caught:
-        catalog.create(draft("Naranja"), "ana")
+        catalog.create(draft("Naranja"), ANA)
     waited = time.monotonic() - started
     assert caught.value.details["shard"] == "rsB"
     assert waited < 2.0
 
-    assert catalog.create(draft("Café"), "ana").shard == "rsA"
+    assert catalog.create(draft("Café"), ANA).shard == "rsA"
     assert catalog.get(arroz.id) == arroz
     page = catalog.page()
     assert [p.name for p in page.items] == ["Arroz", "Café"]
@@ -152,12 +153,12 @@ def test_shard_whose_members_are_all_killed_is_named_in_two_seconds_and_the_othe
 
 
 def test_shard_whose_members_all_hang_is_named_and_the_other_works(catalog, cluster, all_of_rsb):
-    catalog.create(draft("Arroz"), "ana")
+    catalog.create(draft("Arroz"), ANA)
     for address in all_of_rsb:
         cluster.members.pause(address)
     try:
         with budget(8), pytest.raises((ShardUnavailable, OutcomeUnknown)) as caught:
-            catalog.create(draft("Naranja"), "ana")
+            catalog.create(draft("Naranja"), ANA)
         assert caught.value.details["shard"] == "rsB"
         started = time.monotonic()
         with pytest.raises(Unavailable):
@@ -173,7 +174,7 @@ def test_writes_go_on_through_the_death_of_a_primary(catalog, cluster, primary_o
     victim = primary_of("rsA")
 
     def create(i):
-        return catalog.create(draft(f"Arroz {i:03}"), "ana").id
+        return catalog.create(draft(f"Arroz {i:03}"), ANA).id
 
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(create, i) for i in range(200)]
@@ -201,9 +202,9 @@ def test_write_without_a_majority_is_refused_or_unknown_never_acknowledged(catal
         cluster.members.pause(address)
     try:
         with budget(3), pytest.raises((NoPrimary, OutcomeUnknown)):
-            catalog.create(draft("Arroz"), "ana")
+            catalog.create(draft("Arroz"), ANA)
     finally:
         for address in others:
             cluster.members.resume(address)
     with budget(30):
-        assert catalog.create(draft("Café"), "ana").shard == "rsA"
+        assert catalog.create(draft("Café"), ANA).shard == "rsA"

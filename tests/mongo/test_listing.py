@@ -15,6 +15,7 @@ from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, ShardUna
 from prodcore.mongo import product_query
 from prodcore.product import ProductDraft, validate
 from prodcore.routing import DEFAULT_MAP
+from tests.mongo.authors import ANA, EVA
 
 A_TO_M = ["Arroz", "Café", "Manzana", "Águila"]
 N_TO_Z = ["Naranja", "Pan", "Zanahoria", "Ñandú", "7up"]
@@ -62,7 +63,7 @@ def made():
             "active": chance.random() < 0.8,
         }
         product_id = UUID(int=chance.getrandbits(128), version=4)
-        products.append(catalog.draft(draft(name, **fields), "ana", product_id))
+        products.append(catalog.draft(draft(name, **fields), ANA, product_id))
     return products
 
 
@@ -134,16 +135,16 @@ def test_who_stays_is_listed_once_while_others_come_and_go(filled, made, sort):
     for number, page in enumerate(pages(filled, Query(sort=order), 9)):
         seen += [p.id for p in page.items]
         gone = next(leaving)
-        filled.store(gone.shard).delete(gone.id, 1)
-        filled.create(draft(f"nuevo {number}", price="1", stock=5), "eva")
-        filled.create(draft(f"bueno {number}", price="10"), "eva")
+        filled.delete(gone.id, ANA, 1)
+        filled.create(draft(f"nuevo {number}", price="1", stock=5), EVA)
+        filled.create(draft(f"bueno {number}", price="10"), EVA)
     kept = [product_id for product_id in seen if product_id in staying]
     assert len(kept) == len(set(kept)) == len(staying)
 
 
 def test_list_is_in_key_order_over_both_shards(catalog):
     for name in reversed(A_TO_M + N_TO_Z):
-        catalog.create(draft(name), "ana")
+        catalog.create(draft(name), ANA)
     expected = ["7up", "Águila", "Arroz", "Café", "Manzana", "Naranja", "Ñandú", "Pan", "Zanahoria"]
     assert [p.name for p in everything(catalog)] == expected
     assert [p.name for p in everything(catalog, Query(sort=Sort("name", descending=True)))] == expected[::-1]
@@ -151,7 +152,7 @@ def test_list_is_in_key_order_over_both_shards(catalog):
 
 def test_name_order_asks_only_the_shards_that_the_page_is_made_of(catalog, raw_clients):
     for name in A_TO_M + N_TO_Z:
-        catalog.create(draft(name), "ana")
+        catalog.create(draft(name), ANA)
 
     def queries():
         return {n: c.admin.command("serverStatus")["opcounters"]["query"] for n, c in raw_clients.items()}
@@ -185,23 +186,23 @@ def test_name_order_asks_only_the_shards_that_the_page_is_made_of(catalog, raw_c
     ],
 )
 def test_search_finds_folded_word_beginnings(catalog, search, found):
-    catalog.create(draft("Café molido", variant="250 g", category="Desayuno", tags=["bio"], active=False), "ana")
+    catalog.create(draft("Café molido", variant="250 g", category="Desayuno", tags=["bio"], active=False), ANA)
     for name in ("Café en grano", "Ñandú", "Naranja"):
-        catalog.create(draft(name), "ana")
+        catalog.create(draft(name), ANA)
     assert names(catalog.page(Query(search_words(search)))) == found
 
 
 def test_letter_with_a_tilde_is_not_split_by_the_beginning_of_a_word(catalog):
     for name in ("Cañas", "Canas", "Caño", "Can"):
-        catalog.create(draft(name), "ana")
+        catalog.create(draft(name), ANA)
     assert names(catalog.page(Query(search_words("can")))) == ["Can", "Canas"]
     assert names(catalog.page(Query(search_words("cañ")))) == ["Cañas", "Caño"]
 
 
 def test_edited_category_tags_and_state_are_found_anew(catalog):
-    made = catalog.create(draft("Pan", category="Horno", tags=["bio"]), "ana")
+    made = catalog.create(draft("Pan", category="Horno", tags=["bio"]), ANA)
     changed = {"category": "Panadería", "tags": ("fresco",), "active": False}
-    catalog.store_changed(made, changed, "ana")
+    catalog.store_changed(made, changed, ANA)
     for query in (Query(category="horno"), Query(tags=("bio",)), Query(active=True)):
         assert names(catalog.page(query)) == []
     for query in (Query(category="panaderia"), Query(tags=("FRESCO",)), Query(active=False)):
@@ -236,7 +237,7 @@ def test_cursor_of_another_list_odd_limits_and_unknown_shards_are_refused(filled
 
 
 def test_documents_that_only_keep_a_place_are_in_no_list(catalog, raw_products):
-    catalog.create(draft("Zumo"), "ana")
+    catalog.create(draft("Zumo"), ANA)
     raw_products["rsB"].insert_one({"name_key": "\U0010ffff1", "variant_key": "", "deleted": {"product": {}}})
     for sort in SORTS:
         assert [p.name for p in everything(catalog, Query(sort=Sort.parse(sort)))] == ["Zumo"]

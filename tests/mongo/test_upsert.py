@@ -10,6 +10,7 @@ from prodcore.catalog.import_items import Item, new_item
 from prodcore.catalog.upsert import upsert
 from prodcore.errors import InvalidInput, ProductExists, SkuTaken
 from prodcore.product import ProductDraft, validate
+from tests.mongo.authors import ANA, EVA
 
 NAMES = ["Arroz", "Café", "Manzana", "Águila", "Naranja", "Pan", "Zanahoria", "Ñandú", "7up"]
 
@@ -31,9 +32,9 @@ def statuses(outcomes):
 
 
 def test_each_item_is_told_what_became_of_it(catalog):
-    catalog.create(draft("Arroz", stock=1), "ana")
-    same = catalog.create(draft("Pan"), "ana")
-    taken = catalog.create(draft("Zumo", sku="Z-1"), "ana")
+    catalog.create(draft("Arroz", stock=1), ANA)
+    same = catalog.create(draft("Pan"), ANA)
+    taken = catalog.create(draft("Zumo", sku="Z-1"), ANA)
     outcomes = upsert(
         catalog,
         [
@@ -44,7 +45,7 @@ def test_each_item_is_told_what_became_of_it(catalog):
             item("Kiwi", sku="Z-1"),
             item("Café"),
         ],
-        "eva",
+        EVA,
     )
     assert statuses(outcomes) == ["changed", "unchanged", "created", "refused", "refused", "unchanged"]
     assert isinstance(outcomes[4].error, SkuTaken)
@@ -55,27 +56,27 @@ def test_each_item_is_told_what_became_of_it(catalog):
 
 def test_repeated_with_its_ids_it_says_the_same(catalog, raw_products):
     items = [Item(item(name).changes, uuid4()) for name in NAMES]
-    assert set(statuses(upsert(catalog, items, "ana"))) == {"created"}
-    assert set(statuses(upsert(catalog, items, "ana"))) == {"created"}
+    assert set(statuses(upsert(catalog, items, ANA))) == {"created"}
+    assert set(statuses(upsert(catalog, items, ANA))) == {"created"}
     fresh = [replace(one, product_id=uuid4()) for one in items]
-    assert set(statuses(upsert(catalog, fresh, "ana"))) == {"unchanged"}
+    assert set(statuses(upsert(catalog, fresh, ANA))) == {"unchanged"}
     assert sum(c.estimated_document_count() for c in raw_products.values()) == len(items)
 
 
 def test_fields_that_an_item_does_not_give_stay(catalog):
-    made = catalog.create(draft("Pan", stock=5, category="Horno", currency="USD", sku="P-1"), "ana")
-    upsert(catalog, [new_item({"name": "Pan", "price": "2", "currency": None})], "eva")
-    upsert(catalog, [new_item({"name": "Pan", "tags": ["bio"]})], "eva")
+    made = catalog.create(draft("Pan", stock=5, category="Horno", currency="USD", sku="P-1"), ANA)
+    upsert(catalog, [new_item({"name": "Pan", "price": "2", "currency": None})], EVA)
+    upsert(catalog, [new_item({"name": "Pan", "tags": ["bio"]})], EVA)
     kept = catalog.get(made.id)
     assert (kept.price, kept.stock, kept.category, kept.currency) == (Decimal(2), 5, "Horno", "USD")
     assert (kept.tags, kept.sku, kept.version) == (("bio",), "P-1", 3)
-    upsert(catalog, [new_item({"name": "Pan", "sku": None})], "eva")
+    upsert(catalog, [new_item({"name": "Pan", "sku": None})], EVA)
     assert catalog.get(made.id).sku is None
 
 
 def test_a_new_product_needs_a_price_and_one_that_exists_does_not(catalog):
-    catalog.create(draft("Pan"), "ana")
-    outcomes = upsert(catalog, [new_item({"name": "Pan", "stock": 3}), new_item({"name": "Sal", "stock": 3})], "eva")
+    catalog.create(draft("Pan"), ANA)
+    outcomes = upsert(catalog, [new_item({"name": "Pan", "stock": 3}), new_item({"name": "Sal", "stock": 3})], EVA)
     assert statuses(outcomes) == ["changed", "refused"]
     assert [(p.field, p.code) for p in outcomes[1].error.problems] == [("price", "missing")]
 
@@ -98,8 +99,8 @@ def test_an_item_that_is_no_product_is_refused_with_its_field(fields, by, field)
 
 
 def test_a_dry_run_says_what_would_become_of_each_item_and_writes_nothing(catalog, raw_products):
-    old = catalog.create(draft("Pan", price="1.2000", tags=["a"]), "ana")
-    catalog.create(draft("Zumo", sku="Z-1"), "ana")
+    old = catalog.create(draft("Pan", price="1.2000", tags=["a"]), ANA)
+    catalog.create(draft("Zumo", sku="Z-1"), ANA)
     before = {name: list(c.find().sort("_id", 1)) for name, c in raw_products.items()}
     items = [
         item("PAN", price="1.25", stock=4, tags=["a", "b"]),
@@ -108,7 +109,7 @@ def test_a_dry_run_says_what_would_become_of_each_item_and_writes_nothing(catalo
         item("Kiwi", sku="Z-1"),
         new_item({"name": "Mijo"}),
     ]
-    outcomes = upsert(catalog, items, "eva", dry_run=True)
+    outcomes = upsert(catalog, items, EVA, dry_run=True)
     assert statuses(outcomes) == ["changed", "created", "unchanged", "refused", "refused"]
     assert outcomes[0].product_id == old.id
     assert outcomes[0].differences == (
@@ -118,12 +119,12 @@ def test_a_dry_run_says_what_would_become_of_each_item_and_writes_nothing(catalo
         {"field": "stock", "old": 0, "new": 4},
     )
     assert {name: list(c.find().sort("_id", 1)) for name, c in raw_products.items()} == before
-    assert statuses(upsert(catalog, items, "eva")) == statuses(outcomes)
+    assert statuses(upsert(catalog, items, EVA)) == statuses(outcomes)
 
 
 def test_by_sku_the_product_that_has_it_is_changed_in_whatever_shard(catalog):
-    arroz = catalog.create(draft("Arroz", sku="A-1"), "ana")
-    zumo = catalog.create(draft("Zumo", sku="Z-1", variant="1 L"), "ana")
+    arroz = catalog.create(draft("Arroz", sku="A-1"), ANA)
+    zumo = catalog.create(draft("Zumo", sku="Z-1", variant="1 L"), ANA)
     items = [
         by_sku("A-1", stock=7),
         by_sku("Z-1", name="Zumo de piña", variant="2 L", price="3"),
@@ -132,26 +133,26 @@ def test_by_sku_the_product_that_has_it_is_changed_in_whatever_shard(catalog):
         by_sku("A-1", stock=8),
         by_sku("A-1", stock=7),
     ]
-    outcomes = upsert(catalog, items, "eva", found_by="sku")
+    outcomes = upsert(catalog, items, EVA, found_by="sku")
     assert statuses(outcomes) == ["changed", "changed", "created", "refused", "refused", "unchanged"]
     assert catalog.get(arroz.id).stock == 7
     moved = catalog.get(zumo.id)
     assert (moved.name, moved.variant, moved.price, moved.sku) == ("Zumo de piña", "2 L", Decimal(3), "Z-1")
     assert [p.field for p in outcomes[3].error.problems] == ["name", "price"]
-    again = upsert(catalog, items[:3], "eva", found_by="sku")
+    again = upsert(catalog, items[:3], EVA, found_by="sku")
     assert statuses(again) == ["unchanged", "unchanged", "created"]  # with its id it is the same creation
 
 
 def test_by_sku_a_name_that_is_taken_is_refused_unless_its_product_has_no_sku(catalog):
-    catalog.create(draft("Pan", sku="P-1"), "ana")
-    sal = catalog.create(draft("Sal"), "ana")
-    catalog.create(draft("Zumo", sku="Z-1"), "ana")
+    catalog.create(draft("Pan", sku="P-1"), ANA)
+    sal = catalog.create(draft("Sal"), ANA)
+    catalog.create(draft("Zumo", sku="Z-1"), ANA)
     items = [
         by_sku("P-2", name="Pan", price="1"),
         by_sku("S-1", name="Sal", price="1.20"),
         by_sku("Z-1", name="Pan"),
     ]
-    outcomes = upsert(catalog, items, "eva", found_by="sku")
+    outcomes = upsert(catalog, items, EVA, found_by="sku")
     assert statuses(outcomes) == ["refused", "changed", "refused"]
     assert isinstance(outcomes[0].error, ProductExists)
     assert isinstance(outcomes[2].error, ProductExists)

@@ -13,8 +13,8 @@ from prodcore.catalog.upsert import upsert
 from prodcore.errors import InvalidInput, Problem, ProdError
 from prodcore.web import json_response
 from webapp.api.import_models import BatchIn, BatchOut, BatchQuery
+from webapp.author import current_author
 from webapp.catalog_provider import current_catalog
-from webapp.identity import required_identity
 
 blueprint = APIBlueprint("imports", __name__, tag="Imports")
 
@@ -36,7 +36,7 @@ def store_products(query_data: BatchQuery, json_data: BatchIn) -> Response:
     outcomes = upsert(
         current_catalog(),
         list(items.values()),
-        required_identity().username,
+        current_author(),
         found_by=json_data.by,
         dry_run=query_data.dry_run,
     )

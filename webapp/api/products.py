@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from flask import Response, request, url_for
+from flask import Response, url_for
 
-from prodcore.errors import InvalidInput, PreconditionRequired, Problem, UnreadableInput
-from prodcore.product import Product, ProductDraft, ProductPatch
-from prodcore.web import json_response
+from prodcore.errors import InvalidInput, Problem
+from prodcore.product import ProductDraft, ProductPatch
 from webapp.api.models import NameQuery, NewProduct, ProductOut
+from webapp.api.product_answer import product_answer, seen_version
+from webapp.author import current_author
 from webapp.catalog_provider import current_catalog
-from webapp.identity import required_identity
 
 blueprint = APIBlueprint("products", __name__, tag="Products")
-
-_VERSION = re.compile(r'"([0-9]{1,15})"')
 
 
 @blueprint.post("/products")
@@ -29,9 +26,9 @@ def create_product(json_data: NewProduct) -> Response:
     """Create a product. Give an id of your own to be able to repeat the request safely."""
     product_id = _uuid(json_data.id) if json_data.id else None
     draft = ProductDraft.model_construct(**{name: getattr(json_data, name) for name in ProductDraft.model_fields})
-    product = current_catalog().create(draft, required_identity().username, product_id)
+    product = current_catalog().create(draft, current_author(), product_id)
     location = url_for("products.get_product", product_id=product.id)
-    return _answer(product, 201, {"Location": location})
+    return product_answer(product, 201, {"Location": location})
 
 
 @blueprint.get("/products/by-name")
@@ -40,7 +37,7 @@ def create_product(json_data: NewProduct) -> Response:
 @blueprint.doc(summary="Find a product by name and variant", security="bearer", responses=[404])
 def find_product(query_data: NameQuery) -> Response:
     """The product with this name and variant, whatever the case, accents and spacing."""
-    return _answer(current_catalog().find(query_data.name, query_data.variant))
+    return product_answer(current_catalog().find(query_data.name, query_data.variant))
 
 
 @blueprint.get("/products/<uuid:product_id>")
@@ -48,7 +45,7 @@ def find_product(query_data: NameQuery) -> Response:
 @blueprint.doc(summary="Read a product", security="bearer", responses=[404])
 def get_product(product_id: UUID) -> Response:
     """One product; its ETag is its version."""
-    return _answer(current_catalog().get(product_id))
+    return product_answer(current_catalog().get(product_id))
 
 
 @blueprint.patch("/products/<uuid:product_id>")
@@ -57,23 +54,16 @@ def get_product(product_id: UUID) -> Response:
 @blueprint.doc(summary="Change a product", security="bearer", responses=[404, 409, 412, 428])
 def edit_product(product_id: UUID, json_data: ProductPatch) -> Response:
     """Change the given fields (a JSON merge patch) of the version named in If-Match."""
-    product = current_catalog().edit(product_id, json_data, required_identity().username, _seen_version())
-    return _answer(product)
+    product = current_catalog().edit(product_id, json_data, current_author(), seen_version())
+    return product_answer(product)
 
 
 @blueprint.delete("/products/<uuid:product_id>")
 @blueprint.doc(summary="Delete a product", security="bearer", responses={204: "Deleted", 404: "", 412: "", 428: ""})
 def delete_product(product_id: UUID) -> Response:
-    """Delete the version named in If-Match."""
-    current_catalog().delete(product_id, _seen_version())
+    """Delete the version named in If-Match. It can be restored for 30 days, which is a setting."""
+    current_catalog().delete(product_id, current_author(), seen_version())
     return Response(status=204)
-
-
-def _answer(product: Product, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    response = json_response(product.as_dict(), status, {"ETag": f'"{product.version}"', **(headers or {})})
-    if request.method == "GET":
-        response.make_conditional(request)  # 304 for a version that the caller has
-    return response
 
 
 def _uuid(text: Any) -> UUID:
@@ -81,14 +71,3 @@ def _uuid(text: Any) -> UUID:
         return UUID(text)
     except (ValueError, AttributeError, TypeError):
         raise InvalidInput(problems=[Problem("id", "uuid_parsing", "must be a UUID")]) from None
-
-
-def _seen_version() -> int:
-    """The version in If-Match. Raises PreconditionRequired without one, UnreadableInput for one not of ours."""
-    header = request.headers.get("If-Match")
-    if header is None:
-        raise PreconditionRequired(hint='Read the product and send its ETag back: If-Match: "3"')
-    match = _VERSION.fullmatch(header.strip())
-    if not match:
-        raise UnreadableInput('If-Match is not a version of ours, such as "3"')
-    return int(match[1])

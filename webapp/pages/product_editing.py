@@ -27,8 +27,8 @@ from prodcore.errors import (
     VersionConflict,
 )
 from prodcore.product import Product, ProductDraft, ProductPatch, validate
+from webapp.author import current_author
 from webapp.catalog_provider import current_catalog
-from webapp.identity import required_identity
 from webapp.pages.errors import is_partial
 from webapp.pages.messages import error_text, problems_by_field
 from webapp.pages.product_form import Values, as_input, blank_values, example_price, typed_values, values_of
@@ -63,7 +63,7 @@ def create() -> View:
     subject = Subject(_posted_id())
     try:
         draft = validate(ProductDraft, as_input(values))
-        product = current_catalog().create(draft, required_identity().username, subject.id)
+        product = current_catalog().create(draft, current_author(), subject.id)
     except ProdError as error:
         return _refused(error, subject, values)
     flash(gettext("“%(name)s” was created in %(shard)s.", name=product.name, shard=product.shard), "done")
@@ -85,7 +85,7 @@ def save(product_id: UUID) -> View:
     wanted = {name: value for name, value in as_input(values).items() if form.get(f"choose_{name}") != "stored"}
     try:
         patch = validate(ProductPatch, wanted)
-        product = catalog.edit(product_id, patch, required_identity().username, subject.version)
+        product = catalog.edit(product_id, patch, current_author(), subject.version)
     except VersionConflict:
         product = catalog.get(product_id)
         if values_of(product) != values:  # else it is what was wanted: an earlier try without an answer did it
@@ -109,7 +109,7 @@ def delete(product_id: UUID) -> View:
     """Delete the version that the visitor saw."""
     catalog = current_catalog()
     try:
-        product = catalog.delete(product_id, _posted_version())
+        product = catalog.delete(product_id, current_author(), _posted_version())
     except VersionConflict:
         flash(gettext("It was changed meanwhile: look at it once more before you delete it."), "note")
         return _question(catalog.get(product_id)), 409

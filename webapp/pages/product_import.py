@@ -20,8 +20,8 @@ from prodcore.catalog.import_report import refused as refused_row
 from prodcore.catalog.upsert import MAX_ITEMS, upsert
 from prodcore.errors import InvalidInput
 from prodcore.product import ProductDraft, validate
+from webapp.author import current_author
 from webapp.catalog_provider import current_catalog
-from webapp.identity import required_identity
 from webapp.pages.errors import is_partial
 from webapp.pages.locale import language
 from webapp.pages.upload import Upload, pack_pending, unpack_pending
@@ -74,7 +74,7 @@ def run() -> str:
     total = _number(form.get("total", "")) if "rows" in form else len(pending)
     batch, rest = pending[:MAX_ITEMS], pending[MAX_ITEMS:]
     items = [new_item(fields) for _line, fields in batch]
-    outcomes = upsert(current_catalog(), items, required_identity().username) if items else []
+    outcomes = upsert(current_catalog(), items, current_author()) if items else []
     for (line, _fields), outcome in zip(batch, outcomes, strict=True):
         counts[outcome.status] += 1
         if outcome.error is not None:

@@ -1,0 +1,60 @@
+"""What was done to products: their history, the deleted ones, and putting one back."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from prodcore.catalog.deleted import deleted_page
+from prodcore.catalog.ports import Deleted
+from prodcore.product import show_change, show_time
+from prodcore.web import json_response
+from webapp.api.history_models import DeletedPageOut, DeletedQuery, HistoryOut
+from webapp.api.models import ProductOut
+from webapp.api.product_answer import product_answer, seen_version
+from webapp.author import current_author
+from webapp.catalog_provider import current_catalog
+
+blueprint = APIBlueprint("product_history", __name__, tag="Products")
+
+
+@blueprint.get("/products/<uuid:product_id>/history")
+@blueprint.output(HistoryOut)
+@blueprint.doc(summary="Read what was done to a product", security="bearer", responses=[404])
+def get_history(product_id: UUID) -> Response:
+    """Every change, the last one first; of a deleted product too. A product remembers its last 500 changes."""
+    changes = current_catalog().history(product_id)
+    return json_response({"items": [show_change(change) for change in changes]})
+
+
+@blueprint.get("/products/deleted")
+@blueprint.input(DeletedQuery, location="query")
+@blueprint.output(DeletedPageOut)
+@blueprint.doc(summary="List deleted products", security="bearer")
+def list_deleted(query_data: DeletedQuery) -> Response:
+    """Those that can still be restored, the last one first."""
+    page = deleted_page(current_catalog(), **query_data.model_dump())
+    return json_response(
+        {
+            "items": [_shown(deleted) for deleted in page.items],
+            "next_cursor": page.next_cursor,
+            "partial": bool(page.unavailable),
+            "unavailable": list(page.unavailable),
+        }
+    )
+
+
+@blueprint.post("/products/<uuid:product_id>/restore")
+@blueprint.output(ProductOut)
+@blueprint.doc(summary="Restore a deleted product", security="bearer", responses=[404, 409, 412, 428])
+def restore_product(product_id: UUID) -> Response:
+    """Put it back as it was. If-Match names the version that the deletion made."""
+    return product_answer(current_catalog().restore(product_id, current_author(), seen_version()))
+
+
+def _shown(deleted: Deleted) -> dict[str, Any]:
+    times = {"deleted_at": show_time(deleted.at), "restorable_until": show_time(deleted.until)}
+    return {**deleted.product.as_dict(), "deleted_by": deleted.by, **times}
