@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 from prodcore.catalog.import_report import RefusedRow
 from prodcore.catalog.import_rows import RepeatedRow, Row
@@ -31,11 +31,14 @@ class Batch:
     rows: list[Row] = field(default_factory=list)
     refused: list[RefusedRow] = field(default_factory=list)
     characters: int = 0
+    last_line: int = 0
+    """Where the last row that was taken begins."""
     in_doubt: bool = False
     """An attempt to send it was not answered."""
 
     def add(self, row: Row | RefusedRow | RepeatedRow) -> None:
         """Take one more."""
+        self.last_line = max(self.last_line, row.line)
         if isinstance(row, Row):
             self.rows.append(row)
             self.characters += sum(len(text) + 20 for _heading, text in row.cells.values())
@@ -85,12 +88,12 @@ class Patience:
         return not self.ended.wait(min(pause, max(left, 0)))
 
 
-def send(batch: Batch, post: Post, patience: Patience) -> list[Outcome]:
-    """The outcome of each row of the batch. Every row keeps its id over all attempts, so none is stored twice.
+def send(batch: Batch, new_id: Callable[[int], UUID], post: Post, patience: Patience) -> list[Outcome]:
+    """The outcome of each row of the batch. ``new_id`` always gives a line the same id, so none is stored twice.
 
     Raises what cannot be helped by trying again (no right, a request that is refused as a whole).
     """
-    items = {i: {"id": str(uuid4()), **row.fields} for i, row in enumerate(batch.rows)}
+    items = {i: {"id": str(new_id(row.line)), **row.fields} for i, row in enumerate(batch.rows)}
     outcomes: dict[int, Outcome] = {}
     pause = _FIRST_PAUSE
     while pending := [i for i in items if i not in outcomes or outcomes[i].status in ("unavailable", "unknown")]:

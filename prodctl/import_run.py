@@ -6,9 +6,11 @@ import io
 import os
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from prodcore.catalog.import_ndjson import as_cells
 from prodcore.catalog.import_report import ImportReport, RefusedRow
@@ -19,6 +21,7 @@ from prodcore.product import FIELDS
 from prodcore.settings import load_settings
 from prodctl.api_client import ApiClient
 from prodctl.batch_sender import Patience
+from prodctl.import_journal import Journal, journal_of
 from prodctl.importer import Importer
 from prodctl.output import message
 from prodctl.progress import row_progress
@@ -35,16 +38,24 @@ class ImportRun:
     patience: float
     dry_run: bool
     refused_file: IO[str] | None
-    import_id: UUID
 
-    def run(self, report: ImportReport) -> None:
+    @contextmanager
+    def journal(self) -> Iterator[Journal]:
+        """The journal of this import. What comes through a pipe cannot be read again, and a dry run leaves no trace."""
+        if self.dry_run or _size(self.file) is None:
+            yield Journal()
+            return
+        settings = load_settings()
+        with journal_of(settings.state_dir, self.file, self.reading, settings.url) as journal:
+            if journal.line:
+                message(f"Going on with import {journal.import_id} after line {journal.line:,}")
+            yield journal
+
+    def run(self, report: ImportReport, journal: Journal) -> None:
         """Import every row. Raises what ends it early; ``report`` accounts for what has happened in any case."""
-        file = (
-            self.file
-            if isinstance(self.file, io.BufferedReader)
-            else io.BufferedReader(cast("io.RawIOBase", self.file))
-        )
-        source = open_source(file, self.reading)
+        file = self.file
+        buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", file))
+        source = open_source(buffered, self.reading)
         if source.unknown:
             unknown = ", ".join(source.unknown)
             message(f"Not imported, as no field is called so: {unknown} (--map COLUMN=FIELD says what it is)")
@@ -52,16 +63,17 @@ class ImportRun:
             report.sink = self._sink(source, self.refused_file)
         started = time.monotonic()
         with Seen() as seen, row_progress(file.tell, _size(file)) as tell:
-            importer = Importer(self._poster(), Patience(self.patience, message), seen, report, self.batch, tell)
+            post, patience = self._poster(journal.import_id), Patience(self.patience, message)
+            importer = Importer(post, patience, seen, report, self.batch, journal, tell)
             importer.run(without_repeats(source.rows, seen))
         seconds = max(time.monotonic() - started, 0.001)
         if source.csv and source.csv.encoding == "Windows-1252" and not self.reading.encoding:
             message("Read as Windows-1252, for its texts are not UTF-8 (--encoding says what they are)")
         message(f"{report.rows:,} rows in {seconds:.1f} s ({report.rows / seconds:,.0f} a second)")
 
-    def _poster(self) -> Any:
+    def _poster(self, import_id: UUID) -> Any:
         client = ApiClient(load_settings())
-        fixed = {"by": self.reading.by} | ({} if self.dry_run else {"import": str(self.import_id)})
+        fixed = {"by": self.reading.by} | ({} if self.dry_run else {"import": str(import_id)})
         query = {"dry_run": "true"} if self.dry_run else None
 
         def post(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -82,11 +94,6 @@ class ImportRun:
             table(RefusedRow(row.line, row.problems, cells))
 
         return sink
-
-
-def new_import_id() -> UUID:
-    """An id for an import that begins."""
-    return uuid4()
 
 
 def _size(file: IO[bytes]) -> int | None:

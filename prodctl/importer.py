@@ -13,6 +13,7 @@ from prodcore.catalog.import_rows import RepeatedRow, Row
 from prodcore.catalog.import_seen import Seen
 from prodcore.errors import ProdError
 from prodctl.batch_sender import Batch, Outcome, Patience, Post, send
+from prodctl.import_journal import Journal
 
 SENDERS = 2
 """Batches under way at a time: while one is stored, the next is read, folded and checked."""
@@ -29,11 +30,16 @@ class Importer:
     seen: Seen
     report: ImportReport
     batch_size: int
+    journal: Journal
     progress: Callable[[int], None]
     """Told the number of rows that are accounted for."""
+    _all_settled: bool = True
+    """Whether every batch so far is settled, so that the journal may say how far the import is."""
 
     def run(self, rows: Iterable[AnyRow]) -> None:
-        """Import all rows, in order. Raises what cannot be helped by trying again."""
+        """Import all rows that an earlier run has not settled, in order. Raises what no other try can help."""
+        self._refuse(self.journal.restore(self.report))
+        rows = _after(rows, self.journal.line)
         senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="import")
         under_way: deque[tuple[Batch, Future[list[Outcome]]]] = deque()
         try:
@@ -43,7 +49,9 @@ class Importer:
                     continue
                 while len(under_way) >= SENDERS:
                     self._settle(*under_way.popleft())
-                under_way.append((batch, senders.submit(send, batch, self.post, self.patience)))
+                under_way.append(
+                    (batch, senders.submit(send, batch, self.journal.product_id, self.post, self.patience))
+                )
             while under_way:
                 self._settle(*under_way.popleft())
         except ProdError:
@@ -58,6 +66,8 @@ class Importer:
                 self._drop(batch, "not_sent" if future.cancel() else "unknown")
             senders.shutdown(wait=False, cancel_futures=True)
             self._settle_repeats()
+        if self._all_settled:
+            self.journal.done()
 
     def _settle(self, batch: Batch, future: Future[list[Outcome]]) -> None:
         try:
@@ -68,14 +78,17 @@ class Importer:
         except KeyboardInterrupt:
             self._drop(batch, "unknown")
             raise
-        refusals = batch.refused
+        refusals = list(batch.refused)
         for row, outcome in zip(batch.rows, outcomes, strict=True):
             if outcome.status == "refused":
                 refusals.append(_refusal(row, outcome))
             else:
                 self._count(row.line, outcome.status)
                 self.report.differ(row.line, outcome.differences)
+        refusals.sort(key=lambda row: row.line)
         self._refuse(refusals)
+        if self._all_settled:
+            self.journal.settled(batch.last_line, self.report, refusals)
         self.progress(self.report.rows)
 
     def _drop(self, batch: Batch, fate: str) -> None:
@@ -84,8 +97,8 @@ class Importer:
         for row in batch.rows:
             self._count(row.line, fate)
 
-    def _refuse(self, rows: list[RefusedRow]) -> None:
-        for row in sorted(rows, key=lambda r: r.line):
+    def _refuse(self, rows: Iterable[RefusedRow]) -> None:
+        for row in rows:
             self.seen.failed(row.line, "refused")
             self.report.refuse(row)
 
@@ -93,6 +106,7 @@ class Importer:
         self.report.count(status)
         if status not in ("created", "changed", "unchanged"):
             self.seen.failed(line, status)
+            self._all_settled = False
 
     def _settle_repeats(self) -> None:
         """A row that says what an earlier one says shares its fate."""
@@ -102,6 +116,11 @@ class Importer:
                 self.report.refuse(refused(line, "duplicate_in_file", reason))
             else:
                 self.report.count(fate or "unchanged")
+
+
+def _after(rows: Iterable[AnyRow], line: int) -> Iterator[AnyRow]:
+    """What is left to do; earlier rows have been looked at, so that the later ones are known to repeat them."""
+    return (row for row in rows if row.line > line or isinstance(row, RepeatedRow))
 
 
 def _batches(rows: Iterable[AnyRow], size: int) -> Iterator[Batch]:

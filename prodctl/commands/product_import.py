@@ -76,17 +76,18 @@ def import_file(
     """
     from prodcore.catalog.import_report import ImportReport
     from prodcore.catalog.import_source import Reading
-    from prodctl.import_run import ImportRun, new_import_id
+    from prodctl.import_run import ImportRun
 
     report = ImportReport()
-    run = ImportRun(file, Reading(**reading), batch, patience, dry_run, refused_file, new_import_id())
-    facts = {"dry_run": True} if dry_run else {"import_id": str(run.import_id)}
-    try:
-        run.run(report)
-    except BaseException:  # Ctrl-C too: what has been stored is told in any case
-        if report.rows > report.refused + report.not_sent:
-            _print_report(report, output, facts)
-        raise
+    run = ImportRun(file, Reading(**reading), batch, patience, dry_run, refused_file)
+    with run.journal() as journal:
+        facts = {"dry_run": True} if dry_run else {"import_id": str(journal.import_id)}
+        try:
+            run.run(report, journal)
+        except BaseException:  # Ctrl-C too: what has been stored is told in any case
+            if report.rows > report.refused + report.not_sent:
+                _print_report(report, output, facts)
+            raise
     _print_report(report, output, facts)
     _raise_unsettled(report)
     return InvalidInput.exit_status if report.refused else EXIT_OK
@@ -113,6 +114,8 @@ def _print_report(report: ImportReport, output: str, facts: dict[str, Any]) -> N
     _print_first(refused, _REFUSAL_COLUMNS, output, "refused_rows", "--refused FILE writes them all")
     if facts.get("dry_run"):
         message("Nothing was stored: this was a dry run.")
+    elif report.created + report.changed:
+        message(f"To take it back: prodctl product import undo {facts['import_id']}")
 
 
 def _print_first(rows: list[dict[str, Any]], shown: Any, output: str, kind: str, way: str) -> None:
@@ -126,7 +129,7 @@ def _print_first(rows: list[dict[str, Any]], shown: Any, output: str, kind: str,
 
 def _raise_unsettled(report: ImportReport) -> None:
     """Raises OutcomeUnknown or Unavailable where rows are left that another import of the file settles."""
-    again = "import the same file again: rows that are in count as unchanged"
+    again = "import the same file again with the same options: it goes on where it ended"
     left = report.unavailable + report.not_sent
     if report.unknown:
         raise OutcomeUnknown(f"{report.unknown:,} rows were sent and not answered, they may be stored", hint=again)

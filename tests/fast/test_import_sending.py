@@ -1,15 +1,21 @@
 """Batches are sent until every row is accounted for; a service that fails in any way makes no row twice."""
 
+import io
 import threading
 from collections import Counter
+from contextlib import contextmanager
+from itertools import chain
+from uuid import uuid5
 
 import pytest
 
 from prodcore.catalog.import_report import ImportReport, harmless, refused
 from prodcore.catalog.import_rows import Row, without_repeats
 from prodcore.catalog.import_seen import Seen
-from prodcore.errors import Forbidden, OutcomeUnknown, ShardUnavailable
+from prodcore.catalog.import_source import Reading
+from prodcore.errors import Conflict, Forbidden, OutcomeUnknown, ShardUnavailable
 from prodctl.batch_sender import MAX_CHARACTERS, Batch, Patience
+from prodctl.import_journal import Journal, journal_of
 from prodctl.importer import Importer
 
 
@@ -52,13 +58,20 @@ def many(count):
     return [row(i + 2, f"p{i}") for i in range(count)]
 
 
-def run(service, rows, *, batch_size=3, patience=30.0, report=None):
+def run(service, rows, *, batch_size=3, patience=30.0, report=None, journal=None):
     report = report or ImportReport()
     told = []
     with Seen() as seen:
-        Importer(service.post, Patience(patience, told.append), seen, report, batch_size, told.append).run(
-            without_repeats(rows, seen)
+        importer = Importer(
+            service.post,
+            Patience(patience, told.append),
+            seen,
+            report,
+            batch_size,
+            journal or Journal(),
+            told.append,
         )
+        importer.run(without_repeats(rows, seen))
     return report
 
 
@@ -152,6 +165,89 @@ def test_ctrl_c_accounts_for_what_was_read():
         run(Service(), rows(), report=report)
     assert report.rows == 6  # two full batches; the seventh row was in none
     assert report.created + report.unknown + report.not_sent == 6
+
+
+@contextmanager
+def journal_in(folder, content=b"the file"):
+    with journal_of(folder, io.BytesIO(content), Reading(), "http://x") as journal:
+        yield journal
+
+
+class Killed(BaseException):
+    """As kill -9 would, it leaves the journal as it is."""
+
+
+def test_after_a_kill_the_same_import_goes_on_with_what_is_not_settled(tmp_path):
+    class DyingService(Service):
+        def post(self, items):
+            if any(item["name"] == "p10" for item in items):
+                raise Killed
+            return super().post(items)
+
+    def refuse_p1(item):
+        return {"status": "refused", "code": "x", "message": "no"} if item["name"] == "p1" else None
+
+    rows = [
+        *many(6),
+        refused(8, "bad", "is bad"),
+        *[row(i + 3, f"p{i}") for i in range(6, 20)],
+        row(23, "p1"),
+        row(24, "p2"),
+    ]
+    service = DyingService(refuse_p1)
+    with pytest.raises(Killed), journal_in(tmp_path) as journal:
+        run(service, rows, journal=journal)
+    first = journal.import_id
+    told = []
+    healed = Service()
+    healed.stored = service.stored
+    with journal_in(tmp_path) as journal:
+        assert (journal.import_id, journal.line) == (first, 11)
+        report = run(healed, rows, journal=journal, report=ImportReport(sink=told.append))
+    assert report.counts() == {"created": 19, "changed": 0, "unchanged": 1, "refused": 3}
+    assert [row.line for row in told] == [3, 8, 23]
+    assert sorted(chain(*healed.requests)) == sorted(f"p{i}" for i in range(9, 20))
+    assert {item["id"] for item in healed.stored.values()} == {
+        str(uuid5(first, str(r.line))) for r in rows if isinstance(r, Row) and r.line not in (3, 23, 24)
+    }
+    with journal_in(tmp_path) as journal:
+        assert journal.import_id != first  # all was settled: this is another import
+        assert journal.line == 0
+
+
+def test_what_is_not_settled_is_sent_again_by_the_same_command(tmp_path):
+    rows = many(9)
+    with journal_in(tmp_path) as journal:
+        run(Service(None, *[ShardUnavailable("down")] * 99), rows, patience=0, journal=journal)
+        first = journal.import_id
+    service = Service()
+    with journal_in(tmp_path) as journal:
+        assert (journal.import_id, journal.line) == (first, 4)
+        assert run(service, rows, journal=journal).created == 9
+    assert sorted(len(names) for names in service.requests) == [3, 3]
+
+
+def test_half_a_line_in_the_journal_is_as_if_it_were_not_there(tmp_path):
+    with journal_in(tmp_path) as journal:
+        journal.settled(4, ImportReport(created=3), [])
+        first = journal.import_id
+    (path,) = (tmp_path / "imports").iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_bytes(path.read_bytes() + b'{"line": 7, "cou')
+    with journal_in(tmp_path) as journal:
+        assert (journal.import_id, journal.line, journal.counts["created"]) == (first, 4, 3)
+        journal.settled(7, ImportReport(created=6), [])
+    with journal_in(tmp_path) as journal:
+        assert (journal.line, journal.counts["created"]) == (7, 6)
+    with journal_in(tmp_path, b"another file") as journal:
+        assert (journal.line, journal.import_id != first) == (0, True)
+
+
+def test_one_file_is_imported_once_at_a_time(tmp_path):
+    with journal_in(tmp_path), pytest.raises(Conflict, match="importing this very file"), journal_in(tmp_path):
+        pass
+    with journal_in(tmp_path), journal_in(tmp_path, b"another file"):
+        pass
 
 
 def test_batches_stay_small_in_characters_too():

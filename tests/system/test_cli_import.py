@@ -17,6 +17,7 @@ from prodcore.catalog.import_text import CsvText
 from prodcore.routing import DEFAULT_MAP, name_key
 from tests.system.cli import Cli
 from tests.system.test_pages_faults import stopped
+from tests.waiting import wait_until
 
 MERCADONA = Path(__file__).parents[2] / ".." / "shared" / "data" / "mercadona" / "productos.csv"
 HALVES = (range(1000), range(1000, 2000))
@@ -107,7 +108,7 @@ def test_good_rows_are_stored_and_bad_ones_come_back_to_be_corrected_and_importe
     assert (told[7]["refused column"], told[7]["refused code"]) == ("Precio", "missing")
     corrected = refused.read_text("utf-8-sig").replace(";gratis;5;mañana", ";2,50;5;").replace(";2,5;", ";2;")
     again = cli("product", "import", "-", "--locale", "es", stdin=corrected.encode("utf-8-sig"))
-    assert again.out.splitlines()[:4] == ["created    2", "changed    0", "unchanged  0", "refused    6"]
+    assert again.out.splitlines()[:4] == ["created    2", "changed    1", "unchanged  0", "refused    5"]
     assert "Not imported, as no field is called so: Notas (" in again.err
     changed = cli("product", "import", "-", stdin=f"name,variant,price\n{word},1 kg,9.99\n".encode())
     assert changed.out.splitlines()[:3] == ["created    0", "changed    1", "unchanged  0"]
@@ -234,6 +235,32 @@ def test_a_primary_is_killed_while_an_import_runs_and_every_row_is_in_once(cli, 
     again = cli("product", "import", "-", "--locale", "es", "-o", "json", stdin=header + b"".join(halves)).json
     assert (again["created"], again["changed"], again["unchanged"]) == (0, 0, 2000)
     assert counts_by_shard(cli) == before | {"rsA": before["rsA"] + 2000}
+
+
+def test_an_import_that_is_killed_goes_on_where_it_was_under_the_same_id(cli, word, tmp_path):
+    path = tmp_path / "rows.csv"
+    bad = [f"{word} bad;x", f"{'x' * 201};1"]
+    rows = [f"{word} {i};{i % 90},50" for i in range(3000)]
+    path.write_text("\n".join(["nombre;precio", *bad, *rows]))
+    arguments = ("product", "import", str(path), "--locale", "es", "--batch", "20", "-o", "json")
+    with cli.started(*arguments) as running:
+        wait_until(lambda: journal_lines(tmp_path) > 3, "some batches in the journal", 30)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    first = json.loads(next((tmp_path / "imports").iterdir()).read_text().splitlines()[0])["import"]
+    again = cli(*arguments)
+    assert f"Going on with import {first} after line " in again.err
+    report = again.json
+    assert (report["import_id"], report["rows"], report["created"]) == (first, 3002, 3000)
+    assert [row["line"] for row in report["refused_rows"]] == [2, 3]
+    assert not list((tmp_path / "imports").iterdir())
+    third = cli(*arguments).json
+    assert third["import_id"] != first
+    assert (third["created"], third["unchanged"]) == (0, 3000)
+
+
+def journal_lines(folder):
+    return sum(len(path.read_bytes().splitlines()) for path in (folder / "imports").glob("*.ndjson"))
 
 
 def wait_until_some_are_stored(cli, word):
