@@ -54,7 +54,7 @@ def find(client: ApiClient, name_or_id: str, variant: str | None) -> Product:
     variants to choose from.
     """
     found: Product
-    if (product_id := _as_id(name_or_id)) and variant is None:
+    if (product_id := as_id(name_or_id)) and variant is None:
         found = client.call("GET", f"/products/{product_id}")
         return found
     try:
@@ -108,7 +108,8 @@ def _only_one(client: ApiClient, name: str) -> Product:
     raise ProductNotFound(f"there is no product {name!r}", hint="prodctl product list --search WORDS", name=name)
 
 
-def _as_id(text: str) -> UUID | None:
+def as_id(text: str) -> UUID | None:
+    """The id that a text is; None for a name."""
     if len(text) != 36:
         return None
     try:

@@ -1,4 +1,4 @@
-"""``prodctl product``: add, show, edit, rm, list, import."""
+"""``prodctl product``: add, show, edit, rm; the group with list, import, history and the others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from prodctl.commands import product_history
 from prodctl.commands.product_import import product_import
 from prodctl.commands.product_list import list_products
 from prodctl.confirm import confirm, confirm_options
@@ -22,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group()
 def product() -> None:
-    """Add, find, edit, remove and import products.
+    """Add, find, edit, remove, restore and import products.
 
     They go through the REST API of the webapp that PRODCTL_URL names, with the rights of who is logged in.
     """
@@ -30,6 +31,9 @@ def product() -> None:
 
 product.add_command(product_import)
 product.add_command(list_products)
+product.add_command(product_history.history)
+product.add_command(product_history.deleted)
+product.add_command(product_history.restore)
 
 
 def _value_options(command: F) -> F:
@@ -152,7 +156,7 @@ def edit(
 @click.option("--version", type=click.IntRange(1), help="Remove this version only: fail if it is not the current one.")
 @confirm_options
 def rm(name_or_id: str, variant: str | None, version: int | None, yes: bool, no_input: bool) -> None:
-    """Remove a product, after asking.
+    """Remove a product, after asking. It can be restored for 30 days: prodctl product restore.
 
     \b
     Examples:
@@ -167,7 +171,7 @@ def rm(name_or_id: str, variant: str | None, version: int | None, yes: bool, no_
         f"Remove {_title(old)}, {old['price']} {old['currency']}, stock {old['stock']}?", yes=yes, no_input=no_input
     )
     client.call("DELETE", f"/products/{old['id']}", headers={"If-Match": f'"{version or old["version"]}"'})
-    message(f"Removed {_title(old)} from {old['shard']}.")
+    message(f"Removed {_title(old)} from {old['shard']}. To bring it back: prodctl product restore {old['id']}")
 
 
 def _client() -> tuple[ApiClient, float]:

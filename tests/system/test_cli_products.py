@@ -43,7 +43,9 @@ def test_a_product_from_add_to_rm(cli, word):
     assert stale.err.startswith("Error: the product is at version 2 now, you saw version 1\nHint: ")
 
     removed = cli("product", "rm", word, "--yes")
-    assert (removed.status, removed.out, removed.err) == (0, "", f"Removed {word} from rsA.\n")
+    restore = f"prodctl product restore {shown.json['id']}"
+    assert (removed.status, removed.out) == (0, "")
+    assert removed.err == f"Removed {word} from rsA. To bring it back: {restore}\n"
     gone = cli("product", "show", word)
     assert (gone.status, gone.out) == (3, "")
     assert gone.err == f"Error: there is no product '{word}'\nHint:  prodctl product list --search WORDS\n"
