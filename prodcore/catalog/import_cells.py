@@ -19,6 +19,7 @@ _NUMBER = {
     "es": re.compile(r"[-+]?([0-9]+|[1-9][0-9]{0,2}(\.[0-9]{3})+)(,[0-9]+)?"),
     "en": re.compile(r"[-+]?([0-9]+|[1-9][0-9]{0,2}(,[0-9]{3})+)(\.[0-9]+)?"),
 }
+_TAG = re.compile(r"(?:\\[\\|]|[^|])+")
 _EXAMPLE = {"es": "1.234,50", "en": "1,234.50", None: "1,234.50 or 1.234,50"}
 _YES = frozenset(fold(w) for w in ("yes", "y", "true", "1", "sí", "s", "verdadero", "active", "activo", "x"))
 _NO = frozenset(fold(w) for w in ("no", "n", "false", "0", "falso", "inactive", "inactivo"))
@@ -85,13 +86,16 @@ def read_active(text: str) -> bool:
 
 
 def read_tags(text: str) -> list[str]:
-    """Several tags: separated by ``|`` where there is one, else by ``;``, else by commas.
+    r"""Several tags: separated by ``|`` where there is one, else by ``;``, else by commas.
 
-    >>> read_tags("sin gluten, bio")
-    ['sin gluten', 'bio']
+    >>> read_tags("sin gluten, bio"), read_tags("uno, dos|"), read_tags(r"a\|b|c")
+    (['sin gluten', 'bio'], ['uno, dos'], ['a|b', 'c'])
     """
-    separator = next((s for s in "|;" if s in text), ",")
-    return [tag.strip() for tag in text.split(separator) if tag.strip()]
+    if "|" in text:  # as exports write them: \| and \\ stand for the sign itself
+        tags = [re.sub(r"\\([\\|])", r"\1", tag) for tag in _TAG.findall(text)]
+    else:
+        tags = text.split(";" if ";" in text else ",")
+    return [tag.strip() for tag in tags if tag.strip()]
 
 
 READERS: dict[str, Callable[[str, Locale | None], Any]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from datetime import date, datetime, time
@@ -22,6 +23,8 @@ MAX_TEXTS_BYTES = 16 << 20
 MAX_RATIO = 100
 """Honest sheets pack ten to thirty times smaller."""
 _RATIO_FROM_BYTES = 10 << 20
+_ESCAPED = re.compile(r"_x(000[9ADad]|005[Ff])_")
+"""How a workbook writes TAB, LF, CR where XML would not keep them, and the sign that begins such an escape."""
 _SIGNIFICANT_DIGITS = 15
 """As many as a spreadsheet keeps of a number and shows."""
 
@@ -126,7 +129,7 @@ def _text(value: Any, formula_errors: frozenset[str]) -> str:
         return PlainNumber(value if isinstance(value, int) else format_number(value))
     if isinstance(value, datetime | date | time):
         return value.isoformat()
-    text = str(value)
+    text = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), str(value))
     return FormulaError(text) if text in formula_errors else text
 
 
