@@ -1,6 +1,6 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help up test fast lint docs screenshots
+.PHONY: help up test fast lint docs screenshots bench-web
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,3 +23,7 @@ docs: ## Write the generated pages of the documentation
 
 screenshots: ## Write a screenshot of every page into screenshots/
 	./scripts/screenshots
+
+bench-web: ## Ours beside the seed, Eve and FastAPI: ratios of one run (needs wrk)
+	./scripts/venv server,mongod,bench
+	.venv/bin/python -m bench.web.run
