@@ -15,6 +15,7 @@ from prodcore.errors import (
     CrossShardRename,
     InvalidInput,
     Problem,
+    ProdError,
     ProductDeleted,
     ProductNotFound,
     ShardNotFound,
@@ -188,6 +189,11 @@ class Catalog:
         gone = self.next_version(old, old, by, "deleted")
         self.store(old.shard).park(gone, gone.updated_at + timedelta(days=self._deleted_days))
         return old
+
+    def delete_many(self, shard: str, products: Sequence[Product], by: Author) -> list[ProdError | None]:
+        """``delete`` for each of a shard's products, as they were read, on its own; a refusal stands at its place."""
+        gone = [self.next_version(product, product, by, "deleted") for product in products]
+        return self.store(shard).park_many(gone, self._clock() + timedelta(days=self._deleted_days))
 
     def restore(self, product_id: UUID, by: Author, version: int) -> Product:
         """Put back a product whose deletion made this version.

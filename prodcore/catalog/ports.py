@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from prodcore.catalog.import_ports import ImportStore
 from prodcore.catalog.query import Position, Query
 from prodcore.errors import ProdError
 from prodcore.history import Change
@@ -73,6 +74,10 @@ class ProductStore(Protocol):
     def shard(self) -> str:
         """The shard's name, which is its replica set's."""
 
+    @property
+    def imports(self) -> ImportStore:
+        """What imports did here."""
+
     def insert(self, product: Product) -> None:
         """Add a product. A repeated insert of the same ``write_id`` succeeds. Raises ProductExists."""
 
@@ -93,6 +98,9 @@ class ProductStore(Protocol):
 
         Raises VersionConflict, ProductNotFound.
         """
+
+    def park_many(self, products: Sequence[Product], until: datetime) -> list[ProdError | None]:
+        """``park`` for each product on its own; a refusal stands at its place in the answer."""
 
     def restore(self, product: Product) -> None:
         """Put ``product``, deleted as version ``product.version - 1``, back.

@@ -54,7 +54,7 @@ INDEXES = (
     _index("sku", "sku", sparse=True),
     _index("deleted", "deleted.at", "_id", partialFilterExpression={"deleted.at": {"$exists": True}}),
     _index("purge_at", "purge_at", sparse=True, expireAfterSeconds=0),
-    _index("history_import", "history.import", sparse=True),
+    _index("history_import", "history.import", "_id", partialFilterExpression={"history.import": {"$exists": True}}),
 )
 """Every filter is served in name order, category and tag by price and stock too; docs/architecture.md has the rest."""
 

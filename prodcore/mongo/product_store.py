@@ -21,6 +21,7 @@ from prodcore.errors import (
 )
 from prodcore.history import Change
 from prodcore.mongo.address import Document
+from prodcore.mongo.import_store import MongoImportStore
 from prodcore.mongo.product_document import (
     NO_HISTORY,
     as_change,
@@ -52,6 +53,7 @@ class MongoProductStore:
     def __init__(self, replica_set: ReplicaSet) -> None:
         self._set = replica_set
         self._products: Collection[Document] = replica_set.collection("products")
+        self.imports = MongoImportStore(replica_set)
 
     @property
     def shard(self) -> str:
@@ -122,9 +124,16 @@ class MongoProductStore:
 
     def replace_many(self, products: Sequence[Product]) -> list[ProdError | None]:
         """Store new versions, each on its own; see the port."""
+        return self._update_many(products, [as_update(product) for product in products])
+
+    def park_many(self, products: Sequence[Product], until: datetime) -> list[ProdError | None]:
+        """Delete products, each on its own; see the port."""
+        return self._update_many(products, [as_parking(product, until) for product in products])
+
+    def _update_many(self, products: Sequence[Product], updates: Sequence[Document]) -> list[ProdError | None]:
         if not products:
             return []
-        writes = [UpdateOne(_live(product), as_update(product)) for product in products]
+        writes = [UpdateOne(_live(product), update) for product, update in zip(products, updates, strict=True)]
 
         def attempt(_again: bool) -> list[ProdError | None]:
             self._products.bulk_write(writes, ordered=False)
@@ -185,7 +194,7 @@ class MongoProductStore:
 
     def find_skus(self, skus: Sequence[str]) -> dict[str, Product]:
         """The products that have one of these SKUs."""
-        documents = self._set.read(lambda: list(self._products.find({"sku": {"$in": list(skus)}})))
+        documents = self._set.read(lambda: list(self._products.find({"sku": {"$in": list(skus)}}, NO_HISTORY)))
         return {document["sku"]: as_product(document, self.shard) for document in documents}
 
     def page(self, part: Slice) -> Batch:
