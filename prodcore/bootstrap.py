@@ -52,15 +52,20 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
 
 
 def prepare_cluster(settings: Settings) -> None:
-    """Store the shard map where there is none yet, and make the indexes; harmless when all is there."""
+    """Store the shard map where there is none yet, make the indexes, renew what an earlier version stored.
+
+    Harmless when all is there.
+    """
     from prodcore.mongo.map_store import MongoMapStore, MongoOwnedRangesStore
     from prodcore.mongo.product_store import ensure_indexes
+    from prodcore.mongo.product_upgrade import upgrade_products
     from prodcore.routing import DEFAULT_MAP
     from prodcore.sharding.trust import install_map
 
     with _replica_sets(settings) as (users, shards):
         for replica_set in shards.values():
             ensure_indexes(replica_set)
+            upgrade_products(replica_set)
         install_map(DEFAULT_MAP, MongoMapStore(users), {n: MongoOwnedRangesStore(s) for n, s in shards.items()})
 
 

@@ -14,6 +14,9 @@ from collections.abc import Iterable, Iterator
 
 from prodcore.routing import LAST, fold
 
+TERMS_VERSION = 2
+"""Raise it when products get other terms: the next set-up renews those of all that are stored."""
+
 INACTIVE = " -"
 """The term of products that are not for sale. The others have none: they are nearly all."""
 

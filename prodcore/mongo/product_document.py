@@ -28,12 +28,12 @@ NO_HISTORY = {"history": 0}
 def as_document(product: Product) -> Document:
     """The document of a new product."""
     history = [_as_entry(product.change)] if product.change else []
-    return {"_id": product.id, **_fields(product), **_keys(product), "history": history}
+    return {"_id": product.id, **_fields(product), **keys_of(product), "history": history}
 
 
 def as_update(product: Product) -> Document:
     """The update that makes this version of the one before."""
-    update: Document = {"$set": {**_fields(product), **_keys(product)}, **_history(product)}
+    update: Document = {"$set": {**_fields(product), **keys_of(product)}, **_history(product)}
     if product.sku is None:  # left out then: the index on it is sparse
         update["$unset"] = {"sku": ""}
     return update
@@ -47,7 +47,7 @@ def as_parking(product: Product, until: datetime) -> Document:
     deleted = {"at": change and change.at, "by": change and change.by.username, "product": content}
     deleted["name_key"] = product.key[0]
     place = {"name_key": f"{LAST}{product.id}", "variant_key": ""}
-    gone = dict.fromkeys([*content, *_keys(product)] - place.keys(), "")
+    gone = dict.fromkeys([*content, *keys_of(product)] - place.keys(), "")
     return {"$set": {**kept, **place, "deleted": deleted, "purge_at": until}, "$unset": gone, **_history(product)}
 
 
@@ -95,7 +95,7 @@ def _fields(product: Product) -> Document:
     return document
 
 
-def _keys(product: Product) -> Document:
+def keys_of(product: Product) -> Document:
     """What it is found, ordered and kept unique by."""
     name_key, variant_key = product.key
     return {"name_key": name_key, "variant_key": variant_key, "words": product.words, "facets": product.facets}
