@@ -121,7 +121,11 @@ ROUTES = (
     _R("/api/v1/products/<uuid:product_id>/restore", ("POST",), Right.WRITE_PRODUCTS),
     _R("/api/v1/products/deleted", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/products/by-name", ("GET",), Right.READ_PRODUCTS),
+    _R("/api/v1/products/export", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/products/batch", ("POST",), Right.WRITE_PRODUCTS),
+    _R("/api/v1/imports", ("GET",), Right.READ_PRODUCTS),
+    _R("/api/v1/imports/<uuid:import_id>", ("PUT",), Right.WRITE_PRODUCTS),
+    _R("/api/v1/imports/<uuid:import_id>/undo", ("POST",), Right.WRITE_PRODUCTS),
     # shards and the cluster
     _R("/api/v1/shards", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/shards/where", ("GET",), Right.READ_PRODUCTS),

@@ -9,6 +9,7 @@ from uuid import UUID
 import click
 
 from prodctl.commands import product_history
+from prodctl.commands.product_export import export_products
 from prodctl.commands.product_import import product_import
 from prodctl.commands.product_list import list_products
 from prodctl.confirm import confirm, confirm_options
@@ -23,13 +24,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group()
 def product() -> None:
-    """Add, find, edit, remove, restore and import products.
+    """Add, find, edit, remove, restore, import and export products.
 
     They go through the REST API of the webapp that PRODCTL_URL names, with the rights of who is logged in.
     """
 
 
 product.add_command(product_import)
+product.add_command(export_products)
 product.add_command(list_products)
 product.add_command(product_history.history)
 product.add_command(product_history.deleted)

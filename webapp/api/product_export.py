@@ -1,0 +1,66 @@
+"""``GET /api/v1/products/export``: all products of a filter, as one file that is sent while it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, Literal
+
+from apiflask import APIBlueprint
+from flask import Response, request
+from pydantic import Field
+from werkzeug.exceptions import NotAcceptable
+
+from prodcore.catalog.export import whole_list
+from prodcore.catalog.export_cells import as_csv, as_ndjson, csv_head
+from webapp.api.list_query import FilterQuery
+from webapp.catalog_provider import current_catalog
+
+blueprint = APIBlueprint("product_export", __name__, tag="Products")
+
+_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
+_PAGE_SECONDS = 15.0
+
+
+class ExportQuery(FilterQuery):
+    """Which products, and how they are written."""
+
+    format: Literal["csv", "ndjson"] | None = Field(None, description="Without it the Accept header chooses")
+
+
+@blueprint.get("/products/export")
+@blueprint.input(ExportQuery, location="query")
+@blueprint.doc(
+    summary="Export products",
+    security="bearer",
+    responses={
+        200: {
+            "description": "The file. A connection that is cut off before its end: not all of it was read",
+            "content": {kind: {"schema": {"type": "string"}} for kind in _TYPES.values()},
+        },
+        406: {"description": ""},
+    },
+)
+def export_products(query_data: ExportQuery) -> Response:
+    """Every product of the filter, or 503: a file is never silently short. Importing it changes nothing."""
+    chosen = query_data.format or _accepted()
+    pages = whole_list(current_catalog(), query_data.query(), _PAGE_SECONDS)
+    first = next(pages)  # what can be refused is refused before the answer begins
+    body = _written(chosen, chain([first], pages))
+    headers = {"Content-Disposition": f'attachment; filename="products.{chosen}"'}
+    return Response(body, headers=headers, content_type=f"{_TYPES[chosen]}; charset=utf-8")
+
+
+def _accepted() -> str:
+    best = request.accept_mimetypes.best_match(list(_TYPES.values()))
+    for name, kind in _TYPES.items():
+        if kind == best:
+            return name
+    raise NotAcceptable(f"This can be answered as {' or '.join(_TYPES.values())}")
+
+
+def _written(chosen: str, pages: Iterator[list[dict[str, Any]]]) -> Iterator[bytes]:
+    if chosen == "csv":
+        yield csv_head()
+    for page in pages:
+        yield as_csv(page) if chosen == "csv" else as_ndjson(page)
