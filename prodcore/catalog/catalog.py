@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from prodcore.catalog.listing import Listing, Page
-from prodcore.catalog.ports import ProductStore
+from prodcore.catalog.ports import Deleted, ProductStore
 from prodcore.catalog.query import EVERYTHING, Query
 from prodcore.errors import (
     CrossShardRename,
@@ -111,6 +111,12 @@ class Catalog:
     def get(self, product_id: UUID) -> Product:
         """The product with this id. Raises ProductNotFound; Unavailable if a silent shard might have it."""
         return self._first(product_id, lambda store: store.get(product_id))
+
+    def get_many(self, product_ids: Sequence[UUID]) -> tuple[dict[UUID, Product | Deleted], Unavailable | None]:
+        """The products with these ids, live or deleted, and why some may be missing: a shard that is silent."""
+        answered, silent = self.ask_all(lambda store: store.get_many(product_ids))
+        found = {product_id: product for part in answered.values() for product_id, product in part.items()}
+        return found, next(iter(silent.values()), None)
 
     def history(self, product_id: UUID) -> list[Change]:
         """What was done to a product, live or deleted, the last change first. Raises ProductNotFound."""

@@ -111,6 +111,9 @@ class ProductStore(Protocol):
     def get(self, product_id: UUID) -> Product | None:
         """The product with this id. Raises ProductDeleted."""
 
+    def get_many(self, product_ids: Sequence[UUID]) -> dict[UUID, Product | Deleted]:
+        """The products with these ids, live or deleted."""
+
     def history(self, product_id: UUID) -> list[Change] | None:
         """What was done to the product, live or deleted, the last change first; None where it is not."""
 

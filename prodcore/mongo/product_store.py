@@ -153,6 +153,12 @@ class MongoProductStore:
             raise _deleted(as_deleted(document, self.shard))
         return as_product(document, self.shard) if document else None
 
+    def get_many(self, product_ids: Sequence[UUID]) -> dict[UUID, Product | Deleted]:
+        """The products with these ids, live or deleted."""
+        wanted = {"_id": {"$in": list(product_ids)}}
+        documents = self._set.read(lambda: list(self._products.find(wanted, NO_HISTORY)))
+        return {d["_id"]: (as_deleted if "deleted" in d else as_product)(d, self.shard) for d in documents}
+
     def history(self, product_id: UUID) -> list[Change] | None:
         """What was done to a product, live or deleted; see the port."""
         document = self._set.read(lambda: self._products.find_one({"_id": product_id}, {"history": 1}))

@@ -1,0 +1,155 @@
+"""Edit or delete many products, each by the version that the caller saw and on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+from uuid import UUID
+
+from prodcore.catalog.catalog import Catalog
+from prodcore.catalog.ports import Deleted
+from prodcore.errors import (
+    InvalidInput,
+    OutcomeUnknown,
+    Problem,
+    ProdError,
+    ProductNotFound,
+    Unavailable,
+    VersionConflict,
+)
+from prodcore.history import Author
+from prodcore.product import Product
+from prodcore.routing import fold
+
+Status = Literal["changed", "deleted", "unchanged", "refused", "unavailable", "unknown"]
+
+MAX_BULK = 500
+"""Products a call."""
+
+MAX_TAGS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A product, and the version of it that the caller saw."""
+
+    product_id: UUID
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one product. ``unavailable`` did not happen and may be repeated, ``unknown`` may have happened."""
+
+    seen: Seen
+    status: Status
+    error: ProdError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is to be changed in every product."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    add_tags: tuple[str, ...] = ()
+    remove_tags: tuple[str, ...] = ()
+
+    def of(self, product: Product) -> Product:
+        """The product as it is to be."""
+        taken = {fold(tag) for tag in self.remove_tags}
+        kept = {fold(tag): tag for tag in product.tags if fold(tag) not in taken}
+        tags = tuple((kept | {fold(tag): tag for tag in self.add_tags if fold(tag) not in kept}).values())
+        return replace(product, **self.fields, tags=tags)
+
+
+def bulk_edit(catalog: Catalog, items: Sequence[Seen], changes: Changes, by: Author) -> list[Outcome]:
+    """Change each product; the outcomes stand in the order of the items.
+
+    Asked again for the same, it says ``unchanged`` of a product that is as it is to be, whatever its version.
+    """
+
+    def judge(seen: Seen, product: Product | Deleted | None) -> Product | Outcome:
+        if not isinstance(product, Product):
+            return _gone(seen)
+        new = changes.of(product)
+        if len(new.tags) > MAX_TAGS:
+            problem = Problem("add_tags", "too_long", f"a product has at most {MAX_TAGS} tags")
+            return Outcome(seen, "refused", InvalidInput(problems=[problem]))
+        if new == product:
+            return Outcome(seen, "unchanged")
+        return product if product.version == seen.version else _stale(seen, product)
+
+    def write(shard: str, products: Sequence[Product]) -> Sequence[ProdError | None]:
+        return catalog.store(shard).replace_many([catalog.next_version(p, changes.of(p), by) for p in products])
+
+    return _each(catalog, items, judge, write, "changed")
+
+
+def bulk_delete(catalog: Catalog, items: Sequence[Seen], by: Author) -> list[Outcome]:
+    """Delete each product; the outcomes stand in the order of the items.
+
+    Asked again for the same, it says ``deleted`` of a product whose seen version was the last before its deletion.
+    """
+
+    def judge(seen: Seen, product: Product | Deleted | None) -> Product | Outcome:
+        if isinstance(product, Deleted) and product.product.version == seen.version + 1:
+            return Outcome(seen, "deleted")
+        if not isinstance(product, Product):
+            return _gone(seen)
+        return product if product.version == seen.version else _stale(seen, product)
+
+    return _each(catalog, items, judge, lambda shard, products: catalog.delete_many(shard, products, by), "deleted")
+
+
+def _each(
+    catalog: Catalog,
+    items: Sequence[Seen],
+    judge: Callable[[Seen, Product | Deleted | None], Product | Outcome],
+    write: Callable[[str, Sequence[Product]], Sequence[ProdError | None]],
+    done: Status,
+) -> list[Outcome]:
+    """Read the products, ``judge`` each, and ``write`` a shard's at once."""
+    found, silent = catalog.get_many([seen.product_id for seen in items])
+    outcomes: dict[UUID, Outcome] = {}
+    to_write: dict[str, list[Product]] = {}
+    by_id = {seen.product_id: seen for seen in items}
+    for product_id, seen in by_id.items():
+        if product_id not in found and silent:
+            outcomes[product_id] = Outcome(seen, "unavailable", silent)
+            continue
+        judged = judge(seen, found.get(product_id))
+        if isinstance(judged, Outcome):
+            outcomes[product_id] = judged
+        else:
+            to_write.setdefault(judged.shard, []).append(judged)
+    for shard, products in to_write.items():
+        for product, error in zip(products, _written(write, shard, products), strict=True):
+            outcomes[product.id] = Outcome(by_id[product.id], _status(error, done), error)
+    return [outcomes[seen.product_id] for seen in items]
+
+
+def _written(
+    write: Callable[[str, Sequence[Product]], Sequence[ProdError | None]], shard: str, products: Sequence[Product]
+) -> Sequence[ProdError | None]:
+    try:
+        return write(shard, products)
+    except Unavailable as error:
+        return [error] * len(products)
+
+
+def _status(error: ProdError | None, done: Status) -> Status:
+    if error is None:
+        return done
+    if isinstance(error, OutcomeUnknown):
+        return "unknown"
+    return "unavailable" if isinstance(error, Unavailable) else "refused"
+
+
+def _gone(seen: Seen) -> Outcome:
+    return Outcome(seen, "refused", ProductNotFound(f"there is no product {seen.product_id} any more"))
+
+
+def _stale(seen: Seen, product: Product) -> Outcome:
+    message = f"{product.name!r} is at version {product.version} now, you saw version {seen.version}"
+    return Outcome(seen, "refused", VersionConflict(message, version=product.version))
