@@ -123,6 +123,8 @@ ROUTES = (
     _R("/api/v1/products/by-name", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/products/export", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/products/batch", ("POST",), Right.WRITE_PRODUCTS),
+    _R("/api/v1/products/bulk/edit", ("POST",), Right.WRITE_PRODUCTS),
+    _R("/api/v1/products/bulk/delete", ("POST",), Right.WRITE_PRODUCTS),
     _R("/api/v1/imports", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/imports/<uuid:import_id>", ("PUT",), Right.WRITE_PRODUCTS),
     _R("/api/v1/imports/<uuid:import_id>/undo", ("POST",), Right.WRITE_PRODUCTS),

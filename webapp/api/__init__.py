@@ -7,6 +7,7 @@ from webapp.api import (
     administration,
     cluster,
     imports,
+    product_bulk,
     product_export,
     product_history,
     product_list,
@@ -20,7 +21,7 @@ from webapp.api.document import install_document
 
 def register(app: APIFlask) -> None:
     """Add every part of the API."""
-    catalog = (product_list, product_export, products, product_history, imports, shards)
+    catalog = (product_list, product_export, product_bulk, products, product_history, imports, shards)
     for part in (session, account, users, administration, *catalog, cluster):
         app.register_blueprint(part.blueprint, url_prefix="/api/v1")
     install_document(app)

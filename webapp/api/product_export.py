@@ -20,6 +20,13 @@ blueprint = APIBlueprint("product_export", __name__, tag="Products")
 
 _TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 _PAGE_SECONDS = 15.0
+_ANSWERS: dict[int | str, Any] = {
+    200: {
+        "description": "The file. When the connection is cut off before its end, not all of it was read",
+        "content": {kind: {"schema": {"type": "string"}} for kind in _TYPES.values()},
+    },
+    406: {"description": ""},
+}
 
 
 class ExportQuery(FilterQuery):
@@ -33,13 +40,7 @@ class ExportQuery(FilterQuery):
 @blueprint.doc(
     summary="Export products",
     security="bearer",
-    responses={
-        200: {
-            "description": "The file. A connection that is cut off before its end: not all of it was read",
-            "content": {kind: {"schema": {"type": "string"}} for kind in _TYPES.values()},
-        },
-        406: {"description": ""},
-    },
+    responses=_ANSWERS,
 )
 def export_products(query_data: ExportQuery) -> Response:
     """Every product of the filter, or 503: a file is never silently short. Importing it changes nothing."""
