@@ -18,7 +18,8 @@
     │   ├── SessionNotFound        session_not_found
     │   ├── ShardNotFound          shard_not_found
     │   ├── MemberNotFound         member_not_found
-    │   └── DrillNotFound          drill_not_found
+    │   ├── DrillNotFound          drill_not_found
+    │   └── ImportNotFound         import_not_found
     ├── AuthError                  auth_error           401  exit 4
     │   ├── NotAuthenticated       not_authenticated    401
     │   │   └── SecondFactorRequired  second_factor_required          the password was right, a code is needed too
@@ -222,6 +223,13 @@ class DrillNotFound(NotFound):
 
     code = "drill_not_found"
     title = "No such drill"
+
+
+class ImportNotFound(NotFound):
+    """No import has that id."""
+
+    code = "import_not_found"
+    title = "No such import"
 
 
 class MemberNotFound(NotFound):

@@ -7,8 +7,9 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import IO, Any, cast
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from prodcore.catalog.import_report import ImportReport, RefusedRow
 from prodcore.catalog.import_rows import without_repeats
 from prodcore.catalog.import_seen import Seen
 from prodcore.catalog.import_source import Reading, Source, open_source
+from prodcore.errors import OutcomeUnknown, Unavailable
 from prodcore.product import FIELDS
 from prodcore.settings import load_settings
 from prodctl.api_client import ApiClient
@@ -63,16 +65,26 @@ class ImportRun:
             report.sink = self._sink(source, self.refused_file)
         started = time.monotonic()
         with Seen() as seen, row_progress(file.tell, _size(file)) as tell:
-            post, patience = self._poster(journal.import_id), Patience(self.patience, message)
+            client, patience = ApiClient(load_settings()), Patience(self.patience, message)
+            post = self._poster(client, journal.import_id)
             importer = Importer(post, patience, seen, report, self.batch, journal, tell)
+            self._note(client, journal.import_id)
             importer.run(without_repeats(source.rows, seen))
+            self._note(client, journal.import_id, report.counts())
         seconds = max(time.monotonic() - started, 0.001)
         if source.csv and source.csv.encoding == "Windows-1252" and not self.reading.encoding:
             message("Read as Windows-1252, for its texts are not UTF-8 (--encoding says what they are)")
         message(f"{report.rows:,} rows in {seconds:.1f} s ({report.rows / seconds:,.0f} a second)")
 
-    def _poster(self, import_id: UUID) -> Any:
-        client = ApiClient(load_settings())
+    def _note(self, client: ApiClient, import_id: UUID, counts: dict[str, int] | None = None) -> None:
+        """Have the import remembered; that it cannot be does not stop it: its rows wait for the service anyway."""
+        if self.dry_run:
+            return
+        body = {"source": PurePath(self.file.name).name[:200]} | ({"counts": counts} if counts else {})
+        with suppress(Unavailable, OutcomeUnknown):
+            client.call("PUT", f"/imports/{import_id}", body=body)
+
+    def _poster(self, client: ApiClient, import_id: UUID) -> Any:
         fixed = {"by": self.reading.by} | ({} if self.dry_run else {"import": str(import_id)})
         query = {"dry_run": "true"} if self.dry_run else None
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
+from prodcore.catalog.export_cells import tags_cell
 from prodcore.catalog.import_cells import PlainNumber
 from prodcore.catalog.import_columns import IGNORE, REQUIRED, folded_title, refuse_unknown_targets, target_of
 from prodcore.catalog.import_report import CellProblem, RefusedRow, refused
@@ -115,14 +116,16 @@ def as_cells(text: str, given: Mapping[str, str]) -> list[str]:
         fields = {given.get(key) or target_of(key): value for key, value in data.items()}
     except (ValueError, AttributeError, RecursionError):
         fields = {}
-    return [_as_cell(fields.get(name)) for name in FIELDS]
+    return [_as_cell(name, fields.get(name)) for name in FIELDS]
 
 
-def _as_cell(value: Any) -> str:
+def _as_cell(name: str, value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, list):
-        return "|".join(map(str, value))
+    if name == "tags" and isinstance(value, list):
+        return tags_cell([str(tag) for tag in value])
     if isinstance(value, bool):
-        return "true" if value else "false"
-    return PlainNumber(value) if isinstance(value, int) else value if isinstance(value, str) else json.dumps(value)
+        return "yes" if value else "no"
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return PlainNumber(value) if isinstance(value, int) else str(value)

@@ -41,14 +41,11 @@ class ImportStore(Protocol):
     def note(self, record: ImportRecord) -> None:
         """Remember an import; what is known of it already stays, but for what ``record`` says."""
 
-    def undone(self, import_id: UUID, at: datetime) -> None:
-        """Note that it was taken back; harmless for one that was never noted."""
+    def undone(self, import_id: UUID, at: datetime) -> bool:
+        """Note that it was taken back; False for one that was never noted."""
 
     def recent(self, limit: int) -> list[ImportRecord]:
         """The last ones, the newest first."""
-
-    def get(self, import_id: UUID) -> ImportRecord | None:
-        """The import with this id."""
 
     def touched(self, import_id: UUID, after: UUID | None, limit: int) -> list[Touched]:
         """Products that it made or changed, by id, after one."""

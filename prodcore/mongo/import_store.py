@@ -30,20 +30,17 @@ class MongoImportStore:
         update = {"$set": always, "$setOnInsert": {"by": record.by, "started_at": record.started_at}}
         self._set.write(lambda _again: self._imports.update_one({"_id": record.import_id}, update, upsert=True))
 
-    def undone(self, import_id: UUID, at: datetime) -> None:
+    def undone(self, import_id: UUID, at: datetime) -> bool:
         """Note that it was taken back; see the port."""
-        self._set.write(lambda _again: self._imports.update_one({"_id": import_id}, {"$set": {"undone_at": at}}))
+        noted = {"$set": {"undone_at": at}}
+        done = self._set.write(lambda _again: self._imports.update_one({"_id": import_id}, noted))
+        return done.matched_count > 0
 
     def recent(self, limit: int) -> list[ImportRecord]:
         """The last ones, the newest first."""
         order = [("started_at", DESCENDING), ("_id", DESCENDING)]
         found = self._set.read(lambda: list(self._imports.find(sort=order, limit=limit)))
         return [_as_record(document) for document in found]
-
-    def get(self, import_id: UUID) -> ImportRecord | None:
-        """The import with this id."""
-        document = self._set.read(lambda: self._imports.find_one({"_id": import_id}))
-        return _as_record(document) if document else None
 
     def touched(self, import_id: UUID, after: UUID | None, limit: int) -> list[Touched]:
         """Products that it made or changed; see the port."""

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from prodcore.errors import EXIT_OK, InvalidInput, OutcomeUnknown, Unavailable
+from prodctl.commands.product_import_undo import list_imports, undo
 from prodctl.default_group import DefaultGroup
 from prodctl.import_options import reading_options
 from prodctl.output import columns, message, output_option, print_item, print_rows, print_text
@@ -64,6 +65,9 @@ def import_file(
     While a shard elects a primary or does not answer, the import waits and sends the same rows with the same ids
     again, so that nothing is stored twice.
 
+    An import has an id, by which it can be taken back. One that was killed goes on where it was when the same command
+    is given again. A file that is called list or undo is given as ./undo.
+
     Exit status 0 all rows are in, 2 some were refused, 6 some could not be stored now, 7 some outcomes are unknown.
     Importing the file again settles 6 and 7.
 
@@ -73,6 +77,7 @@ def import_file(
       prodctl product import precios.csv --locale es --map PVP=price --map Notas=ignore
       prodctl product import stock.xlsx --by sku --refused refused.csv
       curl -s https://example.org/products.csv | prodctl product import - -o json
+      prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10
     """
     from prodcore.catalog.import_report import ImportReport
     from prodcore.catalog.import_source import Reading
@@ -94,6 +99,8 @@ def import_file(
 
 
 product_import = DefaultGroup(name="import", default=import_file)
+product_import.add_command(list_imports)
+product_import.add_command(undo)
 
 
 def _print_report(report: ImportReport, output: str, facts: dict[str, Any]) -> None:

@@ -180,9 +180,9 @@ def test_imports_are_remembered(catalog, raw_clients):
     store.note(first)
     store.note(second)
     store.note(replace(first, by="eve", finished_at=now(), counts={"created": 2}))
-    store.undone(second.import_id, now())
+    assert store.undone(second.import_id, now())
+    assert not store.undone(uuid4(), now())
     found = {record.import_id: record for record in store.recent(10)}
     assert found[first.import_id].by == "ana"
     assert found[first.import_id].counts == {"created": 2}
     assert found[second.import_id].undone_at
-    assert store.get(uuid4()) is None

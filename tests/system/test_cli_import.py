@@ -270,6 +270,86 @@ def wait_until_some_are_stored(cli, word):
     pytest.fail("the import stores nothing")
 
 
+def live_products(cli):
+    """All products by id: what people set, and the shard."""
+    left_out = ("version", "updated_at", "updated_by")
+    items = cli("product", "list", "--all", "-o", "json").json["items"]
+    return {item["id"]: {k: v for k, v in item.items() if k not in left_out} for item in items}
+
+
+def test_the_real_catalogue_is_imported_over_others_exported_imported_again_and_undone(cli, word, tmp_path):
+    with MERCADONA.open(encoding="utf-8") as file:
+        some = [row for i, row in enumerate(csv.DictReader(file, delimiter=";")) if i % 40 == 0]
+    overlapping = [
+        {"name": row["nombre"].upper(), "variant": row["presentacion"], "price": "0.01", "stock": 3, "tags": [word]}
+        for row in some
+    ]
+    others = [{"name": f"{letter}{word}", "price": "1", "sku": f"{letter}-{word}"} for letter in "az"]
+    lines = "".join(json.dumps(item) + "\n" for item in overlapping + others)
+    cli("product", "import", "-", stdin=lines.encode())
+    before = live_products(cli)
+
+    done = cli("product", "import", str(MERCADONA), "--locale", "es", "-o", "json").json
+    assert done["changed"] >= len({(o["name"], o["variant"]) for o in overlapping}) - 20
+    after = live_products(cli)
+    for name in ("all.csv", "all.ndjson", "all.xlsx"):
+        assert cli("product", "export", str(tmp_path / name)).status == 0
+        again = cli("product", "import", str(tmp_path / name), "-o", "json").json
+        assert (again["created"], again["changed"], again["refused"]) == (0, 0, 0), name
+        assert again["unchanged"] == len(after)
+    assert live_products(cli) == after
+
+    undone = cli("product", "import", "undo", done["import_id"], "--yes", "-o", "json")
+    assert undone.status == 0, undone.err
+    assert (undone.json["deleted"], undone.json["restored"]) == (done["created"], done["changed"])
+    assert live_products(cli) == before
+    once_more = cli("product", "import", "undo", done["import_id"], "--yes", "-o", "json").json
+    assert (once_more["deleted"], once_more["restored"]) == (0, 0)
+    assert once_more["already"] == done["created"] + done["changed"]
+    listed = cli("product", "import", "list", "-o", "json").json["items"]
+    entry = next(item for item in listed if item["id"] == done["import_id"])
+    assert (entry["source"], entry["by"]) == ("productos.csv", "Ana")
+    assert entry["counts"]["created"] == done["created"]
+    assert entry["undone_at"]
+
+
+def test_what_was_changed_after_an_import_is_listed_and_left(cli, word):
+    rows = f"name,price\n{word} a,1\n{word} b,1\n{word} c,1\n"
+    done = cli("product", "import", "-", "-o", "json", stdin=rows.encode()).json
+    cli("product", "edit", f"{word} b", "--stock", "7")
+    assert cli("product", "import", "undo", done["import_id"]).status == 2  # nobody is there to be asked
+    undone = cli("product", "import", "undo", done["import_id"], "--yes")
+    assert undone.status == 5
+    assert undone.out.splitlines()[:4] == ["deleted   2", "restored  0", "already   0", "refused   1"]
+    assert f"{word} b" in undone.out
+    assert "was edited since, by Ana" in undone.out
+    assert cli("product", "show", f"{word} a").status == 3
+    assert cli("product", "show", f"{word} b", "-o", "json").json["stock"] == 7
+
+
+def test_an_undo_reaches_what_it_can_while_a_shard_is_out_and_the_rest_later(cli, site, word):
+    rows = f"name,price\na{word},1\nz{word},1\n"
+    done = cli("product", "import", "-", "-o", "json", stdin=rows.encode()).json
+    members = [member.address for member in site.cluster.plan.members_of("rsB")]
+    arguments = ("product", "import", "undo", done["import_id"], "--yes", "--patience", "1", "-o", "json")
+    with stopped(site, members):
+        half = cli(*arguments)
+        assert half.status == 6
+        assert (half.json["deleted"], half.json["partial"], half.json["unavailable"]) == (1, True, ["rsB"])
+        assert "rsB did not answer" in half.err
+    rest = cli(*arguments)
+    assert rest.status == 0, rest.err
+    assert (rest.json["deleted"], rest.json["already"]) == (1, 1)
+
+
+def test_an_import_that_there_was_not_cannot_be_undone(cli, site):
+    unknown = cli("product", "import", "undo", str(uuid4()), "--yes")
+    assert (unknown.status, unknown.out) == (3, "")
+    assert cli("product", "import", "undo", "x", "--yes").status == 2
+    forbidden = cli("product", "import", "undo", str(uuid4()), "--yes", PRODCTL_TOKEN=site.token("viewer"))
+    assert forbidden.status == 4
+
+
 def test_a_whole_shard_is_out(cli, site, word):
     members = [member.address for member in site.cluster.plan.members_of("rsB")]
     with stopped(site, members):

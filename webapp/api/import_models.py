@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -56,3 +56,72 @@ class BatchOut(BaseModel):
     """One result an item, in the order of the items."""
 
     results: list[BatchResult]
+
+
+class ImportIn(BaseModel):
+    """What to remember of an import."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"source": "productos.csv"}})
+
+    source: str = Field(max_length=200, description="Where it came from, such as the name of a file")
+    counts: dict[Annotated[str, Field(max_length=20)], Annotated[int, Field(ge=0, le=2**53)]] | None = Field(
+        None, max_length=10, description="What became of its rows; given once the import has ended"
+    )
+
+
+class ImportOut(BaseModel):
+    """An import; undone_at is when it was last taken back, perhaps in part."""
+
+    id: UUID
+    source: str
+    by: str
+    started_at: str
+    finished_at: str | None
+    counts: dict[str, int]
+    undone_at: str | None
+
+
+class ImportsOut(BaseModel):
+    """Imports, the newest first."""
+
+    items: list[ImportOut]
+
+
+class ImportsQuery(BaseModel):
+    """How many."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(50, ge=1, le=500)
+
+
+class UndoIn(BaseModel):
+    """Where to go on."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"cursor": None}})
+
+    cursor: str | None = Field(None, max_length=200, description="next_cursor of the part before")
+
+
+class UndoneOut(BaseModel):
+    """A product that could not be taken back, and why."""
+
+    id: UUID
+    name: str
+    variant: str
+    status: Literal["refused", "unavailable", "unknown"]
+    code: str
+    message: str
+
+
+class UndoOut(BaseModel):
+    """What became of some products; with next_cursor the next ones are asked for."""
+
+    deleted: int
+    restored: int
+    already: int
+    refused: int
+    items: list[UndoneOut] = Field(description="The products that are as the import left them, or as others did since")
+    next_cursor: str | None
+    partial: bool
+    unavailable: list[str]

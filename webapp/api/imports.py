@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
 from flask import Response
 
+from prodcore.catalog.catalog import now
 from prodcore.catalog.import_items import By, Item, Outcome, new_item
+from prodcore.catalog.import_log import begin_undo, recent_imports, remember
+from prodcore.catalog.import_ports import ImportRecord
+from prodcore.catalog.import_undo import Undone, undo_part
 from prodcore.catalog.upsert import upsert
 from prodcore.errors import InvalidInput, Problem, ProdError
+from prodcore.product import show_time
 from prodcore.web import json_response
-from webapp.api.import_models import BatchIn, BatchOut, BatchQuery
+from webapp.api.import_models import BatchIn, BatchOut, BatchQuery, ImportIn, ImportsOut, ImportsQuery, UndoIn, UndoOut
 from webapp.author import current_author
 from webapp.catalog_provider import current_catalog
+from webapp.identity import required_identity
 
 blueprint = APIBlueprint("imports", __name__, tag="Imports")
 
@@ -33,15 +41,83 @@ def store_products(query_data: BatchQuery, json_data: BatchIn) -> Response:
             items[i] = _item(data, json_data.by)
         except InvalidInput as error:
             results[i] = _result(Outcome("refused", error=error))
+    author = replace(current_author(), import_id=str(json_data.import_id or ""))
     outcomes = upsert(
-        current_catalog(),
-        list(items.values()),
-        current_author(),
-        found_by=json_data.by,
-        dry_run=query_data.dry_run,
+        current_catalog(), list(items.values()), author, found_by=json_data.by, dry_run=query_data.dry_run
     )
     results |= {i: _result(outcome) for i, outcome in zip(items, outcomes, strict=True)}
     return json_response({"results": [results[i] for i in range(len(json_data.items))]})
+
+
+@blueprint.get("/imports")
+@blueprint.input(ImportsQuery, location="query")
+@blueprint.output(ImportsOut)
+@blueprint.doc(summary="List imports", security="bearer")
+def list_imports(query_data: ImportsQuery) -> Response:
+    """The last imports, the newest first."""
+    records = recent_imports(current_catalog(), query_data.limit)
+    return json_response({"items": [_record(record) for record in records]})
+
+
+@blueprint.put("/imports/<uuid:import_id>")
+@blueprint.input(ImportIn)
+@blueprint.doc(summary="Remember an import", security="bearer", responses={204: "Remembered"})
+def note_import(import_id: UUID, json_data: ImportIn) -> Response:
+    """Once when it begins and once, with its counts, when it has ended; repeating it does no harm."""
+    moment, counts = now(), json_data.counts
+    remember(
+        current_catalog(),
+        ImportRecord(
+            import_id,
+            json_data.source,
+            required_identity().username,
+            started_at=moment,
+            finished_at=None if counts is None else moment,
+            counts=counts or {},
+        ),
+    )
+    return Response(status=204)
+
+
+@blueprint.post("/imports/<uuid:import_id>/undo")
+@blueprint.input(UndoIn)
+@blueprint.output(UndoOut)
+@blueprint.doc(summary="Take an import back, some products at a time", security="bearer", responses=[404])
+def undo_import(import_id: UUID, json_data: UndoIn) -> Response:
+    """Delete what it created, give what it changed its former values; what was changed since stays and is named."""
+    catalog = current_catalog()
+    if json_data.cursor is None:
+        begin_undo(catalog, import_id)
+    part = undo_part(catalog, import_id, current_author(), json_data.cursor)
+    counts = Counter(undone.status for undone in part.products)
+    return json_response(
+        {
+            **{status: counts[status] for status in ("deleted", "restored", "already", "refused")},
+            "items": [_undone(undone) for undone in part.products if undone.error],
+            "next_cursor": part.cursor,
+            "partial": bool(part.unavailable),
+            "unavailable": part.unavailable,
+        }
+    )
+
+
+def _record(record: ImportRecord) -> dict[str, Any]:
+    return {
+        "id": str(record.import_id),
+        "source": record.source,
+        "by": record.by,
+        "started_at": show_time(record.started_at),
+        "finished_at": record.finished_at and show_time(record.finished_at),
+        "counts": record.counts,
+        "undone_at": record.undone_at and show_time(record.undone_at),
+    }
+
+
+def _undone(undone: Undone) -> dict[str, Any]:
+    product, error = undone.product, undone.error
+    said = {"code": error.code, "message": error.message} if error else {}
+    named = {"id": str(product.id), "name": product.name, "variant": product.variant}
+    return {**named, "status": undone.status, **said}
 
 
 def _item(data: dict[str, Any], by: By) -> Item:

@@ -6,19 +6,25 @@ import csv
 import io
 import json
 from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
+from uuid import UUID, uuid4
 
 from apiflask import APIBlueprint
 from flask import Response, render_template, request
 from flask_babel import gettext
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
+from prodcore.catalog.catalog import now
 from prodcore.catalog.import_columns import TARGETS
 from prodcore.catalog.import_items import new_item
+from prodcore.catalog.import_log import remember
+from prodcore.catalog.import_ports import ImportRecord
 from prodcore.catalog.import_report import SINK_COLUMNS, harmless
 from prodcore.catalog.import_report import refused as refused_row
 from prodcore.catalog.upsert import MAX_ITEMS, upsert
-from prodcore.errors import InvalidInput
+from prodcore.errors import InvalidInput, OutcomeUnknown, Unavailable
 from prodcore.product import ProductDraft, validate
 from webapp.author import current_author
 from webapp.catalog_provider import current_catalog
@@ -30,6 +36,7 @@ blueprint = APIBlueprint("product_import", __name__, enable_openapi=False)
 
 _SHOWN_ROWS = 10
 _MAX_KEPT = 1_000
+_SOURCE = "(browser)"
 _STATUSES = ("created", "changed", "unchanged", "refused", "unavailable", "unknown")
 
 
@@ -67,21 +74,26 @@ def run() -> str:
     if "rows" in form:
         pending, kept = unpack_pending(form["rows"]), _kept(form.get("refusals", "[]"))
         counts = Counter({status: _number(form.get(status, "0")) for status in _STATUSES})
+        import_id = _uuid(form.get("import", ""))
     else:
         reading = Upload.unpacked(form).read()
         pending, kept = reading.good, _as_dicts(reading.refused)
         counts = Counter({"refused": len(reading.refused)})
+        import_id = uuid4()
     total = _number(form.get("total", "")) if "rows" in form else len(pending)
     batch, rest = pending[:MAX_ITEMS], pending[MAX_ITEMS:]
     items = [new_item(fields) for _line, fields in batch]
-    outcomes = upsert(current_catalog(), items, current_author()) if items else []
+    author = replace(current_author(), import_id=str(import_id))
+    outcomes = upsert(current_catalog(), items, author) if items else []
     for (line, _fields), outcome in zip(batch, outcomes, strict=True):
         counts[outcome.status] += 1
         if outcome.error is not None:
             kept += _as_dicts([refused_row(line, outcome.error.code, outcome.error.message)])
+    _remember(import_id, author.username, None if rest else counts)
     return render_template(
         "import/step.html" if is_partial() else "import/run.html",
         rows=pack_pending(rest) if rest else "",
+        import_id=import_id,
         total=total,
         done=total - len(rest),
         counts=counts,
@@ -101,6 +113,14 @@ def refused() -> Response:
     return Response("\ufeff" + text.getvalue(), headers=headers, content_type="text/csv; charset=utf-8")
 
 
+def _remember(import_id: UUID, by: str, counts: Counter[str] | None) -> None:
+    """Note the import, so that it can be taken back; ``counts`` once it has ended."""
+    moment = now()
+    record = ImportRecord(import_id, _SOURCE, by, moment, moment if counts is not None else None, counts or {})
+    with suppress(Unavailable, OutcomeUnknown):  # the rows are in all the same
+        remember(current_catalog(), record)
+
+
 def _start(error: str = "", hint: str = "") -> str:
     numbers = request.form.get("numbers", language())
     return render_template("import/start.html", error=error, hint=hint, numbers=numbers)
@@ -116,6 +136,13 @@ def _kept(text: str) -> list[dict[str, Any]]:
         kept = json.loads(text)
         return [{name: str(row[name])[:300] for name in SINK_COLUMNS} for row in kept][:_MAX_KEPT]
     except (ValueError, TypeError, KeyError, RecursionError):
+        raise BadRequest from None
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
         raise BadRequest from None
 
 
