@@ -216,9 +216,15 @@ def test_after_a_kill_the_same_import_goes_on_with_what_is_not_settled(tmp_path)
 
 
 def test_what_is_not_settled_is_sent_again_by_the_same_command(tmp_path):
+    class HalfOut(Service):
+        def post(self, items):
+            if items[0]["name"] != "p0":
+                raise ShardUnavailable("down")
+            return super().post(items)
+
     rows = many(9)
     with journal_in(tmp_path) as journal:
-        run(Service(None, *[ShardUnavailable("down")] * 99), rows, patience=0, journal=journal)
+        run(HalfOut(), rows, patience=0, journal=journal)
         first = journal.import_id
     service = Service()
     with journal_in(tmp_path) as journal:
