@@ -9,6 +9,7 @@ from uuid import UUID
 import click
 
 from prodctl.commands import product_history
+from prodctl.commands.product_bulk import bulk
 from prodctl.commands.product_export import export_products
 from prodctl.commands.product_import import product_import
 from prodctl.commands.product_list import list_products
@@ -32,6 +33,7 @@ def product() -> None:
 
 product.add_command(product_import)
 product.add_command(export_products)
+product.add_command(bulk)
 product.add_command(list_products)
 product.add_command(product_history.history)
 product.add_command(product_history.deleted)

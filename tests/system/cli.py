@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,8 +60,11 @@ class Cli:
             finally:
                 running.kill()
 
-    def on_terminal(self, *arguments, answers: dict[str, str], columns: int = 80) -> Answer:
-        """Run on a terminal, typing each answer once its question is there; ``out`` is the whole screen."""
+    def on_terminal(self, *arguments, answers: dict[str, str | Callable[[], str]], columns: int = 80) -> Answer:
+        """Run on a terminal, typing each answer once its question is there; ``out`` is the whole screen.
+
+        An answer may be a function: what happens while somebody thinks.
+        """
         environment = self._environment({"COLUMNS": str(columns), "TERM": "xterm"})
         child, terminal = pty.fork()
         if child == 0:
@@ -74,7 +77,8 @@ class Cli:
             except OSError:  # the other side has closed it
                 break
             for question in [q for q in waiting if q in screen]:
-                os.write(terminal, waiting.pop(question).encode())
+                answer = waiting.pop(question)
+                os.write(terminal, (answer if isinstance(answer, str) else answer()).encode())
         else:
             os.kill(child, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,0 +1,132 @@
+"""``prodctl product bulk``: edit and remove all products of a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import IO, Any, TypeVar
+
+import click
+
+from prodctl.confirm import confirm_options
+from prodctl.output import output_option
+from prodctl.product_filters import filter_options, query_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group()
+def bulk() -> None:
+    """Edit or remove all products of a filter, after a preview.
+
+    What the preview counted is what is worked on, each product by the version that was seen: one that somebody
+    changes meanwhile is refused and stays as it is. A filter is needed, or --all. While a shard does not answer
+    nothing is done; --shard leaves it out.
+
+    Exit status 0 all done, 5 some were refused, 6 some could not be done now, 7 some outcomes are unknown. The same
+    command again settles 6 and 7.
+    """
+
+
+def _running_options(command: F) -> F:
+    """What edit and rm share: the filter, the preview, the confirmation, the report."""
+    options = (
+        filter_options,
+        click.option("--all", "everything", is_flag=True, help="All products: no filter is needed."),
+        click.option("--dry-run", is_flag=True, help="Only the preview."),
+        click.option(
+            "--refused",
+            type=click.File("w", encoding="utf-8-sig", lazy=False),
+            metavar="FILE",
+            help="Write what was not done as CSV: id, name, variant, version, status, code, message.",
+        ),
+        confirm_options,
+        output_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@bulk.command()
+@click.option("--set", "values", multiple=True, metavar="FIELD=VALUE", help="price, currency, stock, category, active.")
+@click.option("--add-tag", "add_tags", multiple=True, help="Give this tag; may be given several times.")
+@click.option("--remove-tag", "remove_tags", multiple=True, help="Take this tag away; may be given several times.")
+@_running_options
+def edit(values: tuple[str, ...], add_tags: tuple[str, ...], remove_tags: tuple[str, ...], **how: Any) -> int:
+    """Change fields of all products of a filter.
+
+    \b
+    Examples:
+      prodctl product bulk edit --category lácteos --set price=1.20 --dry-run
+      prodctl product bulk edit --search aceite --set active=no --add-tag descatalogado
+      prodctl product bulk edit --tag oferta --remove-tag oferta --yes --refused refused.csv
+    """
+    from prodcore.errors import InvalidInput
+
+    changes: dict[str, Any] = {"set": dict(map(_assignment, values))} if values else {}
+    changes |= {name: list(tags) for name, tags in (("add_tags", add_tags), ("remove_tags", remove_tags)) if tags}
+    if not changes:
+        raise InvalidInput("nothing to change is given", hint="--set FIELD=VALUE, --add-tag or --remove-tag")
+    return _run("edit", changes, **how)
+
+
+@bulk.command()
+@_running_options
+def rm(**how: Any) -> int:
+    """Remove all products of a filter; they can be restored for some days.
+
+    \b
+    Examples:
+      prodctl product bulk rm --category "verano 2024" --dry-run
+      prodctl product bulk rm --stock-max 0 --inactive
+    """
+    return _run("delete", {}, **how)
+
+
+def _run(
+    action: str,
+    changes: dict[str, Any],
+    *,
+    everything: bool,
+    dry_run: bool,
+    refused: IO[str] | None,
+    yes: bool,
+    no_input: bool,
+    output: str,
+    **filters: Any,
+) -> int:
+    from prodcore.errors import InvalidInput
+    from prodcore.routing import fold
+    from prodcore.settings import load_settings
+    from prodctl.api_client import ApiClient
+    from prodctl.bulk_run import BulkRun, confirm_count, show_preview, show_report
+
+    query = query_of(filters)
+    narrows = any(name != "search" or fold(words) for name, words in query.items())
+    if narrows == everything:
+        raise InvalidInput("--all takes no filter" if everything else "no filter is given", hint="a filter, or --all")
+    with BulkRun(ApiClient(load_settings()), action, changes) as run:
+        run.collect(query)
+        show_preview(run)
+        if dry_run or not run.count:
+            return 0
+        confirm_count(run, yes=yes, no_input=no_input)
+        return show_report(run.work(refused), output)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """``FIELD=VALUE`` as the REST API wants it. Raises InvalidInput."""
+    from prodcore.catalog.import_cells import CellRefused, read_active
+    from prodcore.errors import InvalidInput
+
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise InvalidInput(f"{text!r} is not FIELD=VALUE", hint="--set price=1.20")
+    try:
+        if name == "active":
+            return name, read_active(value)
+        return name, int(value) if name == "stock" else value
+    except (CellRefused, ValueError):
+        raise InvalidInput(
+            f"{name}: {value!r} is not {'yes or no' if name == 'active' else 'a whole number'}"
+        ) from None
