@@ -7,6 +7,7 @@
     │   ├── UnreadableInput        unreadable_input     400           the body, header or file cannot even be read
     │   ├── UnroutableName         unroutable_name      422           nothing is left of the name to route by
     │   ├── InvalidCursor          invalid_cursor       400           a paging cursor that we did not make
+    │   ├── IdempotencyKeyReused   idempotency_key_reused 422         the same key with another body
     │   ├── QueryTooBroad          query_too_broad      422           a list for which too much would have to be read
     │   └── PreconditionRequired   precondition_required 428          an edit without the version it saw
     ├── ConfigError                config_error         500  exit 2   settings; a process refuses to start
@@ -143,6 +144,13 @@ class QueryTooBroad(InvalidInput):
 
     code = "query_too_broad"
     title = "Too many products would have to be looked at for this list"
+
+
+class IdempotencyKeyReused(InvalidInput):
+    """The key of another request."""
+
+    code = "idempotency_key_reused"
+    title = "The Idempotency-Key belongs to another request"
 
 
 class PreconditionRequired(InvalidInput):

@@ -1,4 +1,4 @@
-"""How the API answers with a product, and reads the version that a change is for."""
+"""How the API answers with a product, and reads the headers that make a write safe to repeat."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from prodcore.product import Product
 from prodcore.web import json_response
 
 _VERSION = re.compile(r'"([0-9]{1,15})"')
+_KEY = re.compile(r"[!-~]{1,255}")
 
 
 def product_answer(product: Product, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -19,6 +20,14 @@ def product_answer(product: Product, status: int = 200, headers: dict[str, str] 
     if request.method == "GET":
         response.make_conditional(request)
     return response
+
+
+def idempotency_key() -> str | None:
+    """The Idempotency-Key, where one is given. Raises UnreadableInput for one that cannot be a key."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise UnreadableInput("Idempotency-Key must be 1 to 255 printable ASCII characters, such as a UUID")
+    return key
 
 
 def seen_version() -> int:

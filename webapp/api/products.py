@@ -8,10 +8,11 @@ from uuid import UUID
 from apiflask import APIBlueprint
 from flask import Response, url_for
 
+from prodcore.catalog.idempotent import create_once
 from prodcore.errors import InvalidInput, Problem
 from prodcore.product import ProductDraft, ProductPatch
 from webapp.api.models import NameQuery, NewProduct, ProductOut
-from webapp.api.product_answer import product_answer, seen_version
+from webapp.api.product_answer import idempotency_key, product_answer, seen_version
 from webapp.author import current_author
 from webapp.catalog_provider import current_catalog
 
@@ -23,10 +24,16 @@ blueprint = APIBlueprint("products", __name__, tag="Products")
 @blueprint.output(ProductOut, 201)
 @blueprint.doc(summary="Create a product", security="bearer", responses=[409, 503, 504])
 def create_product(json_data: NewProduct) -> Response:
-    """Create a product. Give an id of your own to be able to repeat the request safely."""
+    """Create a product. Give an id of your own or an Idempotency-Key to be able to repeat the request safely."""
     product_id = _uuid(json_data.id) if json_data.id else None
     draft = ProductDraft.model_construct(**{name: getattr(json_data, name) for name in ProductDraft.model_fields})
-    product = current_catalog().create(draft, current_author(), product_id)
+    key = idempotency_key()
+    if key is None:
+        product = current_catalog().create(draft, current_author(), product_id)
+    elif product_id is None:
+        product = create_once(current_catalog(), draft, current_author(), key)
+    else:
+        raise InvalidInput(problems=[Problem("id", "extra_forbidden", "follows from the Idempotency-Key")])
     location = url_for("products.get_product", product_id=product.id)
     return product_answer(product, 201, {"Location": location})
 
