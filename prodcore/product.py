@@ -29,6 +29,8 @@ def _clean(text: Any, *, multiline: bool = False) -> Any:
     """Drop what nobody sees (format characters), refuse what breaks terminals and files (control characters)."""
     if not isinstance(text, str):
         return text
+    if text.isprintable():  # nearly all: nothing to drop, nothing to refuse
+        return text.strip()
     kept = []
     for char in text:
         category = unicodedata.category(char)
@@ -196,6 +198,10 @@ SHOWN = ("id", *FIELDS, "shard", "version", "created_at", "updated_at", "updated
 """The fields that the REST API shows, in this order."""
 
 
+_NOT_JSON = frozenset({"id", "tags", "price", "created_at", "updated_at"})
+"""The fields whose values JSON does not know."""
+
+
 def show_change(change: Change) -> dict[str, Any]:
     """A change as the API shows it, JSON values only: what does not apply is left out."""
     shown: dict[str, Any] = {
@@ -216,7 +222,10 @@ def show_change(change: Change) -> dict[str, Any]:
 
 def show_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the shown fields that are there, as JSON values: prices as decimal strings."""
-    return {name: _show(values[name]) for name in SHOWN if name in values}
+    shown = {name: values[name] for name in SHOWN if name in values}
+    for name in _NOT_JSON & shown.keys():
+        shown[name] = _show(shown[name])
+    return shown
 
 
 def _show(value: Any) -> Any:
@@ -235,7 +244,7 @@ def show_time(moment: datetime) -> str:
     >>> show_time(datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC))
     '2026-01-02T03:04:05.678Z'
     """
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import pymongo
@@ -173,14 +174,22 @@ def _position(document: Document, query: Query) -> Position:
 
 
 def _values(document: Document, part: Slice, shard: str) -> dict[str, Any]:
-    """The fields that were asked for, as ``Product`` has them."""
-    return {name: _value(document, name, shard) for name in part.fields}
+    """The fields that were asked for, as ``Product`` has them; takes the document over.
+
+    Most values are as they should be, so only the others are touched: this is half of what a page costs beside MongoDB.
+    """
+    document["shard"] = shard
+    document.setdefault("sku", None)  # a product without one has no such field
+    if "_id" in document:
+        document["id"] = document["_id"]
+    if "price" in document:
+        document["price"] = as_decimal(document["price"].bid)
+    if "tags" in document:
+        document["tags"] = tuple(document["tags"])
+    return {name: document[name] for name in part.fields}
 
 
-def _value(document: Document, name: str, shard: str) -> Any:
-    if name == "shard":
-        return shard
-    value = document.get("_id" if name == "id" else name)  # a product without a SKU has no such field
-    if isinstance(value, Decimal128):
-        return value.to_decimal()
-    return tuple(value) if name == "tags" and value is not None else value
+@lru_cache(maxsize=10_000)
+def as_decimal(bid: bytes) -> Decimal:
+    """A price; many products have the same, and reading one takes longer than finding it here."""
+    return Decimal128.from_bid(bid).to_decimal()
