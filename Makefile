@@ -1,6 +1,6 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help up test fast lint docs screenshots bench-web
+.PHONY: help up test fast lint docs screenshots bench-web bench-size
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -27,3 +27,6 @@ screenshots: ## Write a screenshot of every page into screenshots/
 bench-web: ## Ours beside the seed, Eve and FastAPI: ratios of one run (needs wrk)
 	./scripts/venv server,mongod,bench
 	.venv/bin/python -m bench.web.run
+
+bench-size: ## Measure lists at 10,000 and 200,000 products
+	.venv/bin/python bench/catalogue_size.py

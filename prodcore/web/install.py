@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -21,7 +21,7 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import NotAcceptable, UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from prodcore.deadline import budget
@@ -33,6 +33,8 @@ from prodcore.web.strict_json import StrictJSON, json_response
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _JSON_TYPES = {"application/json", "application/merge-patch+json"}
+_ANSWERS = ("application/json",)
+"""What an endpoint of the API answers with, unless the app's ``ANSWERS`` has others for it."""
 
 REQUESTS = Counter("prodctl_http_requests_total", "Requests answered", ("service", "method", "endpoint", "status"))
 SECONDS = Histogram(
@@ -81,11 +83,14 @@ def _close_budget(_error: BaseException | None) -> None:
 
 
 def _refuse_odd_requests() -> None:
-    """What no endpoint of the API accepts: a body that is not JSON, a query parameter given twice."""
+    """What no endpoint of the API accepts: a body that is not JSON, a wish for another answer, a parameter twice."""
     if request.url_rule is None or not request.path.startswith("/api/"):
         return  # an unknown path or method is answered as such
     if (request.content_length or request.method in ("PUT", "PATCH")) and request.mimetype not in _JSON_TYPES:
         raise UnsupportedMediaType("Send the body as application/json")
+    answers = current_app.config.get("ANSWERS", {}).get(request.endpoint, _ANSWERS)
+    if not any(kind in request.accept_mimetypes for kind in answers) and request.accept_mimetypes:
+        raise NotAcceptable(f"This can be answered as {' or '.join(answers)}")
     twice = [name for name, values in request.args.lists() if len(values) > 1 and name not in REPEATABLE]
     if twice:
         raise InvalidInput(problems=[Problem(name, "repeated", "is given more than once") for name in twice])

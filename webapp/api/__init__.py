@@ -24,4 +24,5 @@ def register(app: APIFlask) -> None:
     catalog = (product_list, product_export, product_bulk, products, product_history, imports, shards)
     for part in (session, account, users, administration, *catalog, cluster):
         app.register_blueprint(part.blueprint, url_prefix="/api/v1")
+    app.config["ANSWERS"] = {product_export.ENDPOINT: tuple(product_export.TYPES.values())}
     install_document(app)

@@ -8,6 +8,8 @@ from typing import Any
 from apiflask import APIFlask
 from pydantic import BaseModel, ConfigDict, Field
 
+from webapp.api.document_products import describe_products
+
 _SCHEMA = "#/components/schemas/Problem"
 
 
@@ -47,6 +49,7 @@ def install_document(app: APIFlask) -> None:
         for unused in ("HTTPError", "ValidationError"):
             schemas.pop(unused, None)
         document["paths"] = dict(sorted(document["paths"].items()))
+        describe_products(document["paths"])
         for path in document["paths"].values():
             for operation in path.values():
                 _describe_operation(operation)
@@ -55,7 +58,7 @@ def install_document(app: APIFlask) -> None:
 
 def _describe_operation(operation: dict[str, Any]) -> None:
     responses: dict[str, Any] = operation["responses"]
-    possible = {503}
+    possible = {406, 503}
     if operation.get("requestBody"):
         possible |= {400, 413, 415, 422}
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", [])):

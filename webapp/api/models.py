@@ -47,10 +47,16 @@ class ProductOut(ProductDraft):
     updated_by: str
 
 
+class ListedProduct(ProductOut):
+    """A product, or those of its fields that were asked for."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required"))
+
+
 class PageOut(BaseModel):
     """A page; partial when a shard did not answer."""
 
-    items: list[ProductOut]
+    items: list[ListedProduct]
     next_cursor: str | None
     partial: bool
     unavailable: list[str]

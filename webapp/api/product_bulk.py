@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
@@ -33,7 +34,7 @@ class BulkFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    price: Price = 0  # type: ignore[assignment]  # never read: only what was given is
+    price: Price = Decimal(0)
     currency: Currency = ""
     stock: Stock = 0
     category: Category = ""

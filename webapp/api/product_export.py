@@ -9,7 +9,6 @@ from typing import Any, Literal
 from apiflask import APIBlueprint
 from flask import Response, request
 from pydantic import Field
-from werkzeug.exceptions import NotAcceptable
 
 from prodcore.catalog.export import whole_list
 from prodcore.catalog.export_cells import as_csv, as_ndjson, csv_head
@@ -18,14 +17,14 @@ from webapp.catalog_provider import current_catalog
 
 blueprint = APIBlueprint("product_export", __name__, tag="Products")
 
-_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
+ENDPOINT = "product_export.export_products"
+TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 _PAGE_SECONDS = 15.0
 _ANSWERS: dict[int | str, Any] = {
     200: {
         "description": "The file. When the connection is cut off before its end, not all of it was read",
-        "content": {kind: {"schema": {"type": "string"}} for kind in _TYPES.values()},
+        "content": {kind: {"schema": {"type": "string"}} for kind in TYPES.values()},
     },
-    406: {"description": ""},
 }
 
 
@@ -49,15 +48,12 @@ def export_products(query_data: ExportQuery) -> Response:
     first = next(pages)  # what can be refused is refused before the answer begins
     body = _written(chosen, chain([first], pages))
     headers = {"Content-Disposition": f'attachment; filename="products.{chosen}"'}
-    return Response(body, headers=headers, content_type=f"{_TYPES[chosen]}; charset=utf-8")
+    return Response(body, headers=headers, content_type=f"{TYPES[chosen]}; charset=utf-8")
 
 
 def _accepted() -> str:
-    best = request.accept_mimetypes.best_match(list(_TYPES.values()))
-    for name, kind in _TYPES.items():
-        if kind == best:
-            return name
-    raise NotAcceptable(f"This can be answered as {' or '.join(_TYPES.values())}")
+    best = request.accept_mimetypes.best_match(TYPES.values())
+    return next((name for name, kind in TYPES.items() if kind == best), "csv")
 
 
 def _written(chosen: str, pages: Iterator[list[dict[str, Any]]]) -> Iterator[bytes]:
