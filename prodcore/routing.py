@@ -19,6 +19,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Self
 
@@ -42,6 +43,12 @@ def _is_visible(char: str) -> bool:
     return char.isspace() or (unicodedata.category(char)[0] != "C" and char not in _UNSEEN)
 
 
+def _all_visible(text: str) -> bool:
+    """Whether every character is: quick, for nearly every text; False says only that it is worth a look at each."""
+    return text.isprintable() and _UNSEEN.isdisjoint(text)
+
+
+@lru_cache(maxsize=8192)  # one request folds the same name several times, many products have the same category
 def fold(text: str) -> str:
     """Fold a text so that case, accents, spelling form and spacing no longer matter; ñ stays different from n.
 
@@ -55,7 +62,8 @@ def fold(text: str) -> str:
     if text.isascii() and text.isprintable():
         return " ".join(text.lower().split())
     compatible = unicodedata.normalize("NFKC", text)
-    spaced = " ".join("".join(filter(_is_visible, compatible)).split())
+    seen = compatible if _all_visible(compatible) else "".join(filter(_is_visible, compatible))
+    spaced = " ".join(seen.split())
     # Casefold leaves the Turkish dotless i alone, although its capital is I; and what it yields may decompose again.
     caseless = unicodedata.normalize("NFKD", spaced.casefold().replace("ı", "i")).casefold()
     folded: list[str] = []
