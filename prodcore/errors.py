@@ -32,7 +32,6 @@
     │   ├── TokenExists            token_exists
     │   ├── SkuTaken               sku_taken
     │   ├── VersionConflict        version_conflict     412           somebody else edited it meanwhile
-    │   ├── CrossShardRename       cross_shard_rename                 the new name lives in another shard
     │   ├── LastAdmin              last_admin
     │   └── AlreadySetUp           already_set_up                     the setup code has been used
     ├── Unavailable                unavailable          503  exit 6   nothing happened: safe to repeat
@@ -329,13 +328,6 @@ class VersionConflict(Conflict):
     code = "version_conflict"
     http_status = 412
     title = "It was changed since you read it"
-
-
-class CrossShardRename(Conflict):
-    """The new name belongs to another shard."""
-
-    code = "cross_shard_rename"
-    title = "The new name belongs to another shard"
 
 
 class LastAdmin(Conflict):

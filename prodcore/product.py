@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from prodcore.errors import InvalidInput, Problem
 from prodcore.history import Change
+from prodcore.move import Move
 from prodcore.routing import fold, name_key
 from prodcore.terms import facets_of, words_of
 
@@ -166,6 +167,8 @@ class Product:
     """The shard it was read from; not stored."""
     change: Change | None = field(default=None, compare=False, repr=False)
     """What made this version, to be stored with it; a product that was read does not bring its history."""
+    move: Move | None = field(default=None, compare=False, repr=False)
+    """The move that the document it was read from is a part of; not stored with a product."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -191,8 +194,8 @@ class Product:
         return show_fields({name: getattr(self, name) for name in SHOWN})
 
 
-STORED = tuple(f.name for f in fields(Product) if f.name != "change")
-"""All fields of a product but what made it."""
+STORED = tuple(f.name for f in fields(Product) if f.name not in {"change", "move"})
+"""All fields of a product but what made it and how it moves."""
 
 SHOWN = ("id", *FIELDS, "shard", "version", "created_at", "updated_at", "updated_by")
 """The fields that the REST API shows, in this order."""

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from prodcore.catalog.finder import Finder
 from prodcore.catalog.listing import Listing, Page
-from prodcore.catalog.ports import Deleted, ProductStore
+from prodcore.catalog.moves import Moves, no_step
+from prodcore.catalog.ports import BeingMoved, Deleted, Key, ProductStore
 from prodcore.catalog.query import EVERYTHING, Query
+from prodcore.catalog.refusals import exists, has_other_version
+from prodcore.deadline import remaining
 from prodcore.errors import (
-    CrossShardRename,
     InvalidInput,
     Problem,
     ProdError,
-    ProductDeleted,
     ProductNotFound,
     ShardNotFound,
     SkuTaken,
     Unavailable,
-    VersionConflict,
 )
 from prodcore.history import Action, Author, Change
 from prodcore.product import FIELDS, STORED, Product, ProductDraft, ProductPatch
@@ -57,17 +58,16 @@ class Catalog:
         deleted_days: int = 30,
         clock: Callable[[], datetime] = now,
         new_id: Callable[[], UUID] = uuid4,
+        step: Callable[[str], None] = no_step,
     ) -> None:
         self.shard_map = shard_map
         self._stores = stores
+        self.moves = Moves({name: store.moves for name, store in stores.items()}, clock=clock, new_id=new_id, step=step)
+        self._finder = Finder(stores, self.moves)
         self._currency = default_currency
         self._deleted_days = deleted_days
         self._clock = clock
         self._new_id = new_id
-
-    def store_for(self, key: str) -> ProductStore:
-        """The store of the shard that owns a name key."""
-        return self.store(self.shard_map.shard_for(key))
 
     def store(self, shard: str) -> ProductStore:
         """The store of a shard. Raises ShardNotFound."""
@@ -110,78 +110,88 @@ class Catalog:
 
     def get(self, product_id: UUID) -> Product:
         """The product with this id. Raises ProductNotFound; Unavailable if a silent shard might have it."""
-        return self._first(product_id, lambda store: store.get(product_id))
+        return self._finder.get(product_id)
 
     def get_many(self, product_ids: Sequence[UUID]) -> tuple[dict[UUID, Product | Deleted], Unavailable | None]:
         """The products with these ids, live or deleted, and why some may be missing: a shard that is silent."""
-        answered, silent = self.ask_all(lambda store: store.get_many(product_ids))
-        found = {product_id: product for part in answered.values() for product_id, product in part.items()}
-        return found, next(iter(silent.values()), None)
+        return self._finder.get_many(product_ids)
 
     def history(self, product_id: UUID) -> list[Change]:
         """What was done to a product, live or deleted, the last change first. Raises ProductNotFound."""
-        return self._first(product_id, lambda store: store.history(product_id))
-
-    def _first(self, product_id: UUID, question: Callable[[ProductStore], T | None]) -> T:
-        """What the shard that has the product answers; the others need not be up."""
-        silent: Unavailable | None = None
-        for shard in self.shard_map.shards:
-            try:
-                answer = question(self.store(shard))
-            except Unavailable as error:
-                silent = error
-                continue
-            if answer is not None:
-                return answer
-        if silent:
-            raise silent
-        raise ProductNotFound(f"there is no product {product_id}", product_id=str(product_id))
+        return self._finder.history(product_id)
 
     def find(self, name: str, variant: str = "") -> Product:
         """The product with this name and variant, however they are spelled. Raises ProductNotFound."""
         key = name_key(name), fold(variant)
-        found = self.store_for(key[0]).find([key])
-        if key not in found:
+        product = self._finder.named(self.shard_map.shard_for(key[0]), key)
+        if product is None:
             described = f"{name} ({variant})" if variant else name
             raise ProductNotFound(f"there is no product {described!r}", name=name, variant=variant)
-        return found[key]
+        return product
+
+    def find_keys(self, shard: str, keys: Sequence[Key]) -> dict[Key, Product]:
+        """The products of a shard that have one of these keys, once no move of theirs is unfinished."""
+        return self._finder.find(shard, keys)
+
+    def finish_moves(self, products: Iterable[Product]) -> bool:
+        """Finish the moves that these were read in; whether there were any, so that they are to be read anew."""
+        return self._finder.finish_moves(products)
 
     def edit(self, product_id: UUID, patch: ProductPatch, by: Author, version: int) -> Product:
         """Change the given fields of the version that the caller saw.
 
-        Raises VersionConflict, ProductNotFound, ProductExists, SkuTaken, CrossShardRename.
+        Raises VersionConflict, ProductNotFound, ProductExists, SkuTaken.
         """
-        old = self.get(product_id)
-        _refuse_other_version(old, version)
         changes = patch.changes()
         if "tags" in changes:
             changes["tags"] = tuple(changes["tags"])
-        return self.store_changed(old, changes, by)
+        return self._write(product_id, version, lambda old: self.store_changed(old, changes, by))
+
+    def _write(self, product_id: UUID, version: int, write: Callable[[Product], Product]) -> Product:
+        """Write the version that the caller saw, once no move of it is unfinished."""
+        while True:
+            old = self._finder.settled(product_id)
+            _refuse_other_version(old, version)
+            try:
+                return write(old)
+            except BeingMoved:  # somebody began to rename it after we looked
+                if remaining() <= 0:
+                    raise
 
     def store_changed(self, old: Product, changes: Mapping[str, object], by: Author) -> Product:
-        """Store ``old`` with ``changes`` as its next version; nothing is written where nothing changes."""
+        """Store ``old`` with ``changes`` as its next version; nothing is written where nothing changes.
+
+        Where the new name belongs to another shard the product moves there.
+        """
         new = replace(old, **changes)  # type: ignore[arg-type]
         if new == old:
             return old
         target = self.shard_map.shard_for(new.key[0])
-        if target != old.shard:
-            raise CrossShardRename(
-                f"{new.name!r} belongs to {target} and the product is in {old.shard}",
-                hint="Create the product under the new name, then delete this one",
-                product_id=str(old.id),
-                shard=target,
-            )
-        new = self.next_version(old, new, by)
+        new = self.next_version(old, new, by, target=target)
         if new.sku != old.sku:
             self._refuse_taken_sku(new)
+        if target != old.shard:
+            self._refuse_taken_name(new, target)  # before anything is written; the index has the last word
+            return self.moves.move(new, old.shard, target)
         self.store(old.shard).replace(new)
         return new
 
-    def next_version(self, old: Product, new: Product, by: Author, action: Action | None = None) -> Product:
-        """``new`` stamped as the version that follows ``old``; without an action it is an edit or a rename."""
+    def _refuse_taken_name(self, product: Product, shard: str) -> None:
+        if product.key in self.find_keys(shard, [product.key]):
+            raise exists(product)
+
+    def next_version(
+        self, old: Product, new: Product, by: Author, action: Action | None = None, *, target: str = ""
+    ) -> Product:
+        """``new`` stamped as the version that follows ``old``, an edit or a rename where no action is given.
+
+        ``target`` is the shard that it will be in, if another one.
+        """
         moment, version = self._clock(), old.version + 1
         was = {name: getattr(old, name) for name in FIELDS if getattr(new, name) != getattr(old, name)}
         change = Change(version, moment, by, action or ("renamed" if "name" in was else "edited"), was)
+        if target not in ("", old.shard):
+            change = replace(change, action="moved", source=old.shard, target=target)
         stamp = {"version": version, "updated_at": moment, "updated_by": by.username, "write_id": self._new_id()}
         return replace(new, **stamp, change=change)  # type: ignore[arg-type]
 
@@ -190,11 +200,13 @@ class Catalog:
 
         Raises VersionConflict, ProductNotFound.
         """
-        old = self.get(product_id)
-        _refuse_other_version(old, version)
-        gone = self.next_version(old, old, by, "deleted")
-        self.store(old.shard).park(gone, gone.updated_at + timedelta(days=self._deleted_days))
-        return old
+
+        def park(old: Product) -> Product:
+            gone = self.next_version(old, old, by, "deleted")
+            self.store(old.shard).park(gone, gone.updated_at + timedelta(days=self._deleted_days))
+            return old
+
+        return self._write(product_id, version, park)
 
     def delete_many(self, shard: str, products: Sequence[Product], by: Author) -> list[ProdError | None]:
         """``delete`` for each of a shard's products, as they were read, on its own; a refusal stands at its place."""
@@ -206,19 +218,12 @@ class Catalog:
 
         Raises VersionConflict, ProductNotFound, ProductExists and SkuTaken when name or SKU were given away meanwhile.
         """
-        old = self._find_deleted(product_id)
+        old = self._finder.get_deleted(product_id)
         _refuse_other_version(old, version)
         new = self.next_version(old, old, by, "restored")
         self._refuse_taken_sku(new)
         self.store(old.shard).restore(new)
         return new
-
-    def _find_deleted(self, product_id: UUID) -> Product:
-        try:
-            live = self.get(product_id)
-        except ProductDeleted:
-            return self._first(product_id, lambda store: store.get_deleted(product_id)).product
-        raise VersionConflict(f"{live.name!r} is not deleted", product_id=str(product_id), version=live.version)
 
     def page(self, query: Query = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page[Product]:
         """A page of products; see ``listing``. Raises InvalidInput, InvalidCursor, QueryTooBroad."""
@@ -232,7 +237,7 @@ class Catalog:
         if query.shard is not None and query.shard not in self.shard_map.shards:
             known = ", ".join(self.shard_map.shards)
             raise InvalidInput(problems=[Problem("shard", "unknown_shard", f"must be one of {known}")])
-        page = Listing(self.shard_map, self.store).page(query, cursor=cursor, limit=limit, fields=fields)
+        page = Listing(self.shard_map, self.store, self.moves).page(query, cursor=cursor, limit=limit, fields=fields)
         return Page(tuple(row.values for row in page.items), page.next_cursor, page.unavailable)
 
     def counts(self) -> list[ShardCount]:
@@ -249,36 +254,17 @@ class Catalog:
 
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
         """The products seen to have one of these SKUs. A race, or a silent shard, can hide one: see shard verify."""
-        if not skus:
-            return {}
-        owners: dict[str, UUID] = {}
-        for found in self.ask_all(lambda store: store.sku_owners(skus))[0].values():
-            owners |= found
-        return owners
+        return self._finder.sku_owners(skus)
 
     def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, Product], Unavailable | None]:
         """The products that have one of these SKUs, and why some may be missing: a shard that is silent."""
-        answered, silent = self.ask_all(lambda store: store.find_skus(skus)) if skus else ({}, {})
-        found = {sku: product for part in answered.values() for sku, product in part.items()}
-        return found, next(iter(silent.values()), None)
+        return self._finder.find_skus(skus)
 
     def ask_all(self, question: Callable[[ProductStore], T]) -> tuple[dict[str, T], dict[str, Unavailable]]:
         """Ask every shard; answers and silences by shard."""
-        answers: dict[str, T] = {}
-        silent: dict[str, Unavailable] = {}
-        for shard in self.shard_map.shards:
-            try:
-                answers[shard] = question(self.store(shard))
-            except Unavailable as error:
-                silent[shard] = error
-        return answers, silent
+        return self._finder.ask_all(question)
 
 
-def _refuse_other_version(product: Product, version: int) -> None:
-    if product.version != version:
-        raise VersionConflict(
-            f"the product is at version {product.version} now, you saw version {version}",
-            hint="Read it again, then repeat your change",
-            product_id=str(product.id),
-            version=product.version,
-        )
+def _refuse_other_version(product: Product, seen: int) -> None:
+    if product.version != seen:
+        raise has_other_version(product, seen)

@@ -59,6 +59,8 @@ def undo_part(
     for shard in shards[shards.index(first) :]:
         try:
             touched = catalog.store(shard).imports.touched(import_id, after, limit)
+            if catalog.finish_moves(one.product for one in touched):
+                touched = catalog.store(shard).imports.touched(import_id, after, limit)
         except Unavailable:
             part.unavailable += (shard,)
             touched = []

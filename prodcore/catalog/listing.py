@@ -9,9 +9,12 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from prodcore.catalog.cursor import Cursor, decode_cursor, encode_cursor
+from prodcore.catalog.moves import Moves, is_current
+from prodcore.catalog.places import Places
 from prodcore.catalog.ports import ProductStore, Row, Slice
 from prodcore.catalog.query import Query
 from prodcore.errors import InvalidInput, Problem, ShardUnavailable, Unavailable
+from prodcore.move import Times
 from prodcore.routing import Range, ShardMap
 
 T = TypeVar("T")
@@ -37,9 +40,10 @@ class Page(Generic[T]):
 class Listing:
     """Reads lists over the shards of a map."""
 
-    def __init__(self, shard_map: ShardMap, store: Callable[[str], ProductStore]) -> None:
+    def __init__(self, shard_map: ShardMap, store: Callable[[str], ProductStore], moves: Moves) -> None:
         self._map = shard_map
         self._store = store
+        self._moves = moves
 
     def page(self, query: Query, *, cursor: str | None, limit: int, fields: tuple[str, ...]) -> Page[Row]:
         """The page after ``cursor``; of the products only ``fields`` are read.
@@ -49,13 +53,23 @@ class Listing:
         """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInput(problems=[Problem("limit", "out_of_range", f"must be from 1 to {MAX_PAGE}")])
-        after = decode_cursor(cursor, query).after if cursor else None
-        part = Slice(query, (), after, limit + 1, fields)
-        reader = _Reader(self._store)
-        read = self._one_after_the_other if query.sort.by == "name" else self._merged
-        rows = list(islice(read(part, reader), limit + 1))
-        following = encode_cursor(Cursor(rows[limit - 1].position), query) if len(rows) > limit else None
+        begun = decode_cursor(cursor, query) if cursor else None
+        times: Times = self._moves.known_times()
+        if begun and is_current(begun.times, times):
+            times = begun.times
+        part = Slice(query, (), begun.after if begun else None, limit + 1, fields)
+        rows, reader = self._read(part, times)
+        if begun is None and reader.places.met_later:  # what was done just now is to be seen by who did it
+            times = self._moves.times()
+            rows, reader = self._read(part, times)
+        following = encode_cursor(Cursor(rows[limit - 1].position, times), query) if len(rows) > limit else None
         return Page(tuple(rows[:limit]), following, tuple(sorted(reader.silent)))
+
+    def _read(self, part: Slice, times: Times) -> tuple[list[Row], _Reader]:
+        """The first rows of a list that began at ``times``."""
+        reader = _Reader(self._store, Places(self._moves, times, part.fields))
+        read = self._one_after_the_other if part.query.sort.by == "name" else self._merged
+        return list(islice(read(part, reader), part.limit)), reader
 
     def _one_after_the_other(self, part: Slice, reader: _Reader) -> Iterator[Row]:
         """The ranges in key order: read only until the page is full."""
@@ -87,17 +101,19 @@ class Listing:
 class _Reader:
     """Reads slices, and remembers who was silent."""
 
-    def __init__(self, store: Callable[[str], ProductStore]) -> None:
+    def __init__(self, store: Callable[[str], ProductStore], places: Places) -> None:
         self._store = store
-        self.silent: set[str] = set()
+        self.places = places
+        self.silent = places.silent
 
     def rows(self, shard: str, part: Slice) -> list[Row]:
         """``part.limit`` rows or all that there are; none from a shard that does not answer."""
         rows: list[Row] = []
+        part = replace(part, not_before=self.places.times.get(shard, 0))
         try:
             while True:
                 batch = self._store(shard).page(part)
-                rows += batch.rows
+                rows += self.places.shown(shard, batch.rows)
                 if batch.end is None or len(rows) >= part.limit:
                     return rows[: part.limit]
                 part = replace(part, after=batch.end)

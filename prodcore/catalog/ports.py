@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from prodcore.catalog.import_ports import ImportStore
 from prodcore.catalog.query import Position, Query
-from prodcore.errors import ProdError
+from prodcore.errors import ProdError, VersionConflict
 from prodcore.history import Change
+from prodcore.move import Move, Passage
 from prodcore.product import Product
 from prodcore.routing import Range
+
+if TYPE_CHECKING:
+    from prodcore.catalog.move_ports import MoveStore
 
 Key = tuple[str, str]
 """(name key, variant key)."""
@@ -30,6 +34,8 @@ class Slice:
     limit: int
     fields: tuple[str, ...]
     """The fields of ``Product`` that are read."""
+    not_before: int = 0
+    """A cluster time of the shard: all that was written until then is seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,10 @@ class Row:
 
     position: Position
     values: dict[str, Any]
+    move: Move | None = None
+    """What the document is to a move, if it is not simply the product."""
+    passages: tuple[Passage, ...] = ()
+    """The product's last moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,10 @@ class Deleted:
     """After that it is removed for good."""
 
 
+class BeingMoved(VersionConflict):
+    """The document that was to be written is part of an unfinished move: finish that first. Nothing was written."""
+
+
 class ProductStore(Protocol):
     """Products of one shard. Every call takes at most the budget of ``prodcore.deadline``.
 
@@ -73,6 +87,10 @@ class ProductStore(Protocol):
     @property
     def shard(self) -> str:
         """The shard's name, which is its replica set's."""
+
+    @property
+    def moves(self) -> MoveStore:
+        """The shard's side of moves."""
 
     @property
     def imports(self) -> ImportStore:
@@ -87,7 +105,7 @@ class ProductStore(Protocol):
     def replace(self, product: Product) -> None:
         """Store ``product`` over version ``product.version - 1``.
 
-        Raises VersionConflict, ProductNotFound, ProductExists.
+        Raises VersionConflict, BeingMoved, ProductNotFound, ProductExists.
         """
 
     def replace_many(self, products: Sequence[Product]) -> list[ProdError | None]:
@@ -96,7 +114,7 @@ class ProductStore(Protocol):
     def park(self, product: Product, until: datetime) -> None:
         """Delete ``product`` over version ``product.version - 1``; it can be restored until then.
 
-        Raises VersionConflict, ProductNotFound.
+        Raises VersionConflict, BeingMoved, ProductNotFound.
         """
 
     def park_many(self, products: Sequence[Product], until: datetime) -> list[ProdError | None]:
@@ -109,7 +127,7 @@ class ProductStore(Protocol):
         """
 
     def get(self, product_id: UUID) -> Product | None:
-        """The product with this id. Raises ProductDeleted."""
+        """The product with this id; whether it is to be seen, its ``move`` tells. Raises ProductDeleted."""
 
     def get_many(self, product_ids: Sequence[UUID]) -> dict[UUID, Product | Deleted]:
         """The products with these ids, live or deleted."""
@@ -124,7 +142,7 @@ class ProductStore(Protocol):
         """The last deleted products before a moment, the last one first; with a name key, only those that had it."""
 
     def find(self, keys: Sequence[Key]) -> dict[Key, Product]:
-        """The products that have one of these keys."""
+        """The products that have one of these keys, as ``get`` gives them."""
 
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
         """The ids of the products that have one of these SKUs."""

@@ -91,7 +91,7 @@ def _find_old(catalog: Catalog, items: Items, found_by: By, plan: _Plan) -> None
             by_shard[catalog.shard_map.shard_for(key[0])][i] = key
     for shard, keys in by_shard.items():
         try:
-            named = catalog.store(shard).find(list(keys.values()))
+            named = catalog.find_keys(shard, list(keys.values()))
         except Unavailable as error:
             plan.outcomes |= {i: Outcome("unavailable", error=error) for i in keys}
         else:

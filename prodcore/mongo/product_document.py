@@ -15,6 +15,7 @@ from bson.decimal128 import Decimal128
 from prodcore.catalog.ports import Deleted
 from prodcore.history import MAX_CHANGES, Author, Change
 from prodcore.mongo.address import Document
+from prodcore.mongo.move_document import as_move
 from prodcore.product import STORED, Product
 from prodcore.routing import LAST
 
@@ -37,6 +38,11 @@ def as_update(product: Product) -> Document:
     if product.sku is None:  # left out then: the index on it is sparse
         update["$unset"] = {"sku": ""}
     return update
+
+
+def as_new_content(product: Product) -> Document:
+    """What becomes of the product by a move: the content of its next version, and the entry in its history."""
+    return {"content": {**_fields(product), **keys_of(product)}, "entry": product.change and _as_entry(product.change)}
 
 
 def as_parking(product: Product, until: datetime) -> Document:
@@ -62,7 +68,7 @@ def as_product(document: Document, shard: str) -> Product:
     values = {name: document[name] for name in _FIELDS}
     values["tags"] = tuple(values["tags"])
     values["price"] = document["price"].to_decimal()
-    return Product(id=document["_id"], sku=document.get("sku"), shard=shard, **values)
+    return Product(id=document["_id"], sku=document.get("sku"), shard=shard, move=as_move(document), **values)
 
 
 def as_deleted(document: Document, shard: str) -> Deleted:

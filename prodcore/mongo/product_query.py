@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -19,6 +20,7 @@ from prodcore.catalog.query import Position, Query
 from prodcore.deadline import remaining
 from prodcore.errors import QueryTooBroad
 from prodcore.mongo.address import Document
+from prodcore.mongo.move_document import MARK, as_move, as_passages, as_timestamp
 from prodcore.routing import LAST, prefix_range
 from prodcore.terms import ANY, INACTIVE, beginning_of, category_term, tag_term
 
@@ -54,6 +56,7 @@ INDEXES = (
     _index("created", *_ORDERS["created"]),
     _index("sku", "sku", sparse=True),
     _index("deleted", "deleted.at", "_id", partialFilterExpression={"deleted.at": {"$exists": True}}),
+    _index("move", "move.state", sparse=True),
     _index("purge_at", "purge_at", sparse=True, expireAfterSeconds=0),
     _index("history_import", "history.import", "_id", partialFilterExpression={"history.import": {"$exists": True}}),
 )
@@ -64,27 +67,42 @@ def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch
     """The first documents of a slice. Raises QueryTooBroad."""
     documents: list[Document] = []
     mine = remaining() > LIST_SECONDS
+    shown = projection(part.fields) | dict.fromkeys(["name_key", *_ORDERS[part.query.sort.by]], 1)
     try:
-        with pymongo.timeout(LIST_SECONDS):  # the request's own budget, where less is left of it
+        # the request's own budget, where less is left of it
+        with pymongo.timeout(LIST_SECONDS), products.database.client.start_session() as session:
+            session.advance_operation_time(as_timestamp(part.not_before))
             for condition in _conditions(part):
                 wanted = part.limit - len(documents)
                 if wanted:
-                    found = products.find(condition, _projection(part), sort=_sort(part.query), limit=wanted)
+                    found = products.find(condition, shown, sort=_sort(part.query), limit=wanted, session=session)
                     documents += found.batch_size(wanted)
     except ExecutionTimeout:
         if not mine:
             raise
         raise QueryTooBroad(hint="Narrow it with a filter or a longer word, or sort it by name") from None
     end = _position(documents[-1], part.query) if len(documents) == part.limit else None
-    rows = [Row(_position(d, part.query), _values(d, part, shard)) for d in visible(documents, part)]
-    return Batch(rows, end)
+    return Batch([_row(document, part, shard) for document in visible(documents, part)], end)
+
+
+def _row(document: Document, part: Slice, shard: str) -> Row:
+    row = Row(_position(document, part.query), values_of(document, part.fields, shard))
+    if "move" in document or "moves" in document:  # hardly any
+        row = replace(row, move=as_move(document), passages=as_passages(document))
+    return row
 
 
 def visible(documents: Sequence[Document], part: Slice) -> Iterator[Document]:
     """Those of a shard's documents that are products of this list."""
     for document in documents:
-        if any(document["name_key"] in owned for owned in part.ranges):
+        if any(document["name_key"] in owned for owned in part.ranges) and not _was_shown(document, part):
             yield document
+
+
+def _was_shown(document: Document, part: Slice) -> bool:
+    """Whether it keeps the very place after which the slice begins: of a product that was shown before it moved."""
+    variant_key = document.get("variant_key", "")
+    return MARK in variant_key and part.after == (document["name_key"], variant_key.partition(MARK)[0])
 
 
 def _conditions(part: Slice) -> list[Document]:
@@ -162,9 +180,10 @@ def _sort(query: Query) -> list[tuple[str, int]]:
     return [(field, direction) for field in _ORDERS[query.sort.by]]
 
 
-def _projection(part: Slice) -> dict[str, int]:
-    fields = {"_id" if field == "id" else field for field in part.fields} - {"shard"}
-    return {"_id": 0, "name_key": 1} | dict.fromkeys([*fields, *_ORDERS[part.query.sort.by]], 1)
+def projection(fields: tuple[str, ...]) -> dict[str, int]:
+    """What is read of a product of which these fields are asked for: what it is to moves, too."""
+    stored = {"_id" if field == "id" else field for field in fields} - {"shard"}
+    return {"_id": 0} | dict.fromkeys([*stored, "move", "moves"], 1)
 
 
 def _position(document: Document, query: Query) -> Position:
@@ -173,7 +192,7 @@ def _position(document: Document, query: Query) -> Position:
     return (value.to_decimal() if isinstance(value, Decimal128) else value), document[tie]
 
 
-def _values(document: Document, part: Slice, shard: str) -> dict[str, Any]:
+def values_of(document: Document, fields: tuple[str, ...], shard: str) -> dict[str, Any]:
     """The fields that were asked for, as ``Product`` has them; takes the document over.
 
     Most values are as they should be, so only the others are touched: this is half of what a page costs beside MongoDB.
@@ -186,7 +205,7 @@ def _values(document: Document, part: Slice, shard: str) -> dict[str, Any]:
         document["price"] = as_decimal(document["price"].bid)
     if "tags" in document:
         document["tags"] = tuple(document["tags"])
-    return {name: document[name] for name in part.fields}
+    return {name: document[name] for name in fields}
 
 
 @lru_cache(maxsize=10_000)

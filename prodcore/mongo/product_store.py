@@ -11,17 +11,12 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from prodcore.catalog.ports import Batch, Deleted, Key, Moment, Slice
-from prodcore.errors import (
-    OutcomeUnknown,
-    ProdError,
-    ProductDeleted,
-    ProductExists,
-    ProductNotFound,
-    VersionConflict,
-)
+from prodcore.catalog.refusals import changed_meanwhile, exists, id_was_used, is_deleted
+from prodcore.errors import OutcomeUnknown, ProdError, ProductExists
 from prodcore.history import Change
 from prodcore.mongo.address import Document
 from prodcore.mongo.import_store import MongoImportStore
+from prodcore.mongo.move_store import MongoMoveStore
 from prodcore.mongo.product_document import (
     NO_HISTORY,
     as_change,
@@ -33,6 +28,7 @@ from prodcore.mongo.product_document import (
     as_update,
 )
 from prodcore.mongo.product_query import INDEXES, read_batch
+from prodcore.mongo.product_refusals import refuse
 from prodcore.mongo.replica_set import ReplicaSet, is_transient
 from prodcore.product import Product
 
@@ -54,6 +50,7 @@ class MongoProductStore:
         self._set = replica_set
         self._products: Collection[Document] = replica_set.collection("products")
         self.imports = MongoImportStore(replica_set)
+        self.moves = MongoMoveStore(replica_set)
 
     @property
     def shard(self) -> str:
@@ -116,7 +113,7 @@ class MongoProductStore:
             try:
                 result = self._products.update_one(seen, update)
             except DuplicateKeyError:
-                raise _exists(product) from None
+                raise exists(product) from None
             if not result.matched_count:
                 self._explain_no_match(product, again)
 
@@ -139,7 +136,7 @@ class MongoProductStore:
             self._products.bulk_write(writes, ordered=False)
             found = self._products.find({"_id": {"$in": [p.id for p in products]}}, {"write_id": 1})
             stored = {document["write_id"] for document in found}
-            return [None if p.write_id in stored else _changed_meanwhile(p) for p in products]
+            return [None if p.write_id in stored else changed_meanwhile(p) for p in products]
 
         try:
             return self._set.write(attempt)
@@ -150,7 +147,7 @@ class MongoProductStore:
         """The product with this id; see the port."""
         document = self._set.read(lambda: self._products.find_one({"_id": product_id}, NO_HISTORY))
         if document and "deleted" in document:
-            raise _deleted(as_deleted(document, self.shard))
+            raise is_deleted(as_deleted(document, self.shard))
         return as_product(document, self.shard) if document else None
 
     def get_many(self, product_ids: Sequence[UUID]) -> dict[UUID, Product | Deleted]:
@@ -231,62 +228,24 @@ class MongoProductStore:
     def _refusal(self, product: Product) -> ProductExists:
         """Why it could not be inserted: its name is taken, or its id."""
         if self._products.find_one({"_id": product.id, "deleted": {"$exists": True}}, {"_id": 1}):
-            return ProductExists(
-                f"a product with the id {product.id} was created and deleted",
-                hint=f"Restore it with: prodctl product restore {product.id}",
-                product_id=str(product.id),
-            )
-        return _exists(product)
+            return id_was_used(product)
+        return exists(product)
 
     def _explain_no_match(self, mine: Product, again: bool) -> None:
         """Why no document matched; returns when it is because an earlier attempt had written ``mine``."""
         self._settle(mine.id)
         current = self._products.find_one({"_id": mine.id}, NO_HISTORY)
-        if current is None:
-            raise ProductNotFound(f"there is no product {mine.id}", product_id=str(mine.id))
-        if again and current["write_id"] == mine.write_id:
+        if again and current and current["write_id"] == mine.write_id:
             return
-        if again and current["version"] > mine.version:
+        if again and current and current["version"] > mine.version:
             raise OutcomeUnknown(
                 "the product was edited again before the answer to this edit came: it may or may not be in between",
                 product_id=str(mine.id),
             )
-        if "deleted" in current:
-            raise _deleted(as_deleted(current, self.shard))
-        raise VersionConflict(
-            f"the product is at version {current['version']} now",
-            hint="Read it again, then repeat your change",
-            product_id=str(mine.id),
-            version=current["version"],
-        )
+        refuse(current, mine, self.shard)
 
 
 def _live(product: Product) -> Document:
-    """The version before ``product``, not deleted."""
-    return {"_id": product.id, "version": product.version - 1, "deleted": {"$exists": False}}
-
-
-def _deleted(deleted: Deleted) -> ProductDeleted:
-    product = deleted.product
-    return ProductDeleted(
-        f"{product.name!r} was deleted on {deleted.at:%Y-%m-%d}",
-        hint=f"It can be restored until {deleted.until:%Y-%m-%d}: prodctl product restore {product.id}",
-        product_id=str(product.id),
-        version=product.version,
-    )
-
-
-def _exists(product: Product) -> ProductExists:
-    described = f"{product.name} ({product.variant})" if product.variant else product.name
-    return ProductExists(
-        f"a product {described!r} exists already",
-        hint="Edit that one, or give this one another name or variant",
-        name=product.name,
-        variant=product.variant,
-    )
-
-
-def _changed_meanwhile(product: Product) -> VersionConflict:
-    return VersionConflict(
-        f"{product.name!r} was changed by somebody else meanwhile", product_id=str(product.id), version=product.version
-    )
+    """The version before ``product``, neither deleted nor part of a move."""
+    absent = {"$exists": False}
+    return {"_id": product.id, "version": product.version - 1, "deleted": absent, "move": absent}

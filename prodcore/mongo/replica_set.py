@@ -90,6 +90,11 @@ class ReplicaSet:
             event_listeners=[self._view],
         )
 
+    @property
+    def known_time(self) -> int:
+        """A cluster time that the driver's last heartbeats told to be on a majority; 0 before the first of them."""
+        return self._view.known_time
+
     def collection(self, name: str, database: str | None = None) -> Collection[Document]:
         """A collection, read and written with majority."""
         return self.client[database or self.database_name].get_collection(
@@ -166,6 +171,7 @@ class _View(ServerHeartbeatListener):
         """By member: whether it takes writes; None for one that does not answer."""
         self._silent_since: float | None = time.monotonic()
         self.changes = 0
+        self.known_time = 0
 
     def started(self, event: ServerHeartbeatStartedEvent) -> None:
         """Nothing to do: the answer counts."""
@@ -173,6 +179,9 @@ class _View(ServerHeartbeatListener):
     def succeeded(self, event: ServerHeartbeatSucceededEvent) -> None:
         """A member answered."""
         self._note(event.connection_id, event.reply.is_writable)
+        written = event.reply.document.get("lastWrite", {}).get("majorityOpTime", {}).get("ts")
+        if written:
+            self.known_time = max(self.known_time, written.time << 32 | written.inc)
 
     def failed(self, event: ServerHeartbeatFailedEvent) -> None:
         """A member did not."""

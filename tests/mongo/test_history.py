@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from prodcore.catalog.deleted import deleted_page
-from prodcore.catalog.upsert import new_item, upsert
+from prodcore.catalog.import_items import new_item
+from prodcore.catalog.upsert import upsert
 from prodcore.errors import (
     InvalidCursor,
     ProductDeleted,
@@ -24,6 +25,10 @@ from tests.mongo.authors import ANA, EVA
 
 def draft(name, **fields):
     return validate(ProductDraft, {"name": name, "price": "1.20", **fields})
+
+
+def item(name, **fields):
+    return new_item({"name": name, "price": "1.20", **fields})
 
 
 def patch(**fields):
@@ -54,8 +59,8 @@ def test_every_change_is_in_the_history_with_what_it_replaced(catalog):
 
 def test_history_of_a_batch_names_its_import(catalog, raw_products):
     author = Author("ana", import_id="import-7")
-    upsert(catalog, [new_item(draft("Pan")), new_item(draft("Arroz"))], author)
-    upsert(catalog, [new_item(draft("Pan", stock=4))], author)
+    upsert(catalog, [item("Pan"), item("Arroz")], author)
+    upsert(catalog, [item("Pan", stock=4)], author)
     pan = catalog.find("Pan")
     assert [(c.action, c.by.import_id) for c in catalog.history(pan.id)] == [
         ("edited", "import-7"),
@@ -162,7 +167,7 @@ def test_create_repeated_after_the_delete_brings_nothing_back(catalog):
     catalog.delete(product_id, ANA, 1)
     with pytest.raises(ProductExists, match="deleted"):
         catalog.create(draft("Pan"), ANA, product_id)
-    (outcome,) = upsert(catalog, [new_item(draft("Pan"), product_id)], ANA)
+    (outcome,) = upsert(catalog, [new_item({"name": "Pan", "price": "1.20"}, product_id)], ANA)
     assert outcome.status == "refused"
     assert catalog.page().items == ()
 

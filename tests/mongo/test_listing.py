@@ -220,7 +220,16 @@ def test_only_the_fields_that_are_asked_for_are_read(filled, raw_clients):
     asked = list(database["system.profile"].find({"command.find": "products"}).sort("ts", -1).limit(1))
     database["system.profile"].drop()
     assert [set(values) for values in page.items] == [{"price", "name", "sku"}] * 3
-    assert set(asked[0]["command"]["projection"]) == {"_id", "price", "name", "sku", "name_key", "variant_key"}
+    assert set(asked[0]["command"]["projection"]) == {
+        "_id",
+        "move",
+        "moves",
+        "price",
+        "name",
+        "sku",
+        "name_key",
+        "variant_key",
+    }
 
 
 def test_cursor_of_another_list_odd_limits_and_unknown_shards_are_refused(filled):

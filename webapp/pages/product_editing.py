@@ -15,7 +15,6 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
 from prodcore.errors import (
-    CrossShardRename,
     InvalidInput,
     OutcomeUnknown,
     ProdError,
@@ -132,11 +131,6 @@ def _refused(error: ProdError, subject: Subject, values: Values) -> tuple[str, i
         errors["name"] = gettext("Another product has this name and presentation.")
     elif isinstance(error, SkuTaken):
         errors["sku"] = gettext("Another product has this SKU.")
-    elif isinstance(error, CrossShardRename):
-        target = error.details["shard"]
-        errors["name"] = gettext(
-            "This name belongs to %(shard)s. Create the product there, then delete this one.", shard=target
-        )
     elif isinstance(error, UnroutableName):
         errors["name"] = gettext("Use at least one letter, digit or sign.")
     elif isinstance(error, InvalidInput):

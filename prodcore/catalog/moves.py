@@ -1,0 +1,176 @@
+"""Moving a product to the shard of its new name: no transaction spans two replica sets, so it is written down.
+
+The steps, each one write of one document:
+
+1. *intend*: the source's document says what is to become of it; nobody else can write it now.
+2. *receive*: the target holds the product under its new name, not to be seen yet.
+3. *commit*: the source says that it has moved. This alone decides: before it the product is the source's, after it the
+   target's, whoever dies.
+4. *publish*: the target's document is simply the product.
+5. *retire*: the source's keeps the old place for lists that have begun, and goes after a while.
+
+Whoever meets an unfinished move can finish it from what the documents tell; steps that were done already do nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from prodcore.catalog.move_ports import MoveStore, Traces
+from prodcore.errors import OutcomeUnknown, ProdError, ProductExists, Unavailable
+from prodcore.move import Move, Times
+from prodcore.product import Product
+
+LIST_LIFE = timedelta(minutes=15)
+"""A list that began longer ago begins anew where products moved meanwhile."""
+
+_PLACE_LIFE = LIST_LIFE + timedelta(minutes=5)
+"""How long the old place is kept: longer, by as much as clocks may differ."""
+
+_GRACE = timedelta(seconds=5)
+"""A younger move is left to whoever began it."""
+
+
+def no_step(_name: str) -> None:
+    """What happens between the steps: nothing. Drills put faults there."""
+
+
+class Moves:
+    """The moves between the shards whose stores are given."""
+
+    def __init__(
+        self,
+        stores: Mapping[str, MoveStore],
+        *,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], UUID],
+        step: Callable[[str], None] = no_step,
+    ) -> None:
+        self.stores = stores
+        self._clock = clock
+        self._new_id = new_id
+        self._step = step
+
+    def move(self, product: Product, source: str, target: str) -> Product:
+        """Bring ``product``, the next version of what the source holds, to the target.
+
+        Raises VersionConflict, BeingMoved, ProductNotFound, ProductExists; Unavailable when it was left as it was.
+        """
+        move = Move(self._new_id(), product.id, "intended", source, target, self._clock())
+        self.stores[source].intend(product, move)
+        self._step("intended")
+        decided = self._decide(move)
+        if decided is None:
+            raise Unavailable("the rename was taken back by somebody who could not finish it", shard=target)
+        with suppress(Unavailable, OutcomeUnknown):  # it is decided: readers see it, and the next completes it
+            self._complete(move, decided)
+        return replace(product, shard=target)
+
+    def finish(self, move: Move) -> None:
+        """Finish a move, or undo it where it cannot be done.
+
+        Raises Unavailable or OutcomeUnknown while a shard that is needed does not answer.
+        """
+        try:
+            decided = self._decide(move)
+        except ProductExists:
+            return
+        if decided is not None:
+            self._complete(move, decided)
+
+    def is_decided(self, move: Move) -> bool:
+        """Whether the product is the target's already. Raises Unavailable."""
+        return self.stores[move.source].traces(move.product_id).state_of(move) in ("moved", "done")
+
+    def sweep(self, grace: timedelta = _GRACE) -> int:
+        """Finish what was left unfinished; the number of moves that still are because a shard does not answer."""
+        left: set[UUID] = set()
+        for store in self.stores.values():
+            try:
+                unfinished = store.unfinished(self._clock() - grace)
+            except Unavailable:
+                continue
+            for move in unfinished:
+                try:
+                    self.finish(move)
+                except (Unavailable, OutcomeUnknown):
+                    left.add(move.id)
+        return len(left)
+
+    def known_times(self) -> dict[str, int]:
+        """A moment ago, by shard: costs nothing."""
+        return {shard: store.known_time() for shard, store in self.stores.items()}
+
+    def times(self) -> dict[str, int]:
+        """Now, by shard; a moment ago for a shard that does not answer."""
+        return {shard: _time(store) for shard, store in self.stores.items()}
+
+    def _decide(self, move: Move) -> Traces | None:
+        """Bring a move to its decision: what the source tells then, None where it was undone.
+
+        Raises ProductExists and Unavailable when it was undone for that, OutcomeUnknown when the source went silent.
+        """
+        source, target = self.stores[move.source], self.stores[move.target]
+        refusal: ProdError | None = None
+        try:
+            while (state := (traces := source.traces(move.product_id)).state_of(move)) == "intended":
+                if refusal is None:
+                    refusal = _refusal(target, traces)
+                if refusal is None:
+                    self._step("received")
+                    source.commit(move)
+                    self._step("committed")
+                else:
+                    source.undo(move)
+        except Unavailable:
+            raise OutcomeUnknown(
+                f"{move.source} stopped answering: the rename may yet happen",
+                hint="Look it up before you repeat it",
+                shard=move.source,
+                product_id=str(move.product_id),
+            ) from None
+        if state is not None:
+            return traces
+        self._discard(move)
+        if refusal:
+            raise refusal
+        return None
+
+    def _complete(self, move: Move, decided: Traces) -> None:
+        if decided.state_of(move) == "moved":
+            self.stores[move.target].publish(move, decided.at)
+            self._step("published")
+            self.stores[move.source].retire(move, self._clock() + _PLACE_LIFE)
+
+    def _discard(self, move: Move) -> None:
+        with suppress(Unavailable, OutcomeUnknown):  # nobody sees it, and the sweep removes it
+            self.stores[move.target].discard(move)
+
+
+def _refusal(target: MoveStore, traces: Traces) -> ProdError | None:
+    """Why the target does not hold the product now; None when it does."""
+    try:
+        target.receive(traces.parcel)
+    except ProductExists as exists:
+        return exists
+    except (Unavailable, OutcomeUnknown) as error:
+        shard = error.details.get("shard", "the target")
+        return Unavailable(f"{shard} does not take the product: it is left as it was", shard=shard)
+    return None
+
+
+def _time(store: MoveStore) -> int:
+    try:
+        return store.time()
+    except Unavailable:
+        return store.known_time()
+
+
+def is_current(times: Times, now: Times) -> bool:
+    """Whether a list that began at ``times`` can still tell what moved since."""
+    seconds = LIST_LIFE.total_seconds()
+    return all((now[shard] >> 32) - (times.get(shard, 0) >> 32) <= seconds for shard in now)

@@ -1,0 +1,56 @@
+"""Why a product could not be written, as errors."""
+
+from __future__ import annotations
+
+from prodcore.catalog.ports import Deleted
+from prodcore.errors import ProductDeleted, ProductExists, VersionConflict
+from prodcore.product import Product
+
+
+def exists(product: Product) -> ProductExists:
+    """Another product has its name and variant."""
+    described = f"{product.name} ({product.variant})" if product.variant else product.name
+    return ProductExists(
+        f"a product {described!r} exists already",
+        hint="Edit that one, or give this one another name or variant",
+        name=product.name,
+        variant=product.variant,
+    )
+
+
+def id_was_used(product: Product) -> ProductExists:
+    """A product had its id, and was deleted: creating it again is not restoring it."""
+    return ProductExists(
+        f"a product with the id {product.id} was created and deleted",
+        hint=f"Restore it with: prodctl product restore {product.id}",
+        product_id=str(product.id),
+    )
+
+
+def is_deleted(parked: Deleted) -> ProductDeleted:
+    """It was deleted, and can be restored."""
+    product = parked.product
+    return ProductDeleted(
+        f"{product.name!r} was deleted on {parked.at:%Y-%m-%d}",
+        hint=f"It can be restored until {parked.until:%Y-%m-%d}: prodctl product restore {product.id}",
+        product_id=str(product.id),
+        version=product.version,
+        shard=product.shard,
+    )
+
+
+def has_other_version(product: Product, seen: int) -> VersionConflict:
+    """It is not at the version that the caller saw."""
+    return VersionConflict(
+        f"the product is at version {product.version} now, you saw version {seen}",
+        hint="Read it again, then repeat your change",
+        product_id=str(product.id),
+        version=product.version,
+    )
+
+
+def changed_meanwhile(product: Product) -> VersionConflict:
+    """Somebody else wrote it between our reading and our writing."""
+    return VersionConflict(
+        f"{product.name!r} was changed by somebody else meanwhile", product_id=str(product.id), version=product.version
+    )
