@@ -79,7 +79,7 @@ def test_text_that_is_no_cursor_is_refused_and_never_breaks(text):
 )
 def test_forged_place_is_refused_or_one_that_a_server_can_be_asked_for(by, after):
     query = replace(EVERYTHING, sort=Sort(by))
-    text = json.dumps({"query": query.fingerprint, "after": after})
+    text = json.dumps({"query": query.fingerprint, "after": after, "times": {}})
     forged = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
     try:
         value, tie = decode_cursor(forged, query).after
@@ -89,6 +89,13 @@ def test_forged_place_is_refused_or_one_that_a_server_can_be_asked_for(by, after
     assert isinstance(value, str)
     assert isinstance(tie, str)
     (value + tie).encode()
+
+
+@pytest.mark.parametrize("times", [None, [], {"rsA": -1}, {"rsA": 2**63}, {"rsA": 1.5}, {"rsA": True}, "rsA", 7])
+def test_forged_beginning_is_refused(times):
+    text = json.dumps({"query": EVERYTHING.fingerprint, "after": ["a", ""], "times": times})
+    with pytest.raises(InvalidCursor):
+        decode_cursor(base64.urlsafe_b64encode(text.encode()).decode().rstrip("="), EVERYTHING)
 
 
 def test_cursor_without_end_is_refused():
