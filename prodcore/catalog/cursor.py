@@ -52,7 +52,7 @@ def decode_cursor(text: str, query: Query) -> Cursor:
         document = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         fingerprint = document["query"]
         value, tie = document["after"]
-        times = dict(document["times"])
+        times = document["times"]
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
         raise InvalidCursor(hint="Start again from the first page") from None
     if fingerprint != query.fingerprint:
@@ -84,8 +84,12 @@ def _price(value: Any) -> Decimal:
     return Decimal(value)
 
 
-def _times(times: dict[str, Any]) -> dict[str, int]:
-    if len(times) > _MAX_SHARDS or not all(type(time) is int and 0 <= time < 2**63 for time in times.values()):
+def _times(times: Any) -> dict[str, int]:
+    if (
+        not isinstance(times, dict)
+        or len(times) > _MAX_SHARDS
+        or not all(type(time) is int and 0 <= time < 2**63 for time in times.values())
+    ):
         raise ValueError
     return times
 
