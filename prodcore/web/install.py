@@ -89,7 +89,7 @@ def _refuse_odd_requests() -> None:
     if (request.content_length or request.method in ("PUT", "PATCH")) and request.mimetype not in _JSON_TYPES:
         raise UnsupportedMediaType("Send the body as application/json")
     answers = current_app.config.get("ANSWERS", {}).get(request.endpoint, _ANSWERS)
-    if not any(kind in request.accept_mimetypes for kind in answers) and request.accept_mimetypes:
+    if request.accept_mimetypes and request.accept_mimetypes.best_match(answers) is None:
         raise NotAcceptable(f"This can be answered as {' or '.join(answers)}")
     twice = [name for name, values in request.args.lists() if len(values) > 1 and name not in REPEATABLE]
     if twice:

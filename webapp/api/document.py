@@ -60,9 +60,13 @@ def _describe_operation(operation: dict[str, Any]) -> None:
     responses: dict[str, Any] = operation["responses"]
     possible = {406, 503}
     if operation.get("requestBody"):
+        operation["requestBody"]["required"] = True
         possible |= {400, 413, 415, 422}
-    if any(parameter["in"] == "query" for parameter in operation.get("parameters", [])):
+    places = {parameter["in"] for parameter in operation.get("parameters", [])}
+    if "query" in places:
         possible |= {400, 422}
+    if "path" in places:
+        possible.add(404)
     if operation.get("security"):
         possible |= {401, 403}
     for status in sorted({*map(int, responses), *possible}):

@@ -31,7 +31,7 @@ class WhereQuery(_Query):
 class NewProduct(ProductDraft):
     """A product to make; with the same id a repeated request is the same creation."""
 
-    id: str | None = Field(None, pattern="^[0-9a-fA-F-]{36}$")
+    id: str | None = Field(None, pattern="^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 
 
 class ProductOut(ProductDraft):
