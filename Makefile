@@ -1,6 +1,6 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help up test fast lint docs screenshots bench-web bench-size
+.PHONY: help up test fast lint docs screenshots bench-web bench-import bench-size
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,3 +30,7 @@ bench-web: ## Ours beside the seed, Eve and FastAPI: ratios of one run (needs wr
 
 bench-size: ## Measure lists at 10,000 and 200,000 products
 	.venv/bin/python bench/catalogue_size.py
+
+bench-import: ## An import beside a bare insert_many of its documents: the ratio of one run
+	./scripts/venv server,mongod,xlsx,dev
+	.venv/bin/python -m bench.import_speed --rows 100000

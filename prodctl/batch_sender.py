@@ -13,7 +13,6 @@ from prodcore.catalog.import_report import RefusedRow
 from prodcore.catalog.import_rows import RepeatedRow, Row
 from prodcore.errors import OutcomeUnknown, Unavailable
 
-MAX_ROWS = 500
 MAX_CHARACTERS = 300_000
 """Of a batch: whatever they are, they stay within what the service accepts in one request."""
 

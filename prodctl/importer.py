@@ -1,4 +1,4 @@
-"""An import from start to end: read, send two batches at a time, count what became of every row."""
+"""An import from start to end: read, send a few batches at a time, count what became of every row."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from prodcore.errors import ProdError
 from prodctl.batch_sender import Batch, Outcome, Patience, Post, send
 from prodctl.import_journal import Journal
 
-SENDERS = 2
-"""Batches under way at a time: while one is stored, the next is read, folded and checked."""
+SENDERS = 4
+"""Batches under way at a time: while some are stored, the next ones are read, folded and checked."""
 
 AnyRow = Row | RefusedRow | RepeatedRow
 

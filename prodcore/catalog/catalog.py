@@ -83,18 +83,21 @@ class Catalog:
 
     def draft(self, draft: ProductDraft, by: Author, product_id: UUID | None = None) -> Product:
         """The first version of a product, not stored yet."""
+        return self.first_version(draft.model_dump(), by, product_id)
+
+    def first_version(self, content: Mapping[str, Any], by: Author, product_id: UUID | None = None) -> Product:
+        """The first version of a product with the fields of a ``ProductDraft``, all of them, checked before."""
         moment = self._clock()
-        content = draft.model_dump()
-        content |= {"tags": tuple(draft.tags), "currency": draft.currency or self._currency}
+        stored = {"tags": tuple(content["tags"]), "currency": content["currency"] or self._currency}
         return Product(
             id=product_id or self._new_id(),
-            **content,
+            **{**content, **stored},
             created_at=moment,
             updated_at=moment,
             updated_by=by.username,
             version=1,
             write_id=self._new_id(),
-            shard=self.shard_map.shard_for(name_key(draft.name)),
+            shard=self.shard_map.shard_for(name_key(content["name"])),
             change=Change(1, moment, by, "created"),
         )
 

@@ -21,6 +21,8 @@ Status = Literal["created", "changed", "unchanged", "refused", "unavailable", "u
 _NEEDED = ("name", "price")
 """What a product cannot be made without."""
 
+_DEFAULTS = {name: f.default for name, f in ProductDraft.model_fields.items() if name not in _NEEDED}
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -42,12 +44,12 @@ class Item:
         name = self.changes.get("name")
         return (name_key(name), fold(self.changes.get("variant", ""))) if name is not None else None
 
-    def draft(self) -> ProductDraft:
-        """A new product of it. Raises InvalidInput where something is missing."""
+    def content(self) -> dict[str, Any]:
+        """All fields of a new product. Raises InvalidInput where something is missing."""
         missing = [Problem(f, "missing", "is required for a new product") for f in _NEEDED if f not in self.changes]
         if missing:
             raise InvalidInput(problems=missing)
-        return ProductDraft.model_construct(**self.changes)
+        return {**_DEFAULTS, **self.changes}
 
     def patch(self) -> ProductPatch:
         """The change of a product that exists."""

@@ -15,7 +15,7 @@ from prodcore.errors import InvalidInput, OutcomeUnknown, Problem, ProdError, Pr
 from prodcore.history import Author
 from prodcore.product import Product
 
-MAX_ITEMS = 500
+MAX_ITEMS = 1000
 
 Items = dict[int, Item]
 """Items by their place in the batch."""
@@ -102,7 +102,7 @@ def _plan_item(catalog: Catalog, i: int, item: Item, by: Author, found_by: By, p
     old = plan.old.get(i)
     try:
         if old is None:
-            plan.new[i] = catalog.draft(item.draft(), by, item.product_id)
+            plan.new[i] = catalog.first_version(item.content(), by, item.product_id)
             return
         if found_by == "sku" and old.sku not in (None, item.sku):
             raise ProductExists(f"a product {old.name!r} exists already, with the SKU {old.sku!r}")

@@ -31,7 +31,7 @@ _DIFFERENCE_COLUMNS = columns("Line>", "Field", "Old", "New")
     metavar="FILE",
     help="Write every refused row here as CSV, with what is wrong, to be corrected and imported.",
 )
-@click.option("--batch", type=click.IntRange(1, 500), default=500, show_default=True, help="Rows a request.")
+@click.option("--batch", type=click.IntRange(1, 1000), default=1000, show_default=True, help="Rows a request.")
 @click.option(
     "--patience",
     type=click.FloatRange(0, 3600),

@@ -201,7 +201,7 @@ def test_options_that_make_no_sense_are_refused(cli, tmp_path):
         ["-", "--encoding", "klingon"],
         ["-", "--map", "precio"],
         ["-", "--batch", "0"],
-        ["-", "--batch", "501"],
+        ["-", "--batch", "1001"],
         ["-", "--patience", "-1"],
     ):
         refused = cli("product", "import", *arguments, stdin=b"nombre;precio\n")

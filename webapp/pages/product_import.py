@@ -23,7 +23,7 @@ from prodcore.catalog.import_log import remember
 from prodcore.catalog.import_ports import ImportRecord
 from prodcore.catalog.import_report import SINK_COLUMNS, harmless
 from prodcore.catalog.import_report import refused as refused_row
-from prodcore.catalog.upsert import MAX_ITEMS, upsert
+from prodcore.catalog.upsert import upsert
 from prodcore.errors import InvalidInput, OutcomeUnknown, Unavailable
 from prodcore.product import ProductDraft, validate
 from webapp.author import current_author
@@ -35,6 +35,8 @@ from webapp.pages.upload import Upload, pack_pending, unpack_pending
 blueprint = APIBlueprint("product_import", __name__, enable_openapi=False)
 
 _SHOWN_ROWS = 10
+_STEP = 500
+"""Rows that are stored before the page says how far it is."""
 _MAX_KEPT = 1_000
 _SOURCE = "(browser)"
 _STATUSES = ("created", "changed", "unchanged", "refused", "unavailable", "unknown")
@@ -81,7 +83,7 @@ def run() -> str:
         counts = Counter({"refused": len(reading.refused)})
         import_id = uuid4()
     total = _number(form.get("total", "")) if "rows" in form else len(pending)
-    batch, rest = pending[:MAX_ITEMS], pending[MAX_ITEMS:]
+    batch, rest = pending[:_STEP], pending[_STEP:]
     items = [new_item(fields) for _line, fields in batch]
     author = replace(current_author(), import_id=str(import_id))
     outcomes = upsert(current_catalog(), items, author) if items else []
