@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Does a page cost the same at ten thousand products and at a million?
 
-Starts a cluster of its own, fills both shards with products made from the names, presentations, prices and categories
-of a real catalogue, and measures the same lists at each size, in one process, through the use cases that webapp
-calls. Then it reads everything through webapp and watches that process's memory:
+Starts a cluster of its own and fills two catalogues in it, a small and a large one, with products made from the names,
+presentations, prices and categories of a real catalogue. Measures the same lists in both, in turn, so that whatever
+else the machine does slows both, through the use cases that webapp calls; and asks the servers how many index keys and
+documents they looked at for a page, which no load changes. Then it reads everything through webapp and watches that
+process's memory:
 
-    bench/catalogue_size.py --names ../shared/data/mercadona/productos.csv --sizes 10000 200000
+    bench/catalogue_size.py --names ../shared/data/mercadona/productos.csv --small 10000 --large 200000
 
-Exit status 1 when a list at the largest size takes more than 1.5 × what it takes at the smallest, or webapp grows.
+Exit status 1 when a list takes more than 1.5 × as long in the large catalogue, or webapp grows.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -29,11 +33,13 @@ from pathlib import Path
 import psutil
 import requests
 
-from prodcore.bootstrap import open_catalog, prepare_cluster
+from prodcore.bootstrap import prepare_cluster
 from prodcore.catalog import Catalog, Query, Sort, search_words
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.history import Author
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports, services_for
+from prodcore.mongo.product_store import MongoProductStore, ensure_indexes
+from prodcore.mongo.replica_set import ReplicaSet
 from prodcore.product import SHOWN, Product, ProductDraft, validate
 from prodcore.routing import DEFAULT_MAP
 from prodcore.settings import load_settings
@@ -79,36 +85,95 @@ def main() -> int:
     """Fill, measure and print."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--names", type=Path, default=Path("../shared/data/mercadona/productos.csv"))
-    options.add_argument("--sizes", type=int, nargs="+", default=[10_000, 200_000])
+    options.add_argument("--small", type=int, default=10_000)
+    options.add_argument("--large", type=int, default=200_000)
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="prodctl-bench-") as directory:
         ports = find_free_ports()
         cluster = LocalCluster(LocalPlan(Path(directory) / "cluster", ports, services_for(ports, workers=1, threads=4)))
         try:
             cluster.up(when_writable=lambda: prepare_cluster(load_settings(**cluster.addresses("root"))))
-            return measure(cluster, given.names, sorted(given.sizes))
+            return measure(cluster, given.names, given.small, given.large)
         finally:
             cluster.destroy()
 
 
-def measure(cluster: LocalCluster, names: Path, sizes: list[int]) -> int:
-    """All sizes in one cluster, one after the other; the exit status."""
-    products = made_from(names)
-    milliseconds: list[dict[str, float]] = []
-    with open_catalog(load_settings(**cluster.addresses("web"))) as catalog:
-        stored = 0
-        for size in sizes:
+def measure(cluster: LocalCluster, names: Path, small: int, large: int) -> int:
+    """Fill both catalogues and compare them; the exit status."""
+    with ExitStack() as resources:
+        catalogues = [open_database(cluster, database, resources) for database in ("small_db", "products_db")]
+        for catalogue, size in zip(catalogues, (small, large), strict=True):
             started = time.perf_counter()
-            fill(catalog, islice(products, size - stored))
-            print(
-                f"{(size - stored) / (time.perf_counter() - started):,.0f} products a second up to {size:,}", flush=True
-            )
-            stored = size
-            milliseconds.append({name: cost(catalog, *asked) for name, asked in (LISTS | UNSERVED).items()})
-    missed = report(sizes, milliseconds)
+            catalogue.fill(islice(made_from(names), size))
+            print(f"{size / (time.perf_counter() - started):,.0f} products a second up to {size:,}", flush=True)
+        missed = sum(compare(name, *asked, catalogues) for name, asked in (LISTS | UNSERVED).items())
     growth = growth_of_webapp(cluster)
-    print(f"webapp reads all {sizes[-1]:,} products, and grows by {growth:.0f} MiB (at most {GROWTH_MIB})")
+    print(f"webapp reads all {large:,} products, and grows by {growth:.0f} MiB (at most {GROWTH_MIB})")
     return 1 if missed or growth > GROWTH_MIB else 0
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A catalogue in a database of its own."""
+
+    catalog: Catalog
+    sets: list[ReplicaSet]
+
+    def fill(self, products: Iterator[Product]) -> None:
+        """Store the products, both shards at once; of two with one name and presentation the second is left out."""
+        with ThreadPoolExecutor(2) as pool:
+            for batch in iter(lambda: list(islice(products, 2 * BATCH)), []):
+                parts = {shard: [p for p in batch if p.shard == shard] for shard in self.catalog.shard_map.shards}
+                list(pool.map(lambda part: self.catalog.store(part[0]).insert_many(part[1]), parts.items()))
+
+    def examined(self, query: Query, limit: int) -> int:
+        """Index keys and documents that the servers look at for the second page."""
+        cursor = self.catalog.rows(query, limit=limit, fields=SHOWN).next_cursor
+        databases = [replica_set.client[replica_set.database_name] for replica_set in self.sets]
+        for database in databases:
+            database.command("profile", 2)
+        self.catalog.rows(query, cursor=cursor, limit=limit, fields=SHOWN)
+        looked = 0
+        for database in databases:
+            database.command("profile", 0)
+            for found in database["system.profile"].find({"command.find": "products"}):
+                looked += found["keysExamined"] + found["docsExamined"]
+            database.drop_collection("system.profile")
+        return looked
+
+
+def open_database(cluster: LocalCluster, database: str, resources: ExitStack) -> Catalogue:
+    """A catalogue over the cluster's shards, in this database, with its indexes."""
+    addresses = cluster.addresses("root")
+    uris = [
+        addresses[name].get_secret_value().replace("/products_db", f"/{database}") for name in ("db1_url", "db2_url")
+    ]
+    sets = [ReplicaSet(uri) for uri in uris]
+    for replica_set in sets:
+        resources.callback(replica_set.close)
+        ensure_indexes(replica_set)
+    return Catalogue(Catalog(DEFAULT_MAP, {s.name: MongoProductStore(s) for s in sets}), sets)
+
+
+def compare(name: str, query: Query, limit: int, catalogues: list[Catalogue]) -> bool:
+    """Print a line; whether the large one takes too long although an index should serve the list."""
+    taken: list[list[float]] = [[], []]
+    cursors: list[str | None] = [None, None]
+    for _ in range(ROUNDS):
+        for i, catalogue in enumerate(catalogues):
+            started = time.perf_counter()
+            page = catalogue.catalog.rows(query, cursor=cursors[i], limit=limit, fields=SHOWN)
+            taken[i].append(time.perf_counter() - started)
+            cursors[i] = page.next_cursor
+    milliseconds = [statistics.median(times) * 1000 for times in taken]
+    ratio = milliseconds[1] / milliseconds[0]
+    missed = name in LISTS and ratio > LIMIT
+    looked = " -> ".join(f"{catalogue.examined(query, limit):,}" for catalogue in catalogues)
+    mark = "  MISSED" if missed else "" if name in LISTS else "  (no index)"
+    print(
+        f"{name:32}{milliseconds[0]:8.2f}{milliseconds[1]:8.2f} ms{ratio:7.2f}   looked at {looked}{mark}", flush=True
+    )
+    return missed
 
 
 def made_from(names: Path) -> Iterator[Product]:
@@ -145,44 +210,6 @@ class Clock:
     def __call__(self) -> datetime:
         """Some time."""
         return _FIRST + timedelta(milliseconds=self._chance.randrange(63_000_000_000))
-
-
-def fill(catalog: Catalog, products: Iterator[Product]) -> None:
-    """Store the products, both shards at once; the second of two with one name and presentation is left out."""
-    waiting: dict[str, list[Product]] = {shard: [] for shard in catalog.shard_map.shards}
-    with ThreadPoolExecutor(2) as pool:
-        for product in products:
-            waiting[product.shard].append(product)
-            if sum(map(len, waiting.values())) >= 2 * BATCH:
-                list(pool.map(lambda shard: catalog.store(shard).insert_many(waiting[shard]), waiting))
-                for part in waiting.values():
-                    part.clear()
-        list(pool.map(lambda shard: catalog.store(shard).insert_many(waiting[shard]), waiting))
-
-
-def cost(catalog: Catalog, query: Query, limit: int) -> float:
-    """The median milliseconds of a page: the first ones of the list in turn, and again from the beginning."""
-    taken = []
-    cursor: str | None = None
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        page = catalog.rows(query, cursor=cursor, limit=limit, fields=SHOWN)
-        taken.append(time.perf_counter() - started)
-        cursor = page.next_cursor
-    return statistics.median(taken) * 1000
-
-
-def report(sizes: list[int], milliseconds: list[dict[str, float]]) -> int:
-    """A line a list; how many miss the limit."""
-    print(f"{'median milliseconds at':32}" + "".join(f"{size:>12,}" for size in sizes) + f"{'ratio':>8}")
-    missed = 0
-    for name in milliseconds[0]:
-        ratio = milliseconds[-1][name] / milliseconds[0][name]
-        late = name in LISTS and ratio > LIMIT
-        missed += late
-        mark = "  MISSED" if late else "" if name in LISTS else "  (no index)"
-        print(f"{name:32}" + "".join(f"{m[name]:12.2f}" for m in milliseconds) + f"{ratio:8.2f}{mark}")
-    return missed
 
 
 def growth_of_webapp(cluster: LocalCluster) -> float:

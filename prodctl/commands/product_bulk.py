@@ -24,6 +24,11 @@ def bulk() -> None:
 
     Exit status 0 all done, 5 some were refused, 6 some could not be done now, 7 some outcomes are unknown. The same
     command again settles 6 and 7.
+
+    \b
+    Examples:
+      prodctl product bulk edit --category lácteos --set price=1.20 --dry-run
+      prodctl product bulk rm --stock-max 0 --inactive
     """
 
 
