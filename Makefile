@@ -1,6 +1,6 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help up test fast lint docs screenshots bench-web bench-import bench-size
+.PHONY: help up test fast lint docs screenshots bench-web bench-import bench-size rename-campaign
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -34,3 +34,6 @@ bench-size: ## Measure lists at 10,000 and 200,000 products
 bench-import: ## An import beside a bare insert_many of its documents: the ratio of one run
 	./scripts/venv server,mongod,xlsx,dev
 	.venv/bin/python -m bench.import_speed --rows 100000
+
+rename-campaign: ## Rename over the border under readers and kill -9: takes half an hour
+	.venv/bin/python bench/rename_campaign.py

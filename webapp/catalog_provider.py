@@ -10,6 +10,7 @@ from flask import current_app
 from prodcore.bootstrap import open_catalog
 from prodcore.catalog import Catalog
 from prodcore.settings import Settings
+from webapp.sweeper import Sweeper
 
 
 class CatalogProvider:
@@ -26,7 +27,9 @@ class CatalogProvider:
         if self._catalog is None:
             with self._lock:
                 if self._catalog is None:
-                    self._catalog = self._resources.enter_context(open_catalog(self._settings))
+                    catalog = self._resources.enter_context(open_catalog(self._settings))
+                    self._resources.callback(Sweeper(catalog).close)
+                    self._catalog = catalog
         return self._catalog
 
     def close(self) -> None:

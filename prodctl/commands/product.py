@@ -109,7 +109,9 @@ def show(name_or_id: str, variant: str | None, output: str) -> None:
 @product.command()
 @_which
 @_variant
-@click.option("--new-name", "name", metavar="NAME", help="Another name, within the same shard.")
+@click.option(
+    "--new-name", "name", metavar="NAME", help="Another name; the product moves where that belongs to another shard."
+)
 @click.option("--new-variant", metavar="VARIANT", help="Another variant.")
 @_value_options
 @click.option("--no-tags", is_flag=True, help="Take all tags away.")
@@ -151,6 +153,34 @@ def edit(
     new = client.call("PATCH", f"/products/{old['id']}", body=changes, headers=seen)
     done = "is as it was" if new["version"] == old["version"] else f"is at version {new['version']} now"
     success(f"{_title(new)} {done}.", output)
+    print_item(new, output, kind="product")
+
+
+@product.command()
+@_which
+@click.argument("new_name", metavar="NEW-NAME")
+@_variant
+@click.option("--version", type=click.IntRange(1), help="Rename this version only: fail if it is not the current one.")
+@output_option
+def rename(name_or_id: str, new_name: str, variant: str | None, version: int | None, output: str) -> None:
+    """Give a product another name.
+
+    Where the new name belongs to another shard the product moves there, with its id and its history. Whoever looks
+    meanwhile finds it once, under the old name or the new one; a rename that is interrupted is finished by itself.
+
+    \b
+    Examples:
+      prodctl product rename arroz "Arroz redondo"
+      prodctl product rename "Aceite de oliva" "Virgen extra" --variant "Botella 1 L"
+    """
+    from prodctl.products_client import find
+
+    client, _ = _client()
+    old = find(client, name_or_id, variant)
+    seen = {"If-Match": f'"{version or old["version"]}"'}
+    new = client.call("PATCH", f"/products/{old['id']}", body={"name": new_name}, headers=seen)
+    moved = f" and moved from {old['shard']} to {new['shard']}" if new["shard"] != old["shard"] else ""
+    success(f"{_title(old)} is called {_title(new)} now{moved}.", output)
     print_item(new, output, kind="product")
 
 
