@@ -25,7 +25,7 @@ def create_app(settings: Settings, provider: CatalogProvider | None = None) -> A
     app = APIFlask("webapp", title="prodctl", version=version("prodctl"), spec_path="/api/openapi.json", docs_path=None)
     app.config.update(
         OPENAPI_VERSION="3.1.0",
-        INFO={"description": "Products over MongoDB replica sets. Errors are application/problem+json (RFC 9457)."},
+        INFO={"description": api.DESCRIPTION},
         SERVERS=[{"url": "/"}],
         VALIDATION_ERROR_STATUS_CODE=422,
         AUTO_404_RESPONSE=False,

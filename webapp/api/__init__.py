@@ -2,6 +2,9 @@
 
 from apiflask import APIFlask
 
+from prodcore.catalog.bulk import MAX_BULK
+from prodcore.catalog.listing import MAX_PAGE
+from prodcore.catalog.upsert import MAX_ITEMS
 from webapp.api import (
     account,
     administration,
@@ -17,6 +20,12 @@ from webapp.api import (
     users,
 )
 from webapp.api.document import install_document
+
+DESCRIPTION = (
+    "Products over MongoDB replica sets. Errors are application/problem+json (RFC 9457). "
+    f"Limits: {MAX_PAGE} products a page, {MAX_BULK} a bulk and {MAX_ITEMS} a batch request, 4 MiB a body, "
+    "3 s a list on one shard."
+)
 
 
 def register(app: APIFlask) -> None:
