@@ -13,7 +13,7 @@ from prodcore.catalog.listing import Listing, Page
 from prodcore.catalog.moves import Moves, no_step
 from prodcore.catalog.ports import BeingMoved, Deleted, Key, ProductStore
 from prodcore.catalog.query import EVERYTHING, Query
-from prodcore.catalog.refusals import exists, has_other_version
+from prodcore.catalog.refusals import exists, has_other_version, id_was_used
 from prodcore.deadline import remaining
 from prodcore.errors import (
     InvalidInput,
@@ -108,6 +108,8 @@ class Catalog:
         """
         product = self.draft(draft, by, product_id)
         self._refuse_taken_sku(product)
+        if product_id is not None and self._finder.is_elsewhere(product):
+            raise id_was_used(product)
         self.store(product.shard).insert(product)
         return product
 

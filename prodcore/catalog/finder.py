@@ -82,6 +82,12 @@ class Finder:
         found = {p.product.id if isinstance(p, Deleted) else p.id: p for p in products if not _has_left(p)}
         return found, next(iter(silent.values()), None)
 
+    def is_elsewhere(self, product: Product) -> bool:
+        """Whether another shard is seen to have a product with this id, live or deleted."""
+        others = {shard: store for shard, store in self._stores.items() if shard != product.shard}
+        answered, _silent = _ask(others, lambda store: store.get_many([product.id]))
+        return any(not _has_left(found) for part in answered.values() for found in part.values())
+
     def get_deleted(self, product_id: UUID) -> Product:
         """The deleted product with this id. Raises ProductNotFound; VersionConflict for one that is not deleted."""
         try:
@@ -107,14 +113,7 @@ class Finder:
 
     def ask_all(self, question: Callable[[ProductStore], T]) -> tuple[dict[str, T], dict[str, Unavailable]]:
         """Ask every shard; answers and silences by shard."""
-        answers: dict[str, T] = {}
-        silent: dict[str, Unavailable] = {}
-        for shard, store in self._stores.items():
-            try:
-                answers[shard] = question(store)
-            except Unavailable as error:
-                silent[shard] = error
-        return answers, silent
+        return _ask(self._stores, question)
 
     def first(self, product_id: UUID, question: Callable[[ProductStore], T | None]) -> T:
         """What the shard that has the product answers; the others need not be up."""
@@ -170,6 +169,19 @@ class Finder:
         if other is None:
             raise ProductNotFound(f"there is no product {product.id}", product_id=str(product.id))
         return other
+
+
+def _ask(
+    stores: Mapping[str, ProductStore], question: Callable[[ProductStore], T]
+) -> tuple[dict[str, T], dict[str, Unavailable]]:
+    answers: dict[str, T] = {}
+    silent: dict[str, Unavailable] = {}
+    for shard, store in stores.items():
+        try:
+            answers[shard] = question(store)
+        except Unavailable as error:
+            silent[shard] = error
+    return answers, silent
 
 
 def _has_left(product: Product | Deleted) -> bool:

@@ -19,10 +19,10 @@ def exists(product: Product) -> ProductExists:
 
 
 def id_was_used(product: Product) -> ProductExists:
-    """A product had its id, and was deleted: creating it again is not restoring it."""
+    """A product had its id, and was renamed or deleted since: creating it again would be another product."""
     return ProductExists(
-        f"a product with the id {product.id} was created and deleted",
-        hint=f"Restore it with: prodctl product restore {product.id}",
+        f"a product with the id {product.id} was created already, and renamed or deleted since",
+        hint=f"Look with: prodctl product history {product.id}",
         product_id=str(product.id),
     )
 

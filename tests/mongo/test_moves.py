@@ -282,6 +282,16 @@ def test_concurrent_rename_edit_and_delete_of_one_version_let_one_win(catalog, r
         assert sum(c.count_documents({"_id": made.id, "move": {"$exists": False}}) for c in raw_products.values()) == 1
 
 
+def test_create_repeated_after_the_product_moved_makes_no_twin(catalog, raw_products):
+    product_id = uuid4()
+    catalog.create(draft("Arroz"), ANA, product_id)
+    catalog.edit(product_id, patch(name="Zumo"), ANA, 1)
+    raw_products["rsA"].delete_one({"_id": product_id})  # as if its old place had gone with time
+    with pytest.raises(ProductExists):
+        catalog.create(draft("Arroz"), ANA, product_id)
+    is_there_once(catalog, product_id, "Zumo")
+
+
 def test_many_finish_one_move_together(catalog, raw_products, left_at):
     made = left_at("received")
     with ThreadPoolExecutor(8) as pool:
