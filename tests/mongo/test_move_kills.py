@@ -1,8 +1,14 @@
 """The short form of ``make rename-campaign``: renames under readers, and kill -9 at every step."""
 
+from datetime import timedelta
+
 import pytest
 
 from bench import rename_campaign as campaign
+from prodcore.deadline import budget
+from prodcore.errors import Unavailable
+from prodcore.product import ProductPatch, validate
+from tests.mongo.authors import ANA
 
 
 def test_readers_see_each_product_once_while_they_are_renamed(catalog):
@@ -25,3 +31,48 @@ def test_killed_at_any_step_a_move_leaves_the_product_once(cluster, settings, ca
     assert set(readings.done) == {"each", "search", "list", "by_price"}
     unpublished = {"move": {"$exists": True}, "purge_at": {"$exists": False}}
     assert sum(collection.count_documents(unpublished) for collection in raw_products.values()) == 0
+
+
+@pytest.fixture
+def rsb_stops_at(cluster, catalog):
+    """The catalogue, in which all members of rsB are killed after a step of a move; they run again at the end."""
+
+    def make(step):
+        def stop(name):
+            if name == step:
+                for member in (m for m in cluster.plan.members if m.replica_set == "rsB"):
+                    cluster.members.kill(member.address)
+
+        return campaign.stepping(catalog, stop)
+
+    yield make
+    cluster.up()
+    with budget(60):
+        catalog.store("rsB").count()
+
+
+@pytest.mark.timeout(240)
+def test_rename_into_a_shard_that_is_down_leaves_the_product_as_it_was(catalog, rsb_stops_at):
+    (product_id, _other) = campaign.fill(catalog, 2)
+    made = catalog.get(product_id)
+    with budget(20), pytest.raises(Unavailable):
+        campaign.rename(rsb_stops_at("intended"), made)
+    edited = catalog.edit(product_id, validate(ProductPatch, {"stock": 5}), ANA, made.version)
+    assert (edited.name, edited.version) == (made.name, made.version + 1)
+    with budget(20), pytest.raises(Unavailable):  # now it is seen beforehand
+        campaign.rename(catalog, edited)
+
+
+@pytest.mark.timeout(240)
+def test_rename_that_was_decided_when_the_shard_went_down_is_acknowledged_and_kept(cluster, catalog, rsb_stops_at):
+    (product_id, _other) = campaign.fill(catalog, 2)
+    made = catalog.get(product_id)
+    with budget(20):
+        moved = campaign.rename(rsb_stops_at("committed"), made)
+        with pytest.raises(Unavailable):
+            catalog.get(product_id)
+    cluster.up()
+    with budget(60):
+        assert catalog.get(product_id) == moved
+        assert catalog.moves.sweep(timedelta(0)) == 0
+        assert [p.id for p in catalog.page().items].count(product_id) == 1
