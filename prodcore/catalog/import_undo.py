@@ -58,7 +58,7 @@ def undo_part(
     shards = catalog.shard_map.shards
     for shard in shards[shards.index(first) :]:
         try:
-            touched = catalog.store(shard).imports.touched(import_id, after, limit)
+            touched = _touched(catalog, shard, import_id, after, limit)
             if catalog.finish_moves(one.product for one in touched):
                 touched = catalog.store(shard).imports.touched(import_id, after, limit)
         except Unavailable:
@@ -70,6 +70,14 @@ def undo_part(
             break
         after, limit = None, limit - len(touched)
     return part
+
+
+def _touched(catalog: Catalog, shard: str, import_id: UUID, after: UUID | None, limit: int) -> list[Touched]:
+    """The next products of a shard that the import did something to, once no move of theirs is unfinished."""
+    while True:
+        touched = catalog.store(shard).imports.touched(import_id, after, limit)
+        if not catalog.finish_moves(one.product for one in touched):
+            return touched
 
 
 def _read_cursor(cursor: str | None, catalog: Catalog) -> tuple[str, UUID | None]:

@@ -130,6 +130,22 @@ def test_names_that_an_import_changed_go_back(catalog, raw_products, imported):
     assert contents(raw_products) == before
 
 
+def test_a_product_that_an_import_moved_over_the_border_comes_back(catalog, raw_products, imported):
+    there = catalog.create(draft("Arroz", sku="A-1", stock=1), ANA)
+    back = catalog.create(draft("Zumo", sku="Z-1"), ANA)
+    before = contents(raw_products)
+    import_id = imported({"sku": "A-1", "name": "Zarroz", "stock": 4}, {"sku": "Z-1", "name": "Azumo"}, by="sku")
+    assert (catalog.get(there.id).shard, catalog.get(back.id).shard) == ("rsB", "rsA")
+    told = undo(catalog, import_id)
+    assert told["restored"] == ["Azumo", "Zarroz"]
+    assert told.keys() <= {"restored", "already"}  # what went back into a later shard is met there once more
+    after = contents(raw_products)
+    for shard, documents in before.items():
+        known = {document["_id"]: document for document in after[shard] if "move" not in document}
+        assert [{**known[d["_id"]], "moves": None} for d in documents] == [{**d, "moves": None} for d in documents]
+    assert undo(catalog, import_id) == {"already": ["Arroz", "Zumo"]}
+
+
 def test_a_former_sku_or_name_that_was_given_away_is_refused(catalog, imported):
     arroz = catalog.create(draft("Arroz", sku="A-1"), ANA)
     cafe = catalog.create(draft("Café", sku="C-1"), ANA)

@@ -143,6 +143,16 @@ def test_by_sku_the_product_that_has_it_is_changed_in_whatever_shard(catalog):
     assert statuses(again) == ["unchanged", "unchanged", "created"]  # with its id it is the same creation
 
 
+def test_by_sku_a_new_name_leads_into_the_other_shard(catalog):
+    arroz = catalog.create(draft("Arroz", sku="A-1", stock=5), ANA)
+    outcomes = upsert(catalog, [by_sku("A-1", name="Zarroz", price="2")], EVA, found_by="sku")
+    assert statuses(outcomes) == ["changed"]
+    moved = catalog.get(arroz.id)
+    assert (moved.name, moved.shard, moved.price, moved.stock) == ("Zarroz", "rsB", Decimal(2), 5)
+    again = upsert(catalog, [by_sku("A-1", name="Zarroz", price="2")], EVA, found_by="sku")
+    assert statuses(again) == ["unchanged"]
+
+
 def test_by_sku_a_name_that_is_taken_is_refused_unless_its_product_has_no_sku(catalog):
     catalog.create(draft("Pan", sku="P-1"), ANA)
     sal = catalog.create(draft("Sal"), ANA)
