@@ -55,5 +55,9 @@ class Site:
 def start_site(directory: Path) -> Site:
     ports = find_free_ports()
     cluster = LocalCluster(LocalPlan(directory, ports, services_for(ports, workers=1, threads=8)))
-    cluster.up(when_writable=lambda: prepare_cluster(load_settings(**cluster.addresses("root"))))
+    try:
+        cluster.up(when_writable=lambda: prepare_cluster(load_settings(**cluster.addresses("root"))))
+    except BaseException:
+        cluster.destroy()  # no fixture will: it has not begun
+        raise
     return Site(cluster)
