@@ -60,7 +60,9 @@ def test_a_primary_is_broken_and_nothing_acknowledged_is_lost(drill, operator, f
     assert 0 < report.write_gap < 30
     after = inspect(operator, set_name)
     assert (after.health, after.problems) == (Health.HEALTHY, ()), "everything is back"
-    assert raw_clients["rsA"]["products_db"]["products"].count_documents({"words": report.run}) == 0
+    products = raw_clients["rsA"]["products_db"]["products"]
+    assert products.count_documents({"words": report.run}) == 0
+    assert products.count_documents({"history.request_id": report.run}) == 0  # those that it deleted, too
     assert raw_clients["rsU"]["prodctl_meta"]["drill_records"].count_documents({}) == 0
 
 
