@@ -14,7 +14,6 @@ import pytest
 from dotenv import dotenv_values
 
 from prodcore.errors import ConfigError, Conflict
-from prodcore.private_files import make_private_directory, write_private
 from prodcore.local.lock import locked
 from prodcore.local.plan import LocalPlan, services_for
 from prodcore.local.ports import LocalPorts
@@ -22,6 +21,7 @@ from prodcore.local.render import check_directory_name, render_env_files, render
 from prodcore.local.replica_sets import users_of
 from prodcore.local.secret import SEALED_CODE_FILE, ensure_secrets, ensure_setup_code, forget_setup_code
 from prodcore.local.state import LocalState, claim_directory, load_state, save_state, users_fingerprint
+from prodcore.private_files import make_private_directory, write_private
 from prodcore.setup_code import LIFE, opens
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
