@@ -23,21 +23,26 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import psutil
 import requests
+from pymongo import WriteConcern
+from pymongo.errors import BulkWriteError
 
 from prodcore.bootstrap import prepare_cluster
 from prodcore.catalog import Catalog, Query, Sort, search_words
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.history import Author
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports, services_for
+from prodcore.mongo.product_document import as_document
+from prodcore.mongo.product_query import INDEXES
 from prodcore.mongo.product_store import MongoProductStore, ensure_indexes
 from prodcore.mongo.replica_set import ReplicaSet
 from prodcore.product import SHOWN, Product, ProductDraft, validate
@@ -120,11 +125,17 @@ class Catalogue:
     sets: list[ReplicaSet]
 
     def fill(self, products: Iterator[Product]) -> None:
-        """Store the products, both shards at once; of two with one name and presentation the second is left out."""
-        with ThreadPoolExecutor(2) as pool:
-            for batch in iter(lambda: list(islice(products, 2 * BATCH)), []):
-                parts = {shard: [p for p in batch if p.shard == shard] for shard in self.catalog.shard_map.shards}
-                list(pool.map(lambda part: self.catalog.store(part[0]).insert_many(part[1]), parts.items()))
+        """Store the products; of two with one name and presentation the second is left out.
+
+        Straight into the members, and all indexes but the unique one are made afterwards: what a store costs is not
+        measured here, and a million would take an hour.
+        """
+        by_shard = {replica_set.name: replica_set for replica_set in self.sets}
+        with ThreadPoolExecutor(len(by_shard)) as pool:
+            for batch in iter(lambda: list(islice(products, BATCH)), []):
+                parts = {s: [as_document(p) for p in batch if p.shard == name] for name, s in by_shard.items()}
+                list(pool.map(insert, parts.items()))
+            list(pool.map(ensure_indexes, self.sets))
 
     def examined(self, query: Query, limit: int) -> int:
         """Index keys and documents that the servers look at for the second page."""
@@ -142,8 +153,16 @@ class Catalogue:
         return looked
 
 
+def insert(part: tuple[ReplicaSet, list[dict[str, Any]]]) -> None:
+    """Insert ready documents into a set; those whose key is there already are left out."""
+    replica_set, documents = part
+    products = replica_set.client[replica_set.database_name].get_collection("products", write_concern=WriteConcern(1))
+    with suppress(BulkWriteError):
+        products.insert_many(documents, ordered=False)
+
+
 def open_database(cluster: LocalCluster, database: str, resources: ExitStack) -> Catalogue:
-    """A catalogue over the cluster's shards, in this database, with its indexes."""
+    """A catalogue over the cluster's shards, in this database, empty but for the unique index."""
     addresses = cluster.addresses("root")
     uris = [
         addresses[name].get_secret_value().replace("/products_db", f"/{database}") for name in ("db1_url", "db2_url")
@@ -151,7 +170,9 @@ def open_database(cluster: LocalCluster, database: str, resources: ExitStack) ->
     sets = [ReplicaSet(uri) for uri in uris]
     for replica_set in sets:
         resources.callback(replica_set.close)
-        ensure_indexes(replica_set)
+        emptied = replica_set.client[replica_set.database_name]
+        emptied.drop_collection("products")
+        emptied.products.create_indexes([INDEXES[0]])
     return Catalogue(Catalog(DEFAULT_MAP, {s.name: MongoProductStore(s) for s in sets}), sets)
 
 
