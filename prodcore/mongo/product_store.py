@@ -15,6 +15,7 @@ from prodcore.catalog.refusals import changed_meanwhile, exists, id_was_used, is
 from prodcore.errors import OutcomeUnknown, ProdError, ProductExists
 from prodcore.history import Change
 from prodcore.mongo.address import Document
+from prodcore.mongo.document_count import DocumentCount
 from prodcore.mongo.import_store import MongoImportStore
 from prodcore.mongo.move_store import MongoMoveStore
 from prodcore.mongo.product_document import (
@@ -50,6 +51,7 @@ class MongoProductStore:
         self._set = replica_set
         self._products: Collection[Document] = replica_set.collection("products")
         self.imports = MongoImportStore(replica_set)
+        self._count = DocumentCount(replica_set, self._products)
         self.moves = MongoMoveStore(replica_set)
 
     @property
@@ -205,9 +207,8 @@ class MongoProductStore:
         return self._set.read(lambda: read_batch(self._products, part, self.shard))
 
     def count(self) -> int:
-        """How many products the shard holds, by its own bookkeeping less the few documents that only keep a place."""
-        everything = self._set.read(self._products.estimated_document_count)
-        return everything - self._set.read(lambda: self._products.count_documents(_KEPT))
+        """How many products the shard holds: all documents less the few that only keep a place."""
+        return self._count.now() - self._set.read(lambda: self._products.count_documents(_KEPT))
 
     def _settle(self, product_id: UUID) -> None:
         """Wait until all that an earlier attempt may have written is on a majority, as even an empty write does.

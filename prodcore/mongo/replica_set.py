@@ -101,6 +101,12 @@ class ReplicaSet:
             name, write_concern=WriteConcern("majority", j=True), read_concern=ReadConcern("majority")
         )
 
+    @property
+    def primary(self) -> tuple[Any, ...]:
+        """Which member is the primary by which election, as far as the driver knows; empty for none."""
+        members = self.client.topology_description.server_descriptions().values()
+        return next(((m.address, m.election_id) for m in members if m.server_type_name == "RSPrimary"), ())
+
     def close(self) -> None:
         """Stop the driver's threads."""
         self.client.close()
