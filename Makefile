@@ -1,6 +1,6 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help up test fast lint docs screenshots bench-web bench-import bench-size rename-campaign
+.PHONY: help up test fast lint docs screenshots bench-web bench-import bench-size rename-campaign fuzz
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -37,3 +37,6 @@ bench-import: ## An import beside a bare insert_many of its documents: the ratio
 
 rename-campaign: ## Rename over the border under readers and kill -9: takes half an hour
 	.venv/bin/python bench/rename_campaign.py
+
+fuzz: ## Fuzz the REST API for ten minutes, sequences of calls included
+	FUZZ_SECONDS=600 FUZZ_PHASES=examples,coverage,fuzzing,stateful .venv/bin/pytest tests/system/test_fuzz.py
