@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
 from prodcore.catalog.catalog import Catalog
+from prodcore.catalog.failures import Failure, failure, write_each
 from prodcore.catalog.ports import Deleted
 from prodcore.errors import (
     InvalidInput,
-    OutcomeUnknown,
     Problem,
     ProdError,
     ProductNotFound,
-    Unavailable,
     VersionConflict,
 )
 from prodcore.history import Author
 from prodcore.product import Product
 from prodcore.routing import fold
 
-Status = Literal["changed", "deleted", "unchanged", "refused", "unavailable", "unknown"]
+Status = Literal["changed", "deleted", "unchanged"] | Failure
 
 MAX_BULK = 500
 """Products a call."""
@@ -40,7 +40,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one product. ``unavailable`` did not happen and may be repeated, ``unknown`` may have happened."""
+    """What became of one product."""
 
     seen: Seen
     status: Status
@@ -124,26 +124,9 @@ def _each(
         else:
             to_write.setdefault(judged.shard, []).append(judged)
     for shard, products in to_write.items():
-        for product, error in zip(products, _written(write, shard, products), strict=True):
-            outcomes[product.id] = Outcome(by_id[product.id], _status(error, done), error)
+        for product, error in zip(products, write_each(partial(write, shard), products), strict=True):
+            outcomes[product.id] = Outcome(by_id[product.id], failure(error) if error else done, error)
     return [outcomes[seen.product_id] for seen in items]
-
-
-def _written(
-    write: Callable[[str, Sequence[Product]], Sequence[ProdError | None]], shard: str, products: Sequence[Product]
-) -> Sequence[ProdError | None]:
-    try:
-        return write(shard, products)
-    except Unavailable as error:
-        return [error] * len(products)
-
-
-def _status(error: ProdError | None, done: Status) -> Status:
-    if error is None:
-        return done
-    if isinstance(error, OutcomeUnknown):
-        return "unknown"
-    return "unavailable" if isinstance(error, Unavailable) else "refused"
 
 
 def _gone(seen: Seen) -> Outcome:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
-from prodcore.catalog.moves import Moves
+from prodcore.catalog.moves import MOST_MOVES, Moves
 from prodcore.catalog.ports import Deleted, Key, ProductStore
 from prodcore.deadline import remaining
 from prodcore.errors import ProductDeleted, ProductNotFound, Unavailable, VersionConflict
@@ -14,9 +14,6 @@ from prodcore.history import Change
 from prodcore.product import Product
 
 T = TypeVar("T")
-
-_MOST_MOVES = 5
-"""So often a product can move on while it is looked for."""
 
 _REMEMBERED = 50_000
 
@@ -146,7 +143,7 @@ class Finder:
 
     def _followed(self, product: Product) -> Product:
         """The product as it is to be seen, from a document of it that is a part of a move."""
-        for _ in range(_MOST_MOVES):
+        for _ in range(MOST_MOVES):
             move = product.move
             if move is None or move.state == "intended":
                 return product

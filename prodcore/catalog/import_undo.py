@@ -12,13 +12,14 @@ from typing import Any, Literal
 from uuid import UUID, uuid5
 
 from prodcore.catalog.catalog import Catalog
+from prodcore.catalog.failures import Failure, failure, write_each
 from prodcore.catalog.import_ports import Touched
-from prodcore.errors import InvalidCursor, OutcomeUnknown, ProdError, SkuTaken, Unavailable, VersionConflict
+from prodcore.errors import InvalidCursor, ProdError, SkuTaken, Unavailable, VersionConflict
 from prodcore.history import Author
 from prodcore.product import Product
 
-Status = Literal["deleted", "restored", "already", "refused", "unavailable", "unknown"]
-"""``already``: nothing of the import is left in it. ``unavailable`` may be repeated, ``unknown`` may have happened."""
+Status = Literal["deleted", "restored", "already"] | Failure
+"""``already``: nothing of the import is left in it."""
 
 MAX_UNDONE = 500
 """Products a call."""
@@ -59,8 +60,6 @@ def undo_part(
     for shard in shards[shards.index(first) :]:
         try:
             touched = _touched(catalog, shard, import_id, after, limit)
-            if catalog.finish_moves(one.product for one in touched):
-                touched = catalog.store(shard).imports.touched(import_id, after, limit)
         except Unavailable:
             part.unavailable += (shard,)
             touched = []
@@ -145,10 +144,7 @@ class _Undoing:
         return Undone(product, "restored")
 
     def _delete(self, shard: str, products: list[Product]) -> list[Undone]:
-        try:
-            errors = self.catalog.delete_many(shard, products, self.author)
-        except Unavailable as error:
-            errors = [error] * len(products)
+        errors = write_each(lambda gone: self.catalog.delete_many(shard, gone, self.author), products)
         return [_undone(p, "deleted", error) for p, error in zip(products, errors, strict=True)]
 
     def _restore(self, shard: str, products: list[Product], touched: list[Touched]) -> list[Undone]:
@@ -156,10 +152,7 @@ class _Undoing:
         owners = self.catalog.sku_owners([p.sku for p in products if p.sku is not None and p.sku != old[p.id].sku])
         taken = {p.id for p in products if owners.get(p.sku or "", p.id) != p.id}
         new = [self.catalog.next_version(old[p.id], p, self.author) for p in products if p.id not in taken]
-        try:
-            errors = self.catalog.store(shard).replace_many(new)
-        except Unavailable as error:
-            errors = [error] * len(new)
+        errors = write_each(self.catalog.store(shard).replace_many, new)
         taken_now = [p for p in products if p.id in taken]
         refused = [Undone(p, "refused", SkuTaken(f"another product has its former SKU {p.sku!r}")) for p in taken_now]
         return refused + [_undone(old[p.id], "restored", error) for p, error in zip(new, errors, strict=True)]
@@ -172,8 +165,4 @@ def _cancelled(import_ids: set[str]) -> set[str]:
 
 
 def _undone(product: Product, done: Status, error: ProdError | None) -> Undone:
-    if error is None:
-        return Undone(product, done)
-    if isinstance(error, OutcomeUnknown):
-        return Undone(product, "unknown", error)
-    return Undone(product, "unavailable" if isinstance(error, Unavailable) else "refused", error)
+    return Undone(product, failure(error) if error else done, error)

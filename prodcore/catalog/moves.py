@@ -28,6 +28,9 @@ from prodcore.product import Product
 LIST_LIFE = timedelta(minutes=15)
 """A list that began longer ago begins anew where products moved meanwhile."""
 
+MOST_MOVES = 5
+"""So often a product can move on while somebody looks for it."""
+
 _PLACE_LIFE = LIST_LIFE + timedelta(minutes=5)
 """How long the old place is kept: longer, by as much as clocks may differ."""
 

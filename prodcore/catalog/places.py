@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from prodcore.catalog.moves import Moves
+from prodcore.catalog.moves import MOST_MOVES, Moves
 from prodcore.catalog.ports import Row
 from prodcore.errors import OutcomeUnknown, Unavailable
 from prodcore.move import Move, Times, shard_at
-
-_MOST_MOVES = 5
-"""So often a product can move on while it is looked for."""
 
 
 class Places:
@@ -50,7 +47,7 @@ class Places:
     def _current(self, moves: dict[UUID, Move]) -> dict[UUID, Row]:
         """What became of products whose documents here are a part of a move: the target's rows of decided moves."""
         found: dict[UUID, Row] = {}
-        for _ in range(_MOST_MOVES):
+        for _ in range(MOST_MOVES):
             wanted: dict[str, list[UUID]] = defaultdict(list)
             for product_id, move in moves.items():
                 if move.state == "moved" or self._is_decided(move):

@@ -9,9 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from prodcore.catalog.catalog import Catalog
+from prodcore.catalog.failures import failure
 from prodcore.catalog.import_items import By, Item, Outcome, Status, differences
 from prodcore.catalog.ports import Key
-from prodcore.errors import InvalidInput, OutcomeUnknown, Problem, ProdError, ProductExists, SkuTaken, Unavailable
+from prodcore.errors import InvalidInput, Problem, ProdError, ProductExists, SkuTaken, Unavailable
 from prodcore.history import Author
 from prodcore.product import Product
 
@@ -174,6 +175,4 @@ def _written(
 
 
 def _failed(error: ProdError, product_id: UUID | None = None) -> Outcome:
-    if isinstance(error, OutcomeUnknown):
-        return Outcome("unknown", product_id, error)
-    return Outcome("unavailable" if isinstance(error, Unavailable) else "refused", product_id, error)
+    return Outcome(failure(error), product_id, error)
