@@ -49,7 +49,7 @@ class BulkRun:
 
     def collect(self, query: Mapping[str, Any]) -> None:
         """Find the products and the versions that they have now. Raises ShardUnavailable when some may be missing."""
-        for page in pages(self._client, {**query, "fields": _FIELDS, "require_all": "true"}, None, None):
+        for page in pages(self._client, {**query, "fields": _FIELDS, "require_all": "true"}):
             self.first += page.items[: _PREVIEW - len(self.first)]
             self.count += len(page.items)
             self._found.writelines(f"{json.dumps(product)}\n" for product in page.items)

@@ -7,21 +7,12 @@ from collections.abc import Iterator
 from prodcore.errors import InvalidInput, ProductDeleted, ProductNotFound, ShardUnavailable, VersionConflict
 from prodcore.routing import fold
 from prodctl.api_client import ApiClient
-from prodctl.products_client import MAX_PAGE, Page, Product, as_id, find
+from prodctl.products_client import MAX_PAGE, Page, Product, as_id, find, pages
 
 
 def deleted_pages(client: ApiClient, limit: int | None) -> Iterator[Page]:
     """Pages of deleted products, the last one first: up to ``limit`` of them, or all with None."""
-    cursor, left = None, limit
-    while True:
-        query = {"limit": MAX_PAGE if left is None else min(left, MAX_PAGE)} | ({"cursor": cursor} if cursor else {})
-        answer = client.call("GET", "/products/deleted", query=query)
-        page = Page(answer["items"], answer["next_cursor"], answer["unavailable"])
-        yield page
-        cursor = page.next_cursor
-        left = None if left is None else left - len(page.items)
-        if cursor is None or left == 0:
-            return
+    return pages(client, {}, limit=limit, path="/products/deleted")
 
 
 def find_deleted(client: ApiClient, name_or_id: str, variant: str | None) -> Product:

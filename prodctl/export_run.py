@@ -31,7 +31,7 @@ def export_to(file: Path, kind: str, client: ApiClient, query: Mapping[str, Any]
 
     Raises InvalidInput for a file that is there and is not to be written over, or cannot be written.
     """
-    counted = _Counted(pages(client, query, None, None))
+    counted = _Counted(pages(client, query))
     with _aside(file, force) as target:
         _write(kind, counted, target)
     return Exported(counted.products, sorted(counted.unavailable))

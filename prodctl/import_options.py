@@ -33,6 +33,15 @@ def _mapping(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ..
     return {title: target for title, _equals, target in pairs}
 
 
+patience_option = click.option(
+    "--patience",
+    type=click.FloatRange(0, 3600),
+    default=60,
+    show_default=True,
+    help="Seconds to wait while nothing moves.",
+)
+
+
 def reading_options(command: F) -> F:
     """Add them; the command hands ``by``, ``locale``, ``delimiter``, ``encoding`` and ``mapping`` on to ``Reading``."""
     options = (

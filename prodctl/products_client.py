@@ -66,13 +66,19 @@ def find(client: ApiClient, name_or_id: str, variant: str | None) -> Product:
     return found
 
 
-def pages(client: ApiClient, query: Mapping[str, Any], cursor: str | None, limit: int | None) -> Iterator[Page]:
+def pages(
+    client: ApiClient,
+    query: Mapping[str, Any],
+    cursor: str | None = None,
+    limit: int | None = None,
+    path: str = "/products",
+) -> Iterator[Page]:
     """Pages of what ``query`` asks for: up to ``limit`` products, or all with None."""
     left = limit
     while True:
         size = MAX_PAGE if left is None else min(left, MAX_PAGE)
         asked = {**query, "limit": size} | ({"cursor": cursor} if cursor else {})
-        answer = client.call("GET", "/products", query=asked)
+        answer = client.call("GET", path, query=asked)
         page = Page(answer["items"], answer["next_cursor"], answer["unavailable"])
         yield page
         cursor = page.next_cursor

@@ -9,7 +9,7 @@ import click
 from prodcore.errors import EXIT_OK, InvalidInput, OutcomeUnknown, Unavailable
 from prodctl.commands.product_import_undo import list_imports, undo
 from prodctl.default_group import DefaultGroup
-from prodctl.import_options import reading_options
+from prodctl.import_options import patience_option, reading_options
 from prodctl.output import columns, message, output_option, print_item, print_rows, print_text
 
 if TYPE_CHECKING:
@@ -32,13 +32,7 @@ _DIFFERENCE_COLUMNS = columns("Line>", "Field", "Old", "New")
     help="Write every refused row here as CSV, with what is wrong, to be corrected and imported.",
 )
 @click.option("--batch", type=click.IntRange(1, 1000), default=1000, show_default=True, help="Rows a request.")
-@click.option(
-    "--patience",
-    type=click.FloatRange(0, 3600),
-    default=60,
-    show_default=True,
-    help="Seconds to wait while nothing moves.",
-)
+@patience_option
 @output_option
 def import_file(
     file: IO[bytes],

@@ -8,6 +8,7 @@ import click
 
 from prodcore.errors import EXIT_OK, Conflict, Unavailable
 from prodctl.confirm import confirm, confirm_options
+from prodctl.import_options import patience_option
 from prodctl.output import columns, message, output_option, print_item, print_rows, print_text
 
 _SHOWN = 20
@@ -46,13 +47,7 @@ def list_imports(limit: int, output: str) -> None:
 
 @click.command("undo")
 @click.argument("import_id", metavar="ID", type=click.UUID)
-@click.option(
-    "--patience",
-    type=click.FloatRange(0, 3600),
-    default=60,
-    show_default=True,
-    help="Seconds to wait while nothing moves.",
-)
+@patience_option
 @confirm_options
 @output_option
 def undo(import_id: UUID, patience: float, yes: bool, no_input: bool, output: str) -> int:
