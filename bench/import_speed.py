@@ -30,29 +30,11 @@ import requests
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from bench.words import PASSWORD, WORDS
 from prodcore.bootstrap import prepare_cluster
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports, services_for
 from prodcore.settings import load_settings
 
-PASSWORD = "sandía caballo grapa correcta"  # noqa: S105  of a cluster that lives as long as the bench
-WORDS = [
-    *(
-        "aceite",
-        "agua",
-        "arroz",
-        "atún",
-        "azúcar",
-        "café",
-        "cerveza",
-        "chocolate",
-        "galletas",
-        "gel",
-        "harina",
-        "jamón",
-    ),
-    *("leche", "lejía", "miel", "naranja", "nata", "ñoquis", "pan", "pasta", "patatas", "pollo", "queso", "sal"),
-    *("salmón", "sopa", "tomate", "uvas", "vino", "vinagre", "yogur", "zumo"),
-]
 BATCH = 1_000
 
 

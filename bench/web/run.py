@@ -30,31 +30,13 @@ from urllib.parse import quote, urlencode
 import requests
 from pymongo import MongoClient
 
+from bench.words import PASSWORD, WORDS
 from prodcore.bootstrap import prepare_cluster
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports, services_for
 from prodcore.product import ProductDraft
 from prodcore.settings import load_settings
 
 HERE = Path(__file__).parent
-PASSWORD = "sandía caballo grapa correcta"  # noqa: S105  of a cluster that lives as long as the bench
-WORDS = [
-    *(
-        "aceite",
-        "agua",
-        "arroz",
-        "atún",
-        "azúcar",
-        "café",
-        "cerveza",
-        "chocolate",
-        "galletas",
-        "gel",
-        "harina",
-        "jamón",
-    ),
-    *("leche", "lejía", "miel", "naranja", "nata", "ñoquis", "pan", "pasta", "patatas", "pollo", "queso", "sal"),
-    *("salmón", "sopa", "tomate", "uvas", "vino", "vinagre", "yogur", "zumo"),
-]
 CONNECTIONS = 32
 
 

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from tests.system.browser import launch, open_page
+from tests.system.cli import Cli
 from tests.system.site import ADMIN, PASSWORD, start_site
 
 
@@ -46,6 +47,18 @@ def site(fresh_site, browser):
     for role in ("viewer", "editor", "operator"):
         fresh_site.add_person(role)
     return fresh_site
+
+
+@pytest.fixture
+def cli(site, tmp_path):
+    """The installed program, logged in as the admin by a token in its environment."""
+    return Cli(tmp_path, {"PRODCTL_URL": site.url, "PRODCTL_TOKEN": site.token()})
+
+
+@pytest.fixture(scope="module")
+def token(site):
+    """The admin's access token."""
+    return site.token()
 
 
 def pytest_collection_modifyitems(items):

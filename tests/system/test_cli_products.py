@@ -8,11 +8,6 @@ from tests.system.cli import Cli
 
 
 @pytest.fixture
-def cli(site, tmp_path):
-    return Cli(tmp_path, {"PRODCTL_URL": site.url, "PRODCTL_TOKEN": site.token()})
-
-
-@pytest.fixture
 def word():
     """A name that no other test uses."""
     return f"b{uuid4().hex[:12]}"

@@ -4,13 +4,6 @@ from uuid import uuid4
 
 import pytest
 
-from tests.system.cli import Cli
-
-
-@pytest.fixture
-def cli(site, tmp_path):
-    return Cli(tmp_path, {"PRODCTL_URL": site.url, "PRODCTL_TOKEN": site.token()})
-
 
 @pytest.fixture
 def word():

@@ -6,20 +6,9 @@ from uuid import uuid4
 import pytest
 import requests
 
-from tests.system.cli import Cli
 from tests.system.site import TIMEOUT_SECONDS
 from tests.system.test_api import is_problem
 from tests.system.test_pages_faults import members, stopped
-
-
-@pytest.fixture(scope="module")
-def token(site):
-    return site.token()
-
-
-@pytest.fixture
-def cli(site, token, tmp_path):
-    return Cli(tmp_path, {"PRODCTL_URL": site.url, "PRODCTL_TOKEN": token})
 
 
 @pytest.fixture(scope="module")

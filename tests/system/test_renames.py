@@ -15,13 +15,7 @@ import pytest
 from bench import rename_campaign
 from prodcore.bootstrap import open_catalog
 from prodcore.settings import load_settings
-from tests.system.cli import Cli
 from tests.waiting import wait_until
-
-
-@pytest.fixture
-def cli(site, tmp_path):
-    return Cli(tmp_path, {"PRODCTL_URL": site.url, "PRODCTL_TOKEN": site.token()})
 
 
 def test_renamed_product_moves_with_its_id_and_history(cli):
