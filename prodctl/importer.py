@@ -44,11 +44,12 @@ class Importer:
         under_way: deque[tuple[Batch, Future[list[Outcome]]]] = deque()
         try:
             for batch in _batches(rows, self.batch_size):
-                if self.patience.ended.is_set():
+                given_up = self.patience.ended.is_set()
+                while under_way and (given_up or len(under_way) >= SENDERS):
+                    self._settle(*under_way.popleft())  # in the file's order: the journal knows one line only
+                if given_up:
                     self._drop(batch, "not_sent")
                     continue
-                while len(under_way) >= SENDERS:
-                    self._settle(*under_way.popleft())
                 under_way.append(
                     (batch, senders.submit(send, batch, self.journal.product_id, self.post, self.patience))
                 )

@@ -216,11 +216,17 @@ def test_after_a_kill_the_same_import_goes_on_with_what_is_not_settled(tmp_path)
 
 
 def test_what_is_not_settled_is_sent_again_by_the_same_command(tmp_path):
+    first_is_stored = threading.Event()
+
     class HalfOut(Service):
         def post(self, items):
             if items[0]["name"] != "p0":
+                assert first_is_stored.wait(10)  # patience ends with the first failure
                 raise ShardUnavailable("down")
-            return super().post(items)
+            try:
+                return super().post(items)
+            finally:
+                first_is_stored.set()
 
     rows = many(9)
     with journal_in(tmp_path) as journal:
