@@ -21,6 +21,8 @@ def as_error(status: int, document: Mapping[str, Any], service: str) -> ProdErro
         cls = ServiceUnavailable if status >= 500 else ProdError
     message = str(document.get("detail") or f"{service} answered {status}")
     hint = str(document.get("hint", ""))
+    if cls is ProdError and not hint and document.get("request_id"):
+        hint = f"request id {document['request_id']}"
     details = {key: value for key, value in document.items() if key not in _KNOWN}
     problems = [Problem(p["field"], p["code"], p["message"]) for p in document.get("errors", ())]
     if issubclass(cls, InvalidInput):

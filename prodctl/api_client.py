@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import re
-from typing import Any, cast
+from importlib.metadata import version
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -11,26 +13,19 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 from urllib3.util.retry import Retry
 
-from prodcore import errors
 from prodcore.errors import (
     ConfigError,
     InvalidInput,
     NotAuthenticated,
     OutcomeUnknown,
-    Problem,
-    ProdError,
     ServiceUnavailable,
 )
+from prodcore.problem_document import as_error
 from prodcore.settings import Settings
 from prodctl.credentials import Credentials, Login
 
 _CONNECT_SECONDS = 3.0
 _SAFE = frozenset({"GET", "HEAD"})
-
-
-def _error_classes() -> dict[str, type[ProdError]]:
-    classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, ProdError)]
-    return {cls.code: cls for cls in classes}
 
 
 class ApiClient:
@@ -45,6 +40,7 @@ class ApiClient:
             raise ConfigError("PRODCTL_TOKEN holds characters that no token has")
         self._session = requests.Session()
         self._session.trust_env = not _is_loopback(self._url)  # a proxy cannot reach this machine's own services
+        self._session.headers["User-Agent"] = f"prodctl/{version('prodctl')} ({_machine()})"  # the login's "device"
         retry = Retry(
             total=2,
             connect=2,
@@ -149,26 +145,12 @@ class ApiClient:
             ) from None
         if response.ok:
             return document
-        raise as_error(response.status_code, cast("dict[str, Any]", document or {}))
+        raise as_error(response.status_code, document if isinstance(document, dict) else {}, "webapp")
 
 
-def as_error(status: int, problem: dict[str, Any]) -> ProdError:
-    """A problem+json answer as the error that the service raised."""
-    cls = _error_classes().get(problem.get("code", ""))
-    message = problem.get("detail") or f"webapp answered {status}"
-    known = {"type", "title", "status", "detail", "code", "hint", "errors", "request_id"}
-    details = {key: value for key, value in problem.items() if key not in known}
-    problems = [Problem(p["field"], p["code"], p["message"]) for p in problem.get("errors", ())]
-    if cls is None:
-        cls = ServiceUnavailable if status >= 500 else ProdError
-    hint = problem.get("hint", "")
-    if cls is ProdError and problem.get("request_id"):
-        hint = hint or f"request id {problem['request_id']}"
-    if issubclass(cls, errors.InvalidInput):
-        return cls(message, problems=problems, hint=hint, **details)
-    if issubclass(cls, errors.ConfigError):
-        return cls(message, hint=hint)
-    return cls(message, hint=hint, **details)
+def _machine() -> str:
+    """This machine's name, as far as a header can hold it."""
+    return re.sub(r"[^A-Za-z0-9._-]", "?", platform.node()) or "?"
 
 
 def _never_connected(error: requests.exceptions.RequestException) -> bool:

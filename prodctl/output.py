@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, InvalidInput, ProdError
-from prodctl.rows import SCHEMA_VERSION, Column, cell, print_document, row_writer, visible
+from prodctl.rows import SCHEMA_VERSION, Column, print_document, readable, row_writer, visible
 
 __all__ = ["row_writer", "visible"]  # from here too: a command needs one module for its output
 
@@ -71,7 +71,7 @@ def print_item(item: Mapping[str, Any], output: str, *, kind: str) -> None:
     else:
         width = max(map(len, item), default=0)
         for key, value in item.items():
-            shown = visible(cell(value), keep_lines=True).replace("\n", "\n" + " " * (width + 2))
+            shown = visible(readable(value), keep_lines=True).replace("\n", "\n" + " " * (width + 2))
             print_text(f"{key.replace('_', ' '):<{width}}  {shown}".rstrip())
 
 

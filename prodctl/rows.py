@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,9 @@ from typing import Any, Protocol
 import click
 
 SCHEMA_VERSION = 1
+
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)", re.ASCII)
+"""A time in UTC, as the API writes them."""
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -120,7 +124,7 @@ class _TableWriter:
 
         tabulate.MIN_PADDING = 0  # the headings are padded here, to the widths that fit
 
-        cells = [[visible(cell(row.get(column.key))) for column in self._shown] for row in rows]
+        cells = [[visible(readable(row.get(column.key))) for column in self._shown] for row in rows]
         later = bool(self._widths)
         if not later:
             self._widths = self._choose_widths(cells)
@@ -180,6 +184,17 @@ def cell(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}={cell(item)}" for key, item in value.items())
     return str(value)
+
+
+def readable(value: Any) -> str:
+    """A value as people read it: times to the second.
+
+    >>> readable("2026-01-02T03:04:05.678000+00:00"), readable("2026-01-02T03:04:05.678Z"), readable(["T", 1])
+    ('2026-01-02 03:04:05Z', '2026-01-02 03:04:05Z', 'T, 1')
+    """
+    text = cell(value)
+    moment = _MOMENT.fullmatch(text)
+    return f"{moment[1]} {moment[2]}Z" if moment else text
 
 
 def _width(text: str) -> int:

@@ -145,7 +145,8 @@ def _check_rights() -> None:
     if right is Right.PUBLIC:
         return
     if right is None or not required_identity().may(right):
-        raise Forbidden()
+        needed = f"this needs the right {right}" if right else ""
+        raise Forbidden(needed, hint="An admin can give you another role" if right else "")
 
 
 def _from_bearer() -> Identity | None:

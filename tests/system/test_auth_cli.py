@@ -127,10 +127,15 @@ def test_the_last_admin_stays(admin):
 
 
 def test_who_is_no_admin_manages_nobody(person, name):
-    for arguments in (("user", "list"), ("token", "list"), ("key", "rotate"), ("audit", "list")):
+    for right, *arguments in (
+        ("users:manage", "user", "list"),
+        ("users:manage", "token", "list"),
+        ("users:manage", "key", "rotate"),
+        ("audit:read", "audit", "list"),
+    ):
         answer = person(*arguments)
         assert (answer.status, answer.out) == (4, ""), arguments
-        assert answer.err == "Error: You have no right to do this\n"
+        assert answer.err == f"Error: this needs the right {right}\nHint:  An admin can give you another role\n"
 
 
 def test_a_forgotten_password_is_reset_with_a_code(admin, person, name):
