@@ -1,5 +1,6 @@
 """One system and one browser a run; everybody logs in with contexts of their own."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from playwright.sync_api import sync_playwright
 from tests.system.browser import launch, open_page
 from tests.system.cli import Cli
 from tests.system.site import ADMIN, PASSWORD, start_site
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell starts its background jobs with Ctrl-C ignored, and what the tests start would inherit that."""
 
 
 @pytest.fixture(scope="session")

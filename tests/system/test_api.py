@@ -312,6 +312,12 @@ def test_whole_shard_down_leaves_the_other_usable_and_is_named(site, admin):
     assert site.call("POST", "/products", {"name": f"Zumo {word}", "price": 1}, token=admin).status_code == 201
 
 
+@pytest.mark.parametrize("count", [False, "1", 1.5, -1, 2**54, None])
+def test_counts_of_an_import_are_whole_numbers(site, admin, count):
+    body = {"source": "products.csv", "counts": {"created": count}}
+    is_problem(site.call("PUT", f"/imports/{uuid.uuid4()}", body, token=admin), 422)
+
+
 @pytest.mark.parametrize("name", ["", "a\0b", "$inc", "a.b", "\u0007", "x" * 21, "Ñ"])
 def test_counts_of_an_import_have_plain_names_only(site, admin, name):
     body = {"source": "products.csv", "counts": {name: 1}}

@@ -58,13 +58,17 @@ class BatchOut(BaseModel):
     results: list[BatchResult]
 
 
+_CountName = Annotated[str, Field(pattern="^[a-z_]{1,20}$")]
+_Count = Annotated[int, Field(strict=True, ge=0, le=2**53)]
+
+
 class ImportIn(BaseModel):
     """What to remember of an import."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"source": "productos.csv"}})
 
     source: str = Field(max_length=200, description="Where it came from, such as the name of a file")
-    counts: dict[Annotated[str, Field(pattern="^[a-z_]{1,20}$")], Annotated[int, Field(ge=0, le=2**53)]] | None = Field(
+    counts: dict[_CountName, _Count] | None = Field(
         None, max_length=10, description="What became of its rows; given once the import has ended"
     )
 

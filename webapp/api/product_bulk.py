@@ -26,7 +26,7 @@ class SeenIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: UUID
-    version: int = Field(ge=1, le=2**53)
+    version: int = Field(strict=True, ge=1, le=2**53)
 
 
 class BulkFields(BaseModel):
