@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -201,10 +202,6 @@ SHOWN = ("id", *FIELDS, "shard", "version", "created_at", "updated_at", "updated
 """The fields that the REST API shows, in this order."""
 
 
-_NOT_JSON = frozenset({"id", "tags", "price", "created_at", "updated_at"})
-"""The fields whose values JSON does not know."""
-
-
 def show_change(change: Change) -> dict[str, Any]:
     """A change as the API shows it, JSON values only: what does not apply is left out."""
     shown: dict[str, Any] = {
@@ -226,8 +223,9 @@ def show_change(change: Change) -> dict[str, Any]:
 def show_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the shown fields that are there, as JSON values: prices as decimal strings."""
     shown = {name: values[name] for name in SHOWN if name in values}
-    for name in _NOT_JSON & shown.keys():
-        shown[name] = _show(shown[name])
+    for name, show in _SHOW.items():
+        if name in shown:
+            shown[name] = show(shown[name])
     return shown
 
 
@@ -241,13 +239,24 @@ def _show(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else str(value)
 
 
+@lru_cache(maxsize=10_000)
 def show_time(moment: datetime) -> str:
-    """A time as the API shows it: ISO 8601, UTC, milliseconds.
+    """A time as the API shows it: ISO 8601, UTC, milliseconds. What was imported together has the same.
 
     >>> show_time(datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC))
     '2026-01-02T03:04:05.678Z'
     """
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+_SHOW: Mapping[str, Callable[[Any], Any]] = {
+    "id": str,
+    "tags": list,
+    "price": "{:f}".format,
+    "created_at": show_time,
+    "updated_at": show_time,
+}
+"""How the fields are shown whose values JSON does not know."""
 
 
 M = TypeVar("M", bound=BaseModel)

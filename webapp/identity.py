@@ -12,8 +12,8 @@ import uuid
 from datetime import timedelta
 from typing import Any, cast
 
-from flask import Flask, Response, current_app, g, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, Response, current_app, g, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from prodcore.errors import ConfigError, Forbidden, NotAuthenticated, OutcomeUnknown, Problem, Unavailable
@@ -232,6 +232,11 @@ def _report_change(response: Response) -> Response:
 
 class _SessionCookie(SecureCookieSessionInterface):
     """The session cookie: ``__Host-`` and ``Secure`` where the outer scheme is https, plain on http."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if request.path.startswith("/api/"):  # knows bearer tokens only
+            return self.session_class()
+        return super().open_session(app, request)
 
     def get_cookie_name(self, app: Flask) -> str:
         return "__Host-prodctl" if request.is_secure else "prodctl"

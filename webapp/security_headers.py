@@ -19,6 +19,8 @@ from secure import (
     XFrameOptions,
 )
 
+from prodcore.web.headers import add_missing
+
 _OWN = "'self'"
 _NOBODY = "'none'"
 
@@ -52,12 +54,10 @@ _HTTPS_ONLY = StrictTransportSecurity().max_age(31_536_000)
 
 def install_security_headers(app: Flask) -> None:
     """Send them with every answer of the app."""
-    headers = dict(_HEADERS.headers)
+    plain = tuple(_HEADERS.headers.items())
+    secure = (*plain, (_HTTPS_ONLY.header_name, _HTTPS_ONLY.header_value))
 
     @app.after_request
     def add(response: Response) -> Response:
-        for name, value in headers.items():
-            response.headers.setdefault(name, value)
-        if request.is_secure:
-            response.headers.setdefault(_HTTPS_ONLY.header_name, _HTTPS_ONLY.header_value)
+        add_missing(response, secure if request.is_secure else plain)
         return response

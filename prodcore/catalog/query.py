@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal, Self, get_args
 from uuid import UUID
 
@@ -61,7 +62,12 @@ class Query:
     @property
     def fingerprint(self) -> str:
         """What binds a cursor to the list that it was made for."""
-        return hashlib.sha256(repr(astuple(self)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        return _fingerprint(self)
+
+
+@lru_cache(maxsize=1_000)
+def _fingerprint(query: Query) -> str:
+    return hashlib.sha256(repr(astuple(query)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 EVERYTHING = Query()

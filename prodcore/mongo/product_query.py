@@ -94,8 +94,10 @@ def _row(document: Document, part: Slice, shard: str) -> Row:
 
 def visible(documents: Sequence[Document], part: Slice) -> Iterator[Document]:
     """Those of a shard's documents that are products of this list."""
+    asked_by_range = part.query.sort.by == "name"
     for document in documents:
-        if any(document["name_key"] in owned for owned in part.ranges) and not _was_shown(document, part):
+        owned = asked_by_range or any(document["name_key"] in owned for owned in part.ranges)
+        if owned and not _was_shown(document, part):
             yield document
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -27,6 +28,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from prodcore.deadline import budget
 from prodcore.errors import InvalidInput, Problem, ProdError
 from prodcore.settings import Settings
+from prodcore.web.headers import add_missing
 from prodcore.web.problem import install_problems
 from prodcore.web.repeated import REPEATABLE, RepeatingRequest
 from prodcore.web.strict_json import StrictJSON, json_response
@@ -35,6 +37,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _JSON_TYPES = {"application/json", "application/merge-patch+json"}
 _ANSWERS = ("application/json",)
 """What an endpoint of the API answers with, unless the app's ``ANSWERS`` has others for it."""
+
+_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
 
 REQUESTS = Counter("prodctl_http_requests_total", "Requests answered", ("service", "method", "endpoint", "status"))
 SECONDS = Histogram(
@@ -63,13 +67,14 @@ def install(app: Flask, settings: Settings, service: str, ready: ReadyCheck, htm
     install_problems(app, html_page)
     app.before_request(lambda: _begin(settings.request_budget_seconds))
     app.before_request(_refuse_odd_requests)
-    app.after_request(lambda response: _finish(response, service))
+    log = structlog.get_logger(service)
+    app.after_request(lambda response: _finish(response, service, log))
     app.teardown_request(_close_budget)
     _install_health(app, ready)
 
 
 def _begin(budget_seconds: float) -> None:
-    given = request.headers.get("X-Request-ID", "")
+    given = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     g.started = time.perf_counter()
     g.budget = ExitStack()
@@ -91,21 +96,20 @@ def _refuse_odd_requests() -> None:
     answers = current_app.config.get("ANSWERS", {}).get(request.endpoint, _ANSWERS)
     if request.accept_mimetypes and request.accept_mimetypes.best_match(answers) is None:
         raise NotAcceptable(f"This can be answered as {' or '.join(answers)}")
-    twice = [name for name, values in request.args.lists() if len(values) > 1 and name not in REPEATABLE]
+    given = request.args.lists() if request.query_string else ()
+    twice = [name for name, values in given if len(values) > 1 and name not in REPEATABLE]
     if twice:
         raise InvalidInput(problems=[Problem(name, "repeated", "is given more than once") for name in twice])
 
 
-def _finish(response: Response, service: str) -> Response:
+def _finish(response: Response, service: str, log: Any) -> Response:
     endpoint = request.endpoint or "none"
     seconds = time.perf_counter() - g.get("started", time.perf_counter())
     REQUESTS.labels(service, request.method, endpoint, response.status_code).inc()
     SECONDS.labels(service, endpoint).observe(seconds)
-    response.headers["X-Request-ID"] = g.get("request_id", "")
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Cache-Control", "no-store")
+    add_missing(response, [("X-Request-ID", g.get("request_id", "")), *_HEADERS])
     if response.status_code >= 500 or endpoint not in ("healthz", "readyz", "metrics", "static"):
-        structlog.get_logger(service).info(
+        log.info(
             "request",
             method=request.method,
             path=request.path,
@@ -149,12 +153,13 @@ def _install_health(app: Flask, ready: ReadyCheck) -> None:
 
 def _install_logs(level: str) -> None:
     """One JSON object a line on stdout; control characters cannot break out of it."""
+    encode = json.JSONEncoder(default=repr).encode  # made once: json.dumps would make one for every line
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(lambda event, **_options: encode(event)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,

@@ -17,7 +17,7 @@ _KEY = re.compile(r"[!-~]{1,255}")
 def product_answer(product: Product, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """The product, with its version as ETag; 304 for a version that the caller has."""
     response = json_response(product.as_dict(), status, {"ETag": f'"{product.version}"', **(headers or {})})
-    if request.method == "GET":
+    if request.method == "GET" and "HTTP_IF_NONE_MATCH" in request.environ:
         response.make_conditional(request)
     return response
 
