@@ -8,7 +8,6 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from typing import Any
 
 import structlog
@@ -77,14 +76,14 @@ def _begin(budget_seconds: float) -> None:
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     g.started = time.perf_counter()
-    g.budget = ExitStack()
-    g.budget.enter_context(budget(budget_seconds))
+    g.budget = budget(budget_seconds)
+    g.budget.__enter__()
 
 
 def _close_budget(_error: BaseException | None) -> None:
-    stack = g.pop("budget", None)
-    if stack is not None:
-        stack.close()
+    opened = g.pop("budget", None)
+    if opened is not None:
+        opened.__exit__(None, None, None)
 
 
 def _refuse_odd_requests() -> None:

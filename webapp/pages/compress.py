@@ -20,10 +20,11 @@ _LEVEL = 6
 
 def compress(response: Response) -> Response:
     """Gzip a page for a browser that takes it."""
+    if response.mimetype != "text/html":
+        return response
     response.vary.add("Accept-Encoding")
     if (
-        response.mimetype != "text/html"
-        or response.is_streamed
+        response.is_streamed
         or response.direct_passthrough
         or response.content_encoding
         or not request.accept_encodings["gzip"] > 0
