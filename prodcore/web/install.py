@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import structlog
@@ -76,14 +77,14 @@ def _begin(budget_seconds: float) -> None:
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     g.started = time.perf_counter()
-    g.budget = budget(budget_seconds)
-    g.budget.__enter__()
+    g.budget = ExitStack()  # a service may open an inner budget in it
+    g.budget.enter_context(budget(budget_seconds))
 
 
 def _close_budget(_error: BaseException | None) -> None:
-    opened = g.pop("budget", None)
-    if opened is not None:
-        opened.__exit__(None, None, None)
+    stack = g.pop("budget", None)
+    if stack is not None:
+        stack.close()
 
 
 def _refuse_odd_requests() -> None:
