@@ -209,7 +209,7 @@ def show_change(change: Change) -> dict[str, Any]:
         "at": show_time(change.at),
         "by": change.by.username,
         "action": change.action,
-        "was": {name: _show(value) for name, value in change.was.items()},
+        "was": show_fields(change.was),
     }
     more = {
         "from": change.source,
@@ -227,16 +227,6 @@ def show_fields(values: Mapping[str, Any]) -> dict[str, Any]:
         if name in shown:
             shown[name] = show(shown[name])
     return shown
-
-
-def _show(value: Any) -> Any:
-    if isinstance(value, str | int) or value is None:  # nearly all of them
-        return value
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, datetime):
-        return show_time(value)
-    return list(value) if isinstance(value, tuple) else str(value)
 
 
 @lru_cache(maxsize=10_000)
