@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from prodcore.problem_line import ProblemLine, problem_line
+from prodcore.set_views import disagreements
+
 Document = Mapping[str, Any]
 
 MAX_LAG_SECONDS = 10.0
@@ -76,6 +79,11 @@ class Member:
         return not self.error
 
     @property
+    def is_working(self) -> bool:
+        """Whether it takes part: as primary, secondary or arbiter."""
+        return self.answers and self.role in _WORKING
+
+    @property
     def believed_primary(self) -> str:
         """Whom this member takes for the primary; empty when nobody."""
         return next((v.address for v in self.views if v.role == PRIMARY), "")
@@ -99,7 +107,7 @@ class SetStatus:
     members: tuple[Member, ...]
     config: tuple[MemberConfig, ...]
     health: Health
-    problems: tuple[str, ...]
+    problems: tuple[ProblemLine, ...]
     """What is wrong, a line each."""
     election_timeout_ms: int | None = None
 
@@ -234,66 +242,43 @@ def _lag(primary: Member | None, member: Member) -> float | None:
     return max(0.0, (primary.last_applied - member.last_applied).total_seconds())
 
 
-def _judge(name: str, members: Sequence[Member], config: Sequence[MemberConfig]) -> tuple[Health, tuple[str, ...]]:
+def _judge(
+    name: str, members: Sequence[Member], config: Sequence[MemberConfig]
+) -> tuple[Health, tuple[ProblemLine, ...]]:
     """The health of a set, and everything that is wrong with it."""
     primary = _primary(members)
-    problems = [*_missing_members(name, members, config), *_lags(name, members), *_split_views(name, members, config)]
+    problems = [*_missing_members(name, members, config), *_lags(name, members), *disagreements(name, members, primary)]
     votes = {c.address: c.votes for c in config}
-    reachable = sum(votes.get(m.address, 0) for m in members if m.answers and m.role in _WORKING)
+    reached = sum(votes.get(m.address, 0) for m in members if m.is_working)
     needed = sum(votes.values()) // 2 + 1
     if not any(m.answers for m in members):
-        return Health.DOWN, (f"{name}: no member answers", *problems)
+        return Health.DOWN, (problem_line("no_member", set=name), *problems)
     if primary is None:
-        return Health.DOWN, (f"{name}: there is no primary, so it takes no writes", *problems)
-    if reachable < needed:
-        line = f"{name}: no majority: {reachable} of {sum(votes.values())} votes can be reached, {needed} are needed"
+        return Health.DOWN, (problem_line("no_primary", set=name), *problems)
+    if reached < needed:
+        line = problem_line("no_majority", set=name, reached=reached, votes=sum(votes.values()), needed=needed)
         return Health.DOWN, (line, *problems)
     return (Health.DEGRADED if problems else Health.HEALTHY), tuple(problems)
 
 
-def _missing_members(name: str, members: Sequence[Member], config: Sequence[MemberConfig]) -> list[str]:
+def _missing_members(name: str, members: Sequence[Member], config: Sequence[MemberConfig]) -> list[ProblemLine]:
     configured = {c.address for c in config}
     lines = []
     for m in members:
         if config and m.address not in configured:
-            lines.append(f"{name}: {m.address} is in the address and is no member of the set")
+            lines.append(problem_line("stranger", set=name, member=m.address))
         elif m.error:
-            lines.append(f"{name}: {m.address} is {m.role}: {m.error}")
+            lines.append(problem_line("unreachable", set=name, member=m.address, role=m.role, why=m.error))
         elif m.role not in _WORKING:
-            lines.append(f"{name}: {m.address} is {m.role}")
+            lines.append(problem_line("not_working", set=name, member=m.address, role=m.role))
     return lines
 
 
-def _lags(name: str, members: Sequence[Member]) -> list[str]:
+def _lags(name: str, members: Sequence[Member]) -> list[ProblemLine]:
     primary = _primary(members)
     lags = [(m, _lag(primary, m)) for m in members if m.role == SECONDARY]
     return [
-        f"{name}: {m.address} is {lag:.1f} s behind the primary"
+        problem_line("lag", set=name, member=m.address, seconds=lag)
         for m, lag in lags
         if lag is not None and lag > MAX_LAG_SECONDS
     ]
-
-
-def _split_views(name: str, members: Sequence[Member], config: Sequence[MemberConfig]) -> list[str]:
-    """Where the members do not agree with each other or with what we see ourselves."""
-    primary = _primary(members)
-    lines = [
-        f"{name}: {m.address} still takes itself for primary in term {m.term}; "
-        f"{primary.address} is, in term {primary.term}"
-        for m in members
-        if primary and m.role == PRIMARY and m is not primary
-    ]
-    for m in members:
-        if primary and m.answers and m.views and m is not primary and m.believed_primary != primary.address:
-            lines.append(
-                f"{name}: {m.address} takes {m.believed_primary or 'nobody'} for primary, not {primary.address}"
-            )
-        for view in m.views:
-            seen = next((other for other in members if other.address == view.address), None)
-            if seen and seen.answers and seen.role in _WORKING and not view.healthy:
-                lines.append(f"{name}: {m.address} cannot reach {view.address}, which answers us")
-    versions = {m.address: m.config_version for m in members if m.config_version is not None}
-    if len(set(versions.values())) > 1:
-        told = ", ".join(f"{address} has {version}" for address, version in versions.items())
-        lines.append(f"{name}: the members hold different configurations: {told}")
-    return lines

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from prodcore.cluster.ports import GuardSign, ServiceProbe, ServiceStatus, SetInspector
+from prodcore.problem_line import ProblemLine, problem_line
 from prodcore.replica_set import Health, SetStatus
 
 
@@ -19,7 +20,7 @@ class ClusterStatus:
     map_version: int | None
     """The version of the stored shard map; None when it cannot be read."""
     health: Health
-    problems: tuple[str, ...]
+    problems: tuple[ProblemLine, ...]
     guards: tuple[GuardSign, ...] = ()
 
     def set(self, name: str) -> SetStatus | None:
@@ -40,7 +41,11 @@ def judge_cluster(sets: Sequence[SetStatus], services: Sequence[ServiceStatus], 
     map_version, map_problems = _compare_maps(sets, map_set)
     problems = [line for s in sets for line in s.problems]
     problems += map_problems
-    problems += [f"{s.name}: {s.state}: {s.detail or s.url}" for s in services if s.state != "ready"]
+    problems += [
+        problem_line("service", service=s.name, state=s.state, why=s.detail or s.url)
+        for s in services
+        if s.state != "ready"
+    ]
     if all(s.health is Health.DOWN for s in sets):
         health = Health.DOWN
     else:
@@ -48,16 +53,16 @@ def judge_cluster(sets: Sequence[SetStatus], services: Sequence[ServiceStatus], 
     return ClusterStatus(tuple(sets), tuple(services), map_version, health, tuple(problems))
 
 
-def _compare_maps(sets: Sequence[SetStatus], map_set: str) -> tuple[int | None, list[str]]:
+def _compare_maps(sets: Sequence[SetStatus], map_set: str) -> tuple[int | None, list[ProblemLine]]:
     """The stored map's version, and the shards whose copy is of another one."""
     held = {s.name: max((m.map_version for m in s.members if m.map_version is not None), default=None) for s in sets}
     stored = held.pop(map_set, None)
     if stored is None:
-        return None, [f"shard map: cannot be read from {map_set}"]
+        return None, [problem_line("map_unreadable", set=map_set)]
     return stored, [
-        f"shard map: {name} holds a copy of version {version}, the stored map is version {stored}"
+        problem_line("map_copy_differs", set=name, copy=version, stored=stored)
         if version is not None
-        else f"shard map: {name} gives no copy of it"
+        else problem_line("map_copy_missing", set=name)
         for name, version in held.items()
         if version != stored
     ]

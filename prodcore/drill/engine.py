@@ -25,6 +25,7 @@ from prodcore.drill.round import Round, RoundResult
 from prodcore.drill.verdict import Verdict, judge
 from prodcore.errors import InvalidInput, NoPrimary, Problem, Unavailable
 from prodcore.nodes.control import MemberControl
+from prodcore.problem_line import ProblemLine
 from prodcore.replica_set import Member, SetStatus
 
 _WARM_UP_WRITES = 10
@@ -53,7 +54,7 @@ class Parts:
         return {name: access for name, access in self.sets.items() if name in names}
 
 
-def preflight(plan: DrillPlan, parts: Parts) -> list[str]:
+def preflight(plan: DrillPlan, parts: Parts) -> list[ProblemLine]:
     """Why the drill must not begin now; empty when it may. Touches nothing. Raises InvalidInput for unknown sets."""
     if unknown := [name for name in plan.sets if name not in parts.sets]:
         known = ", ".join(parts.sets)
@@ -61,7 +62,7 @@ def preflight(plan: DrillPlan, parts: Parts) -> list[str]:
     judged = parts.judged(plan)
     with ThreadPoolExecutor(max_workers=len(judged)) as pool:
         statuses = list(pool.map(lambda access: access.inspect(), judged.values()))
-    return objections(plan, statuses, parts.control)
+    return objections(plan, statuses, parts.control.addresses())
 
 
 def run_drill(plan: DrillPlan, parts: Parts, on_progress: OnProgress) -> DrillReport:

@@ -2,61 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillPlan, Fault
-from prodcore.nodes.control import MemberControl
+from prodcore.problem_line import ProblemLine, problem_line
 from prodcore.replica_set import SECONDARY, SetStatus
 
 MAX_LAG_SECONDS = 5.0
 MIN_FREE_DISK_BYTES = 500_000_000
 
 
-def objections(plan: DrillPlan, sets: Sequence[SetStatus], control: MemberControl) -> list[str]:
-    """Why this drill must not begin now, a sentence each; empty when it may."""
+def objections(plan: DrillPlan, sets: Sequence[SetStatus], controlled: Collection[str]) -> list[ProblemLine]:
+    """Why this drill must not begin now, a sentence each; empty when it may.
+
+    ``controlled`` are the addresses of the members whose processes can be broken and put back.
+    """
     found = [line for status in sets for line in _set_objections(status)]
     found += _target_objections(plan, sets)
     if plan.fault is not Fault.STEPDOWN and not found:
-        held = set(control.addresses())
         found += [
-            f"{m.address} is not under control of this machine"
+            problem_line("not_controlled", member=m.address)
             for s in sets
             for m in s.members
-            if m.address not in held
+            if m.address not in controlled
         ]
     return found
 
 
-def _set_objections(status: SetStatus) -> list[str]:
+def _set_objections(status: SetStatus) -> list[ProblemLine]:
     if status.primary is None:
-        return [f"{status.name} has no primary"]
+        return [problem_line("set_without_primary", set=status.name)]
     found = list(status.problems)
     secondaries = [m for m in status.members if m.role == SECONDARY]
-    if len(secondaries) + 1 < status.majority + 1:
-        found.append(
-            f"{status.name} would lose its majority: {len(secondaries) + 1} members work, {status.majority} must stay"
-        )
+    working = len(secondaries) + 1
+    if working < status.majority + 1:
+        found.append(problem_line("majority_at_stake", set=status.name, working=working, needed=status.majority))
     for member in secondaries:
         lag = status.lag_seconds(member)
         if lag is not None and lag > MAX_LAG_SECONDS:
-            found.append(f"{status.name}: {member.address} is {lag:.1f} s behind the primary")
+            found.append(problem_line("lag", set=status.name, member=member.address, seconds=lag))
     found += [
-        f"{status.name}: {m.address} has only {m.free_disk_bytes / 1e6:.0f} MB of free disk"
+        problem_line("little_disk", set=status.name, member=m.address, megabytes=m.free_disk_bytes / 1e6)
         for m in status.members
         if m.free_disk_bytes is not None and m.free_disk_bytes < MIN_FREE_DISK_BYTES
     ]
     return list(dict.fromkeys(found))
 
 
-def _target_objections(plan: DrillPlan, sets: Sequence[SetStatus]) -> list[str]:
+def _target_objections(plan: DrillPlan, sets: Sequence[SetStatus]) -> list[ProblemLine]:
     if plan.target in (TARGET_PRIMARY, TARGET_RANDOM):
-        if plan.fault is Fault.STEPDOWN and plan.target == TARGET_RANDOM:
-            return ["only a primary can step down"]
-        return []
+        steps_down_anybody = plan.fault is Fault.STEPDOWN and plan.target == TARGET_RANDOM
+        return [problem_line("only_primary_steps_down")] if steps_down_anybody else []
     holders = [s for s in sets if s.member(plan.target)]
     if not holders:
-        return [f"{plan.target} is not a member of {', '.join(s.name for s in sets)}"]
+        return [problem_line("not_a_member", member=plan.target, sets=", ".join(s.name for s in sets))]
     primary = holders[0].primary
     if plan.fault is Fault.STEPDOWN and primary and primary.address != plan.target:
-        return [f"only a primary can step down; that is {primary.address}"]
+        return [problem_line("another_is_primary", primary=primary.address)]
     return []

@@ -1,0 +1,58 @@
+"""Sentences about what is wrong with a cluster: plain text in English, which knows its code and what it speaks of.
+
+A door that speaks another language has a sentence of its own for each code. The text itself is what the command line
+prints and what stands in JSON.
+
+>>> line = problem_line("lag", set="rsA", member="h:1", seconds=12.04)
+>>> print(line)
+rsA: h:1 is 12.0 s behind the primary
+>>> line.code, line.facts["seconds"]
+('lag', 12.04)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+SENTENCES = {
+    "no_member": "{set}: no member answers",
+    "no_primary": "{set}: there is no primary, so it takes no writes",
+    "no_majority": "{set}: no majority: {reached} of {votes} votes can be reached, {needed} are needed",
+    "stranger": "{set}: {member} is in the address and is no member of the set",
+    "unreachable": "{set}: {member} is {role}: {why}",
+    "not_working": "{set}: {member} is {role}",
+    "lag": "{set}: {member} is {seconds:.1f} s behind the primary",
+    "former_primary": "{set}: {member} still takes itself for primary in term {term}; {primary} is, in term {newer}",
+    "other_primary": "{set}: {member} takes {believed} for primary, not {primary}",
+    "no_believed_primary": "{set}: {member} takes nobody for primary, not {primary}",
+    "cut_off": "{set}: {member} cannot reach {other}, which answers us",
+    "configurations": "{set}: the members hold different configurations: {told}",
+    "map_unreadable": "shard map: cannot be read from {set}",
+    "map_copy_differs": "shard map: {set} holds a copy of version {copy}, the stored map is version {stored}",
+    "map_copy_missing": "shard map: {set} gives no copy of it",
+    "service": "{service}: {state}: {why}",
+    "set_without_primary": "{set} has no primary",
+    "majority_at_stake": "{set} would lose its majority: {working} members work, {needed} must stay",
+    "little_disk": "{set}: {member} has only {megabytes:.0f} MB of free disk",
+    "not_controlled": "{member} is not under control of this machine",
+    "not_a_member": "{member} is not a member of {sets}",
+    "only_primary_steps_down": "only a primary can step down",
+    "another_is_primary": "only a primary can step down; that is {primary}",
+}
+
+
+class ProblemLine(str):
+    """The sentence."""
+
+    __slots__ = ("code", "facts")
+
+    code: str
+    facts: Mapping[str, Any]
+
+
+def problem_line(code: str, **facts: Any) -> ProblemLine:
+    """The sentence of this code about these facts."""
+    line = ProblemLine(SENTENCES[code].format(**facts))
+    line.code, line.facts = code, facts
+    return line
