@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from prodcore.settings import Settings
 if TYPE_CHECKING:
     from prodcore.cluster.elections import ElectionRecord
     from prodcore.cluster.lint import Finding
+    from prodcore.cluster.ports import ServiceProbe
     from prodcore.cluster.switchover import Stepping
     from prodcore.drill.engine import Parts
     from prodcore.drill.ports import Traffic
@@ -41,21 +42,25 @@ def set_addresses(settings: Settings) -> dict[str, str]:
     return {name: secret.get_secret_value() for name, secret in secrets.items()}
 
 
-def open_inspectors(settings: Settings) -> list[MongoSetInspector]:
-    """One inspector a set; the last one's set keeps users and shard map."""
+def open_inspectors(settings: Settings, *, keep: bool = False) -> list[MongoSetInspector]:
+    """One inspector a set; the last one's set keeps users and shard map. ``keep`` is for looking again and again."""
     from prodcore.mongo.inspection import MongoSetInspector
 
-    return [MongoSetInspector(uri, _SETS[name]) for name, uri in set_addresses(settings).items()]
+    return [MongoSetInspector(uri, _SETS[name], keep=keep) for name, uri in set_addresses(settings).items()]
 
 
 def cluster_status(settings: Settings) -> ClusterStatus:
     """The whole cluster at this moment."""
+    services = [HttpServiceProbe("webapp", settings.url), HttpServiceProbe("authsvc", settings.auth_server_url)]
+    return look_at(open_inspectors(settings), services)
+
+
+def look_at(sets: Sequence[MongoSetInspector], services: Sequence[ServiceProbe]) -> ClusterStatus:
+    """Ask these sets, of which the last keeps the shard map and the guards' signs of life, and these services."""
     from prodcore.mongo.records import guard_signs
 
-    sets = open_inspectors(settings)
-    services = [HttpServiceProbe("webapp", settings.url), HttpServiceProbe("authsvc", settings.auth_server_url)]
     seen = inspect_cluster(sets, services, map_set=sets[-1].name)
-    return replace(seen, guards=guard_signs(sets[-1].address, seen.sets[-1]))
+    return replace(seen, guards=guard_signs(sets[-1], seen.sets[-1]))
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def create_app(settings: Settings, provider: CatalogProvider | None = None) -> A
     app.security_schemes = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     catalog = provider or CatalogProvider(settings)
     app.extensions["catalog"] = catalog
-    app.extensions["cluster_picture"] = ClusterPicture(settings)
+    app.extensions["cluster_picture"] = ClusterPicture(settings, catalog)
     install(app, settings, "webapp", lambda: _ready(catalog), html_page=pages.error_page)
     install_trusted_hosts(app, settings)
     install_identity(app, settings)

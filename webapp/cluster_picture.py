@@ -1,41 +1,91 @@
-"""The state of the cluster, asked for once for everybody who looks at the same moment."""
+"""What this worker process knows of the cluster: asked for again and again while somebody looks, once for everybody."""
 
 from __future__ import annotations
 
-import threading
-import time
-from typing import cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from flask import current_app
 
-from prodcore.bootstrap_cluster import open_inspectors
+from prodcore.bootstrap_cluster import look_at, open_inspectors
+from prodcore.catalog import ShardCount
+from prodcore.catalog.spread import Spread
 from prodcore.cluster.services import HttpServiceProbe
-from prodcore.cluster.status import ClusterStatus, inspect_cluster
+from prodcore.cluster.status import ClusterStatus
+from prodcore.deadline import budget
+from prodcore.errors import ProdError
 from prodcore.settings import Settings
+from webapp.catalog_provider import CatalogProvider
+from webapp.watched import Watched
 
-_FRESH_SECONDS = 0.7
+if TYPE_CHECKING:
+    from prodcore.mongo.inspection import MongoSetInspector
+
+_STATUS_SECONDS = 0.5
+_COUNTS_SECONDS = 2.0
+_SPREAD_SECONDS = 15.0
+_COUNT_SECONDS = 1.0
+_AUTHSVC_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What the shards hold."""
+
+    counts: tuple[ShardCount, ...] = ()
+
+    def of(self, shard: str) -> ShardCount | None:
+        """One shard's part; None for a set that holds no products."""
+        return next((c for c in self.counts if c.shard == shard), None)
+
+    @property
+    def most(self) -> int:
+        """The largest part, at least 1."""
+        return max((c.products or 0 for c in self.counts), default=0) or 1
 
 
 class ClusterPicture:
-    """The cluster's state, asked for once for everybody who looks at the same moment."""
+    """The members' state, what the shards hold, and where the products lie."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, catalog: CatalogProvider) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
-        self._taken_at = float("-inf")
-        self._status: ClusterStatus | None = None
+        self._catalog = catalog
+        self._sets: list[MongoSetInspector] = []
+        self.status = Watched(self._look, _STATUS_SECONDS, self._rest)
+        self.holdings = Watched(self._count, _COUNTS_SECONDS)
+        self.spread = Watched(self._draw, _SPREAD_SECONDS)
 
-    def get(self) -> ClusterStatus:
-        """The state, less than a second old. Raises ConfigError."""
-        with self._lock:
-            if self._status is None or time.monotonic() - self._taken_at > _FRESH_SECONDS:
-                sets = open_inspectors(self._settings)
-                authsvc = HttpServiceProbe("authsvc", self._settings.auth_server_url)
-                self._status = inspect_cluster(sets, [authsvc], map_set=sets[-1].name)
-                self._taken_at = time.monotonic()
-            return self._status
+    def _look(self) -> ClusterStatus:
+        if not self._sets:
+            self._sets = open_inspectors(self._settings, keep=True)
+        url = self._settings.auth_server_url
+        return look_at(self._sets, [HttpServiceProbe("authsvc", url, timeout_seconds=_AUTHSVC_SECONDS)])
+
+    def _rest(self) -> None:
+        for each in self._sets:
+            each.close()
+
+    def _count(self) -> Holdings:
+        """Counts where they can be had quickly: the page is for the times when something is wrong."""
+        try:
+            with budget(_COUNT_SECONDS):
+                return Holdings(tuple(self._catalog.get().counts()))
+        except ProdError:
+            return Holdings()
+
+    def _draw(self) -> Spread | None:
+        try:
+            with budget(_COUNT_SECONDS):
+                return self._catalog.get().spread()
+        except ProdError:
+            return None
+
+
+def current_picture() -> ClusterPicture:
+    """The picture of the running app."""
+    return cast("ClusterPicture", current_app.extensions["cluster_picture"])
 
 
 def current_status() -> ClusterStatus:
-    """The cluster's state in the running app."""
-    return cast("ClusterPicture", current_app.extensions["cluster_picture"]).get()
+    """The members' state in the running app. Raises ConfigError."""
+    return current_picture().status.get()

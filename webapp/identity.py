@@ -71,6 +71,15 @@ def required_identity() -> Identity:
     return identity
 
 
+def is_still_logged_in() -> bool:
+    """For an answer that goes on for long: whether the session of its caller has not been ended meanwhile."""
+    try:
+        trust().identify(bearer_token())
+    except NotAuthenticated:
+        return False
+    return True
+
+
 def may(right: Right) -> bool:
     """Whether the caller has a right; for showing or hiding a button."""
     identity = current_identity()

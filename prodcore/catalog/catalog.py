@@ -14,6 +14,7 @@ from prodcore.catalog.moves import Moves, no_step
 from prodcore.catalog.ports import BeingMoved, Deleted, Key, ProductStore
 from prodcore.catalog.query import EVERYTHING, Query
 from prodcore.catalog.refusals import exists, has_other_version, id_was_used
+from prodcore.catalog.spread import Spread, spread
 from prodcore.deadline import remaining
 from prodcore.errors import (
     InvalidInput,
@@ -252,6 +253,12 @@ class Catalog:
             ShardCount(shard, tuple(str(r) for r in self.shard_map.owned_by(shard)), answered.get(shard))
             for shard in self.shard_map.shards
         ]
+
+    def spread(self, sample: int = 500) -> Spread:
+        """Where the products lie, estimated from ``sample`` keys of each shard. Silent shards are left out."""
+        answered, _silent = self.ask_all(lambda store: (store.count(), store.some_keys(sample)))
+        counts = {shard: count for shard, (count, _keys) in answered.items()}
+        return spread(self.shard_map, counts, {shard: keys for shard, (_count, keys) in answered.items()})
 
     def _refuse_taken_sku(self, product: Product) -> None:
         if product.sku is not None and self.sku_owners([product.sku]).get(product.sku, product.id) != product.id:

@@ -153,5 +153,8 @@ class ProductStore(Protocol):
     def page(self, part: Slice) -> Batch:
         """Products in the query's order. Raises QueryTooBroad when too many would have to be looked at."""
 
+    def some_keys(self, count: int) -> list[str]:
+        """Name keys of about so many products, drawn at random."""
+
     def count(self) -> int:
         """How many products the shard holds, from its own bookkeeping: quick, and right but for a crash just now."""

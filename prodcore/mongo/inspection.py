@@ -13,6 +13,7 @@ from prodcore.replica_set import SECONDARY, MemberAnswers, SetStatus, read_set
 INSPECTION_SECONDS = 1.5
 """How long one member may take for one answer; a hung one costs the caller about this much."""
 
+_SILENT_SECONDS = 0.5
 _LAG_SECONDS = 1.0
 _SHARD_MAP = ("prodctl_meta", "shard_map", "version")
 _OWNED_RANGES = ("products_db", "owned_ranges", "map_version")
@@ -23,12 +24,26 @@ _SERVER_SECTIONS: Document = {
 
 
 class MongoSetInspector:
-    """A ``prodcore.cluster.ports.SetInspector``; ``databases`` are the ones whose documents count."""
+    """A ``prodcore.cluster.ports.SetInspector``; ``databases`` are the ones whose documents count.
 
-    def __init__(self, uri: str, databases: tuple[str, ...], *, timeout_seconds: float = INSPECTION_SECONDS) -> None:
+    With ``keep``, for somebody who looks again and again, connections stay open until ``close``, and a member that was
+    silent gets less time until it answers again. Then use it from one thread.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        databases: tuple[str, ...],
+        *,
+        timeout_seconds: float = INSPECTION_SECONDS,
+        keep: bool = False,
+    ) -> None:
         self.address = SetAddress(uri)
         self._databases = databases
         self._timeout = timeout_seconds
+        self._keep = keep
+        self._kept: dict[str, MemberConnection] = {}
+        self._silent: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -55,17 +70,54 @@ class MongoSetInspector:
         with ThreadPoolExecutor(max_workers=max(1, len(addresses))) as pool:
             return list(pool.map(self._ask, addresses))
 
+    def find_at(self, address: str, database: str, collection: str, filter_: Document) -> list[Document]:
+        """Documents as this member holds them; none when it does not answer."""
+        member = self._kept.pop(address, None) or self._connect(address)
+        try:
+            member.knock()
+            found = member.find(database, collection, filter_)
+        except (MemberUnavailable, CommandRefused):
+            member.close()
+            return []
+        self._let_go(member)
+        return found
+
+    def close(self) -> None:
+        """Let go of the connections that were kept."""
+        while self._kept:
+            self._kept.popitem()[1].close()
+
     def _ask(self, address: str) -> MemberAnswers:
-        member = MemberConnection(address, self.address.login, timeout_seconds=self._timeout)
+        member = self._kept.pop(address, None) or self._connect(address)
+        answers = self._try(member)
+        if answers.silent:
+            self._silent.add(address)
+        else:
+            self._silent.discard(address)
+        if answers.error:
+            member.close()
+        else:
+            self._let_go(member)
+        return answers
+
+    def _let_go(self, member: MemberConnection) -> None:
+        if self._keep:
+            self._kept[member.address] = member
+        else:
+            member.close()
+
+    def _connect(self, address: str) -> MemberConnection:
+        seconds = min(self._timeout, _SILENT_SECONDS) if address in self._silent and self._keep else self._timeout
+        return MemberConnection(address, self.address.login, timeout_seconds=seconds)
+
+    def _try(self, member: MemberConnection) -> MemberAnswers:
         try:
             member.knock()
             return self._answers(member)
         except MemberUnavailable as error:
-            return MemberAnswers(address, error=error.message, silent=bool(error.details["silent"]))
+            return MemberAnswers(member.address, error=error.message, silent=bool(error.details["silent"]))
         except CommandRefused as error:
-            return MemberAnswers(address, error=error.message, silent=False)
-        finally:
-            member.close()
+            return MemberAnswers(member.address, error=error.message, silent=False)
 
     def _answers(self, member: MemberConnection) -> MemberAnswers:
         status = member.command("replSetGetStatus")

@@ -32,6 +32,7 @@ from prodcore.mongo.product_query import INDEXES, read_batch
 from prodcore.mongo.product_refusals import refuse
 from prodcore.mongo.replica_set import ReplicaSet, is_transient
 from prodcore.product import Product
+from prodcore.routing import LAST
 
 _DUPLICATE_KEY = 11000
 _KEPT = {"purge_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
@@ -205,6 +206,12 @@ class MongoProductStore:
     def page(self, part: Slice) -> Batch:
         """Products in the query's order; see the port."""
         return self._set.read(lambda: read_batch(self._products, part, self.shard))
+
+    def some_keys(self, count: int) -> list[str]:
+        """Name keys of about so many products, drawn at random: the server jumps to them, whatever there is."""
+        steps: list[Document] = [{"$sample": {"size": count}}, {"$project": {"_id": 0, "name_key": 1}}]
+        drawn = self._set.read(lambda: [d["name_key"] for d in self._products.aggregate(steps)])
+        return [key for key in drawn if key < LAST]
 
     def count(self) -> int:
         """How many products the shard holds: all documents less the few that only keep a place."""

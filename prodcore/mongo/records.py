@@ -12,6 +12,7 @@ from prodcore.cluster.lint import MemberSetup
 from prodcore.cluster.ports import GuardSign
 from prodcore.errors import CommandRefused, MemberUnavailable
 from prodcore.mongo.address import Document, SetAddress
+from prodcore.mongo.inspection import MongoSetInspector
 from prodcore.mongo.member import MemberConnection
 from prodcore.mongo.switch import ON_DUTY_SECONDS
 from prodcore.replica_set import SetStatus
@@ -54,21 +55,19 @@ def set_config(address: SetAddress, members: Iterable[str]) -> Document:
     return next(iter(configs), {})
 
 
-def guard_signs(address: SetAddress, users: SetStatus) -> tuple[GuardSign, ...]:
+def guard_signs(inspector: MongoSetInspector, users: SetStatus) -> tuple[GuardSign, ...]:
     """The guards that gave a sign of life lately, as the users' primary tells; none where it does not answer."""
     if users.primary is None:
         return ()
     since = datetime.now(UTC) - timedelta(seconds=ON_DUTY_SECONDS)
-    lately = {"seen": {"$gte": since}}
-    found = _ask_each(address, [users.primary.address], lambda m: m.find("prodctl_meta", "guards", lately))
+    found = inspector.find_at(users.primary.address, "prodctl_meta", "guards", {"seen": {"$gte": since}})
     return tuple(
         GuardSign(
             guard["_id"],
             all(facts["on_duty"] for facts in guard["sets"].values()),
             {name: facts["successor"] for name, facts in guard["sets"].items()},
         )
-        for guards in found
-        for guard in guards
+        for guard in found
     )
 
 

@@ -112,12 +112,3 @@ def test_the_report_is_one_file_to_keep(page, runs, tmp_path):
 def test_a_drill_that_is_not_there_says_so(page):
     assert page.goto("/drills/drill00000000").status == 404
     expect(page.get_by_role("heading", level=1)).to_have_text("There is no such drill")
-
-
-def test_a_replica_set_has_a_page_of_its_own(page):
-    page.goto("/cluster")
-    page.get_by_role("link", name="rsA").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Replica set rsA")
-    expect(page.locator(".member-card")).to_have_count(3)
-    expect(page.locator(".member-card.role-primary")).to_contain_text("Oplog reaches back")
-    assert page.goto("/cluster/rsX").status == 404

@@ -28,8 +28,10 @@ from webapp.pages import (
 from webapp.pages.address import with_query
 from webapp.pages.compress import compress
 from webapp.pages.errors import error_page
+from webapp.pages.live import install_live
 from webapp.pages.locale import LANGUAGES, install_locale, language
 from webapp.pages.messages import password_help
+from webapp.pages.problem_sentences import problem_text, reason_text
 from webapp.security_headers import install_security_headers
 
 __all__ = ["error_page", "register"]
@@ -62,10 +64,12 @@ def register(app: Flask, settings: Settings) -> None:
     _csrf.init_app(app)  # adds the tokens; ``protect`` below checks them, on pages only
     install_locale(app)
     install_security_headers(app)
+    install_live(app, settings)
     app.extensions["drill_archive"] = drills.DrillArchive(settings)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(asset_url=assets.asset_url, with_query=with_query, Right=Right, languages=LANGUAGES)
     app.jinja_env.globals.update(labels.ALL, password_help=password_help)
+    app.jinja_env.filters.update(problem=problem_text, reason=reason_text)
     pages = APIBlueprint("pages", __name__, enable_openapi=False)
     pages.before_request(_csrf.protect)
     for part in _PARTS:

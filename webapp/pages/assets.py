@@ -58,7 +58,7 @@ _SOURCES: dict[str, tuple[str, Callable[[], str]]] = {
         "text/css; charset=utf-8",
         lambda: _bootstrap_css() + _own("css/theme.css", "css/layout.css", "css/parts.css", "css/cluster.css"),
     ),
-    "app.js": ("text/javascript; charset=utf-8", lambda: _own("vendor/htmx-4.0.1.min.js", "js/app.js")),
+    "app.js": ("text/javascript; charset=utf-8", lambda: _own("vendor/htmx-4.0.1.min.js", "js/app.js", "js/live.js")),
     "favicon.svg": ("image/svg+xml", lambda: _own("favicon.svg")),
 }
 

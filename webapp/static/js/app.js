@@ -78,47 +78,11 @@
     place.querySelector("input[type=file]").files = event.dataTransfer.files;
   });
 
-  // The live picture: quiet while nobody looks, honest when no answer comes, loud when a primary changes.
-  let primaries = new Map();
-  function notePrimaries(live) {
-    const now = new Map([...live.querySelectorAll("[data-set]")].map((set) => [set.dataset.set, set.dataset.primary]));
-    for (const [name, member] of now) {
-      if (!primaries.has(name) || primaries.get(name) === member) continue;
-      const text = member ? live.dataset.newPrimary : live.dataset.noPrimary;
-      announce(text.replace("{set}", name).replace("{member}", member));
-      const section = document.getElementById(`set-${name}`);
-      section.classList.remove("changed");
-      void section.offsetWidth;
-      section.classList.add("changed");
-    }
-    primaries = now;
-  }
-  function showLive(alive) {
-    const line = document.getElementById("live");
-    if (!line) return;
-    const text = line.querySelector("[data-live-text]");
-    line.dataset.fine ??= text.textContent;
-    line.classList.toggle("live-lost", !alive);
-    text.textContent = alive ? line.dataset.fine : line.dataset.lost;
-  }
-  const isLive = (event) => event.detail?.ctx?.sourceElement?.hasAttribute?.("data-live");
-  document.addEventListener("htmx:config:request", (event) => {
-    if (isLive(event) && document.hidden) event.preventDefault();
-  });
-  document.addEventListener("htmx:before:response", (event) => {
-    // An error must not take the place of the last picture.
-    if (isLive(event) && event.detail.ctx.response.status >= 400) { showLive(false); event.preventDefault(); }
-  });
-  document.addEventListener("htmx:error", (event) => { if (isLive(event)) showLive(false); });
-  document.addEventListener("htmx:after:swap", (event) => {
-    const live = document.querySelector("[data-live]");
-    if (live && isLive(event)) { showLive(true); notePrimaries(live); }
-  });
+  // What arrives later holds times, too.
+  document.addEventListener("htmx:after:swap", () => localTimes(document));
 
   document.addEventListener("DOMContentLoaded", () => {
     localTimes(document);
     revealButtons();
-    const live = document.querySelector("[data-live]");
-    if (live) notePrimaries(live);
   });
 })();
