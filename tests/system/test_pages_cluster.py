@@ -101,17 +101,6 @@ def test_more_pages_than_there_is_room_for_streams_poll_and_see_the_same(browser
         expect(three.locator(".verdict")).to_contain_text("Everything is well")
 
 
-def test_the_picture_says_when_the_server_itself_is_silent(browser, site):
-    with open_page(browser, site, tolerated=("ERR_INTERNET_DISCONNECTED", "Failed to fetch")) as page:
-        log_in(page, site)
-        page.goto("/cluster")
-        expect(page.locator("#live")).to_contain_text("Live")
-        page.context.set_offline(True)
-        expect(page.locator("#live")).to_contain_text("No answer from the server")
-        page.context.set_offline(False)
-        expect(page.locator("#live")).to_contain_text("Live")
-
-
 def test_a_replica_set_has_a_page_of_its_own(browser, site):
     with open_page(browser, site) as page:
         log_in(page, site, "viewer")
