@@ -50,7 +50,7 @@ class Parts:
 
     def judged(self, plan: DrillPlan) -> dict[str, SetAccess]:
         """The sets in which a record of this drill could be."""
-        names = frozenset[str]().union(*(g for g in self.groups if g.intersection(plan.sets)))
+        names = plan.judged(self.groups)
         return {name: access for name, access in self.sets.items() if name in names}
 
 
@@ -65,8 +65,11 @@ def preflight(plan: DrillPlan, parts: Parts) -> list[ProblemLine]:
     return objections(plan, statuses, parts.control.addresses())
 
 
-def run_drill(plan: DrillPlan, parts: Parts, on_progress: OnProgress) -> DrillReport:
-    """Drill. Raises Unavailable when it cannot begin, DrillRunning when another one is at work."""
+def run_drill(plan: DrillPlan, parts: Parts, on_progress: OnProgress, ledger: Ledger | None = None) -> DrillReport:
+    """Drill. Raises Unavailable when it cannot begin, DrillRunning when another one is at work.
+
+    ``ledger`` is an empty one that somebody else wants to read meanwhile.
+    """
     with parts.journal.lock():
         restore_leftovers(parts.journal, parts.control, parts.sets, on_progress)
         on_progress(Progress(Step.PREFLIGHT, ", ".join(plan.sets)))
@@ -74,18 +77,18 @@ def run_drill(plan: DrillPlan, parts: Parts, on_progress: OnProgress) -> DrillRe
             raise Unavailable("the drill cannot begin: " + "; ".join(against), hint="prodctl cluster status shows more")
         parts.journal.open(parts.run, tuple(parts.judged(plan)))
         try:
-            return _Drill(plan, parts, on_progress).run()
+            return _Drill(plan, parts, on_progress, ledger or Ledger()).run()
         finally:
             clean_up(parts.journal, parts.control, parts.sets, on_progress)
 
 
 class _Drill:
-    def __init__(self, plan: DrillPlan, parts: Parts, on_progress: OnProgress) -> None:
+    def __init__(self, plan: DrillPlan, parts: Parts, on_progress: OnProgress, ledger: Ledger) -> None:
         self._plan = plan
         self._parts = parts
         self._emit = on_progress
         self._sets = {name: parts.sets[name] for name in plan.sets}
-        self._ledger = Ledger()
+        self._ledger = ledger
         self._faults = Faults(parts.control, parts.sets)
         self._random = random.Random()  # noqa: S311  which member falls is no secret
 

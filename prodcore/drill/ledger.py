@@ -82,6 +82,11 @@ class Ledger:
         with self._changed:
             return tuple(self._attempts)
 
+    def attempts_after(self, count: int) -> Sequence[Attempt]:
+        """Everything but the first so many."""
+        with self._changed:
+            return tuple(self._attempts[count:])
+
     def wait_for_acknowledged(self, set_name: str, count: int, after: float, deadline: float) -> bool:
         """Wait until ``count`` writes that began after ``after`` have been acknowledged; False at ``deadline``."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
@@ -65,6 +66,10 @@ class DrillPlan:
     def interval(self) -> float:
         """Seconds between two requests of one writer."""
         return self.writers / (2 * self.writes_per_second)
+
+    def judged(self, groups: Iterable[Collection[str]]) -> list[str]:
+        """The sets in which a record of this drill could be: ``groups`` are those between which records wander."""
+        return [name for group in groups if set(group).intersection(self.sets) for name in group]
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as JSON shows it."""

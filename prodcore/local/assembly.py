@@ -66,6 +66,8 @@ class Assembly:
             self._supervisor.start(service.name)
         if when_writable:
             when_writable()
+        for program in self._plan.background:
+            self._supervisor.start(program.name)
         wait_ready(self._plan, self._supervisor, self._plan.services, self._progress)
         self._collect(self._complete)
         self._state.ready_sets = {name: users_fingerprint(users_of(name, self._secrets)) for name in REPLICA_SETS}

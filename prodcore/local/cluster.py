@@ -15,7 +15,7 @@ from prodcore.errors import ClusterUnavailable
 from prodcore.local.bring_up import UpReport, bring_up
 from prodcore.local.daemon import clear_remains
 from prodcore.local.lock import locked
-from prodcore.local.plan import REPLICA_SETS, LocalPlan, SetMember, services_for
+from prodcore.local.plan import REPLICA_SETS, Background, LocalPlan, SetMember, services_for
 from prodcore.local.ports import check_ports_free, ports_from_settings
 from prodcore.local.render import check_directory_name, set_url
 from prodcore.local.secret import ensure_secrets, ensure_setup_code, forget_setup_code
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 30.0  # longer than supervisord waits before it kills what does not stop
 _START_SECONDS = 60.0
 _OURS = (
-    "auth-keys", "cluster.json", "conf", "data", "env", "keyfile", "lock", "logs", "secrets.json",
+    "auth-keys", "cluster.json", "conf", "data", "drill", "env", "keyfile", "lock", "logs", "secrets.json",
     "setup-code", "setup-code-sealed", "supervisor.sock", "supervisord.conf", "supervisord.pid", "trust.json",
     "trust.json.lock",
 )  # fmt: skip
@@ -55,7 +55,8 @@ def open_cluster(settings: Settings, directory: Path | None = None) -> LocalClus
         place,
         ports,
         services_for(ports, workers=settings.workers, threads=settings.threads),
-        settings.election_timeout_ms,
+        drills=True,
+        election_timeout_ms=settings.election_timeout_ms,
     )
     return LocalCluster(plan, settings.mongod)
 
@@ -127,6 +128,9 @@ class LocalCluster:
         """Start one program and wait until it does its work; its role then."""
         program = self.plan.program(name)
         self._require_supervisor()
+        if isinstance(program, Background):
+            self._supervisor.start(program.name)
+            return "WORKING"
         if self._supervisor.program(program.name).is_gone:
             check_ports_free({program.name: program.port})
         with budget(_START_SECONDS):
@@ -183,7 +187,7 @@ class LocalCluster:
                 progress("repair", f"ended {ended} processes that an earlier run had left")
             return ended > 0
         running = [name for name, program in programs.items() if not program.is_gone]
-        services = {s.name for s in self.plan.services}
+        services = {s.name for s in self.plan.services} | {b.name for b in self.plan.background}
         for group in ([n for n in running if n in services], [n for n in running if n not in services]):
             self._stop_all(group)
             for name in group:

@@ -46,12 +46,25 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Background:
+    """A program that nobody connects to: it does its work while it runs."""
+
+    name: str
+    arguments: tuple[str, ...]
+    """The command after the Python interpreter."""
+    user: str
+    """Whose env file it reads."""
+
+
+@dataclass(frozen=True, slots=True)
 class LocalPlan:
     """A whole local cluster."""
 
     directory: Path
     ports: LocalPorts
     services: tuple[Service, ...] = ()
+    drills: bool = False
+    """Whether drills that are ordered in the browser are carried out."""
     election_timeout_ms: int = 1_000
     test_commands: bool = False
     """Whether the members accept fail points; for tests only."""
@@ -76,11 +89,21 @@ class LocalPlan:
 
     @property
     def program_names(self) -> tuple[str, ...]:
-        """Every program, set by set, then the services."""
-        return (*sorted(m.name for m in self.members), *(s.name for s in self.services))
+        """Every program, set by set, then the services, then what runs in the background."""
+        background = (program.name for program in self.background)
+        return (*sorted(m.name for m in self.members), *(s.name for s in self.services), *background)
 
-    def program(self, name: str) -> SetMember | Service:
+    @property
+    def background(self) -> tuple[Background, ...]:
+        """What runs in the background: the drill runner."""
+        command = ("-m", "prodctl", "failover-test", "serve", "--dir", str(self.directory))
+        return (Background("drills", command, "operator"),) if self.drills else ()
+
+    def program(self, name: str) -> SetMember | Service | Background:
         """The program of this name or ``host:port``. Raises MemberNotFound."""
+        for background in self.background:
+            if name == background.name:
+                return background
         everything: Iterable[SetMember | Service] = (*self.members, *self.services)
         for program in everything:
             if name == program.name or name in (f"{LOOPBACK}:{program.port}", f"localhost:{program.port}"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prodcore.errors import ConfigError
-from prodcore.local.plan import LocalPlan, Service, SetMember
+from prodcore.local.plan import Background, LocalPlan, Service, SetMember
 from prodcore.local.ports import LOOPBACK
 from prodcore.local.secret import SEALED_CODE_FILE, LocalSecrets
 
@@ -85,6 +85,7 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
     ]
     sections += [_member_section(plan, member, mongod) for member in plan.members]
     sections += [_service_section(plan, service) for service in plan.services]
+    sections += [_background_section(plan, program) for program in plan.background]
     return "\n".join(sections)
 
 
@@ -156,6 +157,24 @@ killasgroup = true
 redirect_stderr = true
 stdout_logfile = {_path(plan.log(service.name))}
 stdout_logfile_maxbytes = 10MB
+stdout_logfile_backups = 1
+"""
+
+
+def _background_section(plan: LocalPlan, program: Background) -> str:
+    # What a drill has broken it puts back when it is told to stop; killed, it would leave that to its successor.
+    return f"""\
+[program:{program.name}]
+command = {_command(plan.python, *program.arguments)}
+environment = PRODCTL_ENV_FILE="{_path(plan.env_file(program.user))}",PYTHONUNBUFFERED="1"
+autostart = false
+autorestart = true
+startsecs = 2
+startretries = 5
+stopwaitsecs = 25
+redirect_stderr = true
+stdout_logfile = {_path(plan.log(program.name))}
+stdout_logfile_maxbytes = 5MB
 stdout_logfile_backups = 1
 """
 

@@ -99,9 +99,13 @@ AUDIT_WRITER = DatabaseRole(
 """Entries of the audit are added and read, never changed or removed."""
 
 
+DRILL_ORDERER = DatabaseRole("drillOrderer", "prodctl_meta", "drill_orders", ("find", "insert"))
+"""webapp orders drills and carries none out: what may break a member is the drill runner's."""
+
+
 def roles_of(replica_set: str) -> tuple[DatabaseRole, ...]:
     """The roles of one set that are ours, not the server's."""
-    return (AUDIT_WRITER,) if replica_set == "rsU" else ()
+    return (AUDIT_WRITER, DRILL_ORDERER) if replica_set == "rsU" else ()
 
 
 def users_of(replica_set: str, secrets: LocalSecrets) -> tuple[DatabaseUser, ...]:
@@ -111,7 +115,11 @@ def users_of(replica_set: str, secrets: LocalSecrets) -> tuple[DatabaseUser, ...
     if replica_set == "rsU":
         return (
             root,
-            DatabaseUser("web", secrets.web, (("read", "prodctl_meta"), ("clusterMonitor", "admin"))),
+            DatabaseUser(
+                "web",
+                secrets.web,
+                (("read", "prodctl_meta"), (DRILL_ORDERER.name, "admin"), ("clusterMonitor", "admin")),
+            ),
             DatabaseUser("auth", secrets.auth, (("readWrite", "auth_db"), (AUDIT_WRITER.name, "admin"))),
             DatabaseUser("operator", secrets.operator, (("readWrite", "prodctl_meta"), *watch)),
         )

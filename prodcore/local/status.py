@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from prodcore.errors import ClusterUnavailable
-from prodcore.local.plan import REPLICA_SETS, LocalPlan, Service, SetMember
+from prodcore.local.plan import REPLICA_SETS, Background, LocalPlan, Service, SetMember
 from prodcore.local.service import is_ready
 from prodcore.nodes.supervisor import ProgramState, Supervisor
 
-_WELL = frozenset({"PRIMARY", "SECONDARY", "READY"})
+_WELL = frozenset({"PRIMARY", "SECONDARY", "READY", "WORKING"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,10 @@ class ProgramStatus:
 
     name: str
     what: str
-    """The replica set's name, or ``service``."""
+    """The replica set's name, ``service`` or ``background``."""
     role: str
-    """PRIMARY, SECONDARY, JOINING; READY or NOT READY for a service; empty when it does not answer."""
+    """PRIMARY, SECONDARY, JOINING; READY or NOT READY for a service; WORKING for what runs in the background; empty
+    when it does not answer."""
     address: str
     state: str
     """running, paused, starting, stopping, stopped, exited, fatal."""
@@ -53,19 +54,33 @@ def read_status(plan: LocalPlan, supervisor: Supervisor) -> list[ProgramStatus]:
     return [_status(plan.program(name), states.get(name), roles) for name in plan.program_names]
 
 
-def _status(program: SetMember | Service, state: ProgramState | None, roles: Mapping[str, str]) -> ProgramStatus:
+def _status(
+    program: SetMember | Service | Background, state: ProgramState | None, roles: Mapping[str, str]
+) -> ProgramStatus:
     running = state is not None and state.is_running
     memory, paused = _memory(state.pid) if state and running else (None, False)
     return ProgramStatus(
         name=program.name,
-        what=program.replica_set if isinstance(program, SetMember) else "service",
-        role=roles.get(program.name, ""),
-        address=program.address if isinstance(program, SetMember) else program.url,
+        what=_kind(program),
+        role=roles.get(program.name, "WORKING" if isinstance(program, Background) and running else ""),
+        address=_address(program),
         state="paused" if paused else (state.state.lower() if state else "stopped"),
         pid=state.pid if state and running else None,
         uptime_seconds=state.uptime_seconds if state and running else None,
         memory_bytes=memory,
     )
+
+
+def _kind(program: SetMember | Service | Background) -> str:
+    if isinstance(program, SetMember):
+        return program.replica_set
+    return "service" if isinstance(program, Service) else "background"
+
+
+def _address(program: SetMember | Service | Background) -> str:
+    if isinstance(program, SetMember):
+        return program.address
+    return program.url if isinstance(program, Service) else ""
 
 
 def _roles(plan: LocalPlan) -> dict[str, str]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prodctl.commands.failover_serve import serve
+from prodctl.drill_keep import keep
 from prodctl.drill_view import show_comparison, show_history, show_preflight, show_progress, show_report
 from prodctl.output import message, output_option
 
@@ -128,7 +130,7 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
             report = run_drill(plan, parts, show_progress).as_dict()
     report["guarded"] = any(g.on_duty for g in guards)
     if not control:
-        _keep(settings, report, options["fail_if_slower"])
+        keep(settings, report, options["fail_if_slower"])
     _write_files(report, options)
     show_report(report, output)
     return exit_status(report)
@@ -146,6 +148,9 @@ def restore() -> int:
         left = restore_leftovers(parts.journal, parts.control, parts.sets, show_progress)
     message(f"Drill {left.run} is cleared away." if left else "There is nothing to put back.")
     return 0
+
+
+failover_test.add_command(serve)
 
 
 @failover_test.command()
@@ -213,26 +218,6 @@ def _api_traffic(settings: Settings) -> Callable[[str], Traffic]:
     client = ApiClient(settings)
     client.call("GET", "/products", query={"limit": 1})
     return lambda prefix: ApiTraffic(client, prefix)
-
-
-def _keep(settings: Settings, report: dict[str, Any], percent: float | None) -> None:
-    """Store the report, after it is compared with the earlier ones. A drill counts even when it cannot be kept."""
-    from prodcore.bootstrap_cluster import open_history
-    from prodcore.drill.history import COMPARED_WITH, slower_than_before
-    from prodcore.errors import ProdError
-
-    plan = report["plan"]
-    try:
-        with open_history(settings) as kept:
-            if percent is not None:
-                alike = {name: plan[name] for name in ("sets", "fault", "target", "via")}
-                slower = slower_than_before(report, kept.last(COMPARED_WITH, **alike), percent)
-                if slower:
-                    report["missed"].append(slower)
-                    report["outcome"] = "failed"
-            kept.add(report)
-    except ProdError as error:
-        message(f"The report could not be kept: {error.message}")
 
 
 def _history() -> Any:

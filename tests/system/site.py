@@ -54,7 +54,7 @@ class Site:
 
 def start_site(directory: Path) -> Site:
     ports = find_free_ports()
-    cluster = LocalCluster(LocalPlan(directory, ports, services_for(ports, workers=1, threads=8)))
+    cluster = LocalCluster(LocalPlan(directory, ports, services_for(ports, workers=1, threads=8), drills=True))
     try:
         cluster.up(when_writable=lambda: prepare_cluster(load_settings(**cluster.addresses("root"))))
     except BaseException:

@@ -92,8 +92,8 @@ def test_status_shows_every_program_for_people_and_for_programs(cli):
     assert table.status == 0
     lines = table.out.splitlines()
     assert lines[0].split() == ["NAME", "WHAT", "ROLE", "ADDRESS", "STATE", "PID", "UPTIME", "MEMORY"]
-    assert [line.split()[0] for line in lines[1:12]] == [*MEMBERS, "authsvc", "webapp"]
-    assert lines[-1].startswith("11 of 11 do their work;")
+    assert [line.split()[0] for line in lines[1:13]] == [*MEMBERS, "authsvc", "webapp", "drills"]
+    assert lines[-1].startswith("12 of 12 do their work;")
     items = cli("local", "status", "-o", "json").json["items"]
     assert {p["role"] for p in items} == {"PRIMARY", "SECONDARY", "READY"}
     assert sum(p["memory_bytes"] for p in items) < 1.8 * 2**30

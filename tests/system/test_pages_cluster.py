@@ -101,6 +101,20 @@ def test_more_pages_than_there_is_room_for_streams_poll_and_see_the_same(browser
         expect(three.locator(".verdict")).to_contain_text("Everything is well")
 
 
+def test_the_picture_says_when_the_server_itself_is_silent(browser, site):
+    with open_page(browser, site, tolerated=("ERR_", "Failed to fetch")) as page:
+        log_in(page, site)
+        open_cluster(page)
+        expect(page.locator("#live")).to_contain_text("Live")
+        site.cluster.stop("webapp")
+        try:
+            expect(page.locator("#live")).to_contain_text("No answer from the server")
+            expect(page.locator("[data-set=rsA]")).to_be_visible()
+        finally:
+            site.cluster.start("webapp")
+        expect(page.locator("#live")).to_contain_text("Live", timeout=40_000)
+
+
 def test_a_replica_set_has_a_page_of_its_own(browser, site):
     with open_page(browser, site) as page:
         log_in(page, site, "viewer")

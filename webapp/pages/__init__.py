@@ -11,11 +11,14 @@ from prodcore.rights import Right
 from prodcore.settings import Settings
 from prodcore.tokens import Identity
 from webapp import identity
+from webapp.drill_desk import DrillDesk
 from webapp.pages import (
     account,
     assets,
     audit,
     cluster,
+    drill_chart,
+    drill_orders,
     drills,
     labels,
     my_account,
@@ -45,6 +48,7 @@ _PARTS = (
     product_editing,
     product_import,
     cluster,
+    drill_orders,
     drills,
     users,
     audit,
@@ -65,9 +69,11 @@ def register(app: Flask, settings: Settings) -> None:
     install_locale(app)
     install_security_headers(app)
     install_live(app, settings)
-    app.extensions["drill_archive"] = drills.DrillArchive(settings)
+    app.extensions["drill_desk"] = DrillDesk(settings)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(asset_url=assets.asset_url, with_query=with_query, Right=Right, languages=LANGUAGES)
+    app.jinja_env.globals.update(
+        asset_url=assets.asset_url, chart_size=drill_chart, with_query=with_query, Right=Right, languages=LANGUAGES
+    )
     app.jinja_env.globals.update(labels.ALL, password_help=password_help)
     app.jinja_env.filters.update(problem=problem_text, reason=reason_text)
     pages = APIBlueprint("pages", __name__, enable_openapi=False)

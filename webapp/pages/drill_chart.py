@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,15 @@ FLOOR = TOP + 2 * HEIGHT + GAP
 _SHOWN = ("fault", "new primary", "first acknowledged write", "old member back", "caught up")
 _STEPS = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 86400)
 _MOST_TICKS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to the set; ``at`` in seconds from the begin, ``seconds`` from the fault."""
+
+    at: float
+    event: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +58,23 @@ class Chart:
     """(x, seconds from the begin)."""
 
 
-def draw(report: Mapping[str, Any], series: Mapping[str, Any]) -> Chart:
-    """The picture of one set's series."""
+def draw(series: Mapping[str, Any], events: Iterable[Event]) -> Chart:
+    """The picture of one set's series, with the events that matter on it."""
     step, rates = series["point_seconds"], [n / series["point_seconds"] for n in series["acknowledged"]]
-    duration = step * len(rates)
+    duration = step * max(1, len(rates))
     slowest = max((v for v in series["max_latency_seconds"] if v is not None), default=0) or 1
     busiest = max(rates, default=0) or 1
 
     def x(at: float) -> float:
         return round(float(at / duration * WIDTH), 1)
 
-    events = [e for r in report["rounds"] if r["set"] == series["set"] for e in r["timeline"] if e["event"] in _SHOWN]
+    shown = [e for e in events if e.event in _SHOWN]
     tick = next((s for s in _STEPS if duration / s <= _MOST_TICKS), _STEPS[-1])
     return Chart(
         set_name=series["set"],
         slowest_seconds=slowest,
         busiest_per_second=busiest,
-        bar_width=round(max(0.5, WIDTH / len(rates) - 0.3), 2),
+        bar_width=round(max(0.5, WIDTH / max(1, len(rates)) - 0.3), 2),
         latency=" ".join(
             f"{x((i + 0.5) * step)},{TOP + HEIGHT - v / slowest * HEIGHT:.1f}"
             for i, v in enumerate(series["max_latency_seconds"])
@@ -77,6 +86,6 @@ def draw(report: Mapping[str, Any], series: Mapping[str, Any]) -> Chart:
             if r
         ),
         failures=tuple(x(i * step) for i, n in enumerate(series["failed"]) if n),
-        marks=tuple(Mark(x(e["at"]), i % 4, e["event"], e["seconds"]) for i, e in enumerate(events)),
+        marks=tuple(Mark(x(e.at), i % 4, e.event, e.seconds) for i, e in enumerate(shown)),
         ticks=tuple((x(t), t) for t in range(0, int(duration) + 1, tick)),
     )

@@ -1,0 +1,33 @@
+"""Keeping a drill's report in the history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prodctl.output import message
+
+if TYPE_CHECKING:
+    from prodcore.settings import Settings
+
+
+def keep(settings: Settings, report: dict[str, Any], percent: float | None = None) -> None:
+    """Store the report, after it is compared with the earlier ones. A drill counts even when it cannot be kept.
+
+    With ``percent`` it fails when it is so much slower than they were.
+    """
+    from prodcore.bootstrap_cluster import open_history
+    from prodcore.drill.history import COMPARED_WITH, slower_than_before
+    from prodcore.errors import ProdError
+
+    plan = report["plan"]
+    try:
+        with open_history(settings) as kept:
+            if percent is not None:
+                alike = {name: plan[name] for name in ("sets", "fault", "target", "via")}
+                slower = slower_than_before(report, kept.last(COMPARED_WITH, **alike), percent)
+                if slower:
+                    report["missed"].append(slower)
+                    report["outcome"] = "failed"
+            kept.add(report)
+    except ProdError as error:
+        message(f"The report could not be kept: {error.message}")
