@@ -168,6 +168,8 @@ ROUTES = (
     _R("/users/new", ("GET", "POST"), Right.MANAGE_USERS),
     _R("/users/<username>", ("GET", "POST"), Right.MANAGE_USERS),
     _R("/users/<username>/delete", ("GET", "POST"), Right.MANAGE_USERS),
+    _R("/tokens", ("GET", "POST"), Right.MANAGE_USERS),
+    _R("/tokens/<name>/revoke", ("POST",), Right.MANAGE_USERS),
     _R("/audit", ("GET",), Right.READ_AUDIT),
 )
 

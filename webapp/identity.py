@@ -28,6 +28,14 @@ from webapp.trust_memory import TrustMemory
 _EXTENSION = "prodctl_identity"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REPORTED = frozenset({Right.WRITE_PRODUCTS, Right.RUN_DRILLS, Right.CHANGE_SHARDS})
+_ACTIONS = {
+    "pages.product_editing.create": "products.create",
+    "pages.product_editing.save": "products.edit",
+    "pages.product_editing.delete": "products.delete",
+    "pages.drill_orders.start": "drill.start",
+    "pages.drill_orders.stop": "drill.stop",
+}
+"""What the audit calls what a page does: as what the API does."""
 _RENEW_BEFORE = timedelta(seconds=60)
 _KEPT = ("csrf_token", "_flashes")
 """What outlives a renewal: forms that are open stay good, and messages for the next page are not lost."""
@@ -224,11 +232,12 @@ def _report_change(response: Response) -> Response:
         values = list((request.view_args or {}).values())
         location = response.headers.get("Location", "").rstrip("/").rpartition("/")[2]
         subject = g.get("audit_subject") or (str(values[0]) if values else location)
+        endpoint = request.endpoint or ""
         trust().report(
             {
                 "id": uuid.uuid4().hex,
                 "at": trust().now().isoformat(),
-                "action": (request.endpoint or "").replace("_product", ""),
+                "action": _ACTIONS.get(endpoint, endpoint.replace("_product", "")),
                 "by": identity.username,
                 "subject": str(subject)[:200],
                 "address": request.remote_addr or "",

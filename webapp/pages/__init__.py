@@ -26,6 +26,7 @@ from webapp.pages import (
     product_editing,
     product_import,
     products,
+    tokens,
     users,
 )
 from webapp.pages.address import with_query
@@ -51,6 +52,7 @@ _PARTS = (
     drill_orders,
     drills,
     users,
+    tokens,
     audit,
 )
 

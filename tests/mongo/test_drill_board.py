@@ -1,0 +1,141 @@
+"""Drills that are ordered by one process and carried out by another, on real replica sets."""
+
+import os
+import threading
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from pymongo.errors import OperationFailure
+
+from prodcore.bootstrap import open_replica_set
+from prodcore.bootstrap_cluster import open_drill
+from prodcore.bootstrap_drills import open_board
+from prodcore.drill.engine import run_drill
+from prodcore.drill.order import DrillOrder, DrillRun, RunnerSign, RunState
+from prodcore.drill.plan import DrillPlan, Fault
+from prodcore.drill.runner import DrillRunner
+from prodcore.settings import load_settings
+from tests.waiting import wait_until
+
+BRIEF = {"baseline_seconds": 0.5, "recovery_seconds": 40.0, "writes_per_second": 20.0}
+DRILL_SECONDS = 90
+
+
+@pytest.fixture
+def operator(cluster, tmp_path):
+    return load_settings(**cluster.addresses("operator"), state_dir=tmp_path)
+
+
+@pytest.fixture
+def web(cluster):
+    """The board as webapp has it."""
+    with open_board(load_settings(**cluster.addresses("web"))) as board:
+        yield board
+
+
+@pytest.fixture
+def runner_board(operator):
+    with open_board(operator) as board:
+        board.prepare()
+        yield board
+
+
+@contextmanager
+def running(runner):
+    stop = threading.Event()
+    thread = threading.Thread(target=runner.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(DRILL_SECONDS)
+        assert not thread.is_alive()
+
+
+def make_runner(board, operator, cluster):
+    def perform(order, live):
+        plan = DrillPlan(order.plan.sets, order.plan.fault, **BRIEF)
+        with open_drill(operator, cluster.members) as parts:
+            return run_drill(plan, parts, live.note, live.ledger).as_dict()
+
+    return DrillRunner(board, RunnerSign(f"test:{os.getpid()}", cluster.members.addresses()), perform, lambda: None)
+
+
+def order(sets=("rsA",), age_seconds=0):
+    at = datetime.now(UTC) - timedelta(seconds=age_seconds)
+    return DrillOrder(str(uuid4()), "Ana", at.replace(microsecond=0), DrillPlan(sets, Fault.STEPDOWN))
+
+
+def test_an_order_is_carried_out_and_a_second_one_refused(web, runner_board, operator, cluster):
+    first, second = order(), order(("rsB",))
+    with running(make_runner(runner_board, operator, cluster)):
+        wait_until(web.runners, "a runner is on duty")
+        assert set(web.runners()[0].members) == set(cluster.members.addresses())
+        web.place(first)
+        wait_until(lambda: web.get(first.id).series, "the load is seen", 60)
+        web.place(second)
+        wait_until(lambda: web.get(second.id).is_over, "the second one is answered")
+        assert web.get(second.id).state is RunState.REFUSED
+        assert "another drill is at work, ordered by Ana" in web.get(second.id).reason
+        assert web.get(first.id).state is RunState.RUNNING
+        wait_until(lambda: web.get(first.id).is_over, "the drill ends", DRILL_SECONDS)
+    done = web.get(first.id)
+    assert (done.state, done.outcome) == (RunState.DONE, "passed")
+    assert {"fault", "new primary", "caught up"} <= {s.step for s in done.steps}
+    assert sum(done.series[0]["acknowledged"]) > 20
+
+
+def test_what_nobody_took_in_time_or_nobody_can_read_is_refused(web, runner_board, operator, cluster):
+    late, unreadable = order(age_seconds=120), order(("rsX",))
+    web.place(late)
+    web.place(unreadable)
+    assert web.get(late.id).state is RunState.WAITING
+    with running(make_runner(runner_board, operator, cluster)):
+        for each in (late, unreadable):
+            wait_until(lambda each=each: web.get(each.id).state is RunState.REFUSED, "it is refused")
+    assert "in time" in web.get(late.id).reason
+    assert "sets" in web.get(unreadable.id).reason
+
+
+def test_what_a_killed_runner_left_running_counts_as_broken_off(web, runner_board, operator, cluster):
+    left = order()
+    web.place(left)
+    runner_board.publish(DrillRun(left, RunState.RUNNING))
+    with running(make_runner(runner_board, operator, cluster)):
+        wait_until(lambda: web.get(left.id).state is RunState.BROKEN_OFF, "it is told")
+
+
+def test_the_same_order_twice_is_one(web):
+    twice = order()
+    web.place(twice)
+    web.place(twice)
+    assert web.get(twice.id).order == twice
+
+
+def test_somebody_asks_for_a_drill_to_end(web, runner_board):
+    asked, other = order(), order()
+    web.place(asked)
+    web.ask_to_stop(asked.id, "Ana")
+    assert runner_board.is_to_stop(asked.id)
+    assert not runner_board.is_to_stop(other.id)
+    assert web.get(asked.id + ":stop") is None
+
+
+def test_webapp_may_order_and_nothing_else(web, cluster):
+    placed = order()
+    web.place(placed)
+    with ExitStack() as stack:
+        replica_set = open_replica_set(load_settings(**cluster.addresses("web")), "db3_url")
+        stack.callback(replica_set.close)
+        orders = replica_set.collection("drill_orders", "prodctl_meta")
+        runs = replica_set.collection("drill_runs", "prodctl_meta")
+        for forbidden in (
+            lambda _again: orders.update_one({"_id": placed.id}, {"$set": {"by": "somebody else"}}),
+            lambda _again: orders.delete_one({"_id": placed.id}),
+            lambda _again: runs.insert_one({"_id": placed.id}),
+        ):
+            with pytest.raises(OperationFailure, match="not authorized"):
+                replica_set.write(forbidden)
