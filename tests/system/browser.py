@@ -7,6 +7,7 @@ import shutil
 import time
 from contextlib import contextmanager
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.system.site import ADMIN, PASSWORD
@@ -73,3 +74,9 @@ def log_in_by_form(page, username=ADMIN, password=PASSWORD):
     page.locator("#password").fill(password)
     page.locator("#password").press("Enter")
     page.wait_for_url("**/products")
+
+
+def complaints_of_axe(page):
+    """What axe finds wrong for people who see, hear or move otherwise."""
+    found = Axe().run(page).response["violations"]
+    return [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in found]

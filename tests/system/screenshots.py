@@ -6,6 +6,7 @@ import argparse
 import itertools
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -16,7 +17,15 @@ from tests.system.site import ADMIN, PASSWORD, start_site
 ROOT = Path(__file__).parents[2]
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 LOCALES = {"es": "es-ES", "en": "en-GB"}
-IN_DOCS = ("products-wide-light-es", "cluster-wide-light-en", "products-phone-dark-es")
+IN_DOCS = (
+    "products-wide-light-es",
+    "cluster-wide-light-en",
+    "products-phone-dark-es",
+    "drill-live-wide-light-en",
+    "drill-wide-dark-es",
+)
+LIVE = [("wide", "light", "en"), ("phone", "light", "es"), ("wide", "dark", "es"), ("phone", "dark", "en")]
+DRILL_MS = 180_000
 
 PRODUCTS = [
     ("Aceite de oliva virgen extra", "Botella 1 L", "6.15", 120, "Aceite, especias y salsas"),
@@ -48,7 +57,9 @@ def main():
         try:
             product = _fill(site)
             with sync_playwright() as playwright:
-                _take_all(launch(playwright), site, product, target)
+                camera = Camera(launch(playwright), site, target)
+                drill = _drill(camera)
+                _take_all(camera, _pages(product, drill))
         finally:
             site.cluster.destroy()
     if options.docs:
@@ -70,8 +81,57 @@ def _fill(site):
     return answer.json()["results"][0]["id"]
 
 
-def _take_all(browser, site, product, target):
-    pages = {
+class Camera:
+    """Pages of the site as the admin sees them, in a size, colours and a language."""
+
+    def __init__(self, browser, site, target):
+        self._browser, self._site, self._target = browser, site, target
+        self._cookies = []
+
+    @contextmanager
+    def page(self, size, theme, language):
+        width, height = SIZES[size]
+        context = self._browser.new_context(
+            base_url=self._site.url,
+            locale=LOCALES[language],
+            color_scheme=theme,
+            viewport={"width": width, "height": height},
+            timezone_id="Europe/Madrid",
+        )
+        page = context.new_page()
+        if self._cookies:
+            context.add_cookies(self._cookies)
+        else:
+            log_in_by_form(page)
+            self._cookies = [c for c in context.cookies() if c["name"] == "prodctl"]
+        yield page
+        context.close()
+
+    def shoot(self, page, name, *variant):
+        page.screenshot(path=self._target / f"{'-'.join([name, *variant])}.png", full_page=True)
+
+
+def _drill(camera):
+    """Order a drill in the browser and take it as it runs; returns the path of its result."""
+    with camera.page(*LIVE[0]) as page:
+        page.goto("/drills/new")
+        page.locator("[name=rounds]").fill("2")
+        page.locator("#verdict .verdict-healthy").wait_for()
+        page.locator(".drill-form .btn-danger").click()
+        page.wait_for_url("**/drills/live/*")
+        address = page.url
+        page.locator(".steps tr").nth(4).wait_for(timeout=DRILL_MS)
+        for variant in LIVE:
+            with camera.page(*variant) as other:
+                other.goto(address)
+                other.locator(".chart").wait_for()
+                camera.shoot(other, "drill-live", *variant)
+        page.locator("#result-link").wait_for(timeout=DRILL_MS)
+        return page.locator("#result-link").get_attribute("href")
+
+
+def _pages(product, drill):
+    return {
         "products": "/products",
         "products-none": "/products?search=zzz",
         "product": f"/products/{product}",
@@ -81,34 +141,28 @@ def _take_all(browser, site, product, target):
         "cluster": "/cluster",
         "cluster-set": "/cluster/rsA",
         "drills": "/drills",
+        "drill-new": "/drills/new",
+        "drill": drill,
+        "drill-compare": f"/drills/compare?a={drill.rpartition('/')[2]}&b={drill.rpartition('/')[2]}",
         "users": "/users",
         "user": f"/users/{ADMIN}",
+        "user-new": "/users/new",
+        "tokens": "/tokens",
         "account": "/account",
         "audit": "/audit",
         "not-found": "/nowhere",
     }
-    cookies = []
-    for size, theme, language in itertools.product(SIZES, ("light", "dark"), LOCALES):
-        width, height = SIZES[size]
-        context = browser.new_context(
-            base_url=site.url,
-            locale=LOCALES[language],
-            color_scheme=theme,
-            viewport={"width": width, "height": height},
-            timezone_id="Europe/Madrid",
-        )
-        page = context.new_page()
-        page.goto("/login")
-        page.screenshot(path=target / f"login-{size}-{theme}-{language}.png")
-        if cookies:
-            context.add_cookies(cookies)
-        else:
-            log_in_by_form(page)
-            cookies = [c for c in context.cookies() if c["name"] == "prodctl"]
-        for name, path in pages.items():
-            page.goto(path)
-            page.screenshot(path=target / f"{name}-{size}-{theme}-{language}.png", full_page=True)
-        context.close()
+
+
+def _take_all(camera, pages):
+    for variant in itertools.product(SIZES, ("light", "dark"), LOCALES):
+        with camera.page(*variant) as page:
+            for name, path in pages.items():
+                page.goto(path)
+                camera.shoot(page, name, *variant)
+            page.context.clear_cookies(name="prodctl")
+            page.goto("/login")
+            camera.shoot(page, "login", *variant)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from prodcore.bootstrap_drills import open_board
 from prodcore.settings import load_settings
-from tests.system.browser import log_in, open_page
+from tests.system.browser import complaints_of_axe, log_in, open_page
 from tests.system.faults import stopped, wait_healthy
 from tests.waiting import wait_until
 
@@ -45,12 +45,15 @@ def test_an_operator_drills_sees_it_run_and_finds_the_result(browser, site, boar
         begin(page)
         expect(page.locator(".chart polyline")).to_have_count(1, timeout=60_000)
         expect(page.locator(".verdict")).to_contain_text("The drill runs")
+        page.locator("#stop-button").focus()
+        assert complaints_of_axe(page) == []
 
         viewer.goto("/drills")
         expect(viewer.get_by_role("link", name="Nuevo simulacro")).to_have_count(0)
         viewer.get_by_role("link", name="Verlo").click()
         expect(viewer.locator(".verdict")).to_contain_text("El simulacro está en marcha")
         expect(viewer.get_by_role("button", name="Terminarlo ya")).to_have_count(0)
+        expect(page.locator("#stop-button")).to_be_focused()
 
         expect(page.locator(".verdict")).to_contain_text("The drill is over: passed", timeout=DRILL_MS)
         expect(page.locator(".steps")).to_contain_text("new primary")

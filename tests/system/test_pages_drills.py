@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from prodcore.bootstrap_cluster import open_history
 from prodcore.settings import load_settings
-from tests.system.browser import log_in, open_page
+from tests.system.browser import complaints_of_axe, log_in, open_page
 
 
 def report(run, **changed):
@@ -98,6 +98,18 @@ def test_two_drills_are_compared(page, runs):
     page.get_by_label("Compare with").select_option(good)
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_role("row").filter(has_text="write gap")).to_contain_text("+100 %")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390], ids=["wide", "phone"])
+def test_axe_finds_nothing_on_the_pages_of_drills(browser, site, runs, theme, width):
+    good, bad = runs
+    with open_page(browser, site, color_scheme=theme, viewport={"width": width, "height": 844}) as page:
+        log_in(page, site, "viewer")
+        for path in ("/drills", f"/drills/{good}", f"/drills/{bad}", f"/drills/compare?a={good}&b={bad}"):
+            page.goto(path)
+            assert complaints_of_axe(page) == [], path
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
 
 
 def test_the_report_is_one_file_to_keep(page, runs, tmp_path):

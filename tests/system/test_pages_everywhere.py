@@ -5,10 +5,9 @@ import re
 from uuid import uuid4
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.system.browser import log_in, log_in_by_form, open_page
+from tests.system.browser import complaints_of_axe, log_in, log_in_by_form, open_page
 from tests.system.site import ADMIN, PASSWORD
 
 BOTH_THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
@@ -39,16 +38,13 @@ def paths(product):
         "/users",
         "/users/new",
         "/users/viewer",
+        "/tokens",
         "/account",
         "/audit",
         "/cluster/rsA",
         "/drills",
+        "/drills/new",
     ]
-
-
-def complaints_of_axe(page):
-    found = Axe().run(page).response["violations"]
-    return [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in found]
 
 
 @BOTH_THEMES

@@ -2,9 +2,11 @@
 
 from uuid import uuid4
 
+import pytest
 from playwright.sync_api import expect
 
-from tests.system.browser import open_page
+from tests.system.browser import log_in, open_page
+from tests.system.faults import wait_healthy
 from tests.system.site import ADMIN, PASSWORD
 
 MOST_TABS = 90
@@ -79,3 +81,46 @@ def test_log_in_create_find_edit_delete_and_log_out_by_keyboard(browser, site):
         press(page, page.locator(".menu summary"))
         press(page, page.get_by_role("button", name="Log out"))
         page.wait_for_url("**/login")
+
+
+@pytest.mark.timeout(400)
+def test_a_drill_is_ordered_followed_and_ended_by_keyboard(browser, site):
+    with open_page(browser, site) as page:
+        log_in(page, site, "operator")
+        wait_healthy(site)
+        press(page, page.get_by_role("link", name="Drills"))
+        page.wait_for_url("**/drills")
+        press(page, page.get_by_role("link", name="New drill"))
+        page.wait_for_url("**/drills/new")
+        tab_to(page, page.locator("[name=sets][value=rsA]"))
+        press(page, page.locator("[name=sets][value=rsB]"), "Space")
+        tab_to(page, page.locator("[name=fault]:checked"))
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        expect(page.locator("[name=fault]:checked")).to_have_value("stepdown")
+        tab_to(page, page.get_by_label("Rounds"))
+        page.keyboard.press("Control+A")
+        page.keyboard.type("20")
+        expect(page.locator("#verdict")).to_contain_text("The drill may begin", timeout=60_000)
+        expect(page.get_by_label("Rounds")).to_be_focused()
+        press(page, page.get_by_role("button", name="Begin the drill"))
+        page.wait_for_url("**/drills/live/*")
+        expect(page.locator(".steps")).to_contain_text("fault", timeout=60_000)
+        press(page, page.get_by_role("button", name="End it now"))
+        expect(page.locator(".verdict")).to_contain_text("The drill was broken off", timeout=120_000)
+
+
+def test_a_token_is_made_and_revoked_by_keyboard(browser, site):
+    name = f"nightly-{uuid4().hex[:8]}"
+    with open_page(browser, site) as page:
+        log_in(page, site)
+        page.goto("/users")
+        press(page, page.get_by_role("link", name="Service tokens"))
+        page.wait_for_url("**/tokens")
+        tab_to(page, page.get_by_label("What it is for"))
+        page.keyboard.type(name)
+        press(page, page.get_by_label("products:read"), "Space")
+        press(page, page.get_by_role("button", name="Make the token"))
+        expect(page.get_by_role("status").filter(has_text=name)).to_contain_text("prodctl_")
+        press(page, page.get_by_role("button", name=f"Revoke {name}"))
+        expect(page.get_by_role("status").first).to_contain_text(f"“{name}” is revoked")

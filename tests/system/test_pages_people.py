@@ -156,3 +156,46 @@ def test_the_audit_tells_who_did_what_and_is_filtered(browser, site, person):
         expect(page.locator(".audit tbody tr")).to_contain_text("user.add")
         page.reload()
         expect(page.locator(".audit tbody tr")).to_have_count(1)
+
+
+def test_the_audit_is_filtered_by_action_and_time_in_spanish(browser, site, person):
+    with open_page(browser, site, locale="es-ES") as page:
+        log_in(page, site)
+        page.goto("/audit")
+        page.get_by_label("A quién o a qué").fill(person)
+        page.get_by_label("Qué", exact=True).select_option(label="Usuario creado")
+        page.get_by_label("Cuándo").select_option(label="la última hora")
+        expect(page).to_have_url(re.compile("action=user.add.*since=1h"))
+        expect(page.locator(".audit tbody tr")).to_have_count(1)
+        page.reload()
+        expect(page.locator(".audit tbody tr")).to_contain_text("Usuario creado")
+        page.get_by_label("Qué", exact=True).select_option(label="Usuario borrado")
+        expect(page.locator("#entries")).to_contain_text("No se ha encontrado nada")
+
+
+def test_a_service_token_is_made_shown_once_used_and_revoked(browser, site):
+    name = f"nightly-{uuid4().hex[:8]}"
+    with open_page(browser, site) as page:
+        log_in(page, site)
+        page.goto("/tokens")
+        page.get_by_label("What it is for").fill(name)
+        page.get_by_role("button", name="Make the token").click()
+        expect(page.locator(".field-error")).to_have_text("Choose at least one.")
+        expect(page.get_by_label("What it is for")).to_have_value(name)
+        page.get_by_label("products:read").check()
+        page.get_by_role("button", name="Make the token").click()
+        token = page.locator("code.key").inner_text()
+        assert site.call("GET", "/products", token=token).status_code == 200
+        assert site.call("POST", "/products", {"name": "x", "price": "1"}, token=token).status_code == 403
+        page.goto("/tokens")
+        expect(page.locator("code.key")).to_have_count(0)
+        page.get_by_role("button", name=f"Revoke {name}").click()
+        expect(page.get_by_role("status").first).to_contain_text("is revoked")
+        wait_until(lambda: site.call("GET", "/products", token=token).status_code == 401, "it is refused")
+
+
+@pytest.mark.parametrize("role", ["viewer", "editor", "operator"])
+def test_who_is_no_admin_makes_no_tokens(browser, site, role):
+    with open_page(browser, site) as page:
+        log_in(page, site, role)
+        assert page.goto("/tokens").status == 403
