@@ -18,6 +18,7 @@ from prodcore.catalog.import_report import ImportReport, RefusedRow
 from prodcore.catalog.import_rows import without_repeats
 from prodcore.catalog.import_seen import Seen
 from prodcore.catalog.import_source import Reading, Source, open_source
+from prodcore.catalog.refused_file import RefusedFile
 from prodcore.errors import OutcomeUnknown, Unavailable
 from prodcore.product import FIELDS
 from prodcore.settings import load_settings
@@ -27,7 +28,6 @@ from prodctl.import_journal import Journal, journal_of
 from prodctl.importer import Importer
 from prodctl.output import message
 from prodctl.progress import row_progress
-from prodctl.refused_file import RefusedFile
 
 
 @dataclass(frozen=True, slots=True)

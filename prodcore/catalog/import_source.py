@@ -20,6 +20,8 @@ from prodcore.errors import InvalidInput, UnreadableInput
 By = Literal["name", "sku"]
 """How a row finds its product: by name and variant, or by SKU."""
 
+Kind = Literal["CSV", "XLSX", "NDJSON"]
+
 _BOM = b"\xef\xbb\xbf"
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 _PIPED_XLSX_BYTES = 256 << 20
@@ -45,7 +47,7 @@ class Reading:
 class Source:
     """An opened file: what it is, the headings of its columns, those that nobody knows, and its rows."""
 
-    kind: Literal["CSV", "XLSX", "NDJSON"]
+    kind: Kind
     rows: Iterator[Row | RefusedRow]
     header: Sequence[str] = ()
     unknown: Sequence[str] = ()
@@ -57,18 +59,26 @@ def open_source(file: io.BufferedReader[Any], how: Reading) -> Source:
 
     Raises UnreadableInput for what is no file of products, InvalidInput for options that do not fit it.
     """
-    start = file.peek(512)[:512].removeprefix(_BOM).lstrip()
-    if start.startswith(b"PK"):
+    kind = kind_of(file.peek(512)[:512])
+    if kind == "XLSX":
         return _from_xlsx(file, how)
-    if start.startswith(_OLD_EXCEL):
-        raise UnreadableInput("this is an old or a locked Excel file", hint="save it as .xlsx or as CSV UTF-8")
-    if start.startswith(b"[") and start[1:].lstrip()[:1] in (b"{", b"]"):
-        raise UnreadableInput("this is one JSON list", hint="write an object a line, as jq -c '.[]' does")
-    if start.startswith(b"{"):
+    if kind == "NDJSON":
         _refuse_options("NDJSON", delimiter=how.delimiter, encoding=how.encoding, locale=how.locale)
         return Source("NDJSON", JsonLines(file).rows(how.mapping, how.required))
     text = CsvText(file, count_known, how.delimiter, how.encoding)
     return _from_table("CSV", text, how, text)
+
+
+def kind_of(start: bytes) -> Kind:
+    """What begins like this. Raises UnreadableInput for what is no file of products."""
+    start = start.removeprefix(_BOM).lstrip()
+    if start.startswith(b"PK"):
+        return "XLSX"
+    if start.startswith(_OLD_EXCEL):
+        raise UnreadableInput("this is an old or a locked Excel file", hint="save it as .xlsx or as CSV UTF-8")
+    if start.startswith(b"[") and start[1:].lstrip()[:1] in (b"{", b"]"):
+        raise UnreadableInput("this is one JSON list", hint="write an object a line, as jq -c '.[]' does")
+    return "NDJSON" if start.startswith(b"{") else "CSV"
 
 
 def _from_xlsx(file: io.BufferedReader[Any], how: Reading) -> Source:
@@ -77,9 +87,7 @@ def _from_xlsx(file: io.BufferedReader[Any], how: Reading) -> Source:
     return _from_table("XLSX", sheet, how)
 
 
-def _from_table(
-    kind: Literal["CSV", "XLSX"], table: CsvText | XlsxSheet, how: Reading, csv: CsvText | None = None
-) -> Source:
+def _from_table(kind: Kind, table: CsvText | XlsxSheet, how: Reading, csv: CsvText | None = None) -> Source:
     titles = table.header.cells
     mapped = map_columns(titles, how.mapping, how.required)
     rows = read_rows(table.records(), mapped, how.locale, how.required)

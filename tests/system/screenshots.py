@@ -7,7 +7,9 @@ import itertools
 import shutil
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from playwright.sync_api import sync_playwright
 
@@ -46,6 +48,24 @@ PRODUCTS = [
 ]
 
 
+CSV = """nombre;presentacion;precio;existencias;categoria;nota
+Naranjas;Malla 4 kg;4,95;60;Fruta y verdura;sube
+Tomate triturado;Lata 400 g;0,75;180;Conservas, caldos y cremas;
+Pimientos asados;Tarro 220 g;1,65;44;Conservas, caldos y cremas;nuevo
+Alcachofas;Lata 390 g;caro;10;Conservas, caldos y cremas;
+Naranjas;Malla 4 kg;5,10;60;Fruta y verdura;otra vez
+"""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the pages show: a product with a history, a deleted one, an import."""
+
+    product: str
+    deleted: str
+    import_id: str
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--docs", action="store_true", help="also renew the pictures in docs/images")
@@ -55,11 +75,11 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         site = start_site(Path(directory) / "cluster")
         try:
-            product = _fill(site)
+            made = _fill(site)
             with sync_playwright() as playwright:
                 camera = Camera(launch(playwright), site, target)
                 drill = _drill(camera)
-                _take_all(camera, _pages(product, drill))
+                _take_all(camera, _pages(made, drill))
         finally:
             site.cluster.destroy()
     if options.docs:
@@ -69,16 +89,32 @@ def main():
 
 
 def _fill(site):
-    """The first admin and some products; returns the id of one."""
+    """The first admin, some products, and what was done to them."""
     setup = {"code": site.cluster.setup_code(), "username": ADMIN, "password": PASSWORD}
     site.call("POST", "/setup", setup).raise_for_status()
     names = ("name", "variant", "price", "stock", "category")
     items = [dict(zip(names, values, strict=True)) for values in PRODUCTS]
     items[0]["description"] = "Primera prensada en frío.\nCosecha propia, de la Sierra de Cazorla."
     items[0]["tags"] = ["oliva", "virgen extra"]
-    answer = site.call("POST", "/products/batch", {"items": items}, token=site.token())
+    token, import_id = site.token(), str(uuid4())
+    results = _call(site, "POST", "/products/batch", {"items": items, "import": import_id}, token)["results"]
+    counts = {"created": len(items), "refused": 2}
+    _call(site, "PUT", f"/imports/{import_id}", {"source": "catálogo de otoño.csv", "counts": counts}, token)
+    product = results[0]["id"]
+    _call(site, "PATCH", f"/products/{product}", {"price": "6.45", "stock": 96}, token, version=1)
+    _call(site, "PATCH", f"/products/{product}", {"tags": ["oliva"], "category": "Aceites"}, token, version=2)
+    gone = _call(site, "POST", "/products", {"name": "Kiwis", "variant": "Bandeja 600 g", "price": "2.10"}, token)["id"]
+    _call(site, "DELETE", f"/products/{gone}", None, token, version=1)
+    return Made(product, gone, import_id)
+
+
+def _call(site, method, path, body, token, version=None):
+    headers = {"If-Match": f'"{version}"'} if version else {}
+    if method == "PATCH":
+        headers["Content-Type"] = "application/merge-patch+json"
+    answer = site.call(method, path, body, token=token, **headers)
     answer.raise_for_status()
-    return answer.json()["results"][0]["id"]
+    return answer.json() if answer.content else None
 
 
 class Camera:
@@ -130,10 +166,18 @@ def _drill(camera):
         return page.locator("#result-link").get_attribute("href")
 
 
-def _pages(product, drill):
+def _pages(made, drill):
+    product = made.product
     return {
         "products": "/products",
-        "products-none": "/products?search=zzz",
+        "products-filtered": "/products?category=fruta+y+verdura&price_min=1&sort=-price&columns=tags,price,shard",
+        "products-none": "/products?search=zzz&tag=bio",
+        "products-wrong": "/products?price_min=abc",
+        "products-deleted": "/products/deleted",
+        "product-deleted": f"/products/{made.deleted}",
+        "import": "/products/import",
+        "imports": "/products/imports",
+        "import-undo": f"/products/imports/{made.import_id}/undo",
         "product": f"/products/{product}",
         "product-new": "/products/new",
         "product-edit": f"/products/{product}/edit",
@@ -160,9 +204,43 @@ def _take_all(camera, pages):
             for name, path in pages.items():
                 page.goto(path)
                 camera.shoot(page, name, *variant)
+            for name in _steps(page):
+                camera.shoot(page, name, *variant)
             page.context.clear_cookies(name="prodctl")
             page.goto("/login")
             camera.shoot(page, "login", *variant)
+
+
+def _steps(page):
+    """Pages that are only reached by doing something: nothing is changed for good."""
+    page.goto("/products")
+    for i, name in enumerate(("filters", "columns")):
+        page.locator(".finder summary").nth(i).click()
+        yield f"products-{name}"
+        page.keyboard.press("Escape")
+    for action in ("delete", "edit"):
+        page.goto("/products?category=fruta+y+verdura")
+        page.locator("[data-select-page]").check()
+        if action == "edit":
+            yield "products-selected"
+        page.locator(f"[name=action][value={action}]").click()
+        yield f"bulk-{action}"
+    page.locator("#stock").fill("12")
+    page.locator("form .btn-primary").click()
+    yield "bulk-preview"
+    page.goto("/products/import")
+    csv = {"name": "precios.csv", "mimeType": "text/csv", "buffer": CSV.encode()}
+    page.locator("#upload").set_input_files(csv)
+    page.locator("#numbers").select_option("es")
+    page.locator("form.card-plain .btn-primary").click()
+    yield "import-preview"
+    page.locator("[formaction]").click()
+    page.locator("#run-part a.btn-primary").wait_for()
+    yield "import-done"
+    page.locator("#run-part a[href$=undo]").click()
+    page.locator(".btn-danger").click()
+    page.locator("#run-part a.btn-primary").wait_for()
+    yield "import-undone"
 
 
 if __name__ == "__main__":

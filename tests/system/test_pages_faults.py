@@ -35,6 +35,15 @@ def test_a_whole_shard_is_gone_and_the_other_one_works(page, site):
         expect(page.get_by_role("alert")).to_contain_text("rsB is unavailable")
         page.get_by_label("Search products").fill(here["name"])
         expect(page.locator(".product-name")).to_have_text([here["name"]])
+        page.goto("/products?shard=rsB")
+        expect(page.locator(".empty")).to_contain_text("Nothing to show just now")
+        for path in ("/products/deleted", "/products?sort=-price"):
+            page.goto(path)
+            expect(page.get_by_role("alert")).to_contain_text("rsB is unavailable")
+        page.get_by_label("All products, on every page").check()
+        page.get_by_role("button", name="Delete them").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("rsB")
+        assert page.request.get("/products/export?format=csv").status == 503, "no file is silently short"
         page.goto(f"/products/{here['id']}/edit")
         page.get_by_label("Stock").fill("5")
         page.get_by_role("button", name="Save").click()

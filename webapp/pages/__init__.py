@@ -16,15 +16,19 @@ from webapp.pages import (
     account,
     assets,
     audit,
+    bulk,
     cluster,
     drill_chart,
     drill_orders,
     drills,
+    imports,
     labels,
     my_account,
     preferences,
     product_editing,
+    product_export,
     product_import,
+    product_page,
     products,
     tokens,
     users,
@@ -34,7 +38,7 @@ from webapp.pages.compress import compress
 from webapp.pages.errors import error_page
 from webapp.pages.live import install_live
 from webapp.pages.locale import LANGUAGES, install_locale, language
-from webapp.pages.messages import password_help
+from webapp.pages.messages import password_help, refusal_text
 from webapp.pages.problem_sentences import problem_text, reason_text
 from webapp.security_headers import install_security_headers
 
@@ -46,8 +50,12 @@ _PARTS = (
     account,
     my_account,
     products,
+    product_page,
     product_editing,
+    bulk,
+    product_export,
     product_import,
+    imports,
     cluster,
     drill_orders,
     drills,
@@ -65,7 +73,7 @@ def register(app: Flask, settings: Settings) -> None:
     # Only a request that changes the session may send its cookie: the answer to a search or to the live picture, under
     # way while a form is sent, would otherwise bring back the session from before, without its message or its logout.
     app.config["SESSION_REFRESH_EACH_REQUEST"] = False
-    app.config["MAX_FORM_MEMORY_SIZE"] = 2_000_000  # an import's file travels with its forms
+    app.config["MAX_FORM_MEMORY_SIZE"] = 3_500_000  # an import's file travels with its forms
     app.config["PASSWORD_MIN_LENGTH"] = settings.password_min_length
     _csrf.init_app(app)  # adds the tokens; ``protect`` below checks them, on pages only
     install_locale(app)
@@ -76,8 +84,8 @@ def register(app: Flask, settings: Settings) -> None:
     app.jinja_env.globals.update(
         asset_url=assets.asset_url, chart_size=drill_chart, with_query=with_query, Right=Right, languages=LANGUAGES
     )
-    app.jinja_env.globals.update(labels.ALL, password_help=password_help)
     app.jinja_env.filters.update(problem=problem_text, reason=reason_text)
+    app.jinja_env.globals.update(labels.ALL, password_help=password_help, refusal=refusal_text)
     pages = APIBlueprint("pages", __name__, enable_openapi=False)
     pages.before_request(_csrf.protect)
     for part in _PARTS:

@@ -24,10 +24,12 @@ def safe_next(target: str | None, otherwise: str = "/") -> str:
 
 
 def with_query(path: str, **query: Any) -> str:
-    """``path`` with the parameters that are not empty.
+    """``path`` with the parameters that are not empty; a list repeats its parameter.
 
     >>> with_query("/products", search="café", cursor="")
     '/products?search=caf%C3%A9'
+    >>> with_query("/products", tag=["bio", "new"])
+    '/products?tag=bio&tag=new'
     """
-    given = {name: value for name, value in query.items() if value not in (None, "")}
-    return f"{path}?{urlencode(given)}" if given else path
+    given = {name: value for name, value in query.items() if value not in (None, "", [])}
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path

@@ -56,9 +56,15 @@ def _own(*names: str) -> str:
 _SOURCES: dict[str, tuple[str, Callable[[], str]]] = {
     "app.css": (
         "text/css; charset=utf-8",
-        lambda: _bootstrap_css() + _own("css/theme.css", "css/layout.css", "css/parts.css", "css/cluster.css"),
+        lambda: (
+            _bootstrap_css()
+            + _own("css/theme.css", "css/layout.css", "css/parts.css", "css/products.css", "css/cluster.css")
+        ),
     ),
-    "app.js": ("text/javascript; charset=utf-8", lambda: _own("vendor/htmx-4.0.1.min.js", "js/app.js", "js/live.js")),
+    "app.js": (
+        "text/javascript; charset=utf-8",
+        lambda: _own("vendor/htmx-4.0.1.min.js", "js/app.js", "js/live.js", "js/products.js"),
+    ),
     "favicon.svg": ("image/svg+xml", lambda: _own("favicon.svg")),
 }
 

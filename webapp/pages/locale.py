@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_currency, format_decimal, get_decimal_symbol, parse_decimal
 from flask import Flask, request
 from flask_babel import Babel, get_locale, gettext
@@ -76,6 +76,11 @@ def show_moment(moment: datetime | str) -> str:
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment)
     return format_datetime(moment.astimezone(UTC), "medium", locale=language()) + " UTC"
+
+
+def show_day(moment: datetime) -> str:
+    """A day in UTC."""
+    return format_date(moment.astimezone(UTC), "medium", locale=language())
 
 
 def show_range(text: str) -> str:

@@ -150,6 +150,36 @@ def problems_by_field(error: InvalidInput, *, price_example: str = "") -> dict[s
     return found or {"": error.message}
 
 
+_REFUSALS: dict[str, Any] = {
+    "version_conflict": lazy_gettext("Somebody changed it meanwhile."),
+    "product_not_found": lazy_gettext("It is not there any more."),
+    "product_deleted": lazy_gettext("It was deleted."),
+    "product_exists": lazy_gettext("Another product has this name and presentation."),
+    "sku_taken": lazy_gettext("Another product has this SKU."),
+    "not_a_price": lazy_gettext("It is no price."),
+    "decimal_type": lazy_gettext("It is no price."),
+    "decimal_parsing": lazy_gettext("It is no price."),
+    "not_a_number": lazy_gettext("It is no number as they are written here."),
+    "not_a_whole_number": lazy_gettext("It is no whole number."),
+    "not_yes_or_no": lazy_gettext("It is neither yes nor no."),
+    "two_currencies": lazy_gettext("It names two currencies."),
+    "missing": lazy_gettext("It is missing."),
+    "duplicate_in_file": lazy_gettext("An earlier row of the file has it, with other values."),
+    "wrong_cell_count": lazy_gettext("The row has more or fewer cells than the header."),
+    "wrong_type": lazy_gettext("It is of another kind: a text, a number or a list is wanted."),
+    "bad_json": lazy_gettext("It is no JSON object."),
+    "shard_unavailable": lazy_gettext("Its shard does not answer: nothing was done."),
+    "no_primary": lazy_gettext("Its shard does not answer: nothing was done."),
+    "outcome_unknown": lazy_gettext("No answer came: it may have been done. Look at it."),
+}
+
+
+def refusal_text(code: str, reason: str) -> str:
+    """Why one of many was refused; the core's own English words where there are no others."""
+    known = _REFUSALS.get(code) or _FIELD_MESSAGES.get(code)
+    return str(known) if known else reason
+
+
 def wait_text(error: ProdError) -> str:
     """After too many attempts: when the next one may be made."""
     wait = error.details.get("retry_after_seconds", 60)

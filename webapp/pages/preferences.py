@@ -1,4 +1,4 @@
-"""The two things a visitor may choose without an account: the language and the colours."""
+"""What a visitor may choose without an account, the language and the colours; and the columns of the list."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from webapp.pages.locale import LANGUAGE_COOKIE, LANGUAGES
 blueprint = APIBlueprint("preferences", __name__, enable_openapi=False)
 
 THEME_COOKIE = "theme"
+COLUMNS_COOKIE = "columns"
 THEMES = ("auto", "light", "dark")
 _YEAR_SECONDS = 365 * 24 * 3600
 
@@ -30,7 +31,11 @@ def choose() -> Response:
     for cookie, allowed in ((LANGUAGE_COOKIE, LANGUAGES), (THEME_COOKIE, THEMES)):
         value = request.form.get(cookie, "")
         if value in allowed:
-            response.set_cookie(
-                cookie, value, max_age=_YEAR_SECONDS, secure=request.is_secure, httponly=True, samesite="Lax"
-            )
+            remember(response, cookie, value)
     return response
+
+
+def remember(response: Response, cookie: str, value: str) -> None:
+    """Keep a choice for a year; an empty one is forgotten."""
+    age = _YEAR_SECONDS if value else 0
+    response.set_cookie(cookie, value, max_age=age, secure=request.is_secure, httponly=True, samesite="Lax")

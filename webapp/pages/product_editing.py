@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 from apiflask import APIBlueprint
 from flask import current_app, flash, render_template, request, url_for
 from flask_babel import gettext
-from werkzeug.exceptions import BadRequest
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
@@ -18,6 +17,7 @@ from prodcore.errors import (
     InvalidInput,
     OutcomeUnknown,
     ProdError,
+    ProductDeleted,
     ProductExists,
     ProductNotFound,
     SkuTaken,
@@ -30,6 +30,7 @@ from webapp.author import current_author
 from webapp.catalog_provider import current_catalog
 from webapp.pages.errors import is_partial
 from webapp.pages.messages import error_text, problems_by_field
+from webapp.pages.posted import posted_number, posted_uuid
 from webapp.pages.product_form import Values, as_input, blank_values, example_price, typed_values, values_of
 
 blueprint = APIBlueprint("product_editing", __name__, enable_openapi=False)
@@ -59,14 +60,14 @@ def new() -> str:
 def create() -> View:
     """Create the product."""
     values = typed_values(request.form)
-    subject = Subject(_posted_id())
+    subject = Subject(posted_uuid("id"))
     try:
         draft = validate(ProductDraft, as_input(values))
         product = current_catalog().create(draft, current_author(), subject.id)
     except ProdError as error:
         return _refused(error, subject, values)
     flash(gettext("“%(name)s” was created in %(shard)s.", name=product.name, shard=product.shard), "done")
-    return redirect(url_for("pages.products.show", product_id=product.id), 303)
+    return redirect(url_for("pages.product_page.show", product_id=product.id), 303)
 
 
 @blueprint.get("/products/<uuid:product_id>/edit")
@@ -80,21 +81,25 @@ def edit(product_id: UUID) -> str:
 def save(product_id: UUID) -> View:
     """Store the changes over the version that the visitor saw; a field for which "stored" was chosen stays."""
     catalog, form, values = current_catalog(), request.form, typed_values(request.form)
-    subject = Subject(product_id, _posted_version(), form.get("shard", ""), _posted_seen())
+    subject = Subject(product_id, posted_number("version"), form.get("shard", ""), _posted_seen())
     wanted = {name: value for name, value in as_input(values).items() if form.get(f"choose_{name}") != "stored"}
     try:
         patch = validate(ProductPatch, wanted)
+        if target := _moves_unseen(patch, subject):
+            return _form(subject, values, moves_to=target), 409
         product = catalog.edit(product_id, patch, current_author(), subject.version)
     except VersionConflict:
         product = catalog.get(product_id)
         if values_of(product) != values:  # else it is what was wanted: an earlier try without an answer did it
             return _conflict(product, values, subject.seen)
+    except ProductDeleted:
+        return _form(subject, values, deleted=True), 409
     except ProductNotFound:
         raise
     except ProdError as error:
         return _refused(error, subject, values)
     flash(gettext("“%(name)s” was saved.", name=product.name), "done")
-    return redirect(url_for("pages.products.show", product_id=product_id), 303)
+    return redirect(url_for("pages.product_page.show", product_id=product_id), 303)
 
 
 @blueprint.get("/products/<uuid:product_id>/delete")
@@ -108,12 +113,20 @@ def delete(product_id: UUID) -> View:
     """Delete the version that the visitor saw."""
     catalog = current_catalog()
     try:
-        product = catalog.delete(product_id, current_author(), _posted_version())
+        product = catalog.delete(product_id, current_author(), posted_number("version"))
     except VersionConflict:
         flash(gettext("It was changed meanwhile: look at it once more before you delete it."), "note")
         return _question(catalog.get(product_id)), 409
     flash(gettext("“%(name)s” was deleted.", name=product.name), "done")
     return redirect(url_for("pages.products.listing"), 303)
+
+
+def _moves_unseen(patch: ProductPatch, subject: Subject) -> str:
+    """The shard that the new name leads to, where the visitor was not told yet; empty for none."""
+    if "name" not in patch.model_fields_set:
+        return ""
+    target = current_catalog().where(patch.name).shard
+    return "" if target in (subject.shard, request.form.get("moves_to")) else target
 
 
 def _form(subject: Subject, values: Values, **more: Any) -> str:
@@ -167,20 +180,6 @@ def _question(product: Product) -> str:
 
 def _subject(product: Product) -> Subject:
     return Subject(product.id, product.version, product.shard, values_of(product))
-
-
-def _posted_id() -> UUID:
-    try:
-        return UUID(request.form.get("id", ""))
-    except ValueError:
-        raise BadRequest from None
-
-
-def _posted_version() -> int:
-    text = request.form.get("version", "")
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
-        raise BadRequest
-    return int(text)
 
 
 def _posted_seen() -> Values:

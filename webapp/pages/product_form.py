@@ -51,9 +51,14 @@ def as_input(values: Values) -> dict[str, Any]:
         "tags": [tag.strip() for tag in values["tags"].split(",") if tag.strip()],
         "price": read_price(values["price"]),
         "currency": values["currency"].upper(),
-        "stock": int(values["stock"]) if _WHOLE.fullmatch(values["stock"]) else values["stock"],
+        "stock": read_whole(values["stock"]),
         "active": bool(values["active"]),
     }
+
+
+def read_whole(text: str) -> int | str:
+    """A whole number; what is none stays a text, which the core refuses."""
+    return int(text) if _WHOLE.fullmatch(text) else text
 
 
 def example_price() -> str:

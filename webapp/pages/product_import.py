@@ -1,15 +1,14 @@
-"""Importing a CSV file: drop it, see what it means, store it step by step, keep what was refused."""
+"""Importing a file: drop it, see what it would do, store it step by step, keep what was refused."""
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from apiflask import APIBlueprint
 from flask import Response, render_template, request
@@ -17,29 +16,31 @@ from flask_babel import gettext
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from prodcore.catalog.catalog import now
-from prodcore.catalog.import_columns import TARGETS
-from prodcore.catalog.import_items import new_item
+from prodcore.catalog.import_columns import TARGETS, Column
+from prodcore.catalog.import_items import By, Outcome, new_item
 from prodcore.catalog.import_log import remember
 from prodcore.catalog.import_ports import ImportRecord
-from prodcore.catalog.import_report import SINK_COLUMNS, harmless
-from prodcore.catalog.import_report import refused as refused_row
+from prodcore.catalog.import_report import CellProblem, RefusedRow
+from prodcore.catalog.refused_file import RefusedFile
 from prodcore.catalog.upsert import upsert
-from prodcore.errors import InvalidInput, OutcomeUnknown, Unavailable
-from prodcore.product import ProductDraft, validate
+from prodcore.errors import ConfigError, InvalidInput, OutcomeUnknown, Unavailable
 from webapp.author import current_author
 from webapp.catalog_provider import current_catalog
-from webapp.pages.errors import is_partial
+from webapp.pages.import_forecast import forecast
 from webapp.pages.locale import language
-from webapp.pages.upload import Upload, pack_pending, unpack_pending
+from webapp.pages.posted import posted_uuid
+from webapp.pages.steps import STEP, Refusal, Run, kept_refusals, portions, resumed
+from webapp.pages.upload import MAX_PACKED_BYTES, Judged, Upload
 
 blueprint = APIBlueprint("product_import", __name__, enable_openapi=False)
 
-_SHOWN_ROWS = 10
-_STEP = 500
-"""Rows that are stored before the page says how far it is."""
-_MAX_KEPT = 1_000
-_SOURCE = "(browser)"
+View = str | tuple[str, int]
+
 _STATUSES = ("created", "changed", "unchanged", "refused", "unavailable", "unknown")
+_ALWAYS = 4
+"""Of these, as many are always shown."""
+_ADDRESS = "/products/import/run"
+_SENT = ("import", "source", "by", "table")
 
 
 @blueprint.get("/products/import")
@@ -49,106 +50,135 @@ def begin() -> str:
 
 
 @blueprint.post("/products/import")
-def preview() -> str | tuple[str, int]:
-    """What the file means, before anything is stored; again after other columns were chosen."""
+def preview() -> View:
+    """What the file would do, before anything is stored; again after other columns were chosen."""
     dropped = request.files.get("upload")
     try:
         if dropped and dropped.filename:
-            upload = Upload.received(dropped.read(), request.form.get("numbers", ""))
+            upload = Upload.received(dropped.read(), dropped.filename, request.form)
         elif request.form.get("file"):
             upload = Upload.unpacked(request.form)
         else:
             return _start(gettext("Choose a file first.")), 422
-        reading = upload.read()
+        columns = upload.columns()
     except RequestEntityTooLarge:
-        too_large = gettext("This file is too large for the browser. The shell takes any size: prodctl product import")
-        return _start(too_large), 413
-    except InvalidInput as error:
+        return _too_large()
+    except (InvalidInput, ConfigError) as error:
         return _start(error.message, error.hint), 422
-    shown = [validate(ProductDraft, fields) for _line, fields in reading.good[:_SHOWN_ROWS]]
-    return render_template("import/preview.html", upload=upload, reading=reading, targets=TARGETS, shown=shown)
+    context = {"upload": upload, "columns": columns, "targets": TARGETS, "meaning": _meaning(columns)}
+    try:
+        judged = upload.read()
+    except InvalidInput as error:
+        return render_template("import/preview.html", **context, judged=None, error=error.message), 422
+    seen = forecast(current_catalog(), judged, current_author())
+    return render_template("import/preview.html", **context, judged=judged, forecast=seen, import_id=uuid4())
 
 
 @blueprint.post("/products/import/run")
-def run() -> str:
-    """Store the next rows; a script goes on by itself, a person presses the button."""
-    form = request.form
-    if "rows" in form:
-        pending, kept = unpack_pending(form["rows"]), _kept(form.get("refusals", "[]"))
-        counts = Counter({status: _number(form.get(status, "0")) for status in _STATUSES})
-        import_id = _uuid(form.get("import", ""))
+def run() -> View:
+    """Store the next rows."""
+    if "file" in request.form:
+        upload = Upload.unpacked(request.form)
+        if request.form.get("looked_at") != _meaning(upload.columns()):
+            return preview()  # other columns were chosen: what they would do was not seen yet
+        judged = upload.read()
+        work = Run("import", _ADDRESS, _STATUSES, _sent(upload, judged), len(judged.good))
+        work.portions = portions(judged.good)
+        if sum(map(len, work.portions)) > 2 * MAX_PACKED_BYTES:
+            return _too_large()
+        work.counts["refused"] = len(judged.refused)
+        work.refuse([as_refusal(row) for row in judged.refused])
     else:
-        reading = Upload.unpacked(form).read()
-        pending, kept = reading.good, _as_dicts(reading.refused)
-        counts = Counter({"refused": len(reading.refused)})
-        import_id = uuid4()
-    total = _number(form.get("total", "")) if "rows" in form else len(pending)
-    batch, rest = pending[:_STEP], pending[_STEP:]
-    items = [new_item(fields) for _line, fields in batch]
-    author = replace(current_author(), import_id=str(import_id))
-    outcomes = upsert(current_catalog(), items, author) if items else []
-    for (line, _fields), outcome in zip(batch, outcomes, strict=True):
-        counts[outcome.status] += 1
-        if outcome.error is not None:
-            kept += _as_dicts([refused_row(line, outcome.error.code, outcome.error.message)])
-    _remember(import_id, author.username, None if rest else counts)
-    return render_template(
-        "import/step.html" if is_partial() else "import/run.html",
-        rows=pack_pending(rest) if rest else "",
-        import_id=import_id,
-        total=total,
-        done=total - len(rest),
-        counts=counts,
-        kept=kept[:_MAX_KEPT],
-        statuses=_STATUSES,
-    )
+        work = resumed("import", _ADDRESS, _STATUSES, _SENT)
+    work.always = _ALWAYS
+    if work.done < work.total:
+        _store(work)
+    work.ended = work.done >= work.total
+    _remember(work)
+    return work.render()
 
 
 @blueprint.post("/products/import/refused")
 def refused() -> Response:
-    """The refused rows as a CSV file that says why; no cell is taken for a formula."""
+    """The refused rows as a CSV file that says why, to be corrected and imported; no cell is taken for a formula."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, SINK_COLUMNS, quoting=csv.QUOTE_ALL)
-    writer.writeheader()
-    writer.writerows({name: harmless(value) for name, value in row.items()} for row in _kept(request.form["refusals"]))
+    try:
+        table = json.loads(request.form.get("table", ""))
+        file = RefusedFile(text, [str(title) for title in table["titles"]], str(table["delimiter"]), table["numbers"])
+        for entry in kept_refusals():
+            problems = tuple(CellProblem(*map(str, problem)) for problem in entry["problems"])
+            file(RefusedRow(int(entry["line"]), problems, [str(cell) for cell in entry["cells"]]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise BadRequest from None
     headers = {"Content-Disposition": 'attachment; filename="refused.csv"'}
     return Response("\ufeff" + text.getvalue(), headers=headers, content_type="text/csv; charset=utf-8")
 
 
-def _remember(import_id: UUID, by: str, counts: Counter[str] | None) -> None:
-    """Note the import, so that it can be taken back; ``counts`` once it has ended."""
+def as_refusal(row: RefusedRow) -> Refusal:
+    """A refused row as the page keeps it."""
+    problems = [[p.column, p.value, p.code, p.reason] for p in row.problems]
+    return {"line": row.line, "problems": problems, "cells": list(row.cells)}
+
+
+def _store(work: Run) -> None:
+    """Store a portion. A row has the same id each time, so it is created once."""
+    by: By = "sku" if work.sent["by"] == "sku" else "name"
+    import_id = posted_uuid("import")
+    try:
+        rows = [(int(line), dict(fields), list(cells)) for line, fields, cells in work.take()][:STEP]
+        items = [new_item(fields, uuid5(import_id, str(line)), by) for line, fields, _cells in rows]
+    except (ValueError, TypeError, InvalidInput):
+        raise BadRequest from None
+    author = replace(current_author(), import_id=str(import_id))
+    outcomes = upsert(current_catalog(), items, author, found_by=by)
+    for (line, _fields, cells), outcome in zip(rows, outcomes, strict=True):
+        work.counts[outcome.status] += 1
+        if outcome.error is not None:
+            work.refuse([as_refusal(RefusedRow(line, problems_of(outcome), cells))])
+    work.done += len(rows)
+
+
+def problems_of(outcome: Outcome) -> tuple[CellProblem, ...]:
+    """Why a row was not stored."""
+    error = outcome.error
+    if isinstance(error, InvalidInput) and error.problems:
+        return tuple(CellProblem(p.field, "", p.code, p.message) for p in error.problems)
+    return (CellProblem("", "", error.code, error.message),) if error else ()
+
+
+def _meaning(columns: Sequence[Column]) -> str:
+    return ",".join(column.target for column in columns)
+
+
+def _sent(upload: Upload, judged: Judged) -> dict[str, str]:
+    table = {"titles": list(judged.header), "delimiter": judged.delimiter, "numbers": upload.numbers}
+    import_id = str(posted_uuid("import"))
+    return {"import": import_id, "source": upload.name, "by": upload.by, "table": json.dumps(table)}
+
+
+def _remember(work: Run) -> None:
+    """Note the import, so that it can be taken back; with its counts once it has ended."""
     moment = now()
-    record = ImportRecord(import_id, _SOURCE, by, moment, moment if counts is not None else None, counts or {})
+    counts = {status: work.counts[status] for status in _STATUSES if work.counts[status]} if work.ended else {}
+    record = ImportRecord(
+        UUID(work.sent["import"]),
+        work.sent["source"],
+        current_author().username,
+        moment,
+        moment if work.ended else None,
+        Counter(counts),
+    )
     with suppress(Unavailable, OutcomeUnknown):  # the rows are in all the same
         remember(current_catalog(), record)
 
 
 def _start(error: str = "", hint: str = "") -> str:
     numbers = request.form.get("numbers", language())
-    return render_template("import/start.html", error=error, hint=hint, numbers=numbers)
+    return render_template(
+        "import/start.html", error=error, hint=hint, numbers=numbers, by=request.form.get("by", "name")
+    )
 
 
-def _as_dicts(rows: Any) -> list[dict[str, Any]]:
-    return [entry for row in rows for entry in row.as_dicts()]
-
-
-def _kept(text: str) -> list[dict[str, Any]]:
-    """The refusals so far, as the form carries them."""
-    try:
-        kept = json.loads(text)
-        return [{name: str(row[name])[:300] for name in SINK_COLUMNS} for row in kept][:_MAX_KEPT]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise BadRequest from None
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise BadRequest from None
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise BadRequest
-    return int(text)
+def _too_large() -> View:
+    too_large = gettext("This file is too large for the browser. The shell takes any size: prodctl product import")
+    return _start(too_large), 413

@@ -1,26 +1,33 @@
-"""Looking at products: the list with search and paging, one product, where a name would go."""
+"""Looking at products: the list with search, filters, order and pages; one product; where a name would go."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
+from typing import Any
 
 from apiflask import APIBlueprint
-from flask import render_template, request
+from flask import make_response, render_template, request
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response
 
-from prodcore.catalog import Catalog, Query, search_words
+from prodcore.catalog import Catalog, Page
 from prodcore.catalog.catalog import ShardCount
 from prodcore.catalog.cursor import Cursor, encode_cursor
 from prodcore.catalog.query import EVERYTHING
-from prodcore.errors import UnroutableName
-from prodcore.routing import LAST, fold, show_key
+from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, UnroutableName
+from prodcore.routing import LAST, fold
 from webapp.catalog_provider import current_catalog
 from webapp.pages.errors import is_partial
+from webapp.pages.list_state import COLUMNS, DEFAULT_COLUMNS, SORTED_BY, ListState, read_state
+from webapp.pages.messages import problems_by_field
+from webapp.pages.preferences import COLUMNS_COOKIE, remember
+from webapp.pages.product_export import FORMATS
 
 blueprint = APIBlueprint("products", __name__, enable_openapi=False)
 
 PAGE_SIZE = 50
 _LETTERS = "abcdefghijklmnñopqrstuvwxyz"
+_NOTHING: Page[dict[str, Any]] = Page((), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +40,20 @@ class Jump:
 
 
 @blueprint.get("/products")
-def listing() -> str:
-    """Products in name order; the whole state is in the address: ``search`` and ``cursor``."""
+def listing() -> Response | tuple[str, int]:
+    """A page of products. The whole state is in the address, which says no more than it must."""
     catalog = current_catalog()
-    search = request.args.get("search", "").strip()
-    cursor = request.args.get("cursor", "")
-    page = catalog.page(Query(search_words(search)), cursor=cursor or None, limit=PAGE_SIZE)
-    context = {"page": page, "search": search, "cursor": cursor, "jumps": [] if search else jumps(catalog)}
+    state = read_state(request.args, request.cookies.get(COLUMNS_COOKIE))
     if is_partial():
-        return render_template("products/results.html", **context)
+        answer = make_response(render_template("products/results.html", **_results(catalog, state)))
+        answer.headers["HX-Replace-Url"] = state.url()
+        return answer
+    if _came_from_form():
+        return _remembered(state, redirect(state.url(), 303))
+    context = _results(catalog, state)
     counts = catalog.counts()
-    return render_template("products/list.html", counts=counts, total=_total(counts), **context)
-
-
-@blueprint.get("/products/<uuid:product_id>")
-def show(product_id: UUID) -> str:
-    """One product with everything that is known of it."""
-    catalog = current_catalog()
-    product = catalog.get(product_id)
-    route = catalog.where(product.name)
-    return render_template("products/show.html", product=product, route=route, key=show_key(route.key))
+    page = render_template("products/list.html", counts=counts, total=_total(counts), **context)
+    return page, 422 if context["problems"] else 200
 
 
 @blueprint.get("/products/where")
@@ -63,6 +64,45 @@ def where() -> str:
     except UnroutableName:
         route = None
     return render_template("products/where.html", route=route, lives_in=request.args.get("shard", ""))
+
+
+def _results(catalog: Catalog, state: ListState) -> dict[str, Any]:
+    """The page of the list, or why there is none."""
+    problems, too_broad, page = dict(state.problems), False, _NOTHING
+    if state.query:
+        try:
+            page = catalog.rows(state.query, cursor=state.cursor or None, limit=PAGE_SIZE, fields=state.fields)
+        except InvalidCursor:
+            raise
+        except QueryTooBroad:
+            too_broad = True
+        except InvalidInput as error:
+            problems = problems_by_field(error)
+    return {
+        "state": state,
+        "page": page,
+        "problems": problems,
+        "too_broad": too_broad,
+        "jumps": jumps(catalog) if state.query == EVERYTHING else [],
+        "shards": catalog.shard_map.shards,
+        "all_columns": COLUMNS,
+        "sorted_by": SORTED_BY,
+        "formats": FORMATS,
+    }
+
+
+def _came_from_form() -> bool:
+    """Whether the address has what a form sends and a link does not: empty fields, a column a parameter."""
+    given = dict(request.args.lists())
+    return len(given.get("columns", [])) > 1 or any("" in values for values in given.values())
+
+
+def _remembered(state: ListState, answer: Response) -> Response:
+    """Keep the choice of columns for addresses that name none."""
+    if request.args.getlist("columns"):
+        columns = ",".join(state.columns) or "name"
+        remember(answer, COLUMNS_COOKIE, "" if state.columns == DEFAULT_COLUMNS else columns)
+    return answer
 
 
 def jumps(catalog: Catalog) -> list[Jump]:

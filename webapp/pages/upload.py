@@ -1,51 +1,60 @@
-"""A CSV file between the steps of an import: it travels with the forms, so that no worker has to remember anything.
+"""A file between the steps of an import: it travels with the forms, so that no worker has to remember anything.
 
 Before anything is stored the file itself travels, afterwards the rows that are still to be stored.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import gzip
 import io
 import json
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from pathlib import PurePath
+from typing import Any, cast
 
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from prodcore.catalog.import_columns import Column, count_known, map_columns
+from prodcore.catalog.import_cells import Locale
+from prodcore.catalog.import_columns import IGNORE, Column, count_known, target_of
+from prodcore.catalog.import_items import By, new_item
+from prodcore.catalog.import_ndjson import as_cells
 from prodcore.catalog.import_report import RefusedRow
-from prodcore.catalog.import_rows import RepeatedRow, Row, read_rows, without_repeats
+from prodcore.catalog.import_rows import RepeatedRow, Row, without_repeats
 from prodcore.catalog.import_seen import Seen
+from prodcore.catalog.import_source import Kind, Reading, kind_of, open_source
 from prodcore.catalog.import_text import CsvText
+from prodcore.catalog.import_xlsx import XlsxSheet
 from prodcore.errors import InvalidInput
-from prodcore.product import ProductDraft, validate
+from prodcore.product import FIELDS
+from webapp.pages.posted import pack, unpack
 
 MAX_FILE_BYTES = 3_000_000
-_MAX_PACKED_BYTES = 1_000_000
-_REQUIRED = ("name", "price")
+MAX_PACKED_BYTES = 1_000_000
+"""Of what travels with a form."""
+_LOOKED_AT = 200
+"""Lines of NDJSON that are looked at for the names of its fields."""
 
-Pending = list[tuple[int, dict[str, Any]]]
-"""Rows to store: line and fields."""
+Pending = list[tuple[int, dict[str, Any], Sequence[str]]]
+"""Rows to store: line, fields, cells as they stand in the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The file's bytes, how its numbers are written, and which column gives what where that was chosen."""
+    """The file's bytes, and how it is to be read."""
 
     content: bytes
-    numbers: Literal["es", "en"]
+    name: str
+    numbers: Locale | None
+    by: By
     chosen: Mapping[str, str] = field(default_factory=dict)
+    """What columns give, where that was chosen."""
 
     @classmethod
-    def received(cls, content: bytes, numbers: str) -> Upload:
+    def received(cls, content: bytes, name: str, form: Mapping[str, str]) -> Upload:
         """A file as it was dropped. Raises RequestEntityTooLarge."""
-        upload = cls(content, _numbers(numbers))
-        if len(content) > MAX_FILE_BYTES or len(upload.packed()) > _MAX_PACKED_BYTES:
+        upload = cls(content, PurePath(name).name[:200], *_options(form))
+        if len(content) > MAX_FILE_BYTES or len(upload.packed()) > MAX_PACKED_BYTES:
             raise RequestEntityTooLarge
         return upload
 
@@ -53,28 +62,58 @@ class Upload:
     def unpacked(cls, form: Mapping[str, str]) -> Upload:
         """The file as a form brings it back. Raises BadRequest."""
         chosen = {key.removeprefix("column:"): v for key, v in form.items() if key.startswith("column:")}
-        return cls(_unpack(form.get("file", "")), _numbers(form.get("numbers", "")), chosen)
+        return cls(unpack(form.get("file", "")), form.get("source", "")[:200], *_options(form), chosen)
+
+    @property
+    def kind(self) -> Kind:
+        """What it is. Raises UnreadableInput for what is no file of products."""
+        return kind_of(self.content[:512])
 
     def packed(self) -> str:
         """The file as a form carries it."""
-        return _pack(self.content)
+        return pack(self.content)
 
-    def read(self) -> Reading:
+    def columns(self) -> list[Column]:
+        """The columns with what each gives as things stand. Raises UnreadableInput where there are none."""
+        return [
+            Column(i, title, self.chosen.get(title) or target_of(title) or IGNORE)
+            for i, title in enumerate(self._titles())
+        ]
+
+    def read(self) -> Judged:
         """Judge every row. Raises UnreadableInput, InvalidInput for a file or a choice of columns that cannot be."""
-        text = CsvText(io.BufferedReader(io.BytesIO(self.content)), count_known)
-        columns = map_columns(text.header.cells, self.chosen, _REQUIRED)
-        reading = Reading(columns)
+        is_json = self.kind == "NDJSON"
+        mapping = {c.title: c.target for c in self.columns()} if is_json else self.chosen
+        source = open_source(
+            _opened(self.content), Reading(self.by, None if is_json else self.numbers, mapping=mapping)
+        )
+        judged = Judged(self.by, FIELDS if is_json else source.header, source.csv.delimiter if source.csv else ",")
         with Seen() as seen:
-            for row in without_repeats(read_rows(text.records(), columns, self.numbers, _REQUIRED), seen):
-                reading.take(row)
-        return reading
+            for row in without_repeats(source.rows, seen):
+                judged.take(row)
+        if is_json:
+            judged.spread(mapping)
+        return judged
+
+    def _titles(self) -> list[str]:
+        if self.kind == "NDJSON":
+            keys: dict[str, None] = {}
+            for line in self.content.splitlines()[:_LOOKED_AT]:
+                with suppress(ValueError, RecursionError, AttributeError):
+                    keys |= dict.fromkeys(json.loads(line).keys())
+            return list(keys)
+        opened = _opened(self.content)
+        table = XlsxSheet(opened) if self.kind == "XLSX" else CsvText(opened, count_known)
+        return [title.strip() for title in table.header.cells]
 
 
 @dataclass(slots=True)
-class Reading:
+class Judged:
     """Every row of a file: to be stored, refused, or said before."""
 
-    columns: tuple[Column, ...]
+    by: By
+    header: Sequence[str]
+    delimiter: str
     good: Pending = field(default_factory=list)
     refused: list[RefusedRow] = field(default_factory=list)
     repeated: int = 0
@@ -87,42 +126,28 @@ class Reading:
             self.refused.append(row)
         else:
             try:
-                validate(ProductDraft, row.fields)
-                self.good.append((row.line, row.fields))
+                new_item(row.fields, by=self.by)
+                self.good.append((row.line, row.fields, row.record))
             except InvalidInput as error:
                 problems = tuple(row.problem(p.field, p.code, p.message) for p in error.problems)
                 self.refused.append(row.refusal(*problems))
 
-
-def pack_pending(rows: Pending) -> str:
-    """The rows that are still to be stored, as a form carries them."""
-    return _pack(json.dumps(rows).encode())
-
-
-def unpack_pending(text: str) -> Pending:
-    """The rows as a form brings them back; not to be trusted. Raises BadRequest."""
-    try:
-        return [(int(line), dict(fields)) for line, fields in json.loads(_unpack(text))]
-    except (ValueError, TypeError, RecursionError):
-        raise BadRequest from None
+    def spread(self, mapping: Mapping[str, str]) -> None:
+        """Write each line of NDJSON as the cells of ``FIELDS``: refused ones are given back as a table."""
+        self.good = [(line, fields, as_cells(cells[0], mapping)) for line, fields, cells in self.good]
+        self.refused = [
+            RefusedRow(row.line, row.problems, as_cells(row.cells[0], mapping) if row.cells else ())
+            for row in self.refused
+        ]
 
 
-def _pack(content: bytes) -> str:
-    return base64.urlsafe_b64encode(gzip.compress(content, 6, mtime=0)).decode()
+def _opened(content: bytes) -> io.BufferedReader[Any]:
+    return io.BufferedReader(io.BytesIO(content))
 
 
-def _unpack(text: str) -> bytes:
-    """Raises BadRequest; what would unfold to more than any file may have is refused, not unfolded."""
-    most = 4 * MAX_FILE_BYTES
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(base64.urlsafe_b64decode(text))) as file:
-            content = file.read(most + 1)
-    except (binascii.Error, ValueError, OSError, EOFError, zlib.error):
-        raise BadRequest from None
-    if len(content) > most:
-        raise BadRequest
-    return content
-
-
-def _numbers(text: str) -> Literal["es", "en"]:
-    return cast("Literal['es', 'en']", text) if text in ("es", "en") else "es"
+def _options(form: Mapping[str, str]) -> tuple[Locale | None, By]:
+    numbers, by = form.get("numbers", ""), form.get("by", "")
+    return (
+        cast("Locale", numbers) if numbers in ("es", "en") else None,
+        cast("By", by) if by in ("name", "sku") else "name",
+    )

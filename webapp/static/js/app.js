@@ -44,11 +44,13 @@
 
   // The dialog: whatever arrives in it opens it; its quiet button and the backdrop close it.
   document.addEventListener("htmx:after:swap", () => {
+    localTimes(document.getElementById("main"));
     if (document.getElementById("dialog-content").childElementCount && !dialog().open) dialog().showModal();
   });
   document.addEventListener("click", (event) => {
-    const menu = document.querySelector("details[data-menu][open]");
-    if (menu && !menu.contains(event.target)) menu.open = false;
+    for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
     if (event.target === dialog() || event.target.closest("[data-close-dialog]")) {
       if (!dialog().open) return;
       event.preventDefault();

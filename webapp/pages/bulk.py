@@ -1,0 +1,212 @@
+"""Changing or deleting many products at once: choose them, see what would happen, type how many, watch it happen.
+
+What was chosen travels with the forms as ids and versions: what somebody else changes meanwhile is left as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from apiflask import APIBlueprint
+from flask import flash, render_template, request
+from flask_babel import gettext
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import BadRequest
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response
+
+from prodcore.catalog.bulk import Outcome, Seen, bulk_delete, bulk_edit
+from prodcore.catalog.listing import MAX_PAGE
+from prodcore.catalog.ports import Deleted
+from prodcore.errors import InvalidInput
+from prodcore.product import Product
+from webapp.author import current_author
+from webapp.catalog_provider import current_catalog
+from webapp.pages.bulk_form import BOXES, TEXTS, BulkValues, differences, read_bulk_values
+from webapp.pages.list_state import ListState, read_state
+from webapp.pages.locale import show_number
+from webapp.pages.messages import problems_by_field
+from webapp.pages.posted import pack_json, unpack_json
+from webapp.pages.product_form import example_price, read_whole
+from webapp.pages.steps import STEP, Run, portions, resumed
+
+blueprint = APIBlueprint("bulk", __name__, enable_openapi=False)
+
+View = Response | str | tuple[str, int]
+Action = Literal["edit", "delete"]
+
+MOST = 20_000
+"""Products that the browser changes at once; the shell takes any number."""
+_SHOWN = 10
+_STATUSES = {
+    "edit": ("changed", "unchanged", "refused", "unavailable", "unknown"),
+    "delete": ("deleted", "refused", "unavailable", "unknown"),
+}
+_ADDRESS = "/products/bulk/run"
+_SENT = ("action", "list", *TEXTS, *BOXES)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The products that were chosen, what is to be done with them, and the list that they were chosen from."""
+
+    action: Action
+    seen: list[Seen]
+    state: ListState
+
+    @property
+    def packed(self) -> str:
+        """The products as a form carries them."""
+        return pack_json([_plain(seen) for seen in self.seen])
+
+
+@blueprint.post("/products/bulk")
+def choose() -> View:
+    """The products that were ticked, or all of the list, before anything happens."""
+    state = _list_state()
+    seen = _all_of(state) if request.form.get("all") else [_read_item(text) for text in request.form.getlist("item")]
+    if not seen or len(seen) > MOST:
+        flash(_cannot(bool(seen)), "note")
+        return redirect(state.url(), 303)
+    return _page(Choice(_action(), seen, state))
+
+
+@blueprint.post("/products/bulk/run")
+def run() -> View:
+    """Show what would happen; once that was seen and how many was typed, do it, some products at a time."""
+    action = _action()
+    if "done" in request.form:
+        return _work(resumed(action, _ADDRESS, _STATUSES[action], _SENT))
+    choice = Choice(action, _read_packed(request.form.get("chosen", "")), _list_state())
+    values = read_bulk_values(request.form)
+    if action == "edit":
+        try:
+            values.changes()
+        except InvalidInput as error:
+            return _page(choice, values, problems_by_field(error, price_example=example_price())), 422
+    if "typed" not in request.form:
+        return _page(choice, values)
+    if request.form["typed"].strip() != str(len(choice.seen)):
+        return _page(choice, values, {"typed": gettext("Write this number: %(n)s", n=len(choice.seen))}), 422
+    sent = {name: request.form.get(name, "") for name in _SENT}
+    work = Run(action, _ADDRESS, _STATUSES[action], sent, len(choice.seen))
+    work.portions = portions([_plain(seen) for seen in choice.seen])
+    return _work(work)
+
+
+def _work(work: Run) -> str:
+    """Change or delete a portion."""
+    seen = _read_seen(work.take())[:STEP]
+    catalog, author = current_catalog(), current_author()
+    if work.kind == "delete":
+        outcomes = bulk_delete(catalog, seen, author)
+    else:
+        outcomes = bulk_edit(catalog, seen, read_bulk_values(work.sent).changes(), author)
+    for outcome in outcomes:
+        work.counts[outcome.status] += 1
+    failed = [outcome for outcome in outcomes if outcome.error]
+    found = catalog.get_many([outcome.seen.product_id for outcome in failed])[0] if failed else {}
+    work.refuse([_refusal(outcome, found.get(outcome.seen.product_id)) for outcome in failed])
+    work.done += len(seen)
+    work.ended = work.done >= work.total
+    return work.render(back=_list_state().url())
+
+
+def _page(choice: Choice, values: BulkValues | None = None, problems: dict[str, str] | None = None) -> str:
+    """What would become of the first of the products, and the question how many they are."""
+    typed_wrong = set(problems or ()) == {"typed"}
+    shown = choice.seen[:_SHOWN]
+    found = current_catalog().get_many([seen.product_id for seen in shown])[0]
+    products = [found[seen.product_id] for seen in shown if seen.product_id in found]
+    live = [product for product in products if isinstance(product, Product)]
+    seen_through = choice.action == "delete" or (values is not None and (typed_wrong or not problems))
+    changes = values.changes() if values and choice.action == "edit" and seen_through else None
+    return render_template(
+        "bulk/page.html",
+        choice=choice,
+        count=len(choice.seen),
+        products=[(product, differences(product, changes) if changes else []) for product in live],
+        values=values or read_bulk_values({}),
+        problems=problems or {},
+        seen_through=seen_through,
+        boxes=BOXES,
+        example_price=example_price(),
+    )
+
+
+def _all_of(state: ListState) -> list[Seen]:
+    """All products of a list, or one more than the browser takes. Raises ShardUnavailable where some may be missing."""
+    if state.query is None:
+        raise BadRequest
+    seen: list[Seen] = []
+    cursor: str | None = None
+    while len(seen) <= MOST:
+        page = current_catalog().rows(state.query, cursor=cursor, limit=MAX_PAGE, fields=("id", "version"))
+        page.require_all()
+        seen += [Seen(values["id"], values["version"]) for values in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return seen
+
+
+def _cannot(any_chosen: bool) -> str:
+    if not any_chosen:
+        return str(gettext("Choose products first."))
+    text = gettext(
+        "The browser changes at most %(n)s products at once. The shell takes any number.", n=show_number(MOST)
+    )
+    return str(text)
+
+
+def _refusal(outcome: Outcome, product: Product | Deleted | None) -> dict[str, str]:
+    error = outcome.error
+    named = product.product if isinstance(product, Deleted) else product
+    return {
+        "id": str(outcome.seen.product_id),
+        "name": named.name if named else "",
+        "code": error.code if error else "",
+        "reason": error.message if error else "",
+    }
+
+
+def _action() -> Action:
+    action = request.form.get("action", "")
+    if action not in _STATUSES:
+        raise BadRequest
+    return cast("Action", action)
+
+
+def _list_state() -> ListState:
+    """The list that the products were chosen from."""
+    return read_state(MultiDict(parse_qsl(request.form.get("list", "")[:4_000])))
+
+
+def _plain(seen: Seen) -> list[Any]:
+    return [seen.product_id.hex, seen.version]
+
+
+def _read_item(text: str) -> Seen:
+    product_id, _colon, version = text.partition(":")
+    return _read_seen([[product_id, read_whole(version)]])[0]
+
+
+def _read_packed(text: str) -> list[Seen]:
+    seen = _read_seen(unpack_json(text))
+    if not 0 < len(seen) <= MOST:
+        raise BadRequest
+    return seen
+
+
+def _read_seen(values: Any) -> list[Seen]:
+    """Ids and versions, each product once. Raises BadRequest."""
+    try:
+        seen = {UUID(product_id): version for product_id, version in values}
+    except (ValueError, TypeError, AttributeError):
+        raise BadRequest from None
+    if not all(type(version) is int and 0 < version < 2**53 for version in seen.values()):
+        raise BadRequest
+    return [Seen(product_id, version) for product_id, version in seen.items()]
