@@ -60,6 +60,8 @@ class DrillPlan:
     """How long each wait (new primary, old member back, caught up) may take."""
     limits: Limits = Limits()
     via: str = "driver"
+    compare_guard: bool = False
+    """Do each round once more with the guards off duty."""
 
     @property
     def interval(self) -> float:

@@ -82,8 +82,9 @@ def render_markdown(report: Report) -> str:
     ]
     lines += [
         "",
-        f"Acknowledged **{verdict['acknowledged']}**, lost **{verdict['lost']}**, duplicated "
-        f"**{verdict['duplicated']}**, wrong **{verdict['wrong']}**, failed **{verdict['failed']}**, "
+        f"Acknowledged **{verdict['acknowledged']}** ({verdict.get('moved', 0)} renames to the other shard), "
+        f"lost **{verdict['lost']}**, duplicated **{verdict['duplicated']}**, wrong **{verdict['wrong']}**, "
+        f"failed **{verdict['failed']}**, "
         f"unknown and there {verdict['phantom']}.",
     ]
     lines += [f"- ❌ {line}" for line in report["missed"]]

@@ -46,12 +46,28 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Daemon:
+    """One program that listens nowhere."""
+
+    name: str
+    arguments: tuple[str, ...]
+    """The command after the Python interpreter."""
+
+
+GUARD = Daemon("guard", ("-m", "prodctl", "cluster", "guard"))
+
+Program = SetMember | Service | Daemon
+
+
+@dataclass(frozen=True, slots=True)
 class LocalPlan:
     """A whole local cluster."""
 
     directory: Path
     ports: LocalPorts
     services: tuple[Service, ...] = ()
+    guard: bool = False
+    """Whether ``prodctl cluster guard`` is one of the programs."""
     election_timeout_ms: int = 1_000
     test_commands: bool = False
     """Whether the members accept fail points; for tests only."""
@@ -75,16 +91,28 @@ class LocalPlan:
         return tuple(m for m in self.members if m.replica_set == replica_set)
 
     @property
-    def program_names(self) -> tuple[str, ...]:
-        """Every program, set by set, then the services."""
-        return (*sorted(m.name for m in self.members), *(s.name for s in self.services))
+    def daemons(self) -> tuple[Daemon, ...]:
+        """What works in the background."""
+        return (GUARD,) if self.guard else ()
 
-    def program(self, name: str) -> SetMember | Service:
+    @property
+    def program_names(self) -> tuple[str, ...]:
+        """Every program, set by set, then the services, then the daemons."""
+        return (
+            *sorted(m.name for m in self.members),
+            *(s.name for s in self.services),
+            *(d.name for d in self.daemons),
+        )
+
+    def program(self, name: str) -> Program:
         """The program of this name or ``host:port``. Raises MemberNotFound."""
-        everything: Iterable[SetMember | Service] = (*self.members, *self.services)
-        for program in everything:
+        listening: Iterable[SetMember | Service] = (*self.members, *self.services)
+        for program in listening:
             if name == program.name or name in (f"{LOOPBACK}:{program.port}", f"localhost:{program.port}"):
                 return program
+        for daemon in self.daemons:
+            if name == daemon.name:
+                return daemon
         raise MemberNotFound(
             f"no program of this cluster is called {name}", hint=f"there are {', '.join(self.program_names)}"
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from prodcore.errors import ConfigError
 from prodcore.local.daemon import open_files_limit
 from prodcore.local.mongod import Mongod, find_mongod
-from prodcore.local.plan import LocalPlan
+from prodcore.local.plan import GUARD, LocalPlan
 from prodcore.local.ports import check_ports_free
 from prodcore.local.render import render_env_files, render_member, render_supervisor
 from prodcore.local.secret import LocalSecrets, ensure_secrets
@@ -19,7 +19,7 @@ from prodcore.private_files import make_private_directory, write_private
 
 _NEW_MEMBER_BYTES = 64 * 1024 * 1024
 _ROOM_BYTES = 768 * 1024 * 1024
-_SERVICE_OF_USER = {"web": "webapp", "auth": "authsvc"}
+_PROGRAM_OF_USER = {"web": "webapp", "auth": "authsvc", "operator": GUARD.name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Prepared:
 
     mongod: Mongod
     secrets: LocalSecrets
-    changed_services: frozenset[str]
-    """Services whose settings differ from those they were started with."""
+    changed_settings: frozenset[str]
+    """Programs whose settings differ from those they were started with."""
     changed_programs: bool
     """Whether supervisord's configuration differs from the one it has read."""
 
@@ -38,7 +38,7 @@ def prepare(plan: LocalPlan, state: LocalState, mongod_setting: Path | None, run
     """Check that what does not run can be started, then write every file. Raises ConfigError, all before a write."""
     missing = [name for name in plan.program_names if name not in running]
     ports = plan.ports.by_program()
-    check_ports_free({name: ports[name] for name in missing})
+    check_ports_free({name: port for name, port in ports.items() if name in missing})
     check_disk(plan)
     known = state.known_mongod()
     mongod = known if known and not set(missing) & {m.name for m in plan.members} else find_mongod(mongod_setting)
@@ -77,7 +77,7 @@ def _write(plan: LocalPlan, state: LocalState, mongod: Mongod) -> Prepared:
     return Prepared(
         mongod,
         secrets,
-        frozenset(service for user, service in _SERVICE_OF_USER.items() if user in changed),
+        frozenset(program for user, program in _PROGRAM_OF_USER.items() if user in changed),
         write_private(plan.supervisor_config, render_supervisor(plan, mongod.path, open_files_limit())),
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prodcore.errors import ConfigError
-from prodcore.local.plan import LocalPlan, Service, SetMember
+from prodcore.local.plan import GUARD, Daemon, LocalPlan, Service, SetMember
 from prodcore.local.ports import LOOPBACK
 from prodcore.local.secret import SEALED_CODE_FILE, LocalSecrets
 
@@ -18,6 +18,7 @@ MARKER_VARIABLE = "PRODCTL_LOCAL_DIRECTORY"
 """In the environment of supervisord and of all it starts: whose process this is, also when supervisord has died."""
 
 _DATABASES = {"rsA": "products_db", "rsB": "products_db", "rsU": "prodctl_meta"}
+_SETTINGS_OF = {"webapp": "web", "authsvc": "auth", GUARD.name: "operator"}
 _URL_SETTINGS = {"rsA": "DB1_URL", "rsB": "DB2_URL", "rsU": "DB3_URL"}
 _OPLOG_MB = 1024
 _CACHE_GB = 0.25
@@ -84,7 +85,8 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """
     ]
     sections += [_member_section(plan, member, mongod) for member in plan.members]
-    sections += [_service_section(plan, service) for service in plan.services]
+    sections += [_python_section(plan, service) for service in plan.services]
+    sections += [_python_section(plan, daemon) for daemon in plan.daemons]
     return "\n".join(sections)
 
 
@@ -140,11 +142,11 @@ stdout_logfile_backups = 0
 """
 
 
-def _service_section(plan: LocalPlan, service: Service) -> str:
-    env_file = plan.env_file("web" if service.name == "webapp" else "auth")
+def _python_section(plan: LocalPlan, program: Service | Daemon) -> str:
+    env_file = plan.env_file(_SETTINGS_OF[program.name])
     return f"""\
-[program:{service.name}]
-command = {_command(plan.python, *service.arguments)}
+[program:{program.name}]
+command = {_command(plan.python, *program.arguments)}
 environment = PRODCTL_ENV_FILE="{_path(env_file)}",PYTHONUNBUFFERED="1"
 autostart = false
 autorestart = true
@@ -154,7 +156,7 @@ stopwaitsecs = 10
 stopasgroup = true
 killasgroup = true
 redirect_stderr = true
-stdout_logfile = {_path(plan.log(service.name))}
+stdout_logfile = {_path(plan.log(program.name))}
 stdout_logfile_maxbytes = 10MB
 stdout_logfile_backups = 1
 """

@@ -66,6 +66,7 @@ def guard_signs(address: SetAddress, users: SetStatus) -> tuple[GuardSign, ...]:
             guard["_id"],
             all(facts["on_duty"] for facts in guard["sets"].values()),
             {name: facts["successor"] for name, facts in guard["sets"].items()},
+            {name: facts["counts"] for name, facts in guard["sets"].items()},
         )
         for guards in found
         for guard in guards

@@ -8,10 +8,10 @@ from prodcore.bootstrap_cluster import (
     cluster_elections,
     cluster_status,
     lint_cluster,
-    open_drill,
     open_inspectors,
     open_switchover,
 )
+from prodcore.bootstrap_drill import open_drill
 from prodcore.cluster.switchover import switch_over
 from prodcore.errors import ConfigError, MemberNotFound, Unavailable
 from prodcore.replica_set import Health

@@ -1,0 +1,5 @@
+"""``python -m prodctl``."""
+
+from prodctl.cli import main
+
+main()
