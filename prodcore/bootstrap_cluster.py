@@ -95,9 +95,9 @@ def cluster_elections(settings: Settings, only: str | None = None) -> list[Elect
     return sorted(found, key=lambda e: (e.at is not None, e.at), reverse=True)
 
 
-def lint_cluster(settings: Settings) -> list[Finding]:
-    """Everything risky about how the sets are set up."""
-    from prodcore.cluster.lint import lint_set
+def lint_cluster(settings: Settings, control: MemberControl) -> list[Finding]:
+    """Everything risky about how the sets are set up, and about the processes that ``control`` holds."""
+    from prodcore.cluster.lint import lint_processes, lint_set
     from prodcore.mongo.records import member_setups, set_config
 
     found: list[Finding] = []
@@ -106,6 +106,7 @@ def lint_cluster(settings: Settings) -> list[Finding]:
         members = [m.address for m in status.members]
         setups = member_setups(inspector.address, members)
         found += lint_set(status, setups, set_config(inspector.address, members))
+        found += lint_processes(status, control)
     return found
 
 

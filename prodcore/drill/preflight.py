@@ -24,6 +24,8 @@ def objections(plan: DrillPlan, sets: Sequence[SetStatus], control: MemberContro
             for m in s.members
             if m.address not in held
         ]
+    if plan.fault is Fault.PARTITION and (why := control.cannot_isolate()):
+        found.append(why)
     return found
 
 

@@ -70,6 +70,7 @@ class Assembly:
         self._collect(self._complete)
         for daemon in self._plan.daemons:  # last: nobody waits for it, and it would only take a processor
             self._supervisor.start(daemon.name)
+            self._progress(daemon.name, "is started")
         self._state.ready_sets = {name: users_fingerprint(users_of(name, self._secrets)) for name in REPLICA_SETS}
         self._pool.shutdown()
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prodcore.settings import Settings
     from prodctl.api_client import ApiClient
 
-_FAULTS = ("kill", "stop", "stepdown", "pause")
+_FAULTS = ("kill", "stop", "stepdown", "pause", "partition")
 
 
 class _Seconds(click.ParamType[float]):
@@ -128,7 +128,8 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
         if api and parts.drills_products(plan):
             _check_login(api)
         if dry_run:
-            against = preflight(plan, parts)
+            with parts.journal.lock():  # refused while another drill is at work
+                against = preflight(plan, parts)
             show_preflight(against, output)
             return 6 if against else 0
         with _graceful_signals():
@@ -227,15 +228,13 @@ def _check_login(client: ApiClient) -> None:
 def _keep(settings: Settings, report: dict[str, Any], percent: float | None) -> None:
     """Store the report, after it is compared with the earlier ones. A drill counts even when it cannot be kept."""
     from prodcore.bootstrap_cluster import open_history
-    from prodcore.drill.history import COMPARED_WITH, slower_than_before
+    from prodcore.drill.history import COMPARED_WITH, alike, slower_than_before
     from prodcore.errors import ProdError
 
-    plan = report["plan"]
     try:
         with open_history(settings) as kept:
             if percent is not None:
-                alike = {name: plan[name] for name in ("sets", "fault", "target", "via")}
-                slower = slower_than_before(report, kept.last(COMPARED_WITH, **alike), percent)
+                slower = slower_than_before(report, kept.last(COMPARED_WITH, alike(report)), percent)
                 if slower:
                     report["missed"].append(slower)
                     report["outcome"] = "failed"

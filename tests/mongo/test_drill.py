@@ -113,11 +113,25 @@ class Pretender:
     def start(self, address):
         """Nothing."""
 
-    stop = kill = pause = resume = start
+    stop = kill = pause = resume = isolate = rejoin = start
+
+    def stays_dead(self, address):
+        return ""
+
+    def cannot_isolate(self):
+        """It says that it can."""
+        return ""
 
 
-def test_a_fault_that_did_nothing_makes_the_drill_vacuous(drill, cluster):
-    plan = DrillPlan(("rsA",), Fault.KILL, baseline_seconds=0.5, recovery_seconds=5.0)
+def test_a_partition_is_refused_where_all_members_share_an_address(operator, cluster):
+    with open_drill(operator, cluster.members) as parts:
+        [objection] = preflight(DrillPlan(("rsA",), Fault.PARTITION), parts)
+    assert objection.startswith("the local members share 127.0.0.1")
+
+
+@pytest.mark.parametrize("fault", [Fault.KILL, Fault.PARTITION])
+def test_a_fault_that_did_nothing_makes_the_drill_vacuous(drill, cluster, fault):
+    plan = DrillPlan(("rsA",), fault, baseline_seconds=0.5, recovery_seconds=5.0)
     report = drill(plan, Pretender(cluster.members))
     assert (report.outcome, report.missed) == ("vacuous", ())
 

@@ -7,6 +7,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from prodcore.bootstrap_cluster import open_history
+from prodcore.drill.history import COMPARED_WITH
+from prodcore.settings import load_settings
 from tests.system.cli import Cli
 from tests.system.site import ADMIN, PASSWORD, start_site
 
@@ -86,6 +89,16 @@ def test_drills_are_kept_shown_and_compared(cli):
     assert cli("failover-test", "show", "drill0000nothing").status == 3
 
 
+def test_a_drill_that_is_slower_than_those_before_exits_8(cli, cluster):
+    drill = ("failover-test", "rsU", "--fault", "stepdown", "--fail-if-slower", "25%")
+    first = cli(*drill, "-o", "json").json
+    with open_history(load_settings(**cluster.addresses("operator"))) as kept:
+        for number in range(COMPARED_WITH):
+            kept.add({**first, "run": f"drillquick{number}", "write_gap_seconds": 0.0001})
+    answer = cli(*drill)
+    assert (answer.status, "above the median of the last 10, 0.000 s" in answer.out) == (8, True)
+
+
 def test_a_missed_limit_exits_8(cli):
     answer = cli("failover-test", "rsB", "--fault", "stepdown", "--max-write-gap", "0.1ms")
     assert (answer.status, "the write gap was" in answer.out) == (8, True)
@@ -126,6 +139,7 @@ def test_a_second_drill_is_refused(cli):
         read_until(running, "load")
         answer = cli("failover-test", "rsU")
         assert (answer.status, "another drill is at work" in answer.err) == (6, True)
+        assert cli("failover-test", "rsU", "--dry-run").status == 6
         assert running.wait(timeout=60) == 0
 
 
