@@ -87,5 +87,7 @@ def render_markdown(report: Report) -> str:
         f"failed **{verdict['failed']}**, "
         f"unknown and there {verdict['phantom']}.",
     ]
+    without = report.get("write_gap_without_guard_seconds")
+    lines += [] if without is None else ["", f"Longest write gap without the guard: **{seconds(without)}**."]
     lines += [f"- ❌ {line}" for line in report["missed"]]
     return "\n".join(lines) + "\n"

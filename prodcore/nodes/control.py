@@ -34,7 +34,7 @@ class MemberControl(Protocol):
         """SIGCONT: a paused process goes on; nothing happens to one that is not paused."""
 
     def stays_dead(self, address: str) -> str:
-        """Why the process would not come back by itself after a crash or a restart of its machine; empty if it would."""
+        """Why it would not come back by itself after a crash or a restart of its machine; empty where it would."""
 
     def cannot_isolate(self) -> str:
         """Why the network around a member cannot be cut here, a sentence; empty where it can."""

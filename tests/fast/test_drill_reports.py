@@ -160,3 +160,5 @@ def test_a_round_without_the_guard_has_a_gap_of_its_own_and_no_limit():
     report = replace(a_report(), rounds=rounds).as_dict()
     assert report["write_gap_seconds"] is None
     assert report["write_gap_without_guard_seconds"] == pytest.approx(1.2)
+    assert "Longest write gap without the guard: **1.200 s**" in render_markdown(report)
+    assert "<b>1.200 s</b><span>longest write gap without the guard</span>" in render_html(report)
