@@ -12,6 +12,7 @@ from prodcore.drill.history import COMPARED_WITH
 from prodcore.settings import load_settings
 from tests.system.cli import Cli
 from tests.system.site import ADMIN, PASSWORD, start_site
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +185,21 @@ def test_a_switchover_prints_its_gap(cli):
     assert answer.json["write_gap_seconds"] > 0
 
 
+def test_watch_follows_the_cluster_until_ctrl_c(cli):
+    answer = cli.on_terminal("cluster", "status", "--watch", answers={"Cluster    ": "\x03"})
+    assert (answer.status, answer.out.count("PRIMARY") >= 3) == (130, True)
+
+
 def test_nobody_is_on_guard_until_a_guard_is(cli):
     assert cli("cluster", "guard", "show").status == 6
+    assert "Guard      nobody" in cli("cluster", "status").out
     with cli.started("cluster", "guard") as running:
         read_until(running, "successor")
+        wait_until(lambda: "successors: rs" in cli("cluster", "status").out, "its sign of life tells a successor")
+        assert "\nprodctl_guards_on_duty 1\n" in cli("cluster", "status", "--prometheus").out
+        assert cli("cluster", "guard", "off", "--for", "60").status == 0
+        wait_until(lambda: "off duty" in cli("cluster", "status").out, "it has heard of it")
+        assert cli("cluster", "guard", "on").status == 0
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=30) == 0
+    assert "\nprodctl_guards_on_duty 0" in cli("cluster", "status", "--prometheus").out
