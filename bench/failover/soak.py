@@ -57,8 +57,12 @@ def soak(of: System, what: str, seconds: float) -> Soak:
     """A stretch of light load; count elections and the guard's actions in it."""
     ledger = Ledger()
     terms, counts = of.terms(), of.guard_counts()
-    with open_drill(of.operator, of.cluster.members) as parts:
-        with running_load([parts.traffic(name) for name in SETS], ledger, _RATE):
+    with ExitStack() as stack:
+        parts = stack.enter_context(open_drill(of.operator, of.cluster.members))
+        traffics = [parts.traffic(name) for name in SETS]
+        for traffic in traffics:
+            stack.callback(traffic.close)
+        with running_load(traffics, ledger, _RATE):
             time.sleep(seconds)
         later_terms, later_counts = of.terms(), of.guard_counts()
         parts.settle()
@@ -104,9 +108,11 @@ def slow_network(of: System, *arguments: str) -> Iterator[None]:
             if process.stdout is None or process.stdout.readline().strip() != "ready":
                 raise RuntimeError("the proxy does not start")
             _rename_members(of, ports)
-            wait_for_guard(of)
-            yield
-            _rename_members(of, {proxy: port for port, proxy in ports.items()})
+            try:
+                wait_for_guard(of)
+                yield
+            finally:
+                _rename_members(of, {proxy: port for port, proxy in ports.items()})
         finally:
             process.kill()
 

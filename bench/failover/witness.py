@@ -85,14 +85,13 @@ class Witness:
             steps: list[tuple[str, str, str, dict[str, Any]]] = [(shard, "POST", "/products", body)]
             steps.append((shard, "PATCH", f"/products/{product}", {"stock": 7}))
             if moves:
-                steps.append(
-                    (other, "PATCH", f"/products/{product}", {"name": f"{_FIRST[other]} {self.word} {number}"})
-                )
-            for version, (there, method, path, change) in enumerate(steps, start=1):
+                there = f"{_FIRST[other]} {self.word} {number} of {shard}"
+                steps.append((other, "PATCH", f"/products/{product}", {"name": there}))
+            for version, (place, method, path, change) in enumerate(steps, start=1):
                 body |= change
                 if not self._send(session, method, path, change, version - 1):
                     break  # what became of it is not known
-                self.expected[product] = (there, body["name"], body["stock"], version)
+                self.expected[product] = (place, body["name"], body["stock"], version)
                 if not moves:
                     self.moments[shard].append(time.monotonic())
 

@@ -150,6 +150,7 @@ class SetGuard:
 
     def _keep_successor(self, primary: str) -> None:
         """See that every other secondary follows the successor; make it so without haste."""
+        self._set.refresh_config(primary, _ASK_SECONDS)
         standings = self._ask_all(primary)
         if len(standings) < len(self._set.members()) - 1 or any(s.is_primary for s in standings):
             return
