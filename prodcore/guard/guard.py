@@ -85,6 +85,9 @@ class SetGuard:
         current = believed_primary(pulses)
         if current:
             if current != self.state.primary:
+                before = pulses.get(self.state.primary)
+                if before and before.role == "PRIMARY" and is_silent(before, now, self._rules):
+                    self._fallen.setdefault(self.state.primary, now)  # the members replaced it by themselves
                 self._tell("primary", current)
                 self.state.primary, self.state.successor = current, ""
                 self._next_check = now + self._rules.check_seconds / 2
