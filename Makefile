@@ -1,6 +1,7 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help up test fast lint docs screenshots bench-web bench-import bench-size rename-campaign fuzz
+.PHONY: help up test fast lint docs screenshots bench-web bench-import bench-size rename-campaign fuzz \
+	drill-campaign failover-bench guard-soak guard-faults
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -37,6 +38,18 @@ bench-import: ## An import beside a bare insert_many of its documents: the ratio
 
 rename-campaign: ## Rename over the border under readers and kill -9: takes half an hour
 	.venv/bin/python bench/rename_campaign.py
+
+drill-campaign: ## Kill a random member of every set 50 times under load: nothing lost, half an hour
+	.venv/bin/python -m bench.failover.campaign
+
+failover-bench: ## The write gaps of MongoDB's defaults, ours, and ours with the guard: two hours
+	.venv/bin/python -m bench.failover.gaps
+
+guard-soak: ## Ten minutes of busy processors, ten of a slow network: no election nobody asked for
+	.venv/bin/python -m bench.failover.soak
+
+guard-faults: ## Kill, pause and double the guard in the middle of failovers: half an hour
+	.venv/bin/python -m bench.failover.guard_faults
 
 fuzz: ## Fuzz the REST API for ten minutes, sequences of calls included
 	FUZZ_SECONDS=600 FUZZ_PHASES=examples,coverage,fuzzing,stateful .venv/bin/pytest tests/system/test_fuzz.py

@@ -1,10 +1,10 @@
-"""The composition root of everything that goes straight to the members: inspection, drills, guard."""
+"""The composition root of everything that goes straight to the members: inspection, switchover, history."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from prodcore.cluster.lint import Finding
     from prodcore.cluster.ports import ServiceProbe
     from prodcore.cluster.switchover import Stepping
-    from prodcore.drill.engine import Parts
     from prodcore.drill.ports import Traffic
     from prodcore.mongo.drill_history import MongoDrillHistory
     from prodcore.mongo.inspection import MongoSetInspector
@@ -64,66 +63,6 @@ def look_at(sets: Sequence[MongoSetInspector], services: Sequence[ServiceProbe])
 
 
 @contextmanager
-def open_drill(
-    settings: Settings,
-    control: MemberControl,
-    *,
-    unsafe: bool = False,
-    product_traffic: Callable[[str], Traffic] | None = None,
-) -> Iterator[Parts]:
-    """Everything that a drill needs, with an id of its own; closes the connections at the end.
-
-    ``unsafe`` is for the control run: records of its own everywhere, acknowledged by one member. ``product_traffic``
-    makes the load's way to the products of a given name prefix, if not the catalogue itself.
-    """
-    from prodcore.drill.engine import Parts
-    from prodcore.drill.journal import Journal
-    from prodcore.mongo.drill_set import MongoDrillSet
-    from prodcore.mongo.drill_traffic import DRILL_RECORDS
-
-    run = f"drill{secrets.token_hex(4)}"
-    *shards, users = open_inspectors(settings)
-    places = {s.name: (PRODUCTS[0], DRILL_RECORDS[1]) if unsafe else PRODUCTS for s in shards}
-    places[users.name] = DRILL_RECORDS
-    with ExitStack() as stack:
-        yield Parts(
-            run,
-            {s.name: MongoDrillSet(s, places[s.name]) for s in (*shards, users)},
-            (frozenset(s.name for s in shards), frozenset((users.name,))),
-            lambda name: _open_traffic(settings, stack, name, run, places[name], unsafe, product_traffic),
-            control,
-            Journal(settings.state_dir / "drill"),
-            settings.request_budget_seconds,
-        )
-
-
-def _open_traffic(
-    settings: Settings,
-    stack: ExitStack,
-    name: str,
-    run: str,
-    place: tuple[str, str],
-    unsafe: bool,
-    product_traffic: Callable[[str], Traffic] | None,
-) -> Traffic:
-    """The load's way to a set: the catalogue for products, else records of the drill's own."""
-    from prodcore.bootstrap import open_catalog, open_replica_set
-    from prodcore.drill.catalog_traffic import CatalogTraffic, letter_of
-    from prodcore.mongo.address import SetAddress
-    from prodcore.mongo.drill_traffic import MongoRecordTraffic
-
-    if place == PRODUCTS:
-        catalog = stack.enter_context(open_catalog(settings))
-        prefix = f"{letter_of(catalog.shard_map, name)} {run}"
-        return product_traffic(prefix) if product_traffic else CatalogTraffic(catalog, prefix, run)
-    setting = next(key for key, uri in set_addresses(settings).items() if SetAddress(uri).name == name)
-    traffic = MongoRecordTraffic(open_replica_set(settings, setting), run, place)
-    if unsafe:
-        traffic.forget_majority()
-    return traffic
-
-
-@contextmanager
 def open_history(settings: Settings) -> Iterator[MongoDrillHistory]:
     """The drills that were; closes the connections at the end."""
     from prodcore.bootstrap import open_replica_set
@@ -161,9 +100,9 @@ def cluster_elections(settings: Settings, only: str | None = None) -> list[Elect
     return sorted(found, key=lambda e: (e.at is not None, e.at), reverse=True)
 
 
-def lint_cluster(settings: Settings) -> list[Finding]:
-    """Everything risky about how the sets are set up."""
-    from prodcore.cluster.lint import lint_set
+def lint_cluster(settings: Settings, control: MemberControl) -> list[Finding]:
+    """Everything risky about how the sets are set up, and about the processes that ``control`` holds."""
+    from prodcore.cluster.lint import lint_processes, lint_set
     from prodcore.mongo.records import member_setups, set_config
 
     found: list[Finding] = []
@@ -172,6 +111,7 @@ def lint_cluster(settings: Settings) -> list[Finding]:
         members = [m.address for m in status.members]
         setups = member_setups(inspector.address, members)
         found += lint_set(status, setups, set_config(inspector.address, members))
+        found += lint_processes(status, control)
     return found
 
 

@@ -49,7 +49,8 @@ def run_guards(
         watched = [MongoGuardedSet(SetAddress(uri), switch) for uri in set_addresses(settings).values()]
         for one in watched:
             stack.callback(one.close)
-            one.refresh_config()
+            for member in one.members():  # this also opens the connections that may be needed in a hurry
+                one.refresh_config(member, timeout_seconds=1.0)
         guards = {one.name: SetGuard(one, rules, on_event, control) for one in watched}
         threads = [threading.Thread(target=guard.run, args=(stop,), daemon=True) for guard in guards.values()]
         for thread in threads:

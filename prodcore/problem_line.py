@@ -38,6 +38,9 @@ SENTENCES = {
     "not_controlled": "{member} is not under control of this machine",
     "not_a_member": "{member} is not a member of {sets}",
     "only_primary_steps_down": "only a primary can step down",
+    "no_guard": "no guard is on duty to compare with: prodctl local start guard, or prodctl cluster guard",
+    "cannot_isolate": "{why}",
+    "import_at_work": "an import is at work: {what}",
     "another_is_primary": "only a primary can step down; that is {primary}",
 }
 

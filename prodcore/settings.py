@@ -134,6 +134,7 @@ class Settings(BaseSettings):
     local_rsa_port: int = Field(27017, ge=1, le=65_533, description="First of the three local ports of rsA")
     local_rsb_port: int = Field(27027, ge=1, le=65_533, description="First of the three local ports of rsB")
     local_rsu_port: int = Field(27037, ge=1, le=65_533, description="First of the three local ports of rsU")
+    local_guard: bool = Field(True, description="Whether the guard, which makes failovers short, runs locally")
     election_timeout_ms: int = Field(
         1_000, ge=500, le=60_000, description="electionTimeoutMillis of sets whose members share a host"
     )

@@ -101,7 +101,22 @@ def show_prometheus(seen: ClusterStatus) -> None:
     lines += [f'prodctl_set_healthy{{set="{s.name}"}} {int(s.health == "healthy")}' for s in seen.sets]
     lines += [f'prodctl_service_ready{{service="{s.name}"}} {int(s.state == "ready")}' for s in seen.services]
     lines.append(f"prodctl_cluster_problems {len(seen.problems)}")
-    print_text("\n".join(lines))
+    print_text("\n".join([*lines, *_guard_metrics(seen)]))
+
+
+def _guard_metrics(seen: ClusterStatus) -> list[str]:
+    """Who is on duty, whether each set has a successor, and what the guards saw and did."""
+    lines = ["# TYPE prodctl_guards_on_duty gauge", f"prodctl_guards_on_duty {sum(g.on_duty for g in seen.guards)}"]
+    lines += ["# TYPE prodctl_guard_successor gauge", "# TYPE prodctl_guard_events_total counter"]
+    for guard in seen.guards:
+        for name, member in guard.successors.items():
+            lines.append(f'prodctl_guard_successor{{guard="{guard.name}",set="{name}"}} {int(bool(member))}')
+        for name, counts in guard.counts.items():
+            labels = f'guard="{guard.name}",set="{name}"'
+            lines += [
+                f'prodctl_guard_events_total{{{labels},event="{event}"}} {count}' for event, count in counts.items()
+            ]
+    return lines
 
 
 def show_topology(seen: ClusterStatus) -> None:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from prodcore.drill.ledger import State
-from prodcore.drill.ports import Record
+from prodcore.drill.ports import Place, Record
 from prodctl.api_client import ApiClient
 
 
 class ApiTraffic:
-    """A ``prodcore.drill.ports.Traffic`` on the products whose names begin with ``prefix``."""
+    """A ``prodcore.drill.ports.Traffic`` on products with names of these places."""
 
-    def __init__(self, client: ApiClient, prefix: str) -> None:
+    def __init__(self, client: ApiClient, home: Place, elsewhere: Place | None) -> None:
+        self.home = home
+        self.elsewhere = elsewhere
         self._client = client
-        self._prefix = prefix
-
-    def name(self, number: int) -> str:
-        """A product name that belongs to the shard."""
-        return f"{self._prefix} {number:06}"
 
     def create(self, record: Record) -> None:
         """POST a product that is not for sale, under an id of our own."""
@@ -50,4 +47,4 @@ def _content(state: State) -> dict[str, Any]:
 
 
 def _seen(record: Record) -> dict[str, str]:
-    return {"If-Match": f'"{record.version}"'}
+    return {"If-Match": f'"{record.state.version}"'}

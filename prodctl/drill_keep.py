@@ -16,15 +16,13 @@ def keep(settings: Settings, report: dict[str, Any], percent: float | None = Non
     With ``percent`` it fails when it is so much slower than they were.
     """
     from prodcore.bootstrap_cluster import open_history
-    from prodcore.drill.history import COMPARED_WITH, slower_than_before
+    from prodcore.drill.history import COMPARED_WITH, alike, slower_than_before
     from prodcore.errors import ProdError
 
-    plan = report["plan"]
     try:
         with open_history(settings) as kept:
             if percent is not None:
-                alike = {name: plan[name] for name in ("sets", "fault", "target", "via")}
-                slower = slower_than_before(report, kept.last(COMPARED_WITH, **alike), percent)
+                slower = slower_than_before(report, kept.last(COMPARED_WITH, alike(report)), percent)
                 if slower:
                     report["missed"].append(slower)
                     report["outcome"] = "failed"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _ROUND_COLUMNS = columns(
     "Round=number>", "Set", "Old primary", "New primary", "Write gap=write_gap>", "Read gap=read_gap>",
-    "Elected after=elected>", "Member back=back>", "p50 during=p50+>", "p95 during=p95+>", "p99 during=p99>",
+    "Elected after=elected>", "Member back=back>", "p50 during=p50+>", "p95 during=p95+>", "p99 during=p99>", "Guard",
     "Election=election_reason+",
 )  # fmt: skip
 _HISTORY_COLUMNS = columns(
@@ -51,17 +51,17 @@ def show_report(report: Mapping[str, Any], output: str) -> None:
 
 
 def _show_summary(report: Mapping[str, Any]) -> None:
-    from prodcore.drill.render_text import seconds, sparkline
+    from prodcore.drill.render_text import sparkline
 
     v = report["verdict"]
     print_text("")
     for series in report.get("series", ()):
         print_text(f"Slowest answer over time, {series['set']}  {sparkline(series['max_latency_seconds'])}")
-    guarded = "with a guard on duty" if report.get("guarded") else "without a guard"
-    print_text(f"Longest gap between acknowledged writes  {seconds(report['write_gap_seconds'])}, {guarded}")
-    print_text(f"Longest gap between answered reads       {seconds(report['read_gap_seconds'])}")
+    for what, of in (("acknowledged writes", "write"), ("answered reads", "read")):
+        print_text(f"{f'Longest gap between {what}':<39}  {_gaps(report, f'{of}_gap')}")
     print_text(
-        f"Acknowledged {v['acknowledged']}, failed {v['failed']} (refused {v['refused']}, unknown {v['unknown']})"
+        f"Acknowledged {v['acknowledged']}, {v.get('moved', 0)} of these renames to the other shard; "
+        f"failed {v['failed']} (refused {v['refused']}, unknown {v['unknown']})"
     )
     print_text(
         f"Lost {v['lost']}, duplicated {v['duplicated']}, wrong {v['wrong']}, refused and there all the same "
@@ -70,6 +70,17 @@ def _show_summary(report: Mapping[str, Any]) -> None:
     for line in (*report["missed"], *v["examples"]):
         print_text(f"  ! {line}")
     print_text(_ENDINGS[report["outcome"]])
+
+
+def _gaps(report: Mapping[str, Any], of: str) -> str:
+    """The gap with a guard or without; both where both were measured."""
+    from prodcore.drill.render_text import seconds
+
+    told = (
+        f"{seconds(report[f'{of}_seconds'])} {'with a guard on duty' if report.get('guarded') else 'without a guard'}"
+    )
+    without = report.get(f"{of}_without_guard_seconds")
+    return told if without is None else f"{told}, {seconds(without)} without"
 
 
 def show_history(reports: Sequence[Mapping[str, Any]], output: str) -> None:
@@ -110,6 +121,7 @@ def _round_row(of: Mapping[str, Any]) -> dict[str, Any]:
     during = of["latency_seconds"]["during"]
     return {
         **of,
+        "guard": "on duty" if of.get("guarded") else "sent away" if of.get("extra") else "none",
         "write_gap": seconds(of["write_gap_seconds"]),
         "read_gap": seconds(of["read_gap_seconds"]),
         "elected": seconds(at.get("new primary")),

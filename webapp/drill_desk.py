@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from flask import current_app
 
 from prodcore.bootstrap_cluster import open_history
-from prodcore.bootstrap_drills import open_board
+from prodcore.bootstrap_orders import open_board
 from prodcore.deadline import budget
 from prodcore.drill.history import DrillHistory
 from prodcore.drill.order import DrillRun, RunnerSign

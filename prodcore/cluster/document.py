@@ -25,7 +25,15 @@ def status_document(seen: ClusterStatus) -> dict[str, Any]:
             }
             for s in seen.sets
         ],
-        "guards": [{"name": g.name, "on_duty": g.on_duty, "successors": dict(g.successors)} for g in seen.guards],
+        "guards": [
+            {
+                "name": g.name,
+                "on_duty": g.on_duty,
+                "successors": dict(g.successors),
+                "counts": {name: dict(counts) for name, counts in g.counts.items()},
+            }
+            for g in seen.guards
+        ],
         "services": [service_document(s) for s in seen.services],
     }
 

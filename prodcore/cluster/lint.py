@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from prodcore.nodes.control import MemberControl
 from prodcore.replica_set import SetStatus
 
 _FLOORS = {6: (6, 0, 28), 7: (7, 0, 39), 8: (8, 0, 28)}
@@ -32,6 +33,14 @@ class MemberSetup:
     options: Mapping[str, Any]
     """``parsed`` of ``getCmdLineOpts``."""
     default_write_concern: Mapping[str, Any]
+
+
+def lint_processes(status: SetStatus, control: MemberControl) -> list[Finding]:
+    """Members of a set that are under this control and would not come back by themselves."""
+    held = set(control.addresses())
+    told = {m.address: control.stays_dead(m.address) for m in status.members if m.address in held}
+    fix = "here: prodctl local up, or local start; in a deployment: an enabled unit with Restart=always"
+    return [Finding("stays_dead", address, why, fix) for address, why in told.items() if why]
 
 
 def lint_set(status: SetStatus, setups: Sequence[MemberSetup], config: Mapping[str, Any]) -> list[Finding]:

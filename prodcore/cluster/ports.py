@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from prodcore.replica_set import SetStatus
@@ -39,6 +39,8 @@ class GuardSign:
     on_duty: bool
     successors: Mapping[str, str]
     """By set; empty where nobody is followed yet."""
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By set: how often it saw and did what, since it began."""
 
 
 class ServiceProbe(Protocol):

@@ -28,9 +28,6 @@ class Stepping(SetAccess, Protocol):
     def step_up(self, member: str) -> None:
         """Make a secondary stand for election. Raises CommandRefused."""
 
-    def follow(self, member: str, source: str) -> None:
-        """Make a secondary copy from ``source``. Raises CommandRefused."""
-
     def write_notes(self, primary: str, count: int) -> None:
         """Write that many oplog entries that change nothing."""
 
@@ -81,7 +78,7 @@ def switch_over(access: Stepping, traffic: Callable[[], Traffic], run: str, to: 
     old = status.primary.address if status.primary else ""
     ledger, watch, load = Ledger(), access.watch(), traffic()
     try:
-        with running_load({access.name: load}, ledger, _RATE):
+        with running_load([load], ledger, _RATE):
             started = time.monotonic()
             ledger.wait_for_acknowledged(access.name, _WARM_UP_WRITES, started, started + 10)
             _gather_behind(access, successor)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from prodcore.catalog import Catalog
 from prodcore.drill.ledger import State
-from prodcore.drill.ports import Record
+from prodcore.drill.ports import Place, Record
 from prodcore.errors import ConfigError
 from prodcore.history import Author
 from prodcore.product import ProductDraft, ProductPatch
@@ -17,16 +17,13 @@ _FIRST_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class CatalogTraffic:
-    """A ``prodcore.drill.ports.Traffic`` on the products whose names begin with ``prefix``, of the drill ``run``."""
+    """A ``prodcore.drill.ports.Traffic`` on products with names of these places."""
 
-    def __init__(self, catalog: Catalog, prefix: str, run: str) -> None:
+    def __init__(self, catalog: Catalog, home: Place, elsewhere: Place | None) -> None:
+        self.home = home
+        self.elsewhere = elsewhere
         self._catalog = catalog
-        self._prefix = prefix
-        self._author = Author(_USERNAME, request_id=run)  # by which even the deleted ones are found and removed
-
-    def name(self, number: int) -> str:
-        """A product name that belongs to the shard; the prefix holds the run's id as a word."""
-        return f"{self._prefix} {number:06}"
+        self._author = Author(_USERNAME)
 
     def create(self, record: Record) -> None:
         """Add a product that is not for sale."""
@@ -36,11 +33,11 @@ class CatalogTraffic:
     def write(self, record: Record, state: State) -> int:
         """Edit name and stock."""
         patch = ProductPatch(name=state.name, stock=state.value)
-        return self._catalog.edit(record.id, patch, self._author, record.version).version
+        return self._catalog.edit(record.id, patch, self._author, record.state.version).version
 
     def delete(self, record: Record) -> None:
         """Delete the product."""
-        self._catalog.delete(record.id, self._author, record.version)
+        self._catalog.delete(record.id, self._author, record.state.version)
 
     def read(self, record: Record) -> None:
         """Get the product."""
@@ -48,6 +45,13 @@ class CatalogTraffic:
 
     def close(self) -> None:
         """The catalogue belongs to whoever opened it."""
+
+
+def places_of(shard_map: ShardMap, shard: str, run: str) -> tuple[Place, Place | None]:
+    """Names of the shard and of another one, for the drill ``run``."""
+    others = [name for name in shard_map.shards if name != shard]
+    home, *elsewhere = (Place(name, f"{letter_of(shard_map, name)} {run}") for name in (shard, *others[:1]))
+    return home, elsewhere[0] if elsewhere else None
 
 
 def letter_of(shard_map: ShardMap, shard: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,19 +16,20 @@ from prodcore.drill.journal import Journal
 from prodcore.drill.ledger import Ledger
 from prodcore.drill.limits import missed_limits
 from prodcore.drill.load import LoadRate, running_load
-from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillPlan
-from prodcore.drill.ports import SetAccess, SetWatch, Traffic
+from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillPlan, Fault
+from prodcore.drill.ports import Guards, SetAccess, SetWatch, Traffic
 from prodcore.drill.preflight import objections
 from prodcore.drill.report import DrillReport, report_round
 from prodcore.drill.restore import clean_up, restore_leftovers
 from prodcore.drill.round import Round, RoundResult
 from prodcore.drill.verdict import Verdict, judge
-from prodcore.errors import InvalidInput, NoPrimary, Problem, Unavailable
+from prodcore.errors import CommandRefused, InvalidInput, NoPrimary, Problem, Unavailable
 from prodcore.nodes.control import MemberControl
-from prodcore.problem_line import ProblemLine
-from prodcore.replica_set import Member, SetStatus
+from prodcore.problem_line import ProblemLine, problem_line
+from prodcore.replica_set import SECONDARY, Member, SetStatus
 
 _WARM_UP_WRITES = 10
+_GUARD_READY_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +40,26 @@ class Parts:
     """The drill's id, one word; its records carry it."""
     sets: Mapping[str, SetAccess]
     """Every set, by name."""
-    groups: tuple[frozenset[str], ...]
-    """Sets between which a record could wander: all of a group are judged together."""
+    shards: frozenset[str]
+    """The sets of products. One can move to another, so all of them are judged together."""
     traffic: Callable[[str], Traffic]
     """Opens the load's way to a set."""
     control: MemberControl
     journal: Journal
     budget_seconds: float
     """What one request may take."""
+    guards: Guards
+    settle: Callable[[], None]
+    """Finishes what a request left half done when its process died. Raises Unavailable when it cannot."""
 
     def judged(self, plan: DrillPlan) -> dict[str, SetAccess]:
         """The sets in which a record of this drill could be."""
-        names = plan.judged(self.groups)
+        names = plan.judged(self.shards)
         return {name: access for name, access in self.sets.items() if name in names}
+
+    def drills_products(self, plan: DrillPlan) -> bool:
+        """Whether the load is on products."""
+        return not self.shards.isdisjoint(plan.sets)
 
 
 def preflight(plan: DrillPlan, parts: Parts) -> list[ProblemLine]:
@@ -62,7 +70,13 @@ def preflight(plan: DrillPlan, parts: Parts) -> list[ProblemLine]:
     judged = parts.judged(plan)
     with ThreadPoolExecutor(max_workers=len(judged)) as pool:
         statuses = list(pool.map(lambda access: access.inspect(), judged.values()))
-    return objections(plan, statuses, parts.control.addresses())
+    if plan.compare_guard and not parts.guards.on_duty():
+        return [problem_line("no_guard")]
+    if plan.fault is Fault.PARTITION and (why := parts.control.cannot_isolate()):
+        return [problem_line("cannot_isolate", why=why)]
+    return objections(plan, statuses, parts.control.addresses()) or [
+        problem_line("import_at_work", what=what) for access in judged.values() for what in access.imports_at_work()
+    ]
 
 
 def run_drill(plan: DrillPlan, parts: Parts, on_progress: OnProgress, ledger: Ledger | None = None) -> DrillReport:
@@ -97,8 +111,8 @@ class _Drill:
         started_at, started = datetime.now(UTC), time.monotonic()
         with ExitStack() as stack:
             watches = {name: access.watch() for name, access in self._sets.items()}
-            traffics = {name: self._parts.traffic(name) for name in self._sets}
-            for close in (*(w.close for w in watches.values()), *(t.close for t in traffics.values())):
+            traffics = [self._parts.traffic(name) for name in self._sets]
+            for close in (*(w.close for w in watches.values()), *(t.close for t in traffics)):
                 stack.callback(close)
             rate = LoadRate(self._plan.writers, self._plan.interval, self._parts.budget_seconds)
             with running_load(traffics, self._ledger, rate):
@@ -116,9 +130,10 @@ class _Drill:
         results: list[RoundResult] = []
         try:
             for number in range(1, self._plan.rounds + 1):
-                if not self._settle():
-                    raise Unavailable("the sets do not keep up with the load")
                 results += self._one_round(number, watches)
+                if self._plan.compare_guard and not any(r.problem for r in results):
+                    with self._guards_away():
+                        results += self._one_round(number, watches, extra=True)
                 if any(r.problem for r in results):
                     break
             self._settle()
@@ -127,8 +142,26 @@ class _Drill:
             raise
         return results
 
-    def _one_round(self, number: int, watches: Mapping[str, SetWatch]) -> list[RoundResult]:
+    @contextmanager
+    def _guards_away(self) -> Iterator[None]:
+        """Without guards, and without what they have done: else a secondary would still follow their successor."""
+        self._parts.guards.send_away(3 * self._plan.recovery_seconds)
+        try:
+            for access in self._sets.values():
+                status = access.inspect()
+                for member in (m.address for m in status.members if m.role == SECONDARY):
+                    with suppress(CommandRefused):
+                        access.follow(member, _primary(status).address)
+            yield
+        finally:
+            self._parts.guards.call_back()
+
+    def _one_round(self, number: int, watches: Mapping[str, SetWatch], *, extra: bool = False) -> list[RoundResult]:
         """The round on every set at once. When it is interrupted, each set's thread puts its member back first."""
+        if guarded := self._parts.guards.on_duty():
+            self._parts.guards.wait_ready(self._plan.sets, _GUARD_READY_SECONDS)
+        if not self._settle():
+            raise Unavailable("the sets do not keep up with the load")
         before = {name: access.inspect() for name, access in self._sets.items()}
         primaries = {name: _primary(status) for name, status in before.items()}
         targets = {name: self._choose(status) for name, status in before.items()}
@@ -143,6 +176,8 @@ class _Drill:
                 self._ledger,
                 self._plan,
                 self._emit,
+                guarded=guarded,
+                extra=extra,
             )
             for name, access in self._sets.items()
         }
@@ -173,6 +208,8 @@ class _Drill:
     def _judge(self) -> Verdict:
         self._emit(Progress(Step.JUDGE, "a majority read of every member"))
         deadline = time.monotonic() + self._plan.recovery_seconds
+        if self._parts.drills_products(self._plan):
+            self._parts.settle()
         found = {
             name: access.read_everywhere(self._parts.run, [m.address for m in access.inspect().members], deadline)
             for name, access in self._parts.judged(self._plan).items()

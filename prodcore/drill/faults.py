@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from prodcore.drill.journal import Broken
 from prodcore.drill.plan import Fault
 from prodcore.drill.ports import SetAccess
-from prodcore.errors import CommandRefused, InvalidInput, MemberUnavailable, Problem
+from prodcore.errors import CommandRefused, MemberUnavailable
 from prodcore.nodes.control import MemberControl
 
 
@@ -30,7 +30,7 @@ class Faults:
             case Fault.STEPDOWN:
                 self._sets[broken.set_name].step_down(broken.member)
             case Fault.PARTITION:
-                raise InvalidInput(problems=[Problem("fault", "unsupported", "partition cannot be made here")])
+                self._control.isolate(broken.member)
 
     def undo(self, broken: Broken) -> None:
         """Put the member back; harmless when it is back already."""
@@ -43,7 +43,7 @@ class Faults:
             case Fault.STEPDOWN:
                 self._allow_election(broken)
             case Fault.PARTITION:
-                pass
+                self._control.rejoin(broken.member)
 
     def _allow_election(self, broken: Broken) -> None:
         try:

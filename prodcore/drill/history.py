@@ -11,14 +11,20 @@ Report = Mapping[str, Any]
 COMPARED_WITH = 10
 
 
+def alike(report: Report) -> dict[str, Any]:
+    """The fields in which another drill must be equal to be compared with this one."""
+    plan = {f"plan.{name}": report["plan"][name] for name in ("sets", "fault", "target", "via")}
+    return {**plan, "guarded": report["guarded"]}
+
+
 class DrillHistory(Protocol):
     """Drills that were."""
 
     def add(self, report: dict[str, Any]) -> None:
         """Keep a report."""
 
-    def last(self, count: int, **equal: Any) -> list[dict[str, Any]]:
-        """The newest drills first; ``equal`` names fields of the plan."""
+    def last(self, count: int, equal: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The newest drills first, or those with equal values of some fields, such as ``plan.fault``."""
 
     def get(self, run: str) -> dict[str, Any]:
         """One drill. Raises DrillNotFound."""

@@ -16,6 +16,8 @@ class Operation(StrEnum):
     CREATE = "create"
     EDIT = "edit"
     RENAME = "rename"
+    MOVE = "move"
+    """A rename to another set."""
     DELETE = "delete"
     READ = "read"
 
@@ -32,10 +34,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a record holds: the parts that the load changes."""
+    """What a record holds, and where: all that the load changes."""
 
     name: str
     value: int
+    version: int
+    set_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Attempt:
     """One request; times are of the monotonic clock, in seconds."""
 
     set_name: str
+    """Where the record was before."""
     operation: Operation
     record: UUID
     state: State | None
@@ -61,6 +66,11 @@ class Attempt:
     def is_write(self) -> bool:
         """Whether it would change something."""
         return self.operation is not Operation.READ
+
+    @property
+    def crosses(self) -> bool:
+        """Whether it needs two sets, so that its time is neither one's own."""
+        return self.operation is Operation.MOVE
 
 
 class Ledger:

@@ -23,10 +23,11 @@ def missed_limits(limits: Limits, verdict: Verdict, rounds: Sequence[RoundReport
     for count, limit, what in counts:
         if limit is not None and count > limit:
             missed.append(f"{count} {what}" + (f", allowed are {limit}" if limit else ""))
+    usual = [r for r in rounds if not r.result.extra]
     gaps = (
-        ("write gap", limits.max_write_gap, [r.write_gap.seconds for r in rounds if r.write_gap]),
-        ("read gap", limits.max_read_gap, [r.read_gap.seconds for r in rounds if r.read_gap]),
-        ("p99 during the fault", limits.max_p99, [r.during.p99 for r in rounds if r.during.p99 is not None]),
+        ("write gap", limits.max_write_gap, [r.write_gap.seconds for r in usual if r.write_gap]),
+        ("read gap", limits.max_read_gap, [r.read_gap.seconds for r in usual if r.read_gap]),
+        ("p99 during the fault", limits.max_p99, [r.during.p99 for r in usual if r.during.p99 is not None]),
     )
     for what, longest, values in gaps:
         if longest is not None and values and max(values) > longest:

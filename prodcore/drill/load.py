@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from prodcore.deadline import budget
@@ -15,6 +15,10 @@ from prodcore.drill.ports import Record, Traffic
 from prodcore.errors import OutcomeUnknown, ProdError
 
 _CYCLE = (Operation.CREATE, Operation.READ, Operation.EDIT, Operation.READ, Operation.RENAME, Operation.READ)
+_CROSSING = (Operation.CREATE, Operation.READ, Operation.MOVE, Operation.EDIT, Operation.READ, Operation.MOVE)
+"""The life of a record that goes to another set and comes back."""
+_CROSSING_PAUSE = 4
+"""One more client for each set does that, so many times slower: a move is some seven writes, over both sets."""
 _DELETE_EVERY = 5
 """Every so many records is deleted at the end of its life, the others stay to be found."""
 
@@ -30,17 +34,16 @@ class LoadRate:
 
 
 @contextmanager
-def running_load(traffics: dict[str, Traffic], ledger: Ledger, rate: LoadRate) -> Iterator[None]:
+def running_load(traffics: Sequence[Traffic], ledger: Ledger, rate: LoadRate) -> Iterator[None]:
     """Keep the load running inside the block; at its end every request has been answered and noted."""
     stop = threading.Event()
     numbers = _Counter()
-    threads = [
-        threading.Thread(
-            target=_Writer(name, traffic, ledger, rate, numbers, stop).run, name=f"drill-{name}-{i}", daemon=True
-        )
-        for name, traffic in traffics.items()
-        for i in range(rate.writers)
+    slowly = replace(rate, interval=rate.interval * _CROSSING_PAUSE)
+    writers = [
+        *(_Writer(t, _CYCLE, ledger, rate, numbers, stop) for t in traffics for _ in range(rate.writers)),
+        *(_Writer(t, _CROSSING, ledger, slowly, numbers, stop) for t in traffics if t.elsewhere),
     ]
+    threads = [threading.Thread(target=writer.run, name="drill-load", daemon=True) for writer in writers]
     for thread in threads:
         thread.start()
     try:
@@ -70,15 +73,15 @@ class _Writer:
 
     def __init__(
         self,
-        set_name: str,
         traffic: Traffic,
+        cycle: Sequence[Operation],
         ledger: Ledger,
         rate: LoadRate,
         numbers: _Counter,
         stop: threading.Event,
     ) -> None:
-        self._set = set_name
         self._traffic = traffic
+        self._cycle = cycle
         self._ledger = ledger
         self._rate = rate
         self._numbers = numbers
@@ -89,49 +92,61 @@ class _Writer:
         due = time.monotonic()
         while not self._stop.is_set():
             number = self._numbers.next()
-            record = Record(uuid4(), State(self._traffic.name(number), 0))
-            steps = (*_CYCLE, Operation.DELETE) if number % _DELETE_EVERY == 0 else _CYCLE
-            for step in steps:
+            home = self._traffic.home
+            record = Record(uuid4(), State(home.name(number), 0, 1, home.set_name))
+            end = [Operation.DELETE] if number % _DELETE_EVERY == 0 else []
+            for step in (*self._cycle, *end):
                 due = max(due + self._rate.interval, time.monotonic())
                 if self._stop.wait(max(0.0, due - time.monotonic())):
                     return
-                if not self._attempt(step, record):
+                if not self._attempt(step, record, number):
                     break  # a record of unknown outcome is left as it is, to be judged
 
-    def _attempt(self, operation: Operation, record: Record) -> bool:
+    def _attempt(self, operation: Operation, record: Record, number: int) -> bool:
         """Make one request; False when the record should be left alone from now on."""
-        aim, call = self._prepare(operation, record)
+        aim = self._aim(operation, record.state, number)
+        there = record.state.set_name
         outcome, error = Outcome.ACKNOWLEDGED, ""
         begun = time.monotonic()
         try:
             with budget(self._rate.budget_seconds):
-                call()
+                self._send(operation, record, aim)
         except OutcomeUnknown as unknown:
             outcome, error = Outcome.UNKNOWN, unknown.code
         except ProdError as refusal:
             outcome, error = Outcome.REFUSED, refusal.code
         except Exception as unexpected:  # noqa: BLE001  whatever the client threw, the request may have got through
             outcome, error = Outcome.UNKNOWN, type(unexpected).__name__
-        self._ledger.add(Attempt(self._set, operation, record.id, aim, begun, time.monotonic(), outcome, error))
-        if outcome is Outcome.ACKNOWLEDGED and aim is not None and operation is not Operation.READ:
-            record.state = aim
-        return outcome is Outcome.ACKNOWLEDGED or operation is Operation.READ
+        acknowledged = outcome is Outcome.ACKNOWLEDGED
+        state = record.state if acknowledged and aim else aim
+        self._ledger.add(Attempt(there, operation, record.id, state, begun, time.monotonic(), outcome, error))
+        return acknowledged or operation is Operation.READ
 
-    def _prepare(self, operation: Operation, record: Record) -> tuple[State | None, Callable[[], None]]:
-        """The state that a request aims at, and the request."""
+    def _aim(self, operation: Operation, state: State, number: int) -> State | None:
+        """The state that a request aims at; None where it leaves nothing, or changes nothing."""
+        next_version = replace(state, version=state.version + 1)
         match operation:
             case Operation.CREATE:
-                return record.state, lambda: self._traffic.create(record)
-            case Operation.READ:
-                return None, lambda: self._traffic.read(record)
-            case Operation.DELETE:
-                return None, lambda: self._traffic.delete(record)
+                return state
             case Operation.EDIT:
-                aim = State(record.state.name, record.state.value + 1)
+                return replace(next_version, value=state.value + 1)
+            case Operation.RENAME:
+                return replace(next_version, name=f"{state.name} renamed")
+            case Operation.MOVE:
+                places = {place.set_name: place for place in (self._traffic.home, self._traffic.elsewhere) if place}
+                place = next(place for name, place in places.items() if name != state.set_name)
+                return replace(next_version, name=place.name(number), set_name=place.set_name)
             case _:
-                aim = State(f"{record.state.name} renamed", record.state.value)
+                return None
 
-        def store() -> None:
-            record.version = self._traffic.write(record, aim)
-
-        return aim, store
+    def _send(self, operation: Operation, record: Record, aim: State | None) -> None:
+        """Make the request, and let the record know what was acknowledged."""
+        match operation:
+            case Operation.CREATE:
+                self._traffic.create(record)
+            case Operation.READ:
+                self._traffic.read(record)
+            case Operation.DELETE:
+                self._traffic.delete(record)
+            case _ if aim:
+                record.state = replace(aim, version=self._traffic.write(record, aim))

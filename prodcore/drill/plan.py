@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
@@ -61,15 +60,18 @@ class DrillPlan:
     """How long each wait (new primary, old member back, caught up) may take."""
     limits: Limits = Limits()
     via: str = "driver"
+    compare_guard: bool = False
+    """Do each round once more with the guards off duty."""
 
     @property
     def interval(self) -> float:
         """Seconds between two requests of one writer."""
         return self.writers / (2 * self.writes_per_second)
 
-    def judged(self, groups: Iterable[Collection[str]]) -> list[str]:
-        """The sets in which a record of this drill could be: ``groups`` are those between which records wander."""
-        return [name for group in groups if set(group).intersection(self.sets) for name in group]
+    def judged(self, shards: frozenset[str]) -> frozenset[str]:
+        """The sets in which a record of this drill could be: products can move to any of the ``shards``."""
+        drilled = frozenset(self.sets)
+        return drilled if shards.isdisjoint(drilled) else drilled | shards
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as JSON shows it."""

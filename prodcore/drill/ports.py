@@ -18,7 +18,18 @@ class Record:
 
     id: UUID
     state: State
-    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Names that belong to one set and to one drill."""
+
+    set_name: str
+    prefix: str
+
+    def name(self, number: int) -> str:
+        """The name of record ``number``; it holds the drill's id as a word."""
+        return f"{self.prefix} {number:06}"
 
 
 class Traffic(Protocol):
@@ -27,14 +38,19 @@ class Traffic(Protocol):
     Every request ends within a budget. Raises Unavailable when nothing happened, OutcomeUnknown when it may have.
     """
 
-    def name(self, number: int) -> str:
-        """A name for record ``number`` of this drill; it belongs to this set."""
+    @property
+    def home(self) -> Place:
+        """Names of this set."""
+
+    @property
+    def elsewhere(self) -> Place | None:
+        """Names of another set, to which a record goes when it is renamed; None where there is none."""
 
     def create(self, record: Record) -> None:
         """Store a new record."""
 
     def write(self, record: Record, state: State) -> int:
-        """Store another state (edit or rename) over version ``record.version``; returns the new version."""
+        """Store another state (edit or rename) over the one it has; returns the version that was acknowledged."""
 
     def delete(self, record: Record) -> None:
         """Remove it."""
@@ -85,6 +101,22 @@ class Election:
     started_at: float
 
 
+class Guards(Protocol):
+    """The guards that make failovers short, all of them together."""
+
+    def on_duty(self) -> bool:
+        """Whether any is at work."""
+
+    def wait_ready(self, sets: Sequence[str], seconds: float) -> None:
+        """Give them some time to find a successor for each of these sets, as they have had it in daily life."""
+
+    def send_away(self, seconds: float) -> None:
+        """Take them off duty, for so long at most. Raises Unavailable when one does not hear of it."""
+
+    def call_back(self) -> None:
+        """Put them back on duty."""
+
+
 class SetAccess(Protocol):
     """One set, its members asked directly."""
 
@@ -104,6 +136,9 @@ class SetAccess(Protocol):
     def step_down(self, primary: str) -> None:
         """Make the primary hand over. Raises CommandRefused."""
 
+    def follow(self, member: str, source: str) -> None:
+        """Make a secondary copy from ``source``. Raises CommandRefused."""
+
     def allow_election(self, member: str) -> None:
         """Let a member that stepped down stand again."""
 
@@ -112,6 +147,9 @@ class SetAccess(Protocol):
 
     def read_everywhere(self, run: str, members: Sequence[str], deadline: float) -> dict[str, list[Found]]:
         """A drill's records in a majority read of every member, once each has caught up. Raises Unavailable."""
+
+    def imports_at_work(self) -> list[str]:
+        """Imports of products that go on at this moment, a few words each."""
 
     def remove_records(self, run: str) -> int:
         """Remove a drill's records with a majority write; returns how many there were."""

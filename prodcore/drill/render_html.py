@@ -49,6 +49,7 @@ def render_html(report: Report) -> str:
     figures = {
         "longest write gap": seconds(report["write_gap_seconds"]),
         "longest read gap": seconds(report["read_gap_seconds"]),
+        **_without_guard(report),
         "acknowledged": verdict["acknowledged"],
         "lost": verdict["lost"],
         "duplicated": verdict["duplicated"],
@@ -112,6 +113,11 @@ def _chart(report: Report, series: Mapping[str, Any]) -> str:
         f'<text x="0" y="{floor - _HEIGHT + 10}">{busiest:.0f}/s</text><text x="0" y="{floor}">answers</text>'
         f'{bars}{failed}<polyline class="curve" points="{latency}"/>{marks}{ticks}</svg>'
     )
+
+
+def _without_guard(report: Report) -> dict[str, str]:
+    gap = report.get("write_gap_without_guard_seconds")
+    return {} if gap is None else {"longest write gap without the guard": seconds(gap)}
 
 
 def _mark(x: float, row: int, name: str, floor: int, since_fault: float) -> str:

@@ -82,9 +82,12 @@ def render_markdown(report: Report) -> str:
     ]
     lines += [
         "",
-        f"Acknowledged **{verdict['acknowledged']}**, lost **{verdict['lost']}**, duplicated "
-        f"**{verdict['duplicated']}**, wrong **{verdict['wrong']}**, failed **{verdict['failed']}**, "
+        f"Acknowledged **{verdict['acknowledged']}** ({verdict.get('moved', 0)} renames to the other shard), "
+        f"lost **{verdict['lost']}**, duplicated **{verdict['duplicated']}**, wrong **{verdict['wrong']}**, "
+        f"failed **{verdict['failed']}**, "
         f"unknown and there {verdict['phantom']}.",
     ]
+    without = report.get("write_gap_without_guard_seconds")
+    lines += [] if without is None else ["", f"Longest write gap without the guard: **{seconds(without)}**."]
     lines += [f"- ❌ {line}" for line in report["missed"]]
     return "\n".join(lines) + "\n"

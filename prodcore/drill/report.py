@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -42,6 +42,8 @@ class RoundReport:
             "term_before": r.term_before,
             "term_after": r.term_after,
             "election_reason": r.election_reason or None,
+            "guarded": r.guarded,
+            "extra": r.extra,
             "vacuous": r.is_vacuous,
             "problem": r.problem or None,
             "write_gap_seconds": _seconds(self.write_gap),
@@ -89,15 +91,13 @@ class DrillReport:
         """``failed``, ``vacuous`` or ``passed``; a broken promise outweighs a vacuous round."""
         return "failed" if self.missed else "vacuous" if self.is_vacuous else "passed"
 
-    @property
-    def write_gap(self) -> float | None:
-        """The longest write gap of all rounds, in seconds."""
-        return max((r.write_gap.seconds for r in self.rounds if r.write_gap), default=None)
+    def write_gap(self, *, extra: bool = False) -> float | None:
+        """The longest write gap of all rounds, or of the extra ones without a guard, in seconds."""
+        return _longest(r.write_gap for r in self.rounds if r.result.extra == extra)
 
-    @property
-    def read_gap(self) -> float | None:
-        """The longest read gap of all rounds, in seconds."""
-        return max((r.read_gap.seconds for r in self.rounds if r.read_gap), default=None)
+    def read_gap(self, *, extra: bool = False) -> float | None:
+        """The longest read gap of all rounds, or of the extra ones without a guard, in seconds."""
+        return _longest(r.read_gap for r in self.rounds if r.result.extra == extra)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -107,18 +107,21 @@ class DrillReport:
             "started_at": self.started_at.isoformat(timespec="milliseconds"),
             "duration_seconds": round(self.ended - self.started, 3),
             "plan": self.plan.as_dict(),
-            "write_gap_seconds": _round(self.write_gap),
-            "read_gap_seconds": _round(self.read_gap),
+            "guarded": any(r.result.guarded for r in self.rounds),
+            "write_gap_seconds": _round(self.write_gap()),
+            "read_gap_seconds": _round(self.read_gap()),
+            "write_gap_without_guard_seconds": _round(self.write_gap(extra=True)),
+            "read_gap_without_guard_seconds": _round(self.read_gap(extra=True)),
             "verdict": self.verdict.as_dict(),
             "missed": list(self.missed),
             "rounds": [r.as_dict(self.started) for r in self.rounds],
-            "series": series_by_set(self.attempts, self.started, self.ended),
+            "series": series_by_set(self.attempts, self.plan.sets, self.started, self.ended),
         }
 
 
 def report_round(result: RoundResult, attempts: Sequence[Attempt], plan: DrillPlan) -> RoundReport:
-    """Measure one round: the load of its set, before, during and after."""
-    mine = [a for a in attempts if a.set_name == result.set_name]
+    """Measure one round: the load of its set alone, before, during and after."""
+    mine = [a for a in attempts if a.set_name == result.set_name and not a.crosses]
     writes, reads = [a for a in mine if a.is_write], [a for a in mine if not a.is_write]
     fault, end = result.fault_at, result.ended
 
@@ -147,6 +150,10 @@ def _with_first_answers(
             ended = [a.ended for a in attempts if a.outcome is Outcome.ACKNOWLEDGED and a.ended >= elected]
             steps += [TimedStep(min(ended), step)] if ended else []
     return tuple(sorted(steps, key=lambda s: s.at))
+
+
+def _longest(gaps: Iterable[Gap | None]) -> float | None:
+    return max((gap.seconds for gap in gaps if gap), default=None)
 
 
 def _seconds(gap: Gap | None) -> float | None:

@@ -50,6 +50,10 @@ class RoundResult:
     steps: tuple[TimedStep, ...]
     problem: str = ""
     """What did not happen in time."""
+    guarded: bool = False
+    """Whether a guard was on duty."""
+    extra: bool = False
+    """Whether the guards were sent away for this one, to see the difference."""
 
     @property
     def hit_primary(self) -> bool:
@@ -82,7 +86,12 @@ class Round:
         ledger: Ledger,
         plan: DrillPlan,
         on_progress: OnProgress,
+        *,
+        guarded: bool = False,
+        extra: bool = False,
     ) -> None:
+        self._guarded = guarded
+        self._extra = extra
         self._number = number
         self._set = access
         self._members = members
@@ -97,9 +106,9 @@ class Round:
     def run(self, primary: Member, member: str) -> RoundResult:
         """Break ``member``, put it back, and wait until the set is whole. A wait that ends in vain is in the result."""
         started = time.monotonic()
-        result = RoundResult(
-            self._number, self._set.name, member, primary.address, "", primary.term or 0, 0, "", started, started, ()
-        )
+        where = (self._number, self._set.name, member, primary.address)
+        result = RoundResult(*where, "", primary.term or 0, 0, "", started, started, ())
+        result = replace(result, guarded=self._guarded, extra=self._extra)
         broken = Broken(self._set.name, member, self._plan.fault)
         problem = ""
         try:

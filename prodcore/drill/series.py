@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,16 +11,17 @@ _MAX_POINTS = 600
 _SHORTEST_SECONDS = 0.1
 
 
-def series_by_set(attempts: Sequence[Attempt], start: float, end: float) -> list[dict[str, Any]]:
-    """For each set: the width of a point in seconds, and for each point what ended in it.
+def series_by_set(attempts: Sequence[Attempt], sets: Sequence[str], start: float, end: float) -> list[dict[str, Any]]:
+    """For each of these sets: the width of a point in seconds, and for each point what ended in it.
 
     ``acknowledged`` and ``failed`` are counts, ``max_latency_seconds`` is None where nothing was acknowledged.
     """
     width = max(_SHORTEST_SECONDS, (end - start) / _MAX_POINTS)
     points = int((end - start) / width) + 1
-    by_set: dict[str, list[Attempt]] = defaultdict(list)
+    by_set: dict[str, list[Attempt]] = {name: [] for name in sets}
     for attempt in attempts:
-        by_set[attempt.set_name].append(attempt)
+        if attempt.set_name in by_set and not attempt.crosses:
+            by_set[attempt.set_name].append(attempt)
     return [
         {"set": name, "point_seconds": width, **_count(mine, start, width, points)} for name, mine in by_set.items()
     ]

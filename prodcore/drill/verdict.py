@@ -30,14 +30,16 @@ class Verdict:
     """What became of every attempt."""
 
     acknowledged: int
+    moved: int
+    """Acknowledged renames to another set, of those."""
     refused: int
     unknown: int
     lost: int
     """Acknowledged, and not there: a create, an edit or a delete that some member does not show."""
     duplicated: int
-    """There more than once: in two sets, or under two ids."""
+    """There more than once: in two sets, or one name under two ids."""
     wrong: int
-    """There with something that no request of unknown outcome explains."""
+    """There with a content, in a version or in a set that no request of unknown outcome explains."""
     contradicted: int
     """Told that nothing happened, and there all the same."""
     phantom: int
@@ -93,16 +95,17 @@ def judge(attempts: Iterable[Attempt], found: Mapping[str, Mapping[str, Sequence
     """Judge every record by what each member of each set holds: ``{set: {member: records}}``."""
     by_record: dict[UUID, list[Attempt]] = defaultdict(list)
     outcomes: Counter[Outcome] = Counter()
+    moved = 0
     for attempt in attempts:
         outcomes[attempt.outcome] += 1
+        moved += attempt.crosses and attempt.outcome is Outcome.ACKNOWLEDGED
         if attempt.is_write:
             by_record[attempt.record].append(attempt)
     holders, names = _index(found)
     counts: Counter[str] = Counter()
     examples: list[str] = []
     for record, tries in by_record.items():
-        members = [*found.get(tries[0].set_name, {})]
-        for kind, text in _judge_record(record, expect(tries), members, holders.get(record, {})):
+        for kind, text in _judge_record(expect(tries), found, holders.get(record, {})):
             counts[kind] += 1
             if kind != "phantom":
                 examples.append(f"{kind}: {record}: {text}")
@@ -112,6 +115,7 @@ def judge(attempts: Iterable[Attempt], found: Mapping[str, Mapping[str, Sequence
             examples.append(f"duplicated: the name {name!r} is held by {len(records)} records")
     return Verdict(
         outcomes[Outcome.ACKNOWLEDGED],
+        moved,
         outcomes[Outcome.REFUSED],
         outcomes[Outcome.UNKNOWN],
         **{kind: counts[kind] for kind in ("lost", "duplicated", "wrong", "contradicted", "phantom")},
@@ -136,19 +140,18 @@ def _index(found: Mapping[str, Mapping[str, Sequence[Found]]]) -> tuple[dict[UUI
 
 
 def _judge_record(
-    record: UUID, expected: Expectation, home_members: Sequence[str], holders: Holders
+    expected: Expectation, found: Mapping[str, Mapping[str, Sequence[Found]]], holders: Holders
 ) -> Iterable[tuple[str, str]]:
     """What is wrong with one record, at most once a kind."""
-    del record
     sets = {set_name for set_name, _member in holders}
     if len(sets) > 1:
         yield "duplicated", f"it is in {' and '.join(sorted(sets))}"
     states: set[State | None] = {state for held in holders.values() for state in held}
-    holding = {member for _set, member in holders}
-    if not holders or (len(sets) == 1 and any(member not in holding for member in home_members)):
+    at = sets or {state.set_name for state in expected.allowed if state}
+    missing = sorted(member for name in at for member in found.get(name, {}) if (name, member) not in holders)
+    if not holders or (len(sets) == 1 and missing):
         states.add(None)
     if None in states and None not in expected.allowed:
-        missing = sorted(set(home_members) - holding)
         yield "lost", f"acknowledged, and missing on {', '.join(missing) or 'every member'}"
     for state in states - expected.allowed - {None}:
         if state in expected.refused:

@@ -85,6 +85,9 @@ class SetGuard:
         current = believed_primary(pulses)
         if current:
             if current != self.state.primary:
+                before = pulses.get(self.state.primary)
+                if before and before.role == "PRIMARY" and is_silent(before, now, self._rules):
+                    self._fallen.setdefault(self.state.primary, now)  # the members replaced it by themselves
                 self._tell("primary", current)
                 self.state.primary, self.state.successor = current, ""
                 self._next_check = now + self._rules.check_seconds / 2
@@ -150,6 +153,7 @@ class SetGuard:
 
     def _keep_successor(self, primary: str) -> None:
         """See that every other secondary follows the successor; make it so without haste."""
+        self._set.refresh_config(primary, _ASK_SECONDS)
         standings = self._ask_all(primary)
         if len(standings) < len(self._set.members()) - 1 or any(s.is_primary for s in standings):
             return

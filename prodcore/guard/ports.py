@@ -71,5 +71,8 @@ class GuardedSet(Protocol):
     def write_notes(self, primary: str, count: int) -> None:
         """Write that many entries that change nothing to the oplog."""
 
+    def refresh_config(self, member: str, timeout_seconds: float) -> None:
+        """Ask a member who may vote and who may become primary; what is known stays when it gives no answer."""
+
     def is_switched_off(self) -> bool:
         """Whether an operator has switched guards off for now."""

@@ -15,7 +15,16 @@ threads=8)`` adds authsvc and webapp. Keep the directory's path under 80 bytes: 
 """
 
 from prodcore.local.cluster import LocalCluster, open_cluster
-from prodcore.local.plan import LocalPlan, services_for
+from prodcore.local.plan import GUARD, LocalPlan, drill_runner, services_for
 from prodcore.local.ports import LocalPorts, find_free_ports
 
-__all__ = ["LocalCluster", "LocalPlan", "LocalPorts", "find_free_ports", "open_cluster", "services_for"]
+__all__ = [
+    "GUARD",
+    "LocalCluster",
+    "LocalPlan",
+    "LocalPorts",
+    "drill_runner",
+    "find_free_ports",
+    "open_cluster",
+    "services_for",
+]

@@ -66,10 +66,11 @@ class Assembly:
             self._supervisor.start(service.name)
         if when_writable:
             when_writable()
-        for program in self._plan.background:
-            self._supervisor.start(program.name)
         wait_ready(self._plan, self._supervisor, self._plan.services, self._progress)
         self._collect(self._complete)
+        for daemon in self._plan.daemons:  # last: nobody waits for it, and it would only take a processor
+            self._supervisor.start(daemon.name)
+            self._progress(daemon.name, "is started")
         self._state.ready_sets = {name: users_fingerprint(users_of(name, self._secrets)) for name in REPLICA_SETS}
         self._pool.shutdown()
 

@@ -15,7 +15,7 @@ from prodcore.errors import ClusterUnavailable
 from prodcore.local.bring_up import UpReport, bring_up
 from prodcore.local.daemon import clear_remains
 from prodcore.local.lock import locked
-from prodcore.local.plan import REPLICA_SETS, Background, LocalPlan, SetMember, services_for
+from prodcore.local.plan import GUARD, REPLICA_SETS, Daemon, LocalPlan, SetMember, drill_runner, services_for
 from prodcore.local.ports import check_ports_free, ports_from_settings
 from prodcore.local.render import check_directory_name, set_url
 from prodcore.local.secret import ensure_secrets, ensure_setup_code, forget_setup_code
@@ -55,8 +55,8 @@ def open_cluster(settings: Settings, directory: Path | None = None) -> LocalClus
         place,
         ports,
         services_for(ports, workers=settings.workers, threads=settings.threads),
-        drills=True,
-        election_timeout_ms=settings.election_timeout_ms,
+        (drill_runner(place), GUARD) if settings.local_guard else (drill_runner(place),),
+        settings.election_timeout_ms,
     )
     return LocalCluster(plan, settings.mongod)
 
@@ -94,7 +94,7 @@ class LocalCluster:
             return bring_up(self.plan, self._mongod, progress, when_writable)
 
     def down(self, progress: Progress = _silence) -> bool:
-        """Stop everything: the services first, then all members at the same time. False when nothing ran."""
+        """Stop everything: daemons and services first, then all members at the same time. False when nothing ran."""
         self._require_cluster()
         with locked(self.plan.directory):
             return self._down(progress)
@@ -128,17 +128,17 @@ class LocalCluster:
         """Start one program and wait until it does its work; its role then."""
         program = self.plan.program(name)
         self._require_supervisor()
-        if isinstance(program, Background):
-            self._supervisor.start(program.name)
-            return "WORKING"
-        if self._supervisor.program(program.name).is_gone:
+        if not isinstance(program, Daemon) and self._supervisor.program(program.name).is_gone:
             check_ports_free({program.name: program.port})
         with budget(_START_SECONDS):
-            if not isinstance(program, SetMember):
-                self._supervisor.start(program.name)
-                wait_ready(self.plan, self._supervisor, [program], _silence)
-                return "READY"
-            return self._start_member(program)
+            if isinstance(program, SetMember):
+                return self._start_member(program)
+            self._supervisor.start(program.name)
+            if isinstance(program, Daemon):
+                self._supervisor.wait_running(program.name, _START_SECONDS)
+                return "RUNNING"
+            wait_ready(self.plan, self._supervisor, [program], _silence)
+            return "READY"
 
     def log_files(self, names: Sequence[str] = ()) -> dict[str, Path]:
         """The logs of these programs, or of all. Raises MemberNotFound."""
@@ -187,8 +187,8 @@ class LocalCluster:
                 progress("repair", f"ended {ended} processes that an earlier run had left")
             return ended > 0
         running = [name for name, program in programs.items() if not program.is_gone]
-        services = {s.name for s in self.plan.services} | {b.name for b in self.plan.background}
-        for group in ([n for n in running if n in services], [n for n in running if n not in services]):
+        members = {m.name for m in self.plan.members}
+        for group in ([n for n in running if n not in members], [n for n in running if n in members]):
             self._stop_all(group)
             for name in group:
                 progress(name, "stopped")

@@ -38,6 +38,8 @@ class Service:
     port: int
     arguments: tuple[str, ...]
     """The command after the Python interpreter."""
+    settings: str
+    """Whose env file it reads."""
 
     @property
     def url(self) -> str:
@@ -46,14 +48,27 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Background:
-    """A program that nobody connects to: it does its work while it runs."""
+class Daemon:
+    """One program that listens nowhere."""
 
     name: str
     arguments: tuple[str, ...]
     """The command after the Python interpreter."""
-    user: str
+    settings: str = "operator"
     """Whose env file it reads."""
+    stop_seconds: int = 10
+    """How long it may take to stop."""
+
+
+GUARD = Daemon("guard", ("-m", "prodctl", "cluster", "guard"))
+
+
+def drill_runner(directory: Path) -> Daemon:
+    """What carries out the drills that are ordered in the browser; it puts back what a drill broke before it stops."""
+    return Daemon("drills", ("-m", "prodctl", "failover-test", "serve", "--dir", str(directory)), stop_seconds=25)
+
+
+Program = SetMember | Service | Daemon
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +78,7 @@ class LocalPlan:
     directory: Path
     ports: LocalPorts
     services: tuple[Service, ...] = ()
-    drills: bool = False
-    """Whether drills that are ordered in the browser are carried out."""
+    daemons: tuple[Daemon, ...] = ()
     election_timeout_ms: int = 1_000
     test_commands: bool = False
     """Whether the members accept fail points; for tests only."""
@@ -88,26 +102,24 @@ class LocalPlan:
         return tuple(m for m in self.members if m.replica_set == replica_set)
 
     @property
-    def program_names(self) -> tuple[str, ...]:
-        """Every program, set by set, then the services, then what runs in the background."""
-        background = (program.name for program in self.background)
-        return (*sorted(m.name for m in self.members), *(s.name for s in self.services), *background)
+    def python_programs(self) -> tuple[Service | Daemon, ...]:
+        """What is no ``mongod``: the services, then the daemons."""
+        return (*self.services, *self.daemons)
 
     @property
-    def background(self) -> tuple[Background, ...]:
-        """What runs in the background: the drill runner."""
-        command = ("-m", "prodctl", "failover-test", "serve", "--dir", str(self.directory))
-        return (Background("drills", command, "operator"),) if self.drills else ()
+    def program_names(self) -> tuple[str, ...]:
+        """Every program, set by set, then the services, then the daemons."""
+        return (*sorted(m.name for m in self.members), *(p.name for p in self.python_programs))
 
-    def program(self, name: str) -> SetMember | Service | Background:
+    def program(self, name: str) -> Program:
         """The program of this name or ``host:port``. Raises MemberNotFound."""
-        for background in self.background:
-            if name == background.name:
-                return background
-        everything: Iterable[SetMember | Service] = (*self.members, *self.services)
-        for program in everything:
+        listening: Iterable[SetMember | Service] = (*self.members, *self.services)
+        for program in listening:
             if name == program.name or name in (f"{LOOPBACK}:{program.port}", f"localhost:{program.port}"):
                 return program
+        for daemon in self.daemons:
+            if name == daemon.name:
+                return daemon
         raise MemberNotFound(
             f"no program of this cluster is called {name}", hint=f"there are {', '.join(self.program_names)}"
         )
@@ -160,6 +172,6 @@ def services_for(ports: LocalPorts, *, workers: int, threads: int) -> tuple[Serv
         )  # fmt: skip
 
     return (
-        Service("authsvc", ports.auth, granian("authsvc.wsgi:app", ports.auth, 1)),
-        Service("webapp", ports.web, granian("webapp.wsgi:app", ports.web, workers)),
+        Service("authsvc", ports.auth, granian("authsvc.wsgi:app", ports.auth, 1), "auth"),
+        Service("webapp", ports.web, granian("webapp.wsgi:app", ports.web, workers), "web"),
     )

@@ -19,7 +19,6 @@ from prodcore.private_files import make_private_directory, write_private
 
 _NEW_MEMBER_BYTES = 64 * 1024 * 1024
 _ROOM_BYTES = 768 * 1024 * 1024
-_PROGRAM_OF_USER = {"web": "webapp", "auth": "authsvc", "operator": "drills"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +27,8 @@ class Prepared:
 
     mongod: Mongod
     secrets: LocalSecrets
-    changed_services: frozenset[str]
-    """Services whose settings differ from those they were started with."""
+    changed_settings: frozenset[str]
+    """Programs whose settings differ from those they were started with."""
     changed_programs: bool
     """Whether supervisord's configuration differs from the one it has read."""
 
@@ -38,7 +37,7 @@ def prepare(plan: LocalPlan, state: LocalState, mongod_setting: Path | None, run
     """Check that what does not run can be started, then write every file. Raises ConfigError, all before a write."""
     missing = [name for name in plan.program_names if name not in running]
     ports = plan.ports.by_program()
-    check_ports_free({name: ports[name] for name in missing if name in ports})
+    check_ports_free({name: port for name, port in ports.items() if name in missing})
     check_disk(plan)
     known = state.known_mongod()
     mongod = known if known and not set(missing) & {m.name for m in plan.members} else find_mongod(mongod_setting)
@@ -77,7 +76,7 @@ def _write(plan: LocalPlan, state: LocalState, mongod: Mongod) -> Prepared:
     return Prepared(
         mongod,
         secrets,
-        frozenset(program for user, program in _PROGRAM_OF_USER.items() if user in changed),
+        frozenset(p.name for p in plan.python_programs if p.settings in changed),
         write_private(plan.supervisor_config, render_supervisor(plan, mongod.path, open_files_limit())),
     )
 

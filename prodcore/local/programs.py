@@ -26,7 +26,7 @@ def running_programs(supervisor: Supervisor) -> set[str] | None:
 def take_over(plan: LocalPlan, supervisor: Supervisor, prepared: Prepared, running: set[str]) -> set[str]:
     """Make a running supervisord know every program as planned; the names of those that run then."""
     left = set(running)
-    for name in prepared.changed_services & left:
+    for name in prepared.changed_settings & left:
         _stop(supervisor, name)
         left.remove(name)
     return _reread(plan, supervisor, left) if prepared.changed_programs else left

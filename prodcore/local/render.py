@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prodcore.errors import ConfigError
-from prodcore.local.plan import Background, LocalPlan, Service, SetMember
+from prodcore.local.plan import Daemon, LocalPlan, Service, SetMember
 from prodcore.local.ports import LOOPBACK
 from prodcore.local.secret import SEALED_CODE_FILE, LocalSecrets
 
@@ -84,8 +84,7 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """
     ]
     sections += [_member_section(plan, member, mongod) for member in plan.members]
-    sections += [_service_section(plan, service) for service in plan.services]
-    sections += [_background_section(plan, program) for program in plan.background]
+    sections += [_python_section(plan, program) for program in plan.python_programs]
     return "\n".join(sections)
 
 
@@ -141,40 +140,22 @@ stdout_logfile_backups = 0
 """
 
 
-def _service_section(plan: LocalPlan, service: Service) -> str:
-    env_file = plan.env_file("web" if service.name == "webapp" else "auth")
-    return f"""\
-[program:{service.name}]
-command = {_command(plan.python, *service.arguments)}
-environment = PRODCTL_ENV_FILE="{_path(env_file)}",PYTHONUNBUFFERED="1"
-autostart = false
-autorestart = true
-startsecs = 2
-startretries = 5
-stopwaitsecs = 10
-stopasgroup = true
-killasgroup = true
-redirect_stderr = true
-stdout_logfile = {_path(plan.log(service.name))}
-stdout_logfile_maxbytes = 10MB
-stdout_logfile_backups = 1
-"""
-
-
-def _background_section(plan: LocalPlan, program: Background) -> str:
-    # What a drill has broken it puts back when it is told to stop; killed, it would leave that to its successor.
+def _python_section(plan: LocalPlan, program: Service | Daemon) -> str:
+    stop_seconds = program.stop_seconds if isinstance(program, Daemon) else 10
     return f"""\
 [program:{program.name}]
 command = {_command(plan.python, *program.arguments)}
-environment = PRODCTL_ENV_FILE="{_path(plan.env_file(program.user))}",PYTHONUNBUFFERED="1"
+environment = PRODCTL_ENV_FILE="{_path(plan.env_file(program.settings))}",PYTHONUNBUFFERED="1"
 autostart = false
 autorestart = true
 startsecs = 2
 startretries = 5
-stopwaitsecs = 25
+stopwaitsecs = {stop_seconds}
+stopasgroup = true
+killasgroup = true
 redirect_stderr = true
 stdout_logfile = {_path(plan.log(program.name))}
-stdout_logfile_maxbytes = 5MB
+stdout_logfile_maxbytes = 10MB
 stdout_logfile_backups = 1
 """
 

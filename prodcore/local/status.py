@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from prodcore.errors import ClusterUnavailable
-from prodcore.local.plan import REPLICA_SETS, Background, LocalPlan, Service, SetMember
+from prodcore.local.plan import REPLICA_SETS, Daemon, LocalPlan, Program, Service, SetMember
 from prodcore.local.service import is_ready
 from prodcore.nodes.supervisor import ProgramState, Supervisor
 
-_WELL = frozenset({"PRIMARY", "SECONDARY", "READY", "WORKING"})
+_WELL = frozenset({"PRIMARY", "SECONDARY", "READY", "STARTING", "RUNNING"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,12 @@ class ProgramStatus:
 
     name: str
     what: str
-    """The replica set's name, ``service`` or ``background``."""
+    """The replica set's name, ``service`` or ``daemon``."""
     role: str
-    """PRIMARY, SECONDARY, JOINING; READY or NOT READY for a service; WORKING for what runs in the background; empty
-    when it does not answer."""
+    """PRIMARY, SECONDARY, JOINING; READY or NOT READY for a service; STARTING (its first 2 s) or RUNNING for a daemon;
+    empty when it does not answer."""
     address: str
+    """Empty for a daemon."""
     state: str
     """running, paused, starting, stopping, stopped, exited, fatal."""
     pid: int | None
@@ -36,11 +37,11 @@ class ProgramStatus:
     @property
     def is_well(self) -> bool:
         """Whether it runs and does its work."""
-        return self.state == "running" and self.role in _WELL
+        return self.state in ("starting", "running") and self.role in _WELL
 
 
 def read_status(plan: LocalPlan, supervisor: Supervisor) -> list[ProgramStatus]:
-    """Every program, set by set, then the services. Without a supervisord all of them are stopped.
+    """Every program, set by set, then the services and daemons. Without a supervisord all of them are stopped.
 
     Raises ClusterUnavailable when there is one that gives no answer.
     """
@@ -54,16 +55,15 @@ def read_status(plan: LocalPlan, supervisor: Supervisor) -> list[ProgramStatus]:
     return [_status(plan.program(name), states.get(name), roles) for name in plan.program_names]
 
 
-def _status(
-    program: SetMember | Service | Background, state: ProgramState | None, roles: Mapping[str, str]
-) -> ProgramStatus:
+def _status(program: Program, state: ProgramState | None, roles: Mapping[str, str]) -> ProgramStatus:
     running = state is not None and state.is_running
+    what, address, role = _described(program, state, roles)
     memory, paused = _memory(state.pid) if state and running else (None, False)
     return ProgramStatus(
         name=program.name,
-        what=_kind(program),
-        role=roles.get(program.name, "WORKING" if isinstance(program, Background) and running else ""),
-        address=_address(program),
+        what=what,
+        role=role,
+        address=address,
         state="paused" if paused else (state.state.lower() if state else "stopped"),
         pid=state.pid if state and running else None,
         uptime_seconds=state.uptime_seconds if state and running else None,
@@ -71,16 +71,15 @@ def _status(
     )
 
 
-def _kind(program: SetMember | Service | Background) -> str:
-    if isinstance(program, SetMember):
-        return program.replica_set
-    return "service" if isinstance(program, Service) else "background"
-
-
-def _address(program: SetMember | Service | Background) -> str:
-    if isinstance(program, SetMember):
-        return program.address
-    return program.url if isinstance(program, Service) else ""
+def _described(program: Program, state: ProgramState | None, roles: Mapping[str, str]) -> tuple[str, str, str]:
+    """What it is, where it is found, what it does."""
+    match program:
+        case SetMember():
+            return program.replica_set, program.address, roles.get(program.name, "")
+        case Service():
+            return "service", program.url, roles.get(program.name, "")
+        case Daemon():
+            return "daemon", "", state.state if state and state.is_running else ""
 
 
 def _roles(plan: LocalPlan) -> dict[str, str]:

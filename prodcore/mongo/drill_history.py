@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pymongo import DESCENDING
@@ -30,9 +31,9 @@ class MongoDrillHistory:
         if old:
             self._set.write(lambda _again: self._drills.delete_many({"_id": {"$in": [d["_id"] for d in old]}}))
 
-    def last(self, count: int, **equal: Any) -> list[dict[str, Any]]:
-        """The newest drills first, without their curves; ``equal`` names fields of the plan."""
-        wanted = {f"plan.{name}": value for name, value in equal.items()}
+    def last(self, count: int, equal: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The newest drills first, without their curves; see the port."""
+        wanted = dict(equal or {})
         return self._set.read(lambda: list(self._newest(wanted, {"series": 0, "_id": 0}).limit(count)))
 
     def get(self, run: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import Timestamp
@@ -25,6 +25,10 @@ STEP_DOWN_SECONDS = 30
 
 _COMMAND_SECONDS = 20.0
 _DELETED = {"deleted.at": {"$gte": datetime(1970, 1, 1, tzinfo=UTC)}}
+_SHOWN = {"move.state": {"$nin": ["pending", "moved"]}}
+"""Not what only keeps the place of a product that was, or will be, in the other shard."""
+_IMPORT_SECONDS = 30
+"""An import that has changed nothing for so long has ended, though nobody said so."""
 
 
 class MongoDrillSet:
@@ -110,6 +114,27 @@ class MongoDrillSet:
             found = pool.map(lambda member: self._read(member, run, moment, deadline), members)
             return dict(zip(members, found, strict=True))
 
+    def imports_at_work(self) -> list[str]:
+        """Imports of products that go on at this moment: begun, or changing products, a short time ago."""
+        now = datetime.now(UTC)
+        lately, today = now - timedelta(seconds=_IMPORT_SECONDS), now - timedelta(days=1)
+        unfinished = {"started_at": {"$gte": today}, "finished_at": {"$exists": False}}
+        connection = MemberConnection(_primary(self.inspect()), self._address.login, timeout_seconds=_COMMAND_SECONDS)
+        try:
+            return [
+                f"{of['by']} imports {of['source']}"
+                for of in connection.find(self._database, "imports", unfinished)
+                if of["started_at"] >= lately
+                or connection.find(
+                    self._database,
+                    self._collection,
+                    {"history.import": str(of["_id"]), "updated_at": {"$gte": lately}},
+                    fields=("_id",),
+                )
+            ]
+        finally:
+            connection.close()
+
     def remove_records(self, run: str) -> int:
         """Remove the drill's records with a majority write."""
         answer = self._command(
@@ -117,7 +142,7 @@ class MongoDrillSet:
             "delete",
             self._collection,
             database=self._database,
-            deletes=[{"q": {"words": run}, "limit": 0}, {"q": {**_DELETED, "history.request_id": run}, "limit": 0}],
+            deletes=[{"q": {"words": run}, "limit": 0}, {"q": {**_DELETED, **_named(run)}, "limit": 0}],
             writeConcern={"w": "majority", "wtimeout": int(_COMMAND_SECONDS * 1000)},
         )
         return int(answer["n"])
@@ -131,11 +156,11 @@ class MongoDrillSet:
             documents = connection.find(
                 self._database,
                 self._collection,
-                {"words": run},
-                fields=("name", "stock"),
+                {"words": run, **_SHOWN},
+                fields=("name", "stock", "version"),
                 after=after,
             )
-            return [Found(d["_id"], State(d["name"], d["stock"])) for d in documents]
+            return [Found(d["_id"], State(d["name"], d["stock"], d["version"], self.name)) for d in documents]
         finally:
             connection.close()
 
@@ -155,6 +180,11 @@ class MongoDrillSet:
             return connection.command(name, value, database=database, **more)
         finally:
             connection.close()
+
+
+def _named(run: str) -> Document:
+    """Deleted products whose name was a drill's: a first word, then the drill's id."""
+    return {"deleted.name_key": {"$regex": f"^[^ ]+ {run} "}}
 
 
 def _primary(status: SetStatus) -> str:

@@ -8,7 +8,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
 from prodcore.drill.ledger import State
-from prodcore.drill.ports import Record
+from prodcore.drill.ports import Place, Record
 from prodcore.errors import ProductNotFound, VersionConflict
 from prodcore.mongo.address import Document
 from prodcore.mongo.replica_set import ReplicaSet
@@ -20,6 +20,8 @@ class MongoRecordTraffic:
     """A ``prodcore.drill.ports.Traffic`` through the application's own client, with its retries and write concern."""
 
     def __init__(self, replica_set: ReplicaSet, run: str, place: tuple[str, str] = DRILL_RECORDS) -> None:
+        self.home = Place(replica_set.name, run)
+        self.elsewhere: Place | None = None
         self._set = replica_set
         self._records = replica_set.collection(place[1], place[0])
         self._run = run
@@ -28,13 +30,9 @@ class MongoRecordTraffic:
         """Be content with one member's acknowledgement from now on: what the control of a drill must lose by."""
         self._records = self._records.with_options(write_concern=WriteConcern(1))
 
-    def name(self, number: int) -> str:
-        """A name for record ``number``."""
-        return f"{self._run} {number:06}"
-
     def create(self, record: Record) -> None:
         """Store a new record."""
-        document = {"_id": record.id, "words": [self._run], "version": 1, **_content(record.state)}
+        document = {"_id": record.id, "words": [self._run], "version": record.state.version, **_content(record.state)}
 
         def attempt(again: bool) -> None:
             try:
@@ -51,14 +49,14 @@ class MongoRecordTraffic:
         change = {"$set": {**_content(state), "write_id": write_id}, "$inc": {"version": 1}}
 
         def attempt(again: bool) -> None:
-            seen = {"_id": record.id, "version": record.version}
+            seen = {"_id": record.id, "version": record.state.version}
             if not self._records.update_one(seen, change).matched_count and not (
                 again and self._is(record.id, write_id)
             ):
                 raise VersionConflict(record_id=str(record.id))
 
         self._set.write(attempt, record_id=str(record.id))
-        return record.version + 1
+        return record.state.version + 1
 
     def delete(self, record: Record) -> None:
         """Remove it."""

@@ -136,15 +136,14 @@ class MongoGuardedSet(ServerHeartbeatListener):
         """Whether an operator has switched guards off for now."""
         return self._switch.is_off()
 
-    def refresh_config(self) -> None:
-        """Read votes and priorities anew, and open the connections that may be needed in a hurry."""
-        for member in self._members:
-            try:
-                config = self._connection(member).command("replSetGetConfig")["config"]
-            except (MemberUnavailable, CommandRefused):
-                continue
-            self._votes = sum(int(m.get("votes", 1)) for m in config["members"])
-            self._electable = {m["host"] for m in config["members"] if m.get("priority", 1) and m.get("votes", 1)}
+    def refresh_config(self, member: str, timeout_seconds: float) -> None:
+        """Ask a member who may vote and who may become primary; what is known stays when it gives no answer."""
+        try:
+            config = self._connection(member).command("replSetGetConfig", timeout_seconds=timeout_seconds)["config"]
+        except (MemberUnavailable, CommandRefused):
+            return
+        self._votes = sum(int(m.get("votes", 1)) for m in config["members"])
+        self._electable = {m["host"] for m in config["members"] if m.get("priority", 1) and m.get("votes", 1)}
 
     def close(self) -> None:
         """Stop the driver's threads."""

@@ -66,6 +66,7 @@ def guard_signs(inspector: MongoSetInspector, users: SetStatus) -> tuple[GuardSi
             guard["_id"],
             all(facts["on_duty"] for facts in guard["sets"].values()),
             {name: facts["successor"] for name, facts in guard["sets"].items()},
+            {name: facts["counts"] for name, facts in guard["sets"].items()},
         )
         for guard in found
     )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from prodcore.deadline import budget
 from prodcore.errors import ProdError
 from prodcore.mongo.replica_set import ReplicaSet
 
 _SWITCH = "switch"
 _LOOK_SECONDS = 2.0
+_FAREWELL_SECONDS = 2.0
 ON_DUTY_SECONDS = 15
 """A guard that has given no sign of life for so long counts as gone."""
 
@@ -41,7 +44,7 @@ class GuardSwitch:
         self._off_until = (found or {}).get("off_until")
 
     def follow(self, guard: dict[str, Any], facts: Any, stop: threading.Event) -> None:
-        """Until ``stop``: look up what is wanted, and give a sign of life with ``facts()``."""
+        """Until ``stop``: look up what is wanted, and give a sign of life with ``facts()``; then take that back."""
         while not stop.is_set():
             try:
                 self.look()
@@ -49,6 +52,8 @@ class GuardSwitch:
             except ProdError:
                 pass  # rsU is silent: the last answer holds, and the sign of life comes later
             stop.wait(_LOOK_SECONDS)
+        with suppress(ProdError), budget(_FAREWELL_SECONDS):  # else it counts as gone a little later
+            self._set.write(lambda _again: self._documents.delete_one({"_id": guard["_id"]}))
 
     def guards(self) -> list[dict[str, Any]]:
         """The guards that gave a sign of life lately."""

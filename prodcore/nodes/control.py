@@ -32,3 +32,15 @@ class MemberControl(Protocol):
 
     def resume(self, address: str) -> None:
         """SIGCONT: a paused process goes on; nothing happens to one that is not paused."""
+
+    def stays_dead(self, address: str) -> str:
+        """Why it would not come back by itself after a crash or a restart of its machine; empty where it would."""
+
+    def cannot_isolate(self) -> str:
+        """Why the network around a member cannot be cut here, a sentence; empty where it can."""
+
+    def isolate(self, address: str) -> None:
+        """Drop every packet between the member and anybody else, both ways; its process goes on."""
+
+    def rejoin(self, address: str) -> None:
+        """Let packets through again; nothing happens to a member that is not isolated."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 
-from prodcore.errors import MemberNotFound
+from prodcore.errors import MemberNotFound, Unavailable
 from prodcore.nodes.supervisor import Supervisor
 
 _STOP_SECONDS = 30.0  # longer than supervisord waits before it kills what does not stop
@@ -53,6 +53,21 @@ class SupervisedMembers:
     def resume(self, address: str) -> None:
         """SIGCONT."""
         self._supervisor.send(self._name(address), signal.SIGCONT)
+
+    def stays_dead(self, address: str) -> str:
+        """Always something: supervisord leaves a dead member to drills and people."""
+        return f"{self._name(address)} stays dead after a crash, and after a restart of the machine"
+
+    def cannot_isolate(self) -> str:
+        """Always something: no rule can tell who sent what among processes of one user on one address."""
+        return "the local members share 127.0.0.1, so the network around one of them cannot be cut: take pause instead"
+
+    def isolate(self, address: str) -> None:
+        """Refused: see ``cannot_isolate``."""
+        raise Unavailable(self.cannot_isolate(), member=self._name(address))
+
+    def rejoin(self, address: str) -> None:
+        """Nothing to do: it was never isolated."""
 
     def _name(self, address: str) -> str:
         try:

@@ -87,6 +87,12 @@ class Supervisor:
         """SIGTERM, without waiting; nothing happens when it does not run."""
         self._call(lambda: self._rpc.stopProcess(name, False), name, ignore=_NOT_RUNNING)
 
+    def wait_running(self, name: str, seconds: float) -> None:
+        """Wait until a program has stayed up for a while. Raises ClusterUnavailable when it does not."""
+        self._wait([name], lambda program: program.state in ("RUNNING", "FATAL"), seconds)
+        if (state := self.program(name).state) != "RUNNING":
+            raise ClusterUnavailable(f"{name} does not stay up: it is {state}", hint=f"prodctl local logs {name}")
+
     def wait_gone(self, names: Iterable[str], seconds: float) -> None:
         """Wait until these processes are gone. Raises ClusterUnavailable when one is not in time."""
         self._wait(names, lambda program: program.is_gone, seconds)

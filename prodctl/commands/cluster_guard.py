@@ -24,7 +24,7 @@ _COLUMNS = columns("Guard=_id", "Set", "On duty", "Primary", "Successor", "Elect
 @click.option(
     "--cooldown",
     type=click.FloatRange(1),
-    default=10.0,
+    default=5.0,
     show_default=True,
     help="Seconds between two actions on a set.",
 )

@@ -35,7 +35,7 @@ def serve(directory: Path | None) -> None:
     access, so that webapp needs none: orders and progress go through the users' set. One drill at a time. When it is
     stopped during a drill, it puts everything back first.
     """
-    from prodcore.bootstrap_drills import open_board
+    from prodcore.bootstrap_orders import open_board
     from prodcore.drill.order import RunnerSign
     from prodcore.drill.runner import DrillRunner
     from prodcore.local import open_cluster
@@ -97,15 +97,14 @@ def _settings(directory: Path | None) -> Settings:
 
 
 def _performer(settings: Settings, control: MemberControl, interrupts: _Interrupts) -> Any:
-    from prodcore.bootstrap_cluster import cluster_status, open_drill
+    from prodcore.bootstrap_drill import open_drill
     from prodcore.drill.engine import run_drill
 
     def perform(order: DrillOrder, live: LiveDrill) -> dict[str, Any]:
         message(f"{order.by} orders a drill: {order.plan.fault} of {order.plan.target} in {', '.join(order.plan.sets)}")
         with open_drill(settings, control) as parts, interrupts.possible():
-            guards = cluster_status(settings).guards
             report = run_drill(order.plan, parts, live.note, live.ledger).as_dict()
-        report |= {"guarded": any(g.on_duty for g in guards), "by": order.by}
+        report["by"] = order.by
         keep(settings, report)
         return report
 
@@ -114,7 +113,7 @@ def _performer(settings: Settings, control: MemberControl, interrupts: _Interrup
 
 def _restore(settings: Settings, control: MemberControl) -> None:
     """Put back what a killed runner has left. Where that fails, the next drill tries again before it begins."""
-    from prodcore.bootstrap_cluster import open_drill
+    from prodcore.bootstrap_drill import open_drill
     from prodcore.drill.restore import restore_leftovers
     from prodcore.errors import ProdError
 

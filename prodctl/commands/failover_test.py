@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,9 @@ from prodctl.output import message, output_option
 if TYPE_CHECKING:
     from prodcore.drill.engine import Parts
     from prodcore.drill.plan import DrillPlan
-    from prodcore.drill.ports import Traffic
-    from prodcore.settings import Settings
+    from prodctl.api_client import ApiClient
 
-_FAULTS = ("kill", "stop", "stepdown", "pause")
+_FAULTS = ("kill", "stop", "stepdown", "pause", "partition")
 
 
 class _Seconds(click.ParamType[float]):
@@ -87,10 +87,11 @@ def failover_test() -> None:
 @click.option(
     "--via",
     type=click.Choice(["api", "driver"]),
-    default="driver",
+    default="api",
     show_default=True,
     help="How the load reaches the products: REST API, with your login, or driver. rsU always takes the driver.",
 )
+@click.option("--compare-guard", is_flag=True, help="Do each round once more with the guards off duty; report both.")
 @click.option("--max-write-gap", type=_Seconds(), help="Longest time without an acknowledged write, such as 5s.")
 @click.option("--max-read-gap", type=_Seconds(), help="Longest time without an answered read.")
 @click.option("--max-p99", type=_Seconds(), help="99th percentile of the answers from fault to recovery.")
@@ -112,23 +113,28 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
     Writes and reads steadily, breaks a member, waits for the new primary, puts the member back, waits until it has
     caught up, and then compares every acknowledged write with a majority read of every member.
     """
-    from prodcore.bootstrap_cluster import cluster_status, local_member_control, open_drill
+    from prodcore.bootstrap_cluster import local_member_control
+    from prodcore.bootstrap_drill import open_drill
     from prodcore.drill.engine import preflight, run_drill
     from prodcore.settings import load_settings
+    from prodctl.api_client import ApiClient
+    from prodctl.drill_api import ApiTraffic
 
     settings = load_settings()
     options |= {"fault": "lose", "via": "driver"} if control else {}
-    traffic = _api_traffic(settings) if options["via"] == "api" else None
+    api = ApiClient(settings) if options["via"] == "api" else None
+    traffic = partial(ApiTraffic, api) if api else None
     with open_drill(settings, local_member_control(settings), unsafe=control, product_traffic=traffic) as parts:
         plan = _plan(parts, options)
+        if api and parts.drills_products(plan):
+            _check_login(api)
         if dry_run:
-            against = preflight(plan, parts)
+            with parts.journal.lock():  # refused while another drill is at work
+                against = preflight(plan, parts)
             show_preflight(against, output)
             return 6 if against else 0
         with _graceful_signals():
-            guards = cluster_status(settings).guards
             report = run_drill(plan, parts, show_progress).as_dict()
-    report["guarded"] = any(g.on_duty for g in guards)
     if not control:
         keep(settings, report, options["fail_if_slower"])
     _write_files(report, options)
@@ -139,7 +145,8 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
 @failover_test.command()
 def restore() -> int:
     """Put back what a killed drill has left. That is stopped or paused members, and records of its own."""
-    from prodcore.bootstrap_cluster import local_member_control, open_drill
+    from prodcore.bootstrap_cluster import local_member_control
+    from prodcore.bootstrap_drill import open_drill
     from prodcore.drill.restore import restore_leftovers
     from prodcore.settings import load_settings
 
@@ -207,17 +214,19 @@ def _plan(parts: Parts, options: dict[str, Any]) -> DrillPlan:
         writes_per_second=options["rate"],
         limits=Limits(**{name: options[name] for name in limits}),
         via=options["via"],
+        compare_guard=options["compare_guard"],
     )
 
 
-def _api_traffic(settings: Settings) -> Callable[[str], Traffic]:
-    """The load through the REST API; refuses at once when nobody is logged in."""
-    from prodctl.api_client import ApiClient
-    from prodctl.drill_api import ApiTraffic
+def _check_login(client: ApiClient) -> None:
+    """Raise when the load would get nowhere, before anything is touched."""
+    from prodcore.errors import NotAuthenticated, ServiceUnavailable
 
-    client = ApiClient(settings)
-    client.call("GET", "/products", query={"limit": 1})
-    return lambda prefix: ApiTraffic(client, prefix)
+    try:
+        client.call("GET", "/products", query={"limit": 1})
+    except (NotAuthenticated, ServiceUnavailable) as error:
+        hint = "; ".join(filter(None, (error.hint, "--via driver needs neither webapp nor a login")))
+        raise type(error)(error.message, hint=hint) from None
 
 
 def _history() -> Any:

@@ -29,7 +29,7 @@ _CSV_COLUMNS = columns("Name", "What", "Role", "Address", "State", "Pid", "uptim
 
 def _complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     names = [f"rs{letter}-{number}" for letter in "ABU" for number in (1, 2, 3)]
-    return [name for name in (*names, "authsvc", "webapp") if name.startswith(incomplete)]
+    return [name for name in (*names, "authsvc", "webapp", "guard") if name.startswith(incomplete)]
 
 
 def _directory_option(command: F) -> F:
@@ -46,8 +46,9 @@ def _directory_option(command: F) -> F:
 def local() -> None:
     """The whole system on this machine: start, look, stop.
 
-    Nine mongod in three replica sets (rsA, rsB, rsU), authsvc and webapp, all on 127.0.0.1, under a supervisor that
-    goes on when the command has ended. A program is named as in the status (rsA-1, webapp) or by its host:port.
+    Nine mongod in three replica sets (rsA, rsB, rsU), authsvc, webapp and the guard, all on 127.0.0.1, under a
+    supervisor that goes on when the command has ended. A program is named as in the status (rsA-1, webapp) or by its
+    host:port.
 
     \b
     Examples:
@@ -226,7 +227,7 @@ def _row(program: ProgramStatus) -> dict[str, Any]:
         "name": program.name,
         "what": program.what,
         "role": program.role or None,
-        "address": program.address,
+        "address": program.address or None,
         "state": program.state,
         "pid": program.pid,
         "uptime_seconds": program.uptime_seconds,

@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from uuid import uuid4
@@ -18,6 +19,7 @@ from prodcore.drill.render_text import render_junit, render_markdown
 from prodcore.drill.report import DrillReport, report_round
 from prodcore.drill.round import RoundResult, TimedStep
 from prodcore.drill.verdict import judge
+from prodctl.commands.failover_test import exit_status
 
 STEPS = (
     TimedStep(12.0, Step.FAULT, "kill a:1"),
@@ -144,3 +146,19 @@ def test_two_drills_side_by_side():
     a, b = a_report().as_dict(), a_report().as_dict() | {"write_gap_seconds": 0.6}
     [gap] = [r for r in compare(a, b) if r["figure"] == "write gap (s)"]
     assert gap == {"figure": "write gap (s)", "a": 1.2, "b": 0.6, "change": -50.0}
+
+
+def test_each_outcome_has_its_own_exit_status():
+    outcomes = ("passed", "failed", "vacuous")
+    assert [exit_status({"outcome": outcome}) for outcome in outcomes] == [0, 8, 9]
+
+
+def test_a_round_without_the_guard_has_a_gap_of_its_own_and_no_limit():
+    made, plan = attempts(), DrillPlan(("rsA",), Fault.KILL, limits=Limits(max_write_gap=1.0))
+    rounds = (report_round(replace(a_round(), extra=True), made, plan),)
+    assert missed_limits(plan.limits, judge([], {}), rounds) == []
+    report = replace(a_report(), rounds=rounds).as_dict()
+    assert report["write_gap_seconds"] is None
+    assert report["write_gap_without_guard_seconds"] == pytest.approx(1.2)
+    assert "Longest write gap without the guard: **1.200 s**" in render_markdown(report)
+    assert "<b>1.200 s</b><span>longest write gap without the guard</span>" in render_html(report)

@@ -1,12 +1,15 @@
 """The ledger held against what the members hold."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 from prodcore.drill.ledger import Attempt, Operation, Outcome, State
 from prodcore.drill.verdict import Found, judge
 
 MEMBERS = ("a:1", "b:1", "c:1")
-NEW, EDITED = State("tea", 0), State("tea", 1)
+NEW, EDITED = State("tea", 0, 1, "rsA"), State("tea", 1, 2, "rsA")
+MOVED = State("zumo", 1, 3, "rsB")
+THERE = ("x:1", "y:1", "z:1")
 
 
 class History:
@@ -27,14 +30,18 @@ class History:
     def edited(self, outcome=Outcome.ACKNOWLEDGED):
         return self.then(Operation.EDIT, EDITED, outcome)
 
+    def moved(self, outcome=Outcome.ACKNOWLEDGED):
+        return self.then(Operation.MOVE, MOVED, outcome)
+
     def deleted(self, outcome=Outcome.ACKNOWLEDGED):
         return self.then(Operation.DELETE, None, outcome)
 
-    def held(self, state, members=MEMBERS, set_name="rsA"):
-        """Judge it, with every member of ``members`` holding ``state``; None for not there."""
-        records = [] if state is None else [Found(self.id, state)]
-        found = {"rsA": {m: [] for m in MEMBERS}, "rsB": {"x:1": []}}
-        found[set_name] |= dict.fromkeys(members, records)
+    def held(self, *states, members=(*MEMBERS, *THERE)):
+        """Judge it, with every one of ``members`` holding those of the states that belong to its set."""
+        found = {
+            name: {m: [Found(self.id, s) for s in states if s.set_name == name and m in members] for m in its_members}
+            for name, its_members in (("rsA", MEMBERS), ("rsB", THERE))
+        }
         return judge(self.attempts, found)
 
 
@@ -44,7 +51,7 @@ def test_what_was_acknowledged_and_is_on_every_member_is_well():
 
 
 def test_an_acknowledged_create_that_nobody_holds_is_lost():
-    verdict = History().created().held(None)
+    verdict = History().created().held()
     assert verdict.lost == 1
     assert "acknowledged, and missing on a:1, b:1, c:1" in verdict.examples[0]
 
@@ -67,7 +74,7 @@ def test_a_create_of_unknown_outcome_may_be_there_and_is_counted():
 
 
 def test_a_create_of_unknown_outcome_may_be_missing():
-    verdict = History().created(Outcome.UNKNOWN).held(None)
+    verdict = History().created(Outcome.UNKNOWN).held()
     assert (verdict.phantom, verdict.broken) == (0, 0)
 
 
@@ -75,13 +82,13 @@ def test_an_edit_of_unknown_outcome_leaves_the_old_state_or_the_new_one():
     history = History().created().edited(Outcome.UNKNOWN)
     assert history.held(NEW).broken == 0
     assert history.held(EDITED).phantom == 1
-    assert history.held(None).lost == 1
+    assert history.held().lost == 1
 
 
 def test_a_delete_of_unknown_outcome_leaves_the_record_or_nothing():
     history = History().created().deleted(Outcome.UNKNOWN)
     assert history.held(NEW).broken == 0
-    assert history.held(None).broken == 0
+    assert history.held().broken == 0
 
 
 def test_what_was_refused_and_is_there_contradicts_the_refusal():
@@ -89,10 +96,33 @@ def test_what_was_refused_and_is_there_contradicts_the_refusal():
     assert History().created().edited(Outcome.REFUSED).held(EDITED).contradicted == 1
 
 
-def test_a_record_in_two_sets_is_duplicated():
-    history = History().created()
-    found = {"rsA": {m: [Found(history.id, NEW)] for m in MEMBERS}, "rsB": {"x:1": [Found(history.id, NEW)]}}
-    assert judge(history.attempts, found).duplicated == 1
+def test_a_record_that_was_renamed_to_another_set_is_there_and_only_there():
+    history = History().created().edited().moved()
+    verdict = history.held(MOVED)
+    assert (verdict.broken, verdict.acknowledged, verdict.moved) == (0, 3, 1)
+    assert history.held(EDITED, MOVED).duplicated == 1
+    assert history.held(EDITED).wrong == 1
+    assert history.held(replace(MOVED, set_name="rsA")).wrong == 1
+    verdict = history.held()
+    assert verdict.lost == 1
+    assert "missing on x:1, y:1, z:1" in verdict.examples[0]
+
+
+def test_a_record_that_one_member_of_its_new_set_lacks_is_lost():
+    assert History().created().edited().moved().held(MOVED, members=THERE[:2]).lost == 1
+
+
+def test_a_move_of_unknown_outcome_leaves_the_record_here_or_there_and_never_in_both():
+    history = History().created().edited().moved(Outcome.UNKNOWN)
+    assert history.held(EDITED).broken == 0
+    verdict = history.held(MOVED)
+    assert (verdict.broken, verdict.phantom, verdict.moved) == (0, 1, 0)
+    assert history.held(EDITED, MOVED).duplicated == 1
+    assert history.held().lost == 1
+
+
+def test_a_record_in_another_version_than_the_acknowledged_one_is_wrong():
+    assert History().created().edited().held(replace(EDITED, version=3)).wrong == 1
 
 
 def test_a_name_under_two_ids_is_duplicated():

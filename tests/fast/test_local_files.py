@@ -6,6 +6,7 @@ import shlex
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -15,7 +16,7 @@ from dotenv import dotenv_values
 
 from prodcore.errors import ConfigError, Conflict
 from prodcore.local.lock import locked
-from prodcore.local.plan import LocalPlan, services_for
+from prodcore.local.plan import GUARD, LocalPlan, services_for
 from prodcore.local.ports import LocalPorts
 from prodcore.local.render import check_directory_name, render_env_files, render_member, render_supervisor
 from prodcore.local.replica_sets import users_of
@@ -102,6 +103,15 @@ def test_the_supervisor_reads_back_every_path_and_holds_no_secret(plan, secrets)
     assert {parsed[f"program:{m.name}"]["autorestart"] for m in plan.members} == {"false"}
     for secret in (secrets.root, secrets.web, secrets.service, secrets.session):
         assert secret not in text
+
+
+def test_the_guard_works_with_the_operators_settings_and_comes_back_when_it_dies(plan):
+    parsed = configparser.RawConfigParser()
+    parsed.read_string(render_supervisor(replace(plan, daemons=(GUARD,)), Path("/opt/mongod"), 100_000))
+    section = parsed["program:guard"]
+    assert section["environment"].startswith(f'PRODCTL_ENV_FILE="{plan.env_file("operator")}"'.replace("%", "%%"))
+    assert section["autorestart"] == "true"
+    assert "program:guard" not in render_supervisor(plan, Path("/opt/mongod"), 100_000)
 
 
 def test_env_files_give_each_its_own_user_and_a_shell_reads_them_too(plan, secrets):

@@ -1,6 +1,7 @@
 """What a local cluster consists of, and the ports it uses."""
 
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,13 @@ def test_a_program_is_found_by_name_or_address(plan):
     assert plan.program("rsU-2") is plan.program("rsU-2") or plan.program("rsU-2") == plan.program("127.0.0.1:27038")
     assert plan.program("localhost:27038").name == "rsU-2"
     assert plan.program("webapp").url == "http://127.0.0.1:3000"
+
+
+def test_the_guard_is_a_program_without_a_port(plan):
+    assert "guard" not in plan.program_names
+    guarded = replace(plan, guard=True)
+    assert guarded.program_names == (*plan.program_names, "guard")
+    assert guarded.program("guard").arguments == ("-m", "prodctl", "cluster", "guard")
 
 
 def test_an_unknown_program_is_refused_with_the_names_there_are(plan):

@@ -8,10 +8,10 @@ from prodcore.bootstrap_cluster import (
     cluster_elections,
     cluster_status,
     lint_cluster,
-    open_drill,
     open_inspectors,
     open_switchover,
 )
+from prodcore.bootstrap_drill import open_drill
 from prodcore.cluster.switchover import switch_over
 from prodcore.errors import ConfigError, MemberNotFound, Unavailable
 from prodcore.replica_set import Health
@@ -111,7 +111,9 @@ def test_elections_are_told_by_who_won_them_and_why(operator):
     assert newest.reason == "asked to stand"
 
 
-def test_lint_finds_what_is_risky_about_a_set_on_one_machine(operator):
-    codes = {f.code for f in lint_cluster(operator)}
-    assert {"one_host", "old_version"} <= codes
+def test_lint_finds_what_is_risky_about_a_set_on_one_machine(operator, cluster):
+    found = lint_cluster(operator, cluster.members)
+    codes = {f.code for f in found}
+    assert {"one_host", "old_version", "stays_dead"} <= codes
+    assert {f.where for f in found if f.code == "stays_dead"} == set(cluster.members.addresses())
     assert not codes & {"no_auth", "open_binding", "zlib", "even_voters", "write_concern"}

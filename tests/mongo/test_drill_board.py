@@ -10,8 +10,8 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from prodcore.bootstrap import open_replica_set
-from prodcore.bootstrap_cluster import open_drill
-from prodcore.bootstrap_drills import open_board
+from prodcore.bootstrap_drill import open_drill
+from prodcore.bootstrap_orders import open_board
 from prodcore.drill.engine import run_drill
 from prodcore.drill.order import DrillOrder, DrillRun, RunnerSign, RunState
 from prodcore.drill.plan import DrillPlan, Fault

@@ -5,8 +5,11 @@ import time
 
 import pytest
 
-from prodcore.bootstrap_cluster import open_drill, open_inspectors
+from prodcore.bootstrap_cluster import open_inspectors
+from prodcore.bootstrap_drill import open_drill
 from prodcore.bootstrap_guard import open_switch, run_guards
+from prodcore.drill.engine import preflight, run_drill
+from prodcore.drill.plan import DrillPlan, Fault
 from prodcore.guard.decision import GuardRules
 from prodcore.settings import load_settings
 
@@ -168,3 +171,39 @@ def test_two_guards_cause_one_election(guard, operator, access, slow_set):
     finally:
         stop.set()
         thread.join(timeout=20)
+
+
+def test_a_drill_measures_each_round_once_more_without_the_guard(guard, operator, slow_set):
+    with open_drill(operator, slow_set.members) as parts:
+        plan = DrillPlan((SET,), Fault.KILL, baseline_seconds=0.5, recovery_seconds=40.0, compare_guard=True)
+        report = run_drill(plan, parts, lambda _progress: None)
+        assert parts.guards.on_duty(), "it is back on duty"
+    assert report.outcome == "passed", report.missed
+    assert [(r.result.guarded, r.result.extra) for r in report.rounds] == [(True, False), (False, True)]
+    assert report.write_gap() < SLOW_ELECTION_MS / 1000 - 1 < report.write_gap(extra=True)
+
+
+def test_without_a_guard_there_is_nothing_to_compare(operator, slow_set):
+    with open_drill(operator, slow_set.members) as parts:
+        [objection] = preflight(DrillPlan((SET,), compare_guard=True), parts)
+    assert objection.startswith("no guard is on duty")
+
+
+def test_a_replaced_primary_that_stays_silent_is_fenced_where_that_is_wanted(operator, access, slow_set):
+    diary, stop = Diary(), threading.Event()
+    rules = GuardRules(fence_seconds=2.0)
+    thread = threading.Thread(target=run_guards, args=(operator, rules, diary, stop, slow_set.members))
+    thread.start()
+    old = access.inspect().primary.address
+    try:
+        diary.wait_for("successor")
+        slow_set.members.pause(old)
+        diary.wait_for("fenced")
+        assert diary.told("fenced") == [(SET, "fenced", old)]
+        assert not slow_set.members.is_running(old)
+    finally:
+        stop.set()
+        thread.join(timeout=20)
+        slow_set.members.resume(old)
+        slow_set.members.start(old)
+        wait_whole(access, old)

@@ -14,7 +14,7 @@ from uuid import uuid4
 from playwright.sync_api import sync_playwright
 
 from tests.system.browser import launch, log_in_by_form
-from tests.system.site import ADMIN, PASSWORD, start_site
+from tests.system.site import ADMIN, start_site
 
 ROOT = Path(__file__).parents[2]
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
@@ -90,8 +90,7 @@ def main():
 
 def _fill(site):
     """The first admin, some products, and what was done to them."""
-    setup = {"code": site.cluster.setup_code(), "username": ADMIN, "password": PASSWORD}
-    site.call("POST", "/setup", setup).raise_for_status()
+    site.make_admin()
     names = ("name", "variant", "price", "stock", "category")
     items = [dict(zip(names, values, strict=True)) for values in PRODUCTS]
     items[0]["description"] = "Primera prensada en frío.\nCosecha propia, de la Sierra de Cazorla."

@@ -8,7 +8,7 @@ from pathlib import Path
 import requests
 
 from prodcore.bootstrap import prepare_cluster
-from prodcore.local import LocalCluster, LocalPlan, find_free_ports, services_for
+from prodcore.local import GUARD, LocalCluster, LocalPlan, drill_runner, find_free_ports, services_for
 from prodcore.settings import load_settings
 
 ADMIN = "Ana"
@@ -32,6 +32,11 @@ class Site:
             headers["Authorization"] = f"Bearer {token}"
         return requests.request(method, f"{self.url}/api/v1{path}", json=body, headers=headers, timeout=TIMEOUT_SECONDS)
 
+    def make_admin(self):
+        """The first admin, with the setup code."""
+        body = {"code": self.cluster.setup_code(), "username": ADMIN, "password": PASSWORD}
+        self.call("POST", "/setup", body).raise_for_status()
+
     def token(self, username=ADMIN):
         """An access token."""
         answer = self.call("POST", "/session/login", {"username": username, "password": PASSWORD})
@@ -52,9 +57,10 @@ class Site:
         return answer.json()
 
 
-def start_site(directory: Path) -> Site:
+def start_site(directory: Path, *, guard: bool = False) -> Site:
     ports = find_free_ports()
-    cluster = LocalCluster(LocalPlan(directory, ports, services_for(ports, workers=1, threads=8), drills=True))
+    daemons = (drill_runner(directory), GUARD) if guard else (drill_runner(directory),)
+    cluster = LocalCluster(LocalPlan(directory, ports, services_for(ports, workers=1, threads=8), daemons))
     try:
         cluster.up(when_writable=lambda: prepare_cluster(load_settings(**cluster.addresses("root"))))
     except BaseException:

@@ -1,30 +1,40 @@
 """``prodctl failover-test`` and ``prodctl cluster`` as people and CI type them: what they print, how they end."""
 
 import json
+import re
 import signal
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from prodcore.bootstrap import prepare_cluster
-from prodcore.local import LocalCluster, LocalPlan, find_free_ports
+from prodcore.bootstrap_cluster import open_history
+from prodcore.drill.history import COMPARED_WITH
 from prodcore.settings import load_settings
 from tests.system.cli import Cli
+from tests.system.site import ADMIN, PASSWORD, start_site
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Three replica sets where ``local up`` puts them, without services: neither command needs one."""
-    cluster = LocalCluster(LocalPlan(tmp_path_factory.mktemp("drill") / "local", find_free_ports()))
-    cluster.up()
-    prepare_cluster(load_settings(**cluster.addresses("root")))
-    yield cluster
-    cluster.destroy()
+    """The system where ``local up`` puts it, without a guard, and with an admin."""
+    site = start_site(tmp_path_factory.mktemp("drill") / "local")
+    site.make_admin()
+    yield site.cluster
+    site.cluster.destroy()
 
 
 @pytest.fixture(scope="module")
-def cli(cluster):
+def stranger(cluster):
+    """The installed program on this machine; nobody is logged in."""
     return Cli(cluster.plan.directory.parent)
+
+
+@pytest.fixture(scope="module")
+def cli(stranger):
+    """The same, logged in as the admin."""
+    assert stranger("login", "-u", ADMIN, "--password-stdin", stdin=f"{PASSWORD}\n".encode()).status == 0
+    return stranger
 
 
 def read_until(running, words):
@@ -38,9 +48,15 @@ def read_until(running, words):
 
 
 def assert_whole(cli):
-    """Only the services, which nobody started, are missed."""
-    problems = cli("cluster", "status", "-o", "json").json["problems"]
-    assert [p for p in problems if not p.startswith(("webapp", "authsvc"))] == []
+    assert cli("cluster", "status", "-o", "json").json["problems"] == []
+
+
+def test_a_drill_through_the_api_needs_a_login_and_says_how_to_go_without(stranger):
+    for more in ([], ["--dry-run"]):
+        answer = stranger("failover-test", "rsA", *more)
+        assert (answer.status, answer.out) == (4, "")
+        assert "Hint:  prodctl login; --via driver needs neither webapp nor a login" in answer.err
+    assert stranger("failover-test", "rsU", "--dry-run").status == 0
 
 
 def test_a_drill_tells_what_happened_and_exits_0(cli, tmp_path):
@@ -49,11 +65,15 @@ def test_a_drill_tells_what_happened_and_exits_0(cli, tmp_path):
     answer = cli("failover-test", "rsA", "--fault", "stop", *options)
     assert answer.status == 0, answer.err
     assert "Lost 0, duplicated 0, wrong 0" in answer.out
+    assert int(re.search(r"(\d+) of these renames to the other shard", answer.out)[1]) > 0
     assert answer.out.rstrip().endswith("Passed.")
     for step in ("fault: stop", "detected", "new primary", "restore", "old member back", "caught up"):
         assert step in answer.err
     assert files["report"].read_text().startswith("<!doctype html>")
-    assert json.loads(files["json"].read_text())["schema_version"] == 1
+    report = json.loads(files["json"].read_text())
+    assert (report["schema_version"], report["plan"]["via"], report["verdict"]["failed"]) == (1, "api", 0)
+    assert cli("product", "list", "--search", report["run"], "-o", "json").json["items"] == []
+    assert report["run"] not in cli("product", "deleted", "--all", "-o", "json").out
     assert ElementTree.parse(files["junit"]).getroot().get("failures") == "0"  # noqa: S314  our own
     assert files["markdown"].read_text().startswith("## Failover drill: passed")
     assert_whole(cli)
@@ -68,6 +88,16 @@ def test_drills_are_kept_shown_and_compared(cli):
     rows = cli("failover-test", "compare", first["run"], second["run"], "-o", "json").json["items"]
     assert {r["figure"] for r in rows} >= {"write gap (s)", "lost"}
     assert cli("failover-test", "show", "drill0000nothing").status == 3
+
+
+def test_a_drill_that_is_slower_than_those_before_exits_8(cli, cluster):
+    drill = ("failover-test", "rsU", "--fault", "stepdown", "--fail-if-slower", "25%")
+    first = cli(*drill, "-o", "json").json
+    with open_history(load_settings(**cluster.addresses("operator"))) as kept:
+        for number in range(COMPARED_WITH):
+            kept.add({**first, "run": f"drillquick{number}", "write_gap_seconds": 0.0001})
+    answer = cli(*drill)
+    assert (answer.status, "above the median of the last 10, 0.000 s" in answer.out) == (8, True)
 
 
 def test_a_missed_limit_exits_8(cli):
@@ -110,6 +140,7 @@ def test_a_second_drill_is_refused(cli):
         read_until(running, "load")
         answer = cli("failover-test", "rsU")
         assert (answer.status, "another drill is at work" in answer.err) == (6, True)
+        assert cli("failover-test", "rsU", "--dry-run").status == 6
         assert running.wait(timeout=60) == 0
 
 
@@ -122,14 +153,25 @@ def test_wrong_names_and_numbers_exit_2(cli):
 
 def test_status_says_what_is_wrong_and_exits_6(cli):
     answer = cli("cluster", "status")
-    assert answer.status == 6
-    assert "! webapp: down" in answer.out
-    assert answer.out.count("PRIMARY") == 3
+    assert (answer.status, answer.out.count("PRIMARY")) == (0, 3)
+    cli("local", "stop", "authsvc")
+    try:
+        answer = cli("cluster", "status")
+        assert (answer.status, "! authsvc: down" in answer.out) == (6, True)
+        check = cli("cluster", "status", "--check")
+        assert (check.status, check.out.split(" - ")[0]) == (1, "CLUSTER WARNING")
+        late = cli("cluster", "status", "--wait", "healthy", "--timeout", "1")
+        assert (late.status, "Not healthy after 1 s." in late.err) == (6, True)
+        with cli.started("cluster", "status", "--wait", "healthy") as waiting:
+            cli("local", "start", "authsvc")
+            assert waiting.wait(timeout=60) == 0
+    finally:
+        cli("local", "start", "authsvc")
 
 
 def test_status_speaks_to_monitoring(cli):
     check = cli("cluster", "status", "--check")
-    assert (check.status, check.out.split(" - ")[0]) == (1, "CLUSTER WARNING")
+    assert (check.status, check.out.split(" - ")[0]) == (0, "CLUSTER OK")
     assert "prodctl_member_up{" in cli("cluster", "status", "--prometheus").out
 
 
@@ -143,9 +185,21 @@ def test_a_switchover_prints_its_gap(cli):
     assert answer.json["write_gap_seconds"] > 0
 
 
+def test_watch_follows_the_cluster_until_ctrl_c(cli):
+    answer = cli.on_terminal("cluster", "status", "--watch", answers={"Cluster    ": "\x03"})
+    assert (answer.status, answer.out.count("PRIMARY") >= 3) == (130, True)
+
+
 def test_nobody_is_on_guard_until_a_guard_is(cli):
     assert cli("cluster", "guard", "show").status == 6
+    assert "Guard      nobody" in cli("cluster", "status").out
     with cli.started("cluster", "guard") as running:
         read_until(running, "successor")
+        wait_until(lambda: "successors: rs" in cli("cluster", "status").out, "its sign of life tells a successor")
+        assert "\nprodctl_guards_on_duty 1\n" in cli("cluster", "status", "--prometheus").out
+        assert cli("cluster", "guard", "off", "--for", "60").status == 0
+        wait_until(lambda: "off duty" in cli("cluster", "status").out, "it has heard of it")
+        assert cli("cluster", "guard", "on").status == 0
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=30) == 0
+    assert "\nprodctl_guards_on_duty 0" in cli("cluster", "status", "--prometheus").out

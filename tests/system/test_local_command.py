@@ -12,6 +12,7 @@ import requests
 
 from prodcore.local import find_free_ports
 from tests.system.cli import PROGRAM, Cli
+from tests.waiting import wait_until
 
 MEMBERS = [f"rs{letter}-{number}" for letter in "ABU" for number in (1, 2, 3)]
 
@@ -92,10 +93,10 @@ def test_status_shows_every_program_for_people_and_for_programs(cli):
     assert table.status == 0
     lines = table.out.splitlines()
     assert lines[0].split() == ["NAME", "WHAT", "ROLE", "ADDRESS", "STATE", "PID", "UPTIME", "MEMORY"]
-    assert [line.split()[0] for line in lines[1:13]] == [*MEMBERS, "authsvc", "webapp", "drills"]
-    assert lines[-1].startswith("12 of 12 do their work;")
+    assert [line.split()[0] for line in lines[1:14]] == [*MEMBERS, "authsvc", "webapp", "drills", "guard"]
+    assert lines[-1].startswith("13 of 13 do their work;")
     items = cli("local", "status", "-o", "json").json["items"]
-    assert {p["role"] for p in items} == {"PRIMARY", "SECONDARY", "READY"}
+    assert {p["role"] for p in items} - {"STARTING", "RUNNING"} == {"PRIMARY", "SECONDARY", "READY"}
     assert sum(p["memory_bytes"] for p in items) < 1.8 * 2**30
     assert cli("local", "status", "-o", "csv").out.startswith("name,what,role,address,state,pid,uptime_seconds")
 
@@ -118,6 +119,18 @@ def test_a_service_can_be_stopped_and_up_starts_it_again(cli):
     answer = cli("local", "up")
     assert "authsvc  is ready" in answer.err
     assert "rsA" not in answer.err.split("Next:")[0]
+
+
+def test_the_guard_goes_on_duty_by_itself_and_a_setting_keeps_it_away(cli):
+    wait_until(lambda: cli("cluster", "guard", "show").status == 0, "the guard is on duty", 60)
+    assert cli("local", "stop", "guard").status == 0
+    assert "guard" in cli("local", "up").err
+    assert cli("local", "start", "guard").err == "guard is RUNNING.\n"
+    assert cli("local", "up", PRODCTL_LOCAL_GUARD="false").status == 0
+    names = [p["name"] for p in cli("local", "status", "-o", "json", PRODCTL_LOCAL_GUARD="false").json["items"]]
+    assert names == [*MEMBERS, "authsvc", "webapp", "drills"]
+    assert cli("local", "up").status == 0
+    assert cli("local", "status").status == 0
 
 
 def test_an_unknown_member_is_refused_with_the_names_there_are(cli):

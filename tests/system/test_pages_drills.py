@@ -45,7 +45,7 @@ def report(run, **changed):
         },
         "write_gap_seconds": 1.2,
         "read_gap_seconds": 1.1,
-        "verdict": {"acknowledged": 612, "failed": 0, "lost": 0, "duplicated": 0, "examples": []},
+        "verdict": {"acknowledged": 612, "moved": 12, "failed": 0, "lost": 0, "duplicated": 0, "examples": []},
         "missed": [],
         "rounds": [played],
         "series": [

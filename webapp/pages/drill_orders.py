@@ -107,9 +107,9 @@ def _preflight(values: Mapping[str, Any]) -> Preflight:
         plan = read_plan({**values, "limits": {name: values.get(name) for name in _LIMITS}}, desk.board().sets)
     except InvalidInput as error:
         return Preflight(state, None, problems_by_field(error), ())
-    *shards, users = desk.board().sets
+    *shards, _users = desk.board().sets
     status = current_status()
-    sets = [found for name in plan.judged((shards, [users])) if (found := status.set(name))]
+    sets = [found for name in plan.judged(frozenset(shards)) if (found := status.set(name))]
     return Preflight(state, plan, {}, tuple(objections(plan, sets, state.controlled)))
 
 

@@ -37,6 +37,9 @@ SENTENCES: dict[str, Any] = {
     "not_controlled": lazy_gettext("{member} is not under control of the drill runner"),
     "not_a_member": lazy_gettext("{member} is not a member of {sets}"),
     "only_primary_steps_down": lazy_gettext("Only a primary can step down"),
+    "no_guard": lazy_gettext("No guard is on duty to compare with"),
+    "cannot_isolate": lazy_gettext("{why}"),
+    "import_at_work": lazy_gettext("An import is at work: {what}"),
     "another_is_primary": lazy_gettext("Only a primary can step down; that is {primary}"),
 }
 """By the codes of ``prodcore.problem_line``."""

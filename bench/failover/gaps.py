@@ -1,0 +1,184 @@
+"""The longest time without an acknowledged write: MongoDB's defaults, ours without the guard, ours with it.
+
+    python -m bench.failover.gaps [--rounds 10] [--idle-seconds 60]
+
+One replica set a variant, each in a system of its own, one after the other in the same run; the load goes straight
+through the driver. *MongoDB's defaults* are those of the set (election timeout 10 s, heartbeat 2 s), of mongod (it
+takes 15 s to leave after SIGTERM, a secondary waits 5 s longer for a hung source) and of the driver (a heartbeat in
+10 s, 20 s to connect). Requests may take a minute there, so that the gap can be seen at all.
+
+Exit status 1 when a write was lost or doubled, or when the guard's gaps are longer than is asked of them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from pymongo import MongoClient
+
+from bench.failover.system import System, options, print_table, system
+
+SET = "rsA"
+FAULTS = ("kill", "stop", "stepdown", "pause")
+EVENTS = (*FAULTS, "switchover", "kill, idle before")
+_DEFAULT_MS = 10_000
+_DRIVER = {
+    "PRODCTL_HEARTBEAT_MS": "10000",
+    "PRODCTL_CONNECT_TIMEOUT_MS": "20000",
+    "PRODCTL_REQUEST_BUDGET_SECONDS": "60",
+}
+_GUARD_SECONDS = 40.0
+
+DEFAULTS, OURS, GUARDED, DEFAULTS_GUARDED = "MongoDB's defaults", "ours", "ours and guard", "defaults and guard"
+VARIANTS = (DEFAULTS, OURS, GUARDED, DEFAULTS_GUARDED)
+ASKED = {
+    (OURS, "kill"): 2.3,
+    (OURS, "pause"): 5.0,
+    (GUARDED, "kill"): 0.3,
+    (GUARDED, "kill, idle before"): 0.3,
+    (GUARDED, "stop"): 0.3,
+    (GUARDED, "switchover"): 0.2,
+    (GUARDED, "pause"): 3.0,
+}
+"""Seconds, worst of ten."""
+
+
+@dataclass
+class Gaps:
+    """What was measured of one variant."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    """By event."""
+    acknowledged: int = 0
+    failed: int = 0
+    broken: int = 0
+    """Lost, duplicated or wrong."""
+
+    def add(self, event: str, report: dict[str, Any]) -> None:
+        """A drill."""
+        verdict = report["verdict"]
+        self.seconds.setdefault(event, []).extend(r["write_gap_seconds"] for r in report["rounds"])
+        self.acknowledged += verdict["acknowledged"]
+        self.failed += verdict["failed"]
+        self.broken += sum(verdict[name] for name in ("lost", "duplicated", "wrong", "contradicted"))
+
+
+def measure(of: System, events: tuple[str, ...], rounds: int, idle_seconds: float, client: dict[str, str]) -> Gaps:
+    """Every event so many times."""
+    gaps = Gaps()
+    for event in events:
+        if event in FAULTS:
+            gaps.add(event, _drill(of, event, rounds, client))
+        for _ in range(0 if event in FAULTS else rounds):
+            if event == "switchover":
+                done = of.prodctl("cluster", "switchover", SET, "-o", "json", environment=client)
+                gaps.seconds.setdefault(event, []).append(json.loads(done.stdout)["write_gap_seconds"])
+            else:
+                time.sleep(idle_seconds)
+                gaps.add(event, _drill(of, "kill", 1, client))
+        print(f"  {event}: {gaps.seconds[event]}", flush=True)
+    return gaps
+
+
+def _drill(of: System, fault: str, rounds: int, client: dict[str, str]) -> dict[str, Any]:
+    return of.drill(SET, "--fault", fault, "--rounds", str(rounds), "--via", "driver", environment=client)
+
+
+def run_variant(variant: str, events: tuple[str, ...], rounds: int, idle_seconds: float) -> Gaps:
+    """In a system of its own."""
+    print(f"{variant}:", flush=True)
+    default, guard = variant in (DEFAULTS, DEFAULTS_GUARDED), variant in (GUARDED, DEFAULTS_GUARDED)
+    with system(guard=guard, election_timeout_ms=_DEFAULT_MS if default else 1_000) as of:
+        if variant == DEFAULTS:
+            restore_defaults(of)
+        if guard:
+            wait_for_guard(of)
+        return measure(of, events, rounds, idle_seconds, _DRIVER if variant == DEFAULTS else {})
+
+
+def restore_defaults(of: System) -> None:
+    """Give the members of the set what mongod has by itself where ours is another value."""
+    for member in of.cluster.plan.members_of(SET):
+        path = of.cluster.plan.member_config(member)
+        config = json.loads(path.read_text())
+        for name in ("shutdownTimeoutMillisForSignaledShutdown", "oplogNetworkTimeoutBufferSeconds"):
+            del config["setParameter"][name]
+        path.write_text(json.dumps(config))
+        of.cluster.stop(member.name)
+        of.cluster.start(member.name)
+    address = of.cluster.addresses("root")["db1_url"].get_secret_value()
+    with MongoClient[dict[str, Any]](address) as client:
+        config = client.admin.command("replSetGetConfig")["config"]
+        config["version"] += 1
+        config["settings"]["heartbeatIntervalMillis"] = 2_000
+        client.admin.command("replSetReconfig", config)
+    of.prodctl("cluster", "status", "--wait", "healthy", "--timeout", "40", ok=(0, 6))
+
+
+def wait_for_guard(of: System) -> None:
+    """Until it is on duty and has found its successors, as in daily life."""
+    ends = time.monotonic() + _GUARD_SECONDS
+    while time.monotonic() < ends:
+        guards = json.loads(of.prodctl("cluster", "status", "-o", "json", ok=(0, 6)).stdout)["guards"]
+        pid = next(p.pid for p in of.cluster.status() if p.name == "guard")  # not one that was killed a moment ago
+        if any(g["name"].endswith(f":{pid}") and g["on_duty"] and g["successors"].get(SET) for g in guards):
+            return
+        time.sleep(0.5)
+    raise RuntimeError("the guard has no successor")
+
+
+def missed(found: dict[str, Gaps]) -> list[str]:
+    """What is longer than is asked, and what must never be."""
+    late = [
+        f"{variant}, {event}: {max(found[variant].seconds[event]):.3f} s, asked are {asked:g} s"
+        for (variant, event), asked in ASKED.items()
+        if variant in found and event in found[variant].seconds and max(found[variant].seconds[event]) > asked
+    ]
+    return late + [
+        f"{variant}: {gaps.broken} writes lost, doubled or wrong" for variant, gaps in found.items() if gaps.broken
+    ]
+
+
+def show(found: dict[str, Gaps], rounds: int) -> None:
+    """The table."""
+    events = list(dict.fromkeys(event for gaps in found.values() for event in gaps.seconds))
+    rows: list[list[object]] = [
+        [event, *(_cell(gaps.seconds.get(event, [])) for gaps in found.values())] for event in events
+    ]
+    rows.append(["acknowledged", *(gaps.acknowledged for gaps in found.values())])
+    rows.append(["failed", *(gaps.failed for gaps in found.values())])
+    rows.append(["lost, doubled or wrong", *(gaps.broken for gaps in found.values())])
+    title = f"Longest time without an acknowledged write in seconds, worst of {rounds} (median), 50 writes a second."
+    print_table(title, ("", *found), rows)
+
+
+def _cell(seconds: list[float]) -> str:
+    return f"**{max(seconds):.2f}** ({median(seconds):.2f})" if seconds else "–"
+
+
+def main() -> int:
+    """Run and judge."""
+    parser = options(__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--idle-seconds", type=float, default=60)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
+    parser.add_argument("--events", nargs="+", choices=EVENTS, default=EVENTS)
+    given = parser.parse_args()
+    found = {
+        variant: run_variant(variant, tuple(given.events), given.rounds, given.idle_seconds)
+        for variant in given.variants
+    }
+    show(found, given.rounds)
+    wrong = missed(found)
+    for line in wrong:
+        print(f"MISSED: {line}", flush=True)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

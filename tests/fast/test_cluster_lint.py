@@ -1,0 +1,48 @@
+"""Each risk is found where it is, with its fix, and nowhere else."""
+
+import pytest
+
+from prodcore.cluster.lint import MemberSetup, lint_set
+from prodcore.replica_set import Health, Member, MemberConfig, SetStatus
+
+GOOD_OPTIONS = {
+    "security": {"keyFile": "/etc/keyfile"},
+    "net": {"bindIp": "127.0.0.1,10.10.10.12", "compression": {"compressors": "snappy,zstd"}},
+    "replication": {"oplogSizeMB": 2048},
+}
+GOOD_CONCERN = {"w": "majority"}
+HOSTS = ("a:27017", "b:27017", "c:27017")
+
+
+def codes(*, options=(), concern=GOOD_CONCERN, hosts=HOSTS, votes=1, version="7.0.39", config=()):
+    members = tuple(Member(address, "SECONDARY", version=version) for address in hosts)
+    configured = tuple(MemberConfig(address, votes, 1.0) for address in hosts)
+    status = SetStatus("rsA", members, configured, Health.HEALTHY, ())
+    found = lint_set(status, [MemberSetup(hosts[0], {**GOOD_OPTIONS, **dict(options)}, concern)], dict(config))
+    assert all(f.where and f.text and f.fix for f in found)
+    return {f.code for f in found}
+
+
+def test_a_good_set_has_no_risk():
+    assert codes() == set()
+
+
+@pytest.mark.parametrize(("code", "how"), [
+    ("no_auth", {"options": {"security": {}}}),
+    ("open_binding", {"options": {"net": {**GOOD_OPTIONS["net"], "bindIpAll": True}}}),
+    ("open_binding", {"options": {"net": {**GOOD_OPTIONS["net"], "bindIp": "127.0.0.1,0.0.0.0"}}}),
+    ("zlib", {"options": {"net": {"bindIp": "127.0.0.1"}}}),
+    ("small_oplog", {"options": {"replication": {"oplogSizeMB": 64}}}),
+    ("write_concern", {"concern": {"w": 1}}),
+    ("one_host", {"hosts": ("a:1", "a:2", "a:3")}),
+    ("even_voters", {"hosts": (*HOSTS, "d:27017")}),
+    ("old_version", {"version": "6.0.5"}),
+    ("old_version", {"version": "7.0.38"}),
+    ("majority_unjournaled", {"config": {"writeConcernMajorityJournalDefault": False}}),
+])  # fmt: skip
+def test_one_thing_that_is_risky_is_the_only_one_found(code, how):
+    assert codes(**how) == {code}
+
+
+def test_two_members_are_few_and_may_tie():
+    assert codes(hosts=HOSTS[:2]) == {"few_members", "even_voters"}
