@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from prodcore.errors import ConfigError, MemberNotFound
-from prodcore.local.plan import LocalPlan, services_for
+from prodcore.local.plan import GUARD, LocalPlan, services_for
 from prodcore.local.ports import LocalPorts, check_ports_free, find_free_ports, ports_from_settings
 from prodcore.settings import Settings
 
@@ -32,7 +32,7 @@ def test_a_program_is_found_by_name_or_address(plan):
 
 def test_the_guard_is_a_program_without_a_port(plan):
     assert "guard" not in plan.program_names
-    guarded = replace(plan, guard=True)
+    guarded = replace(plan, daemons=(GUARD,))
     assert guarded.program_names == (*plan.program_names, "guard")
     assert guarded.program("guard").arguments == ("-m", "prodctl", "cluster", "guard")
 
