@@ -12,6 +12,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from prodcore.catalog.ports import Batch, Deleted, Key, Moment, Slice
 from prodcore.catalog.refusals import changed_meanwhile, exists, id_was_used, is_deleted
+from prodcore.deadline import budget
 from prodcore.errors import OutcomeUnknown, ProdError, ProductExists
 from prodcore.history import Change
 from prodcore.mongo.address import Document
@@ -35,14 +36,19 @@ from prodcore.product import Product
 from prodcore.routing import LAST
 
 _DUPLICATE_KEY = 11000
+_INDEX_SECONDS = 3600.0
 _KEPT = {"purge_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
 """The documents that will be removed some day."""
 
 
 def ensure_indexes(replica_set: ReplicaSet) -> None:
-    """Make the indexes that uniqueness, order and search stand on; harmless when they exist."""
+    """Make the indexes that uniqueness, order and search stand on; harmless when they exist.
+
+    A large catalogue needs minutes for a new one, and a build that is given up begins anew.
+    """
     collection = replica_set.collection("products")
-    replica_set.write(lambda _again: collection.create_indexes(list(INDEXES)))
+    with budget(_INDEX_SECONDS):
+        replica_set.write(lambda _again: collection.create_indexes(list(INDEXES)))
 
 
 class MongoProductStore:
