@@ -29,7 +29,7 @@ bench-web: ## Ours beside the seed, Eve and FastAPI: ratios of one run (needs wr
 	./scripts/venv server,mongod,bench
 	.venv/bin/python -m bench.web.run
 
-bench-size: ## Lists at 10,000 and at 1,000,000 products, side by side (some 20 minutes)
+bench-size: ## Lists at 10,000 and at 1,000,000 products, side by side (takes long)
 	.venv/bin/python bench/catalogue_size.py --large 1000000
 
 bench-import: ## An import beside a bare insert_many of its documents: the ratio of one run
