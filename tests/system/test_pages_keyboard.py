@@ -1,4 +1,4 @@
-"""The whole work with products by keyboard alone: no click, no script's help to find the way."""
+"""Products, drills and tokens by keyboard alone: no click, no script's help to find the way."""
 
 from uuid import uuid4
 
@@ -7,32 +7,8 @@ from playwright.sync_api import expect
 
 from tests.system.browser import log_in, open_page
 from tests.system.faults import wait_healthy
+from tests.system.keyboard import press, tab_to, type_into
 from tests.system.site import ADMIN, PASSWORD
-
-MOST_TABS = 90
-
-
-def tab_to(page, locator):
-    """Press Tab until the element has the focus, as somebody without a mouse does."""
-    for _ in range(MOST_TABS):
-        if locator.evaluate("element => element === document.activeElement"):
-            ring = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-            assert ring != "none", "the focus cannot be seen"
-            return
-        page.keyboard.press("Tab")
-    raise AssertionError(f"Tab never reached {locator}")
-
-
-def press(page, locator, key="Enter"):
-    tab_to(page, locator)
-    page.keyboard.press(key)
-
-
-def type_into(page, field, text):
-    """Type once the page has put the focus where it belongs: as soon as somebody can see it, and no sooner."""
-    expect(field).to_be_focused()
-    page.keyboard.type(text)
-    expect(field).to_have_value(text)
 
 
 def test_log_in_create_find_edit_delete_and_log_out_by_keyboard(browser, site):

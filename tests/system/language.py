@@ -1,0 +1,24 @@
+"""The sentences of the pages in the languages that they speak, so that one walk through them serves every language."""
+
+import gettext
+from pathlib import Path
+
+import pytest
+
+import webapp
+
+LOCALES = {"en": "en-GB", "es": "es-ES"}
+IN_EVERY_LANGUAGE = pytest.mark.parametrize("language", LOCALES)
+
+
+def speak(language):
+    """``say("Create")`` and ``say("Take back %(name)s", name="x.csv")`` in that language."""
+    folder = Path(webapp.__file__).parent / "translations"
+    catalog = gettext.translation("messages", folder, [language], fallback=language == "en")
+
+    def say(sentence, **facts):
+        said = catalog.gettext(sentence)
+        assert language == "en" or said != sentence, f"not translated: {sentence}"
+        return said % facts if facts else said
+
+    return say
