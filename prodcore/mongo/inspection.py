@@ -89,7 +89,11 @@ class MongoSetInspector:
 
     def _ask(self, address: str) -> MemberAnswers:
         member = self._kept.pop(address, None) or self._connect(address)
-        answers = self._try(member)
+        try:
+            answers = self._try(member)
+        except BaseException:
+            member.close()  # a refused login, for instance, ends the whole look
+            raise
         if answers.silent:
             self._silent.add(address)
         else:

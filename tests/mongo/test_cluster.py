@@ -31,7 +31,8 @@ def wait_for_secondary(operator, cluster, name, member):
     with open_drill(operator, cluster.members) as parts:
         watch = parts.sets[name].watch()
         try:
-            assert watch.wait_for_role(member, ("SECONDARY",), 0.0, time.monotonic() + 40)
+            seen = watch.wait_for_role(member, ("SECONDARY",), 0.0, time.monotonic() + 40)
+            assert seen, watch.sightings()
         finally:
             watch.close()
 
