@@ -14,6 +14,7 @@ from uuid import uuid4
 from playwright.sync_api import sync_playwright
 
 from tests.system.browser import launch, log_in_by_form
+from tests.system.faults import members, stopped
 from tests.system.site import ADMIN, start_site
 
 ROOT = Path(__file__).parents[2]
@@ -75,11 +76,13 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         site = start_site(Path(directory) / "cluster")
         try:
-            made = _fill(site)
             with sync_playwright() as playwright:
                 camera = Camera(launch(playwright), site, target)
+                _setup(camera)
+                made = _fill(site)
                 drill = _drill(camera)
                 _take_all(camera, _pages(made, drill))
+                _take_broken(camera, site)
         finally:
             site.cluster.destroy()
     if options.docs:
@@ -124,7 +127,7 @@ class Camera:
         self._cookies = []
 
     @contextmanager
-    def page(self, size, theme, language):
+    def page(self, size, theme, language, *, logged_in=True):
         width, height = SIZES[size]
         context = self._browser.new_context(
             base_url=self._site.url,
@@ -136,7 +139,7 @@ class Camera:
         page = context.new_page()
         if self._cookies:
             context.add_cookies(self._cookies)
-        else:
+        elif logged_in:
             log_in_by_form(page)
             self._cookies = [c for c in context.cookies() if c["name"] == "prodctl"]
         yield page
@@ -144,6 +147,14 @@ class Camera:
 
     def shoot(self, page, name, *variant):
         page.screenshot(path=self._target / f"{'-'.join([name, *variant])}.png", full_page=True)
+
+
+def _setup(camera):
+    """The form for the first administrator, which is there only as long as there is none."""
+    for variant in LIVE:
+        with camera.page(*variant, logged_in=False) as page:
+            page.goto("/setup")
+            camera.shoot(page, "setup", *variant)
 
 
 def _drill(camera):
@@ -210,6 +221,20 @@ def _take_all(camera, pages):
             camera.shoot(page, "login", *variant)
 
 
+def _take_broken(camera, site):
+    """The list and the cluster while a shard is out."""
+    with stopped(site, members(site, "rsB")):
+        for variant in LIVE:
+            with camera.page(*variant) as page:
+                for name, path, sign in (
+                    ("products-partial", "/products", ".banner"),
+                    ("cluster-broken", "/cluster", ".verdict-down"),
+                ):
+                    page.goto(path)
+                    page.locator(sign).first.wait_for()
+                    camera.shoot(page, name, *variant)
+
+
 def _steps(page):
     """Pages that are only reached by doing something: nothing is changed for good."""
     page.goto("/products")
@@ -227,6 +252,17 @@ def _steps(page):
     page.locator("#stock").fill("12")
     page.locator("form .btn-primary").click()
     yield "bulk-preview"
+    page.goto("/products?search=aceite")
+    page.locator(".product-name").first.click()
+    page.locator("a[href$='/edit']").click()
+    page.locator("#stock").fill("12")
+    page.locator("[name=version]").evaluate("field => { field.value = 1 }")
+    page.locator("form .btn-primary").click()
+    yield "product-conflict"
+    page.goto("/account")
+    page.locator("form[action='/account/second-factor'] button").click()
+    page.locator(".qr").wait_for()
+    yield "second-factor"
     page.goto("/products/import")
     csv = {"name": "precios.csv", "mimeType": "text/csv", "buffer": CSV.encode()}
     page.locator("#upload").set_input_files(csv)
