@@ -3,18 +3,19 @@
 A word holds no space, so the terms that begin with one are no words, and no search for words meets them.
 
 >>> words_of("Café molido", "250 g", category="Desayuno", tags=["bio"], active=True)
-[' #bio', ' =desayuno', '250', 'caf', 'cafe', 'g', 'mol', 'molido']
+[' #bio', ' =desayuno', '25', '250', 'ca', 'caf', 'cafe', 'g', 'mo', 'mol', 'molido']
 >>> facets_of(category="Desayuno", tags=["bio"], active=False)
 ['', ' #bio', ' -', ' =desayuno']
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from prodcore.routing import LAST, fold
 
-TERMS_VERSION = 2
+TERMS_VERSION = 3
 """Raise it when products get other terms: the next set-up renews those of all that are stored."""
 
 INACTIVE = " -"
@@ -23,7 +24,12 @@ INACTIVE = " -"
 ANY = ""
 """The facet that every product has: without a filter an order is read along this one."""
 
-_BEGINNING = 3
+_BEGINNINGS = (3, 2)
+"""How many letters of a word are indexed as a word, the longest first."""
+
+_LETTER = re.compile(rf".{LAST}?", re.DOTALL)
+"""ñ is one letter of two code points."""
+_WORD = re.compile(rf"[\w{LAST}]+")
 
 
 def category_term(category: str) -> str:
@@ -36,23 +42,37 @@ def tag_term(tag: str) -> str:
     return f" #{fold(tag)}"
 
 
-def beginning_of(word: str) -> str | None:
-    """The first three letters of a folded word, which is indexed as a word; None for a word of fewer.
+def split_words(text: str) -> list[str]:
+    """The folded words of a text, without the signs around and between them; what is nothing but signs stays.
 
-    All products with a word that begins so stand together in the index, in name order: a search by the beginning of
-    a word need not sort. ñ is one letter of two code points.
-
-    >>> beginning_of("aceite"), beginning_of(fold("cañas")) == fold("cañ"), beginning_of("te")
-    ('ace', True, None)
+    >>> split_words("Coca-Cola (sin azúcar) 1,5 L & más")
+    ['coca', 'cola', 'sin', 'azucar', '1', '5', 'l', '&', 'mas']
     """
-    end = _BEGINNING + 1 if word[_BEGINNING : _BEGINNING + 1] == LAST else _BEGINNING
-    return word[:end] if len(word) >= _BEGINNING else None
+    return [word for piece in fold(text).split() for word in _WORD.findall(piece) or [piece]]
+
+
+def beginning_of(word: str) -> str | None:
+    """The first three letters of a folded word, or the first two of a shorter one; None for a word of one letter.
+
+    They are indexed as words. All products with a word that begins so stand together in the index, in name order: a
+    search by the beginning of a word need not sort.
+
+    >>> beginning_of("aceite"), beginning_of(fold("cañas")) == fold("cañ"), beginning_of("te"), beginning_of("a")
+    ('ace', True, 'te', None)
+    """
+    return next(_beginnings(word), None)
+
+
+def _beginnings(word: str) -> Iterator[str]:
+    """Those of its beginnings that are indexed, the longest first."""
+    letters = _LETTER.findall(word)
+    yield from ("".join(letters[:count]) for count in _BEGINNINGS if count <= len(letters))
 
 
 def words_of(name: str, variant: str, *, category: str, tags: Iterable[str], active: bool) -> list[str]:
     """All terms of a product, sorted."""
-    words = {*fold(name).split(), *fold(variant).split()}
-    beginnings = {beginning for word in words if (beginning := beginning_of(word))}
+    words = {*split_words(name), *split_words(variant)}
+    beginnings = {beginning for word in words for beginning in _beginnings(word)}
     return sorted({*words, *beginnings, *_terms(category, tags, active)})
 
 

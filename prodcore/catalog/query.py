@@ -11,7 +11,7 @@ from typing import Literal, Self, get_args
 from uuid import UUID
 
 from prodcore.errors import InvalidInput, Problem
-from prodcore.routing import fold
+from prodcore.terms import split_words
 
 SortBy = Literal["name", "price", "stock", "updated", "created"]
 
@@ -80,4 +80,4 @@ def search_words(search: str) -> tuple[str, ...]:
         raise InvalidInput(
             problems=[Problem("search", "string_too_long", f"must be at most {MAX_SEARCH_LENGTH} characters")]
         )
-    return tuple(dict.fromkeys(fold(search).split()))
+    return tuple(dict.fromkeys(split_words(search)))

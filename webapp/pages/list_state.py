@@ -87,8 +87,8 @@ class ListState:
         return with_query(path, **{**self.given, "columns": columns or ("name" if columns == "" else None), **changes})
 
     def cleared(self) -> str:
-        """The address of this list without filters."""
-        without: Given = dict.fromkeys(self.filters)
+        """The address of this list without filters, and without what means nothing."""
+        without: Given = dict.fromkeys([*self.filters, *self.problems])
         return self.url(**without)
 
     def direction(self, column: str) -> str:
