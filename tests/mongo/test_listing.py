@@ -164,49 +164,6 @@ def test_name_order_asks_only_the_shards_that_the_page_is_made_of(catalog, raw_c
     assert (after["rsA"] - before["rsA"], after["rsB"] - before["rsB"]) == (1, 0)
 
 
-@pytest.mark.parametrize(
-    ("search", "found"),
-    [
-        ("cafe mol", ["Café molido"]),
-        ("MOL caf", ["Café molido"]),
-        ("café", ["Café en grano", "Café molido"]),
-        ("grano", ["Café en grano"]),
-        ("250", ["Café molido"]),
-        ("ñ", ["Ñandú"]),
-        ("n", ["Naranja"]),
-        ("ca", ["Café en grano", "Café molido"]),
-        ("afe", []),
-        ("(", []),
-        ("^(a+)+$", []),
-        ("$where", []),
-        ("=", []),
-        ("#", []),
-        ("-", []),
-        ("🍎", []),
-        ("mal", ["=Mala (coca-cola)"]),
-        ("co", ["=Mala (coca-cola)"]),
-        ("(cola", ["=Mala (coca-cola)"]),
-        ("=mala cola)", ["=Mala (coca-cola)"]),
-    ],
-)
-def test_search_finds_folded_word_beginnings(catalog, search, found):
-    catalog.create(draft("Café molido", variant="250 g", category="Desayuno", tags=["bio"], active=False), ANA)
-    for name in ("Café en grano", "Ñandú", "Naranja", "=Mala (coca-cola)"):
-        catalog.create(draft(name), ANA)
-    assert names(catalog.page(Query(search_words(search)))) == found
-
-
-def test_letter_with_a_tilde_is_not_split_by_the_beginning_of_a_word(catalog):
-    for name in ("Cañas", "Canas", "Caño", "Can"):
-        catalog.create(draft(name), ANA)
-    assert names(catalog.page(Query(search_words("can")))) == ["Can", "Canas"]
-    assert names(catalog.page(Query(search_words("cañ")))) == ["Cañas", "Caño"]
-    catalog.create(draft("Anís"), ANA)
-    catalog.create(draft("Añojo"), ANA)
-    assert names(catalog.page(Query(search_words("an")))) == ["Anís"]
-    assert names(catalog.page(Query(search_words("añ")))) == ["Añojo"]
-
-
 def test_edited_category_tags_and_state_are_found_anew(catalog):
     made = catalog.create(draft("Pan", category="Horno", tags=["bio"]), ANA)
     changed = {"category": "Panadería", "tags": ("fresco",), "active": False}
