@@ -62,7 +62,7 @@ class Trouble:
 @contextmanager
 def harmed(of: System, what: str) -> Iterator[Callable[[], None]]:
     """What is to be called at the moment; afterwards the guard is as before."""
-    guard = next((p.pid for p in of.cluster.status() if p.name == "guard"), None) or 0
+    guard = next((p.pid for p in of.cluster.status() if p.name == "guard"), None)
     second: list[subprocess.Popen[bytes]] = []
 
     def harm() -> None:
@@ -70,14 +70,15 @@ def harmed(of: System, what: str) -> Iterator[Callable[[], None]]:
             environment = {**os.environ, "PRODCTL_STATE_DIR": str(of.state_dir)}
             command = [sys.executable, "-m", "prodctl", "cluster", "guard"]
             second.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))  # noqa: S603  ours
-        elif what != NOTHING:
+        elif what in (KILLED, PAUSED):
+            assert guard, "the guard is on duty"
             with suppress(ProcessLookupError):
                 os.kill(guard, signal.SIGKILL if what == KILLED else signal.SIGSTOP)
 
     try:
         yield harm
     finally:
-        if what == PAUSED:
+        if what == PAUSED and guard:
             os.kill(guard, signal.SIGCONT)
         for process in second:
             process.terminate()

@@ -35,9 +35,12 @@ def test_the_witness_finds_what_is_not_as_it_was_acknowledged(guarded, token):
         wait_until(lambda: len(witness.expected) > 8, "some products", 30)
     assert witness.judge() == []
     product, (shard, name, stock, version) = next(iter(witness.expected.items()))
-    for other in ((shard, name, stock + 1, version), (shard, name, stock, version + 1), ("rsA", "gone", 0, 1)):
+    for other in ((shard, name, stock + 1, version), (shard, name, stock, version + 1), (shard, "gone", 0, 1)):
         witness.expected[product] = other
         assert len(witness.judge()) == 1
+    elsewhere = next(s for s in ("rsA", "rsB") if s != shard)
+    witness.expected[product] = (elsewhere, name, stock, version)
+    assert len(witness.judge()) == 4, "no member of the other set has it, and it is where it should not be"
     del witness.expected[product]
     assert len(witness.judge()) == 1
 

@@ -97,7 +97,7 @@ def test_a_drill_that_is_slower_than_those_before_exits_8(cli, cluster):
         for number in range(COMPARED_WITH):
             kept.add({**first, "run": f"drillquick{number}", "write_gap_seconds": 0.0001})
     answer = cli(*drill)
-    assert (answer.status, "above the median of the last 10, 0.000 s" in answer.out) == (8, True)
+    assert (answer.status, "above the median of the last 10, 0.000 s" in answer.out) == (8, True), answer
 
 
 def test_a_missed_limit_exits_8(cli):
