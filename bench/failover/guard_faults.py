@@ -62,7 +62,9 @@ class Trouble:
 @contextmanager
 def harmed(of: System, what: str) -> Iterator[Callable[[], None]]:
     """What is to be called at the moment; afterwards the guard is as before."""
-    guard = next((p.pid for p in of.cluster.status() if p.name == "guard"), None)
+    guard = next((p.pid for p in of.cluster.status() if p.name == "guard"), None) or 0
+    if what in (KILLED, PAUSED) and not guard:
+        raise RuntimeError("no guard is on duty: a signal to process 0 would reach this program itself")
     second: list[subprocess.Popen[bytes]] = []
 
     def harm() -> None:
@@ -71,14 +73,13 @@ def harmed(of: System, what: str) -> Iterator[Callable[[], None]]:
             command = [sys.executable, "-m", "prodctl", "cluster", "guard"]
             second.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))  # noqa: S603  ours
         elif what in (KILLED, PAUSED):
-            assert guard, "the guard is on duty"
             with suppress(ProcessLookupError):
                 os.kill(guard, signal.SIGKILL if what == KILLED else signal.SIGSTOP)
 
     try:
         yield harm
     finally:
-        if what == PAUSED and guard:
+        if what == PAUSED:
             os.kill(guard, signal.SIGCONT)
         for process in second:
             process.terminate()
