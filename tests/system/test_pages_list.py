@@ -246,3 +246,19 @@ def test_the_list_of_a_viewer_has_nothing_to_change_with(browser, site, fruits, 
         assert page.locator("#selection, [name=item]").count() == 0
         for path in ("/products/bulk", "/products/bulk/run"):
             assert page.request.post(path, form={"action": "delete"}).status in (400, 403)
+
+
+def test_a_printed_list_is_the_list_alone_on_white(browser, site, fruits):
+    with open_page(browser, site, color_scheme="dark") as page:
+        log_in(page, site, "editor")
+        page.goto(f"/products?search={fruits}")
+        page.emulate_media(media="print")
+        for hidden in (".site-header", ".finder", ".list-bar", ".pick >> nth=0"):
+            expect(page.locator(hidden)).to_be_hidden()
+        name = page.locator(".product-name").first
+        expect(name).to_be_visible()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        red, green, blue = (
+            int(part) for part in name.evaluate("element => getComputedStyle(element).color")[4:-1].split(",")
+        )
+        assert max(red, green, blue) < 80, "dark on white, whatever the screen's colours are"
