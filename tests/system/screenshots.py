@@ -228,7 +228,7 @@ def _take_broken(camera, site):
             with camera.page(*variant) as page:
                 for name, path, sign in (
                     ("products-partial", "/products", ".banner"),
-                    ("cluster-broken", "/cluster", ".verdict-down"),
+                    ("cluster-broken", "/cluster", ".verdict:not(.verdict-healthy)"),
                 ):
                     page.goto(path)
                     page.locator(sign).first.wait_for()
