@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.system.browser import complaints_of_axe, log_in, log_in_by_form, open_page
+from tests.system.language import IN_EVERY_LANGUAGE, LOCALES
 from tests.system.site import ADMIN, PASSWORD
 
 BOTH_THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
@@ -236,3 +237,12 @@ def test_the_page_is_compressed_but_its_length_does_not_tell(site):
     bodies = [fetch() for _ in range(6)]
     assert len({len(body) for body in bodies}) > 1
     assert gzip.decompress(bodies[0]).startswith(b"<!doctype html>")
+
+
+@IN_EVERY_LANGUAGE
+def test_no_page_is_wider_than_a_phone(browser, site, product, language):
+    with open_page(browser, site, locale=LOCALES[language], viewport={"width": 360, "height": 740}) as page:
+        log_in(page, site)
+        for path in [*paths(product), "/no-such-page"]:
+            page.goto(path)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path

@@ -49,6 +49,7 @@ ACTIONS: dict[str, Any] = {
     "product_bulk.edits": lazy_gettext("Many products edited"),
     "product_bulk.deletes": lazy_gettext("Many products deleted"),
     "imports.stores": lazy_gettext("Products imported"),
+    "imports.note_import": lazy_gettext("Import noted"),
     "imports.undo_import": lazy_gettext("Import taken back"),
     "drill.start": lazy_gettext("Drill begun"),
     "drill.stop": lazy_gettext("Drill ended by hand"),
