@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, cast
 
 from flask import Flask, Request, Response, current_app, g, request, session
@@ -221,23 +222,22 @@ def _start_session(answer: dict[str, Any]) -> Identity:
 def _report_change(response: Response) -> Response:
     """Tell the audit about every change that this service made itself; authsvc notes its own.
 
-    A view may say what it changed in ``g.audit_subject``; else it is the id in the path or in Location.
+    A view may say what it did in ``g.audit_action``, and to what in ``g.audit_subject``; else that is the id in the
+    path or in Location.
     """
     rule = request.url_rule
     if rule is None or request.method in _SAFE_METHODS or right_for(rule.rule, request.method) not in _REPORTED:
         return response
-    done = response.status_code < 300 if request.path.startswith("/api/") else response.status_code in (302, 303)
-    identity = g.get("identity")
-    if done and identity is not None:
+    action, identity = _done(response.status_code), g.get("identity")
+    if action and identity is not None:
         values = list((request.view_args or {}).values())
         location = response.headers.get("Location", "").rstrip("/").rpartition("/")[2]
         subject = g.get("audit_subject") or (str(values[0]) if values else location)
-        endpoint = request.endpoint or ""
         trust().report(
             {
                 "id": uuid.uuid4().hex,
                 "at": trust().now().isoformat(),
-                "action": _ACTIONS.get(endpoint, endpoint.replace("_product", "")),
+                "action": action,
                 "by": identity.username,
                 "subject": str(subject)[:200],
                 "address": request.remote_addr or "",
@@ -246,6 +246,15 @@ def _report_change(response: Response) -> Response:
             }
         )
     return response
+
+
+def _done(status: int) -> str:
+    """What the request has changed, in the audit's words; empty for nothing."""
+    endpoint = request.endpoint or ""
+    if request.path.startswith("/api/"):
+        return endpoint.replace("_product", "") if status < HTTPStatus.MULTIPLE_CHOICES else ""
+    led_on = status in (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER)  # a page that refuses shows itself again
+    return str(g.get("audit_action", "")) or (_ACTIONS.get(endpoint, "") if led_on else "")
 
 
 class _SessionCookie(SecureCookieSessionInterface):

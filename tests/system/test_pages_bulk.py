@@ -1,5 +1,7 @@
 """Many products at once in the browser: chosen, looked at, confirmed by typing, done in steps, reported."""
 
+from datetime import UTC, datetime
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -8,6 +10,7 @@ from playwright.sync_api import expect
 from tests.system.browser import log_in, open_page
 from tests.system.test_pages_everywhere import complaints_of_axe
 from tests.system.test_pages_products import SCRIPT_OR_NOT
+from tests.waiting import wait_until
 
 
 def add_many(site, count, **fields):
@@ -52,6 +55,27 @@ def test_ticked_products_are_changed_after_a_look_and_a_typed_number(browser, si
         expect(page.locator(".product-name")).to_have_count(3)
     changed = [p for p in stored(site, word) if p["price"] == "2.75"]
     assert [(p["category"], p["tags"]) for p in changed] == [("", ["mar", "verde"])] * 2
+
+
+def test_what_is_done_in_the_browser_stands_in_the_audit_and_what_is_only_looked_at_does_not(browser, site):
+    word, since = add_many(site, 2), datetime.now(UTC).isoformat()
+    with open_page(browser, site) as page:
+        log_in(page, site, "editor")
+        page.goto(f"/products?search={word}")
+        page.get_by_label("Select all on this page").check()
+        page.get_by_role("button", name="Delete them").click()
+        page.get_by_label("Write 2 to confirm").fill("2")
+        page.get_by_role("button", name="Delete 2 products").click()
+        expect(page.get_by_text("All products are through")).to_be_visible()
+        page.goto("/products/deleted?name=" + f"Alga 0000 {word}")
+        page.get_by_role("button", name=f"Restore Alga 0000 {word}").click()
+        expect(page.get_by_role("status").first).to_contain_text("is back")
+
+    def actions():
+        entries = site.call("GET", f"/audit?by=editor&since={quote(since)}", token=site.token()).json()["items"]
+        return sorted(entry["action"] for entry in entries)
+
+    wait_until(lambda: actions() == ["product_bulk.deletes", "product_history.restore"], "both are noted, once")
 
 
 @SCRIPT_OR_NOT

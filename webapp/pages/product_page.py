@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from flask import flash, render_template, request, url_for
+from flask import flash, g, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
@@ -78,6 +78,7 @@ def restore(product_id: UUID) -> Response:
     except (VersionConflict, ProductNotFound):
         flash(gettext("It is not as you saw it any more: somebody else restored it, or its time was over."), "note")
     else:
+        g.audit_action = "product_history.restore"
         flash(gettext("“%(name)s” is back.", name=product.name), "done")
     return redirect(url_for("pages.product_page.show", product_id=product_id), 303)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import render_template, request
+from flask import g, render_template, request
 from werkzeug.exceptions import BadRequest
 
 from webapp.pages.errors import is_partial
@@ -20,6 +20,13 @@ from webapp.pages.posted import pack_json, posted_number, unpack_json
 
 STEP = 500
 """How much is done before the page says how far it is."""
+_ACTIONS = {
+    "import": "imports.stores",
+    "undo": "imports.undo_import",
+    "edit": "product_bulk.edits",
+    "delete": "product_bulk.deletes",
+}
+"""What the audit calls a part, by kind: as it calls a part that came through the API."""
 MAX_KEPT = 1_000
 """Refusals that a page keeps for people."""
 
@@ -68,7 +75,8 @@ class Run:
         self.counts["kept"] += len(refusals[:room])
 
     def render(self, **context: Any) -> str:
-        """The page, or the part of it that changes."""
+        """The page, or the part of it that changes; this part is done."""
+        g.audit_action, g.audit_subject = _ACTIONS[self.kind], self.sent.get("import", "")
         template = "run/update.html" if is_partial() else "run/page.html"
         kept = [(entry, json.dumps(entry, ensure_ascii=False)) for entry in self.refused]
         return render_template(template, run=self, kept=kept, step=STEP, **context)
