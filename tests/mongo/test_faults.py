@@ -160,13 +160,17 @@ def test_counts_are_right_although_every_member_forgot_its_own_number(catalog, c
 
     assert products() == 0
     rsb = raw_clients["rsB"]["products_db"]["products"]
-    assert any(forget_numbers(catalog, cluster, all_of_rsb, rsb, products) for _try in range(3)), "this shows nothing"
+    assert any(forget_numbers(catalog, cluster, all_of_rsb, rsb, products) for _try in range(6)), "this shows nothing"
     catalog.create(draft("Zumo de uva"), ANA)
     assert products() == 51
 
 
 def forget_numbers(catalog, cluster, addresses, stored, products):
-    """Leave 50 products; whether the members say 300 after it. They don't if they saved their numbers just before."""
+    """Leave 50 products; whether the primary says something else after it, 300 the first time.
+
+    It does not if it saved its number just before, which members do once a minute; the others may be wrong all the
+    same, and are wrong by more after the next time.
+    """
     stored.delete_many({})
     with budget(30):
         upsert(catalog, [item(f"Zumo {i}", stock=i) for i in range(300)], ANA)
@@ -178,7 +182,7 @@ def forget_numbers(catalog, cluster, addresses, stored, products):
     cluster.up()
     with budget(30):
         assert products() == 50
-    return stored.estimated_document_count() == 300
+    return stored.estimated_document_count() != 50
 
 
 def save(cluster, addresses):
