@@ -17,8 +17,11 @@ _SHARD_SETTINGS = ("db1_url", "db2_url")
 _USERS_SETTING = "db3_url"
 
 
-def open_replica_set(settings: Settings, setting: str) -> ReplicaSet:
-    """The replica set that a setting (``db1_url`` …) names. Raises ConfigError when it is not set or not usable."""
+def open_replica_set(settings: Settings, setting: str, *, count_retries: bool = False) -> ReplicaSet:
+    """The replica set that a setting (``db1_url`` …) names. Raises ConfigError when it is not set or not usable.
+
+    With ``count_retries`` its client tells ``prodcore.retries`` what it sends again.
+    """
     from prodcore.mongo.replica_set import ReplicaSet
 
     secret = getattr(settings, setting)
@@ -28,14 +31,18 @@ def open_replica_set(settings: Settings, setting: str) -> ReplicaSet:
             hint="prodctl local up makes a cluster on this machine; or give mongodb://…/?replicaSet=…",
         )
     return ReplicaSet(
-        secret.get_secret_value(), heartbeat_ms=settings.heartbeat_ms, connect_timeout_ms=settings.connect_timeout_ms
+        secret.get_secret_value(),
+        heartbeat_ms=settings.heartbeat_ms,
+        connect_timeout_ms=settings.connect_timeout_ms,
+        count_retries=count_retries,
     )
 
 
 @contextmanager
-def open_catalog(settings: Settings) -> Iterator[Catalog]:
+def open_catalog(settings: Settings, *, count_retries: bool = False) -> Iterator[Catalog]:
     """The catalogue over the shards of the stored map; closes its connections at the end.
 
+    With ``count_retries`` it tells ``prodcore.retries`` what is sent again.
     Raises ConfigError when the map and the shards' copies disagree, or the map names a shard without an address.
     """
     from prodcore.catalog import Catalog
@@ -43,7 +50,7 @@ def open_catalog(settings: Settings) -> Iterator[Catalog]:
     from prodcore.mongo.product_store import MongoProductStore
     from prodcore.sharding.trust import trusted_map
 
-    with _replica_sets(settings) as (users, shards):
+    with _replica_sets(settings, count_retries=count_retries) as (users, shards):
         shard_map = trusted_map(MongoMapStore(users), {n: MongoOwnedRangesStore(s) for n, s in shards.items()})
         if unknown := set(shard_map.shards) - shards.keys():
             raise ConfigError(f"the shard map names {', '.join(sorted(unknown))}, and no address for it is set")
@@ -70,10 +77,13 @@ def prepare_cluster(settings: Settings) -> None:
 
 
 @contextmanager
-def _replica_sets(settings: Settings) -> Iterator[tuple[ReplicaSet, dict[str, ReplicaSet]]]:
+def _replica_sets(
+    settings: Settings, *, count_retries: bool = False
+) -> Iterator[tuple[ReplicaSet, dict[str, ReplicaSet]]]:
     """The users' set, and the shards by name."""
     users = open_replica_set(settings, _USERS_SETTING)
-    shards = {s.name: s for s in (open_replica_set(settings, name) for name in _SHARD_SETTINGS)}
+    opened = (open_replica_set(settings, name, count_retries=count_retries) for name in _SHARD_SETTINGS)
+    shards = {replica_set.name: replica_set for replica_set in opened}
     try:
         yield users, shards
     finally:

@@ -101,7 +101,7 @@ class _Load:
     def _catalog(self) -> Catalog:
         from prodcore.bootstrap import open_catalog
 
-        return self._stack.enter_context(open_catalog(self._settings))
+        return self._stack.enter_context(open_catalog(self._settings, count_retries=True))
 
     def _open_products(self, name: str) -> Traffic:
         from prodcore.drill.catalog_traffic import CatalogTraffic, places_of
@@ -117,7 +117,8 @@ class _Load:
         from prodcore.mongo.drill_traffic import MongoRecordTraffic
 
         setting = next(key for key, uri in set_addresses(self._settings).items() if SetAddress(uri).name == name)
-        traffic = MongoRecordTraffic(open_replica_set(self._settings, setting), self._run, self._places[name])
+        replica_set = open_replica_set(self._settings, setting, count_retries=True)
+        traffic = MongoRecordTraffic(replica_set, self._run, self._places[name])
         if self._unsafe:
             traffic.forget_majority()
         return traffic

@@ -21,6 +21,7 @@ from prodcore.errors import (
     ServiceUnavailable,
 )
 from prodcore.problem_document import as_error
+from prodcore.retries import note_retries
 from prodcore.settings import Settings
 from prodctl.credentials import Credentials, Login
 
@@ -126,6 +127,7 @@ class ApiClient:
                 f"{self._url} took the request and gave no answer: it may have happened",
                 hint="Look before you repeat it",
             ) from None
+        note_retries(len(response.raw.retries.history) if response.raw.retries else 0)
         return self._read(response)
 
     def _silent(self, error: Exception) -> ServiceUnavailable:

@@ -61,7 +61,8 @@ def _show_summary(report: Mapping[str, Any]) -> None:
         print_text(f"{f'Longest gap between {what}':<39}  {_gaps(report, f'{of}_gap')}")
     print_text(
         f"Acknowledged {v['acknowledged']}, {v.get('moved', 0)} of these renames to the other shard; "
-        f"failed {v['failed']} (refused {v['refused']}, unknown {v['unknown']})"
+        f"failed {v['failed']} (refused {v['refused']}, unknown {v['unknown']}), "
+        f"sent again {v.get('retries', 0)} times"
     )
     print_text(
         f"Lost {v['lost']}, duplicated {v['duplicated']}, wrong {v['wrong']}, refused and there all the same "

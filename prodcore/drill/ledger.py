@@ -56,6 +56,8 @@ class Attempt:
     ended: float
     outcome: Outcome
     error: str = ""
+    retries: int = 0
+    """How often the client sent it again before it knew how it ended."""
 
     @property
     def latency(self) -> float:

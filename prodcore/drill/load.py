@@ -13,6 +13,7 @@ from prodcore.deadline import budget
 from prodcore.drill.ledger import Attempt, Ledger, Operation, Outcome, State
 from prodcore.drill.ports import Record, Traffic
 from prodcore.errors import OutcomeUnknown, ProdError
+from prodcore.retries import Retries, counted
 
 _CYCLE = (Operation.CREATE, Operation.READ, Operation.EDIT, Operation.READ, Operation.RENAME, Operation.READ)
 _CROSSING = (Operation.CREATE, Operation.READ, Operation.MOVE, Operation.EDIT, Operation.READ, Operation.MOVE)
@@ -106,10 +107,10 @@ class _Writer:
         """Make one request; False when the record should be left alone from now on."""
         aim = self._aim(operation, record.state, number)
         there = record.state.set_name
-        outcome, error = Outcome.ACKNOWLEDGED, ""
+        outcome, error, again = Outcome.ACKNOWLEDGED, "", Retries()
         begun = time.monotonic()
         try:
-            with budget(self._rate.budget_seconds):
+            with counted() as again, budget(self._rate.budget_seconds):
                 self._send(operation, record, aim)
         except OutcomeUnknown as unknown:
             outcome, error = Outcome.UNKNOWN, unknown.code
@@ -119,7 +120,8 @@ class _Writer:
             outcome, error = Outcome.UNKNOWN, type(unexpected).__name__
         acknowledged = outcome is Outcome.ACKNOWLEDGED
         state = record.state if acknowledged and aim else aim
-        self._ledger.add(Attempt(there, operation, record.id, state, begun, time.monotonic(), outcome, error))
+        ended = time.monotonic()
+        self._ledger.add(Attempt(there, operation, record.id, state, begun, ended, outcome, error, again.count))
         return acknowledged or operation is Operation.READ
 
     def _aim(self, operation: Operation, state: State, number: int) -> State | None:

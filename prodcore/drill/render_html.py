@@ -54,6 +54,7 @@ def render_html(report: Report) -> str:
         "lost": verdict["lost"],
         "duplicated": verdict["duplicated"],
         "failed requests": verdict["failed"],
+        "sent again": verdict.get("retries", "–"),
     }
     big = "".join(f"<div><b>{escape(str(v))}</b><span>{escape(k)}</span></div>" for k, v in figures.items())
     missed = "".join(f"<li>{escape(line)}</li>" for line in (*report["missed"], *verdict["examples"]))

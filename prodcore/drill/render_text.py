@@ -84,7 +84,7 @@ def render_markdown(report: Report) -> str:
         "",
         f"Acknowledged **{verdict['acknowledged']}** ({verdict.get('moved', 0)} renames to the other shard), "
         f"lost **{verdict['lost']}**, duplicated **{verdict['duplicated']}**, wrong **{verdict['wrong']}**, "
-        f"failed **{verdict['failed']}**, "
+        f"failed **{verdict['failed']}**, sent again {verdict.get('retries', 0)} times, "
         f"unknown and there {verdict['phantom']}.",
     ]
     without = report.get("write_gap_without_guard_seconds")

@@ -45,6 +45,8 @@ class Verdict:
     phantom: int
     """Of unknown outcome, and there: allowed, and counted."""
     examples: tuple[str, ...] = ()
+    retries: int = 0
+    """How often the load's clients sent something again. What webapp repeats by itself is inside its answers."""
 
     @property
     def failed(self) -> int:
@@ -95,9 +97,10 @@ def judge(attempts: Iterable[Attempt], found: Mapping[str, Mapping[str, Sequence
     """Judge every record by what each member of each set holds: ``{set: {member: records}}``."""
     by_record: dict[UUID, list[Attempt]] = defaultdict(list)
     outcomes: Counter[Outcome] = Counter()
-    moved = 0
+    moved = retries = 0
     for attempt in attempts:
         outcomes[attempt.outcome] += 1
+        retries += attempt.retries
         moved += attempt.crosses and attempt.outcome is Outcome.ACKNOWLEDGED
         if attempt.is_write:
             by_record[attempt.record].append(attempt)
@@ -120,6 +123,7 @@ def judge(attempts: Iterable[Attempt], found: Mapping[str, Mapping[str, Sequence
         outcomes[Outcome.UNKNOWN],
         **{kind: counts[kind] for kind in ("lost", "duplicated", "wrong", "contradicted", "phantom")},
         examples=tuple(examples[:_EXAMPLES]),
+        retries=retries,
     )
 
 

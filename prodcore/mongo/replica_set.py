@@ -32,6 +32,7 @@ from pymongo.write_concern import WriteConcern
 from prodcore.deadline import remaining
 from prodcore.errors import NoPrimary, OutcomeUnknown, ProdError, ShardUnavailable, Unavailable
 from prodcore.mongo.address import Document, SetAddress
+from prodcore.mongo.retry_counter import RetryCounter
 
 T = TypeVar("T")
 
@@ -69,7 +70,9 @@ class ReplicaSet:
     default database. Raises ConfigError for a URI that names no replica set.
     """
 
-    def __init__(self, uri: str, *, heartbeat_ms: int = 500, connect_timeout_ms: int = 1_000) -> None:
+    def __init__(
+        self, uri: str, *, heartbeat_ms: int = 500, connect_timeout_ms: int = 1_000, count_retries: bool = False
+    ) -> None:
         address = SetAddress(uri)
         self.name = address.name
         self.database_name = address.database
@@ -87,7 +90,7 @@ class ReplicaSet:
             uuidRepresentation="standard",
             tz_aware=True,
             appname="prodctl",
-            event_listeners=[self._view],
+            event_listeners=[self._view, *([RetryCounter()] if count_retries else [])],
         )
 
     @property

@@ -50,6 +50,13 @@ def test_what_was_acknowledged_and_is_on_every_member_is_well():
     assert (verdict.broken, verdict.failed, verdict.acknowledged) == (0, 0, 2)
 
 
+def test_what_was_sent_again_is_told_and_is_no_failure():
+    history = History().created().edited()
+    history.attempts[1] = replace(history.attempts[1], retries=2)
+    verdict = history.held(EDITED)
+    assert (verdict.retries, verdict.as_dict()["retries"], verdict.failed) == (2, 2, 0)
+
+
 def test_an_acknowledged_create_that_nobody_holds_is_lost():
     verdict = History().created().held()
     assert verdict.lost == 1
