@@ -12,7 +12,7 @@ from tests.mongo.test_faults import failing
     [
         ("insert", {"closeConnection": True}, 1),
         ("insert", {"errorCode": 10107, "errorLabels": ["RetryableWriteError"], "times": 2}, 2),
-        ("find", {"closeConnection": True}, 0),
+        ("aggregate", {"closeConnection": True}, 0),
     ],
     ids=["lost connection", "no primary any more, twice", "nothing"],
 )
