@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import requests
 
+from tests.system.faults import wait_healthy
 from tests.system.site import TIMEOUT_SECONDS
-from tests.system.test_pages_faults import wait_healthy
 
 PRODUCTS = 40
 SECONDS = 90
