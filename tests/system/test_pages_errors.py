@@ -85,10 +85,13 @@ def test_429_says_how_long_to_wait(browser, site, tried_too_often, language):
     say = speak(language)
     with open_page(browser, site, locale=LOCALES[language]) as page:
         page.goto("/login")
-        page.get_by_label(say("User name")).fill(tried_too_often)
-        page.get_by_label(say("Password"), exact=True).fill("wrong")
-        with page.expect_response(lambda answer: answer.request.method == "POST") as answer:
-            page.get_by_role("button", name=say("Log in")).click()
+        for _ in range(2):  # where the wait was over already, the next one begins
+            page.get_by_label(say("User name")).fill(tried_too_often)
+            page.get_by_label(say("Password"), exact=True).fill("wrong")
+            with page.expect_response(lambda answer: answer.request.method == "POST") as answer:
+                page.get_by_role("button", name=say("Log in")).click()
+            if answer.value.status == 429:
+                break
         assert answer.value.status == 429
         expect(page.get_by_role("alert")).to_contain_text(say("Too many attempts"))
         expect(page.get_by_label(say("User name"))).to_have_value(tried_too_often)
