@@ -43,6 +43,8 @@ class Trouble:
     gaps: list[float] = field(default_factory=list)
     elections: list[int] = field(default_factory=list)
     failed: int = 0
+    errors: list[str] = field(default_factory=list)
+    """Why they failed, and when after the fault."""
     broken: int = 0
     afterwards: int = 0
     """Elections after a paused guard went on."""
@@ -55,6 +57,12 @@ class Trouble:
         self.gaps.append(report.write_gap() or 0.0)
         self.elections.append(of.result.term_after - of.result.term_before)
         self.failed += report.verdict.failed
+        fault = of.result.fault_at
+        self.errors += [
+            f"{a.operation} in {a.set_name} {a.error} from {a.begun - fault:.2f} s to {a.ended - fault:.2f} s"
+            for a in report.attempts
+            if a.error
+        ]
         self.broken += report.verdict.broken
         self.afterwards += afterwards
 
@@ -134,7 +142,7 @@ def wrong(troubles: list[Trouble], absent: Trouble) -> list[str]:
     ]
     for t in troubles:
         found += [f"{t.what}: {t.broken} writes lost, doubled or wrong"] * bool(t.broken)
-        found += [f"{t.what}: {t.failed} requests failed"] * bool(t.failed)
+        found += [f"{t.what}: {t.failed} requests failed: {'; '.join(t.errors)}"] * bool(t.failed)
         found += [f"{t.what}: {t.afterwards} elections afterwards"] * bool(t.afterwards)
     return found
 
