@@ -10,13 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 from prodcore.deadline import remaining
 from prodcore.errors import ClusterUnavailable
-from prodcore.local.plan import REPLICA_SETS, LocalPlan
+from prodcore.installation.progress import Progress
+from prodcore.installation.set_up import HEARTBEAT_MS, SetBringUp
+from prodcore.installation.sets import REPLICA_SETS
+from prodcore.installation.users import users_of
+from prodcore.local.plan import LocalPlan
 from prodcore.local.preparation import Prepared
-from prodcore.local.replica_sets import SetBringUp, users_of
 from prodcore.local.service import wait_ready
-from prodcore.local.starter import MemberStarter, Progress
+from prodcore.local.starter import MemberStarter
 from prodcore.local.state import LocalState, users_fingerprint
-from prodcore.mongo.replica_set_admin import keyfile_login
+from prodcore.mongo.replica_set_admin import SetTiming, keyfile_login
 from prodcore.nodes.supervisor import Supervisor
 
 
@@ -43,13 +46,14 @@ class Assembly:
         for name in REPLICA_SETS:
             users = users_of(name, self._secrets)
             job = SetBringUp(
-                self._plan,
                 name,
+                [m.address for m in self._plan.members_of(name)],
                 login,
                 users,
+                SetTiming(self._plan.election_timeout_ms, HEARTBEAT_MS),
                 is_new=name not in with_data,
                 needs_users=self._state.ready_sets.get(name) != users_fingerprint(users),
-                starter=self._starter,
+                wait_listening=self._starter.wait_listening,
                 progress=self._progress,
             )
             self._submit(self._bring_up_set, job)

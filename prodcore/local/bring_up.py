@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prodcore.deadline import budget
+from prodcore.installation.progress import Progress
+from prodcore.installation.sets import REPLICA_SETS
 from prodcore.local.daemon import clear_remains, launch_supervisor, wait_supervisor
 from prodcore.local.mongod import Mongod
-from prodcore.local.plan import REPLICA_SETS, LocalPlan
+from prodcore.local.plan import LocalPlan
 from prodcore.local.preparation import has_data, prepare
 from prodcore.local.programs import running_programs, take_over
-from prodcore.local.starter import Progress
 from prodcore.local.state import LocalState, load_state, save_state
 from prodcore.nodes.supervisor import Supervisor
 

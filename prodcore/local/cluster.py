@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 
 from prodcore.deadline import budget
 from prodcore.errors import ClusterUnavailable
+from prodcore.installation.lock import locked
+from prodcore.installation.progress import Progress, silence
+from prodcore.installation.secret import ensure_secrets, ensure_setup_code, forget_setup_code
+from prodcore.installation.sets import set_urls
 from prodcore.local.bring_up import UpReport, bring_up
 from prodcore.local.daemon import clear_remains
-from prodcore.local.lock import locked
-from prodcore.local.plan import GUARD, REPLICA_SETS, Daemon, LocalPlan, SetMember, drill_runner, services_for
+from prodcore.local.plan import GUARD, Daemon, LocalPlan, SetMember, drill_runner, services_for
 from prodcore.local.ports import check_ports_free, ports_from_settings
-from prodcore.local.render import check_directory_name, set_url
-from prodcore.local.secret import ensure_secrets, ensure_setup_code, forget_setup_code
+from prodcore.local.render import check_directory_name
 from prodcore.local.service import setup_is_open, wait_ready
-from prodcore.local.starter import MemberStarter, Progress
+from prodcore.local.starter import MemberStarter
 from prodcore.local.state import claim_directory, load_state
 from prodcore.local.status import ProgramStatus, read_status
 from prodcore.nodes.local import SupervisedMembers
@@ -61,10 +63,6 @@ def open_cluster(settings: Settings, directory: Path | None = None) -> LocalClus
     return LocalCluster(plan, settings.mongod)
 
 
-def _silence(_subject: str, _what: str) -> None:
-    """Progress that nobody wants to see."""
-
-
 class LocalCluster:
     """Three replica sets of three members, and the services of the plan, on this machine.
 
@@ -81,7 +79,7 @@ class LocalCluster:
         """A hand on each member's process: a ``prodcore.nodes.control.MemberControl``."""
         return SupervisedMembers(self._supervisor, {m.address: m.name for m in self.plan.members})
 
-    def up(self, progress: Progress = _silence, when_writable: Callable[[], None] | None = None) -> UpReport:
+    def up(self, progress: Progress = silence, when_writable: Callable[[], None] | None = None) -> UpReport:
         """Start what does not run and repair what is half made; returns when everything takes requests.
 
         ``when_writable`` is called once all sets take writes, unless everything was running already. Raises
@@ -93,13 +91,13 @@ class LocalCluster:
         with locked(self.plan.directory):
             return bring_up(self.plan, self._mongod, progress, when_writable)
 
-    def down(self, progress: Progress = _silence) -> bool:
+    def down(self, progress: Progress = silence) -> bool:
         """Stop everything: daemons and services first, then all members at the same time. False when nothing ran."""
         self._require_cluster()
         with locked(self.plan.directory):
             return self._down(progress)
 
-    def destroy(self, progress: Progress = _silence) -> None:
+    def destroy(self, progress: Progress = silence) -> None:
         """Stop everything and remove all data. What is not ours in the directory stays, and the directory with it."""
         self._require_cluster()
         with locked(self.plan.directory):
@@ -137,7 +135,7 @@ class LocalCluster:
             if isinstance(program, Daemon):
                 self._supervisor.wait_running(program.name, _START_SECONDS)
                 return "RUNNING"
-            wait_ready(self.plan, self._supervisor, [program], _silence)
+            wait_ready(self.plan, self._supervisor, [program], silence)
             return "READY"
 
     def log_files(self, names: Sequence[str] = ()) -> dict[str, Path]:
@@ -151,12 +149,8 @@ class LocalCluster:
         from pydantic import SecretStr
 
         self._require_cluster()
-        password = getattr(ensure_secrets(self.plan.directory, self.plan.keyfile), user)
-        database = "auth_db" if user == "auth" else ""
-        return {
-            setting: SecretStr(set_url(self.plan, name, user, password, database))
-            for setting, name in zip(("db1_url", "db2_url", "db3_url"), REPLICA_SETS, strict=True)
-        }
+        secrets = ensure_secrets(self.plan.directory, self.plan.keyfile)
+        return {name: SecretStr(url) for name, url in set_urls(self.plan.set_members, secrets, user).items()}
 
     def setup_code(self) -> str | None:
         """The one-time code for the first admin, a new one a day later; None once there is an admin; after ``up``."""
@@ -169,9 +163,9 @@ class LocalCluster:
     def _start_member(self, member: SetMember) -> str:
         from prodcore.mongo.replica_set_admin import ReplicaSetAdmin
 
-        starter = MemberStarter(self.plan, self._supervisor, _silence)
+        starter = MemberStarter(self.plan, self._supervisor, silence)
         starter.run([member])
-        starter.wait_listening(member)
+        starter.wait_listening(member.address)
         admin = ReplicaSetAdmin(member.replica_set, [member.address], {})
         try:
             return admin.wait_member_ready(member.address)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prodcore.errors import MemberNotFound
-from prodcore.local.ports import LOOPBACK, MEMBERS_OF_A_SET, LocalPorts
-
-REPLICA_SETS = ("rsA", "rsB", "rsU")
+from prodcore.installation.sets import MEMBERS_OF_A_SET, REPLICA_SETS
+from prodcore.local.ports import LOOPBACK, LocalPorts
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +99,11 @@ class LocalPlan:
     def members_of(self, replica_set: str) -> tuple[SetMember, ...]:
         """The members of one set, in order."""
         return tuple(m for m in self.members if m.replica_set == replica_set)
+
+    @property
+    def set_members(self) -> dict[str, list[str]]:
+        """The addresses of each set's members, in order."""
+        return {name: [m.address for m in self.members_of(name)] for name in REPLICA_SETS}
 
     @property
     def python_programs(self) -> tuple[Service | Daemon, ...]:

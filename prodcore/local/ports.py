@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from prodcore.errors import ConfigError, Problem
+from prodcore.installation.sets import MEMBERS_OF_A_SET
 
 if TYPE_CHECKING:
     from prodcore.settings import Settings
@@ -21,7 +22,6 @@ LOOPBACK = "127.0.0.1"
 _LOWEST_FREE, _HIGHEST_FREE = 20_000, 32_000
 _DYING_SECONDS = 3.0
 _POLL_SECONDS = 0.05
-MEMBERS_OF_A_SET = 3
 
 
 @dataclass(frozen=True, slots=True)

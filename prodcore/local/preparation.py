@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prodcore.errors import ConfigError
+from prodcore.installation.secret import Secrets, ensure_secrets
 from prodcore.local.daemon import open_files_limit
 from prodcore.local.mongod import Mongod, find_mongod
 from prodcore.local.plan import LocalPlan
 from prodcore.local.ports import check_ports_free
 from prodcore.local.render import render_env_files, render_member, render_supervisor
-from prodcore.local.secret import LocalSecrets, ensure_secrets
 from prodcore.local.state import LocalState, save_state
 from prodcore.private_files import make_private_directory, write_private
 
@@ -26,7 +26,7 @@ class Prepared:
     """What the programs are going to be started with."""
 
     mongod: Mongod
-    secrets: LocalSecrets
+    secrets: Secrets
     changed_settings: frozenset[str]
     """Programs whose settings differ from those they were started with."""
     changed_programs: bool

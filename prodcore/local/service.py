@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 from prodcore.deadline import remaining
 from prodcore.errors import ServiceUnavailable
+from prodcore.installation.progress import Progress
 from prodcore.local.log import last_words
 from prodcore.local.plan import LocalPlan, Service
 from prodcore.local.ports import LOOPBACK
-from prodcore.local.starter import Progress
 from prodcore.nodes.supervisor import Supervisor
 
 _ANSWER_SECONDS = 3.0

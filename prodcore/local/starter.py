@@ -6,17 +6,15 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from prodcore.deadline import remaining
 from prodcore.errors import ClusterUnavailable
+from prodcore.installation.progress import Progress
 from prodcore.local.log import last_words
 from prodcore.local.plan import LocalPlan, SetMember
 from prodcore.local.ports import is_listener, is_listening
 from prodcore.nodes.supervisor import Supervisor
-
-Progress = Callable[[str, str], None]
-"""Told what happened: a subject (``rsA-1``, ``webapp``) and a few words."""
 
 _POLL_SECONDS = 0.01
 _LOOK_SECONDS = 0.2
@@ -58,14 +56,14 @@ class MemberStarter:
         """Hold nobody back any more: every set has its majority."""
         self._sets_are_formed = True
 
-    def wait_listening(self, member: SetMember) -> None:
+    def wait_listening(self, address: str) -> None:
         """Return when the member accepts connections. Raises ClusterUnavailable when it died or the time is up."""
         with self._changed:
-            self._changed.wait_for(lambda: member.name in self._listening or self._failure, timeout=remaining())
+            self._changed.wait_for(lambda: address in self._listening or self._failure, timeout=remaining())
             if self._failure:
                 raise self._failure
-            if member.name not in self._listening:
-                raise ClusterUnavailable(f"{member.name} does not listen on {member.address} in time")
+            if address not in self._listening:
+                raise ClusterUnavailable(f"{address} does not begin to listen in time")
 
     def _run(self, members: Sequence[SetMember]) -> None:
         waiting, starting = deque(members), list[SetMember]()
@@ -98,7 +96,7 @@ class MemberStarter:
     def _note(self, member: SetMember) -> None:
         self._progress(member.name, f"listens on {member.address}")
         with self._changed:
-            self._listening.add(member.name)
+            self._listening.add(member.address)
             self._changed.notify_all()
 
     def _check_alive(self, members: Sequence[SetMember]) -> None:

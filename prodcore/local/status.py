@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from prodcore.errors import ClusterUnavailable
-from prodcore.local.plan import REPLICA_SETS, Daemon, LocalPlan, Program, Service, SetMember
+from prodcore.installation.sets import REPLICA_SETS
+from prodcore.local.plan import Daemon, LocalPlan, Program, Service, SetMember
 from prodcore.local.service import is_ready
 from prodcore.nodes.supervisor import ProgramState, Supervisor
 

@@ -15,8 +15,8 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from prodcore.errors import ClusterUnavailable, ConfigError, Conflict, MemberNotFound
+from prodcore.installation.lock import locked
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports
-from prodcore.local.lock import locked
 from prodcore.local.render import MARKER_VARIABLE
 from tests.waiting import wait_until
 

@@ -1,4 +1,4 @@
-"""The secrets of a local cluster: made once, kept in files that only their owner can read."""
+"""The secrets of an installation: made once, kept in files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SECRETS_FILE = "secrets.json"
 
 
 @dataclass(frozen=True, slots=True)
-class LocalSecrets:
+class Secrets:
     """Passwords of the database users, and what the services sign and prove themselves with."""
 
     root: str = field(repr=False)
@@ -31,18 +31,18 @@ class LocalSecrets:
     service: str = field(repr=False)
 
 
-def ensure_secrets(directory: Path, keyfile: Path) -> LocalSecrets:
+def ensure_secrets(directory: Path, keyfile: Path) -> Secrets:
     """The cluster's secrets; made now where there are none yet. Raises ConfigError when the file is damaged."""
     path = directory / _SECRETS_FILE
-    names = [f.name for f in fields(LocalSecrets)]
+    names = [f.name for f in fields(Secrets)]
     if not path.exists():
-        made = LocalSecrets(**{name: secrets.token_urlsafe(32) for name in names})
+        made = Secrets(**{name: secrets.token_urlsafe(32) for name in names})
         write_private(keyfile, base64.b64encode(secrets.token_bytes(48)).decode() + "\n")
         write_private(path, json.dumps(asdict(made), indent=2) + "\n")  # last: with it everything is there
         return made
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return LocalSecrets(**{name: kept[name] for name in names})
+        return Secrets(**{name: kept[name] for name in names})
     except (ValueError, TypeError, KeyError):
         raise ConfigError(
             f"{path} is damaged", hint="restore it from a copy, or prodctl local destroy and start anew"

@@ -1,4 +1,4 @@
-"""One ``prodctl local`` at a time changes a cluster."""
+"""One ``prodctl`` at a time changes an installation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prodcore.errors import ConfigError, Conflict
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold the cluster's lock inside the block. Raises Conflict at once when another process has it."""
+    """Hold the installation's lock inside the block. Raises Conflict at once when another process has it."""
     try:
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -31,7 +31,7 @@ def _take(descriptor: int) -> None:
     except BlockingIOError:
         holder = os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"
         raise Conflict(
-            f"another prodctl (process {holder}) is starting or stopping this cluster", hint="wait until it is done"
+            f"another prodctl (process {holder}) is changing this installation", hint="wait until it is done"
         ) from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)

@@ -1,0 +1,1 @@
+"""The system in Incus containers: from one description to running services."""

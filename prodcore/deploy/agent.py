@@ -1,0 +1,267 @@
+"""What runs inside a container, with its own python3 and nothing else: it looks, and it writes.
+
+Not imported here: ``prodcore.deploy.container`` sends this text through stdin, then a line with the length of a JSON
+request, the request, and for ``put`` and ``release`` the content. One JSON answer comes back on stdout.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import platform
+import pwd
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,ExecMainStartTimestampMonotonic"
+DONE = ".complete"
+Answer = dict[str, Any]
+
+
+def observe(request: Answer) -> Answer:
+    """Files, links, packages, units as they are. The content of a file comes along when it differs."""
+    urls: Answer = {}
+    asking = [threading.Thread(target=ask, args=(url, urls)) for url in request["urls"]]
+    for thread in asking:
+        thread.start()
+    answer = {
+        "files": {path: seen for path, sha in request["files"].items() if (seen := look_at(Path(path), sha))},
+        "directories": {path: seen for path in request["directories"] if (seen := look_at(Path(path), ""))},
+        "links": {path: str(Path(path).readlink()) for path in request["links"] if Path(path).is_symlink()},
+        "binaries": [path for path in request["binaries"] if Path(path).is_file()],
+        "packages": installed(request["packages"]),
+        "accounts": [name for name in request["accounts"] if has_account(name)],
+        "releases": releases(Path(request["releases"])),
+        "units": units(request["units"]),
+        "changed": {path: when for path in request["dated"] if (when := changed_at(Path(path)))},
+        "machine": f"{platform.machine()} Python {platform.python_version()}",
+    }
+    for thread in asking:
+        thread.join()
+    return answer | {"urls": urls}
+
+
+def look_at(path: Path, expected: str) -> Answer | None:
+    """Mode and owner, and what is in a file that is not as expected; ``same`` for a directory."""
+    try:
+        status = path.lstat()
+        seen: Answer = {"mode": status.st_mode & 0o7777, "owner": owner_name(status.st_uid)}
+        if path.is_symlink() or not path.is_file():
+            return seen | {"same": path.is_dir() and not expected}
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(content).hexdigest() == expected:
+        return seen | {"same": True}
+    return seen | {"same": False, "content": base64.b64encode(content).decode()}
+
+
+def owner_name(uid: int) -> str:
+    """The name of an account, or its number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def has_account(name: str) -> bool:
+    """Whether there is such an account."""
+    return any(entry.pw_name == name for entry in pwd.getpwall())
+
+
+def installed(names: list[str]) -> list[str]:
+    """Those of the packages that are installed."""
+    if not names:
+        return []
+    out = output(["dpkg-query", "--show", "--showformat=${binary:Package} ${db:Status-Status}\n", *names])
+    return [line.split()[0].split(":")[0] for line in out.splitlines() if line.endswith(" installed")]
+
+
+def releases(directory: Path) -> list[str]:
+    """The releases that were installed to their end."""
+    return sorted(found.parent.name for found in directory.glob(f"*/{DONE}"))
+
+
+def units(names: list[str]) -> Answer:
+    """Each unit's state, and when its process was started, in seconds since 1970."""
+    found: Answer = {}
+    if not names:
+        return found
+    offset = time.time() - time.monotonic()
+    for block in output(["systemctl", "show", f"--property={PROPERTIES}", *names]).strip().split("\n\n"):
+        shown = dict(line.partition("=")[::2] for line in block.splitlines())
+        started = int(shown.get("ExecMainStartTimestampMonotonic") or 0)
+        found[shown["Id"]] = {
+            "loaded": shown["LoadState"] == "loaded",
+            "active": shown["ActiveState"],
+            "enabled": shown["UnitFileState"],
+            "reload": shown["NeedDaemonReload"] == "yes",
+            "started": offset + started / 1e6 if started else None,
+        }
+    return found
+
+
+def changed_at(path: Path) -> float | None:
+    """When a file was written or a link made; None where there is none."""
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return None
+
+
+def ask(url: str, answers: Answer) -> None:
+    """Status and body of a URL; status 0 when there is no answer."""
+    place = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=5)
+    try:
+        connection.request("GET", place.path, headers={"Accept": "application/json"})
+        answer = connection.getresponse()
+        answers[url] = [answer.status, answer.read(4096).decode(errors="replace")]
+    except (OSError, http.client.HTTPException):
+        answers[url] = [0, ""]
+    finally:
+        connection.close()
+
+
+def write(request: Answer) -> None:
+    """Make accounts, directories, files and links; a crash leaves old or new content, never half of it."""
+    for name in request["accounts"]:
+        run(["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", name])
+    for one in request["directories"]:
+        Path(one["path"]).mkdir(parents=True, exist_ok=True)
+        give(Path(one["path"]), one)
+    for one in request["files"]:
+        path = Path(one["path"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if one["content"] is None:
+            give(path, one)
+        else:
+            replace(path, one, base64.b64decode(one["content"]))
+    for name in request["removed"]:
+        Path(name).unlink(missing_ok=True)
+    for one in request["links"]:
+        path = Path(one["path"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(path.name + ".new")
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(one["target"])
+        beside.replace(path)
+
+
+def replace(path: Path, one: Answer, content: bytes) -> None:
+    """Write a file beside it, with its owner and mode, then take its place."""
+    beside = path.with_name(path.name + ".new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    give(beside, one)
+    beside.replace(path)
+
+
+def give(path: Path, one: Answer) -> None:
+    """Set owner and mode."""
+    owner = pwd.getpwnam(one["owner"])
+    os.chown(path, owner.pw_uid, owner.pw_gid)
+    path.chmod(one["mode"])
+
+
+def put(request: Answer) -> None:
+    """The rest of stdin becomes an executable file."""
+    path = Path(request["path"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".new")
+    with beside.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.chmod(0o755)
+    beside.replace(path)
+
+
+def packages(request: Answer) -> None:
+    """Install packages of the distribution."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "update", "-q"], environment)
+    run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *request["names"]], environment)
+
+
+def release(request: Answer) -> None:
+    """A virtual environment of its own from the wheelhouse in the rest of stdin, a tar file."""
+    target, wheelhouse = Path(request["path"]), Path(request["wheelhouse"])
+    for leftover in (target, wheelhouse):
+        shutil.rmtree(leftover, ignore_errors=True)
+    wheelhouse.mkdir(parents=True)
+    with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
+        for member in archive:  # made by us: plain files without a directory
+            if content := archive.extractfile(member):
+                (wheelhouse / Path(member.name).name).write_bytes(content.read())
+    run([request["python"], "-m", "venv", str(target)])
+    pip = [
+        str(target / "bin/python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-cache-dir",
+    ]
+    only = ["--no-index", "--require-hashes", "--find-links", str(wheelhouse)]
+    run([*pip, *only, "--requirement", str(wheelhouse / "requirements.txt")])
+    shutil.rmtree(wheelhouse)
+    (target / DONE).touch()
+    for old in request["forget"]:
+        shutil.rmtree(target.parent / old, ignore_errors=True)
+
+
+def systemctl(request: Answer) -> None:
+    """Let systemd read its files again, then enable, stop, start, restart; in this order."""
+    if request.get("reload"):
+        run(["systemctl", "daemon-reload"])
+    for verb in ("enable", "stop", "start", "restart"):
+        if request.get(verb):
+            run(["systemctl", verb, *request[verb]])
+
+
+def output(argv: list[str]) -> str:
+    """What a command prints, whether or not it is content."""
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout  # noqa: S603
+
+
+def run(argv: list[str], environment: dict[str, str] | None = None) -> None:
+    """Raises RuntimeError with the last lines that a command said when it fails."""
+    done = subprocess.run(  # noqa: S603  commands of ours, without a shell
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False
+    )
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-5:]
+        raise RuntimeError(f"{' '.join(argv[:3])} ends with status {done.returncode}: {' / '.join(said)}")
+
+
+def main() -> None:
+    """One request, one answer."""
+    tasks = {task.__name__: task for task in (observe, write, put, packages, release, systemctl)}
+    request = json.loads(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))
+    answer: Answer
+    try:
+        answer = {"answer": tasks[request["task"]](request)}
+    except RuntimeError as error:
+        answer = {"error": str(error)}
+    except Exception as error:  # noqa: BLE001  whatever it is, the other side says it
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Which containers there are, at which addresses, and which members run in which of them. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Address
+
+from prodcore.deploy.description import Deployment, SetTable
+from prodcore.errors import ConfigError, MemberNotFound, Problem
+from prodcore.installation.sets import MEMBERS_OF_A_SET, REPLICA_SETS, USERS_SET
+
+_TABLES = dict(zip(("db1", "db2", "db3"), REPLICA_SETS, strict=True))
+_SEED_HOST = {"db1": 12, "db2": 13, "db3": 14}
+_SPREAD_FIRST_HOST = {"db1": 21, "db2": 31, "db3": 41}
+_ELECTION_TIMEOUT_MS = {"seed": 1_000, "spread": 10_000}
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedMember:
+    """One mongod in a container."""
+
+    replica_set: str
+    number: int
+    host: str
+    """The container's name."""
+    address: str
+    """The container's own."""
+    port: int
+
+    @property
+    def name(self) -> str:
+        """As people call it: rsA-1."""
+        return f"{self.replica_set}-{self.number}"
+
+    @property
+    def endpoint(self) -> str:
+        """As the set knows it: ``address:port``."""
+        return f"{self.address}:{self.port}"
+
+    @property
+    def unit(self) -> str:
+        """The systemd unit in its container."""
+        return f"mongod@{self.port}.service"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One container. ``role`` is web, auth or db; only a db host has members."""
+
+    name: str
+    role: str
+    address: str
+    target: str = ""
+    members: tuple[DeployedMember, ...] = ()
+
+
+class Layout:
+    """The containers of a description. Raises ConfigError for names and addresses that cannot work together."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.hosts = _hosts(deployment)
+        problems = list(_problems(deployment, self.hosts))
+        if problems:
+            raise ConfigError(problems=problems)
+
+    @cached_property
+    def members(self) -> tuple[DeployedMember, ...]:
+        """Every member, set by set."""
+        return tuple(member for host in self.hosts for member in host.members)
+
+    @property
+    def set_members(self) -> dict[str, list[str]]:
+        """The endpoints of each set's members, in order."""
+        return {name: [m.endpoint for m in self.members if m.replica_set == name] for name in REPLICA_SETS}
+
+    @property
+    def web(self) -> Host:
+        """The container of webapp."""
+        return self._only("web")
+
+    @property
+    def auth(self) -> Host:
+        """The container of authsvc."""
+        return self._only("auth")
+
+    @property
+    def db_hosts(self) -> tuple[Host, ...]:
+        """The containers of members."""
+        return tuple(host for host in self.hosts if host.role == "db")
+
+    @property
+    def users_host(self) -> Host:
+        """The first container of the users' set: the drill runner is there, too."""
+        return self.set_host(USERS_SET)
+
+    def set_host(self, replica_set: str) -> Host:
+        """The container of a set's first member."""
+        return next(host for host in self.db_hosts if host.members[0].replica_set == replica_set)
+
+    def host(self, name: str) -> Host:
+        """The container of this name."""
+        return next(host for host in self.hosts if host.name == name)
+
+    def member(self, endpoint: str) -> DeployedMember:
+        """The member with this ``address:port`` or name. Raises MemberNotFound."""
+        for member in self.members:
+            if endpoint in (member.endpoint, member.name):
+                return member
+        raise MemberNotFound(
+            f"{endpoint} is not a member of this deployment",
+            hint=f"its members are {', '.join(m.endpoint for m in self.members)}",
+        )
+
+    @property
+    def election_timeout_ms(self) -> int:
+        """Given, or what suits the layout."""
+        return self.deployment.election_timeout_ms or _ELECTION_TIMEOUT_MS[self.deployment.layout]
+
+    def _only(self, role: str) -> Host:
+        return next(host for host in self.hosts if host.role == role)
+
+
+def _hosts(deployment: Deployment) -> tuple[Host, ...]:
+    auth, web = deployment.auth, deployment.web
+    hosts = [
+        Host(auth.name, "auth", str(auth.address), auth.target),
+        Host(web.name, "web", str(web.address), web.target),
+    ]
+    for table, replica_set in _TABLES.items():
+        hosts += _set_hosts(deployment, table, replica_set)
+    return tuple(hosts)
+
+
+def _set_hosts(deployment: Deployment, table: str, replica_set: str) -> list[Host]:
+    given: SetTable = getattr(deployment, table)
+    is_spread = deployment.layout == "spread"
+    addresses = given.addresses or _default_addresses(deployment, table)
+    targets = given.targets or ("",) * len(addresses)
+    hosts = []
+    for number, (address, target) in enumerate(zip(addresses, targets, strict=False), start=1):
+        name = f"{given.name}-{number}" if is_spread else given.name
+        numbers = (number,) if is_spread else range(1, MEMBERS_OF_A_SET + 1)
+        members = tuple(
+            DeployedMember(replica_set, n, name, str(address), given.port + (0 if is_spread else n - 1))
+            for n in numbers
+        )
+        hosts.append(Host(name, "db", str(address), target, members))
+    return hosts
+
+
+def _default_addresses(deployment: Deployment, table: str) -> list[IPv4Address]:
+    base = deployment.incus.subnet.network_address
+    if deployment.layout == "seed":
+        return [base + _SEED_HOST[table]]
+    return [base + _SPREAD_FIRST_HOST[table] + n for n in range(MEMBERS_OF_A_SET)]
+
+
+def _problems(deployment: Deployment, hosts: tuple[Host, ...]) -> list[Problem]:
+    wanted = MEMBERS_OF_A_SET if deployment.layout == "spread" else 1
+    problems = []
+    for table in _TABLES:
+        given: SetTable = getattr(deployment, table)
+        for field in ("addresses", "targets"):
+            if (count := len(getattr(given, field))) not in (0, wanted):
+                problems.append(
+                    Problem(
+                        f"{table}.{field}", "wrong_count", f"the layout {deployment.layout} needs {wanted}, not {count}"
+                    )
+                )
+    for what, values in (("name", [h.name for h in hosts]), ("address", [h.address for h in hosts])):
+        problems += [
+            Problem(value, "used_twice", f"this {what} is used twice") for value, n in Counter(values).items() if n > 1
+        ]
+    subnet = deployment.incus.subnet
+    gateway = bridge_address(deployment)
+    for host in hosts:
+        address = IPv4Address(host.address)
+        if address not in subnet or address in (subnet.network_address, subnet.broadcast_address):
+            problems.append(Problem(host.name, "outside", f"{address} is no address of a container in {subnet}"))
+        elif address == gateway:
+            problems.append(Problem(host.name, "taken", f"{address} is the bridge's own"))
+    return problems
+
+
+def bridge_address(deployment: Deployment) -> IPv4Address:
+    """The bridge's own address, the first of the subnet."""
+    return deployment.incus.subnet.network_address + 1

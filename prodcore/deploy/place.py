@@ -1,0 +1,21 @@
+"""Where everything stands inside a container."""
+
+from __future__ import annotations
+
+RELEASES = "/opt/prodctl/releases"
+CURRENT = "/opt/prodctl/current"
+PRODCTL = f"{CURRENT}/bin/prodctl"
+WHEELHOUSES = "/opt/prodctl/wheelhouse"
+MONGOD = "/opt/mongod/bin/mongod"
+"""What ``mongod@.service`` starts: a link to the packaged or the pushed one."""
+PUSHED_MONGOD = "/opt/mongod"
+PACKAGED_MONGOD = "/usr/bin/mongod"
+UNITS = "/etc/systemd/system"
+SETTINGS = "/etc/prodctl"
+SEALED_CODE = f"{SETTINGS}/setup-code-sealed"
+"""Hash and end of the first admin's code: no secret, and read whenever a code is tried."""
+MONGOD_SETTINGS = "/etc/mongod"
+KEYFILE = f"{MONGOD_SETTINGS}/keyfile"
+DATA = "/var/lib/mongod"
+APT_SOURCE = "/etc/apt/sources.list.d/mongodb.list"
+APT_KEY = "/etc/apt/keyrings/mongodb.asc"
