@@ -29,6 +29,8 @@ _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "This machine": {
         "local": ("local:local", "The whole system on this machine: start, look, stop."),
+        "expose": ("expose:expose", "The way in from the internet, hop by hop."),
+        "doctor": ("doctor:doctor", "What is wrong or risky on this machine, each with its fix."),
         "config": ("config:config", "Every setting, its value and where it comes from."),
         "completion": ("completion:completion", "Completion for bash, zsh and fish."),
     },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -42,7 +44,7 @@ def create_app(settings: Settings, provider: CatalogProvider | None = None) -> A
     catalog = provider or CatalogProvider(settings)
     app.extensions["catalog"] = catalog
     app.extensions["cluster_picture"] = ClusterPicture(settings, catalog)
-    install(app, settings, "webapp", lambda: _ready(catalog), html_page=pages.error_page)
+    install(app, settings, "webapp", lambda: _ready(catalog), pages.error_page, {"instance": _instance(settings)})
     install_trusted_hosts(app, settings)
     install_identity(app, settings)
     api.register(app)
@@ -58,3 +60,11 @@ def _ready(provider: CatalogProvider) -> Mapping[str, str]:
         except Unavailable as error:
             return {"shard map": error.message}
     return {c.shard: "ok" if c.products is not None else "does not answer" for c in counts}
+
+
+def _instance(settings: Settings) -> str:
+    """Which system this is, alike for all of its workers; nothing of the secret can be read from it."""
+    if settings.session_secret is None:
+        return ""
+    secret = settings.session_secret.get_secret_value().encode()
+    return hmac.new(secret, b"prodctl: which system is this?", hashlib.sha256).hexdigest()[:16]

@@ -132,10 +132,19 @@ def _lint_write_concern(setup: MemberSetup) -> Iterator[Finding]:
         )
 
 
-def _lint_version(address: str, version: str) -> Iterator[Finding]:
+def floor_missed(version: str) -> str:
+    """The oldest version of that line without a known hole, where ``version`` is older; else nothing.
+
+    >>> floor_missed("7.0.38"), floor_missed("8.0.28"), floor_missed("5.0.31")
+    ('7.0.39', '', '7.0.39')
+    """
     numbers = tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
-    if numbers and numbers < _FLOORS.get(numbers[0], (7, 0, 39)):
-        floor = ".".join(map(str, _FLOORS.get(numbers[0], (7, 0, 39))))
+    floor = _FLOORS.get(numbers[0] if numbers else 0, _FLOORS[7])
+    return ".".join(map(str, floor)) if numbers and numbers < floor else ""
+
+
+def _lint_version(address: str, version: str) -> Iterator[Finding]:
+    if floor := floor_missed(version):
         yield Finding("old_version", address, f"mongod {version} has known holes", f"update to {floor} or newer")
 
 

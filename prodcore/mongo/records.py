@@ -49,6 +49,18 @@ def member_setups(address: SetAddress, members: Iterable[str]) -> list[MemberSet
     return list(_ask_each(address, members, ask))
 
 
+def member_clocks(address: SetAddress, members: Iterable[str]) -> dict[str, float]:
+    """By how many seconds the clock of each member that answers is ahead of this machine's."""
+
+    def ask(member: MemberConnection) -> tuple[str, float]:
+        asked = datetime.now(UTC)
+        told = member.command("hello")["localTime"]
+        middle = asked + (datetime.now(UTC) - asked) / 2
+        return member.address, (told - middle).total_seconds()
+
+    return dict(_ask_each(address, members, ask))
+
+
 def set_config(address: SetAddress, members: Iterable[str]) -> Document:
     """The set's configuration, from the first member that answers; empty when nobody does."""
     configs = _ask_each(address, members, lambda member: member.command("replSetGetConfig")["config"])

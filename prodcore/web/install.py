@@ -52,17 +52,26 @@ ReadyCheck = Callable[[], Mapping[str, str]]
 """Says of each thing the service stands on: "ok", or what is wrong with it."""
 
 
-def install(app: Flask, settings: Settings, service: str, ready: ReadyCheck, html_page: Any = None) -> None:
+def install(
+    app: Flask,
+    settings: Settings,
+    service: str,
+    ready: ReadyCheck,
+    html_page: Any = None,
+    identification: Mapping[str, str] | None = None,
+) -> None:
     """Give ``app`` everything that both services share.
 
-    ``ready`` tells what the service stands on; ``html_page`` renders an error for people (see ``install_problems``).
+    ``ready`` tells what the service stands on; ``html_page`` renders an error for people (see ``install_problems``);
+    ``identification`` is what ``/healthz`` says of it besides, to everybody.
     """
     app.json = StrictJSON(app)
     app.request_class = RepeatingRequest
     app.config.update(MAX_CONTENT_LENGTH=4 * 1024 * 1024, MAX_FORM_PARTS=200)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+        # Not X-Forwarded-Host: tunnels pass on what the client says there. The Host itself reaches us as it was sent.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     _install_logs(settings.log_level)
     install_problems(app, html_page)
     app.before_request(lambda: _begin(settings.request_budget_seconds))
@@ -70,7 +79,7 @@ def install(app: Flask, settings: Settings, service: str, ready: ReadyCheck, htm
     log = structlog.get_logger(service)
     app.after_request(lambda response: _finish(response, service, log))
     app.teardown_request(_close_budget)
-    _install_health(app, ready)
+    _install_health(app, ready, {"status": "ok", **(identification or {})})
 
 
 def _begin(budget_seconds: float) -> None:
@@ -121,11 +130,11 @@ def _finish(response: Response, service: str, log: Any) -> Response:
     return response
 
 
-def _install_health(app: Flask, ready: ReadyCheck) -> None:
+def _install_health(app: Flask, ready: ReadyCheck, alive: Mapping[str, str]) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
         """The process lives."""
-        return json_response({"status": "ok"})
+        return json_response(dict(alive))
 
     @app.get("/readyz")
     def readyz() -> Response:

@@ -64,7 +64,7 @@ def test_every_command_has_help_in_a_hundred_columns(path):
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in ALL if p[:1] in (("product",), ("shard",), ("config",)) and p[1:]], ids=" ".join
+    "path", [p for p in ALL if p[:1] in (("product",), ("shard",), ("config",), ("expose",)) and p[1:]], ids=" ".join
 )
 def test_help_shows_examples(path):
     assert "Examples:\n" in CliRunner().invoke(prodctl, [*path, "--help"]).output

@@ -1,0 +1,169 @@
+"""The composition root of ``prodctl doctor``: looks at everything, and lets no failure to look end the page."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prodcore.bootstrap_cluster import lint_cluster, local_member_control, open_inspectors
+from prodcore.cluster.services import HttpServiceProbe
+from prodcore.doctor import clock, cluster, disk, expiry, files, layout, listening, versions
+from prodcore.doctor.check import Check, State
+from prodcore.errors import AuthError, ConfigError, ProdError, Unavailable
+from prodcore.expose.http import get
+from prodcore.local.mongod import find_mongod
+from prodcore.local.state import load_state
+from prodcore.replica_set import SetStatus
+from prodcore.settings import Settings, config_file, default_state_dir, env_file, load_settings
+
+Ask = Callable[[Settings, str], Any]
+"""``GET`` of a path of the REST API, with the rights of whoever asks."""
+
+SERVICES = "services"
+_START = "prodctl local up; in a deployment: prodctl deploy status"
+
+
+def examine(ask: Ask) -> list[Check]:
+    """Every check, group by group. Nothing is changed."""
+    checks = [*_versions(), *_files()]
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        fix = error.hint or "prodctl config show"
+        return [*checks, Check("settings", "settings", State.PROBLEM, error.message, fix)]
+    checks.insert(0, _mongod(settings))
+    checks += _guarded(listening.GROUP, lambda: _listening(settings))
+    if not _is_anything_set_up(settings):
+        text = "no local cluster and no address of one: what follows needs a system to look at"
+        return [*checks, Check("members", "system", State.SKIPPED, text, "prodctl local up"), *_disk(settings, [])]
+    checks += _guarded(SERVICES, lambda: _services(settings))
+    statuses: list[SetStatus] = []
+    checks += _guarded(cluster.GROUP, lambda: _members(settings, statuses))
+    checks += _guarded(layout.GROUP, lambda: layout.judge_layout((s.name, s.config) for s in statuses))
+    checks += _guarded(clock.GROUP, lambda: clock.judge_offsets(_offsets(settings, statuses)))
+    checks += _disk(settings, statuses)
+    return [*checks, *_guarded(expiry.GROUP, lambda: _expiry(settings, ask))]
+
+
+def _guarded(group: str, look: Callable[[], Iterable[Check]]) -> list[Check]:
+    """The checks of one group; what keeps us from looking is one of them."""
+    try:
+        return list(look())
+    except ProdError as error:
+        state = State.PROBLEM if isinstance(error, Unavailable | ConfigError) else State.SKIPPED
+        return [Check(group, group, state, error.message, error.hint)]
+
+
+def _versions() -> Iterator[Check]:
+    own = importlib.metadata.version("prodctl")
+    yield Check(versions.GROUP, "prodctl", State.OK, f"{own} on Python {platform.python_version()}")
+    yield from versions.judge_packages(importlib.metadata.requires("prodctl") or [], _installed)
+
+
+def _mongod(settings: Settings) -> Check:
+    try:
+        mongod = find_mongod(settings.mongod)
+    except ConfigError as error:
+        text = f"none that runs here, which only prodctl local needs: {error.message}"
+        return Check(versions.GROUP, "mongod", State.SKIPPED, text, error.hint)
+    return versions.judge_mongod(mongod.version, f"from {mongod.origin}")
+
+
+def _installed(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _files() -> Iterator[Check]:
+    secret = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    places = files.private_places(default_state_dir(), env_file(), config_file(), secret)
+    return files.judge_private(files.look_at(places), {os.getuid(), 0})
+
+
+def _listening(settings: Settings) -> Iterator[Check]:
+    state = load_state(settings.state_dir / "local")
+    if state is None:
+        yield Check(listening.GROUP, "loopback", State.SKIPPED, "there is no local cluster on this machine")
+        return
+    from prodcore.local import open_cluster
+
+    ports = open_cluster(settings).plan.ports.by_program()
+    yield from listening.judge_listeners(listening.listeners(), {port: name for name, port in ports.items()})
+
+
+def _is_anything_set_up(settings: Settings) -> bool:
+    return any((settings.db1_url, settings.db2_url, settings.db3_url))
+
+
+def _services(settings: Settings) -> Iterator[Check]:
+    for name, url in (("webapp", settings.url), ("authsvc", settings.auth_server_url)):
+        seen = HttpServiceProbe(name, url).probe()
+        if seen.state == "ready":
+            yield Check(SERVICES, name, State.OK, f"ready at {url}")
+        else:
+            yield Check(SERVICES, name, State.PROBLEM, f"{seen.state} at {url}: {seen.detail}", _START)
+
+
+def _members(settings: Settings, statuses: list[SetStatus]) -> Iterator[Check]:
+    """The findings of ``cluster lint``; ``statuses`` gets what was seen, for the groups that follow."""
+    statuses += [inspector.inspect() for inspector in open_inspectors(settings)]
+    silent = [s.name for s in statuses if not any(m.answers for m in s.members)]
+    for name in silent:
+        yield Check(cluster.GROUP, name, State.PROBLEM, "no member answers", _START)
+    if len(silent) < len(statuses):
+        yield from cluster.from_findings(lint_cluster(settings, local_member_control(settings)))
+
+
+def _offsets(settings: Settings, statuses: Iterable[SetStatus]) -> dict[str, float]:
+    """By how many seconds each clock that can be asked is ahead of ours."""
+    from prodcore.mongo.records import member_clocks
+
+    offsets: dict[str, float] = {}
+    for inspector, status in zip(open_inspectors(settings), statuses, strict=True):
+        offsets |= member_clocks(inspector.address, [m.address for m in status.members if m.answers])
+    for name, url in (("webapp", settings.url), ("authsvc", settings.auth_server_url)):
+        asked = datetime.now(UTC)
+        try:
+            header = get(url, "/healthz", seconds=2).header("Date")
+        except Unavailable:
+            continue  # the services' own group says so
+        offset = clock.date_offset(header, asked, datetime.now(UTC))
+        if offset is not None:
+            offsets[name] = offset
+    return offsets
+
+
+def _disk(settings: Settings, statuses: Iterable[SetStatus]) -> list[Check]:
+    free = {str(settings.state_dir): shutil.disk_usage(_existing(settings.state_dir)).free}
+    members = (m for s in statuses for m in s.members)
+    free |= {m.address: m.free_disk_bytes for m in members if m.free_disk_bytes is not None}
+    return list(disk.judge_free(free))
+
+
+def _existing(path: Path) -> Path:
+    """The directory, or the nearest one above it that is there."""
+    return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+
+
+def _expiry(settings: Settings, ask: Ask) -> Iterator[Check]:
+    now = datetime.now(UTC)
+    sealed = settings.state_dir / "local" / "setup-code-sealed"
+    open_ = get(settings.url, "/api/v1/setup").fact("open")
+    if open_ is not None:
+        yield expiry.judge_setup_code(bool(open_), sealed.read_text() if sealed.exists() else None, now)
+    if open_:
+        return  # nobody can have made a token yet
+    try:
+        yield from expiry.judge_tokens(ask(settings, "/tokens")["items"], now)
+        yield from expiry.judge_keys(ask(settings, "/keys")["items"], now)
+    except AuthError as error:
+        text = f"only an admin sees them: {error.message}"
+        yield Check(expiry.GROUP, "service tokens, signing keys", State.SKIPPED, text, "prodctl login")
