@@ -33,7 +33,8 @@
     │   ├── SkuTaken               sku_taken
     │   ├── VersionConflict        version_conflict     412           somebody else edited it meanwhile
     │   ├── LastAdmin              last_admin
-    │   └── AlreadySetUp           already_set_up                     the setup code has been used
+    │   ├── AlreadySetUp           already_set_up                     the setup code has been used
+    │   └── IncusRefused           incus_refused                      Incus will not do it, and says why
     ├── Unavailable                unavailable          503  exit 6   nothing happened: safe to repeat
     │   ├── NoPrimary              no_primary
     │   ├── ShardUnavailable       shard_unavailable
@@ -41,7 +42,8 @@
     │   ├── MemberUnavailable      member_unavailable                 one member does not answer
     │   ├── CommandRefused         command_refused                    a member refuses an administrative command
     │   ├── DrillRunning           drill_running                      another drill is at work
-    │   └── ClusterUnavailable     cluster_unavailable                the local cluster is not running
+    │   ├── ClusterUnavailable     cluster_unavailable                the local cluster is not running
+    │   └── IncusUnavailable       incus_unavailable                  Incus does not answer
     ├── OutcomeUnknown             outcome_unknown      504  exit 7   it may have happened: look the id up
     └── DrillFailed                drill_failed         500  exit 8   a promise was broken or a limit missed
         └── DrillVacuous           drill_vacuous        500  exit 9   no fault or no election took place
@@ -344,6 +346,13 @@ class AlreadySetUp(Conflict):
     title = "The system has its first admin already"
 
 
+class IncusRefused(Conflict):
+    """Incus answers, and will not do what it was asked; its own reason is in the message."""
+
+    code = "incus_refused"
+    title = "Incus refuses"
+
+
 class Unavailable(ProdError):
     """Nothing happened; it is safe to repeat."""
 
@@ -400,6 +409,13 @@ class ClusterUnavailable(Unavailable):
 
     code = "cluster_unavailable"
     title = "The local cluster is not running"
+
+
+class IncusUnavailable(Unavailable):
+    """Incus does not answer: no client, no daemon, or no way to it."""
+
+    code = "incus_unavailable"
+    title = "Incus does not answer"
 
 
 class OutcomeUnknown(ProdError):
