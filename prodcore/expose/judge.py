@@ -21,8 +21,9 @@ ONE_HOP = {"X-Forwarded-Proto": "https"}
 STRANGER = "prodctl-stranger.invalid"
 """A name that no webapp is called by."""
 
-HOP_FIX = "PRODCTL_TRUSTED_PROXIES=1 for webapp: exactly one proxy, the tunnel, stands in front of it"
-HOSTS_FIX = "PRODCTL_TRUSTED_HOSTS={name} for webapp"
+_PLACE = "for webapp (deploy.toml under [web]; on one machine config.toml)"
+HOP_FIX = f"trusted_proxies = 1 {_PLACE}: exactly one proxy, the tunnel, stands in front of it"
+HOSTS_FIX = f'trusted_hosts = "{{name}}" {_PLACE}'
 SETUP_FIX = "make the first admin before anybody else can try: prodctl login, or the page /setup"
 
 
