@@ -6,19 +6,23 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prodcore.bootstrap_cluster import lint_cluster, local_member_control, open_inspectors
 from prodcore.cluster.services import HttpServiceProbe
-from prodcore.doctor import clock, cluster, disk, expiry, files, layout, listening, versions
+from prodcore.deploy.checkup import Checkup, check_up
+from prodcore.deploy.description import load_deployment
+from prodcore.deploy.layout import Layout
+from prodcore.doctor import clock, cluster, container, disk, expiry, files, layout, listening, versions
 from prodcore.doctor.check import Check, State
 from prodcore.errors import AuthError, ConfigError, ProdError, Unavailable
 from prodcore.expose.http import get
 from prodcore.local.mongod import find_mongod
 from prodcore.local.state import load_state
+from prodcore.nodes.incus import Incus
 from prodcore.replica_set import SetStatus
 from prodcore.settings import Settings, config_file, default_state_dir, env_file, load_settings
 
@@ -41,13 +45,16 @@ def examine(ask: Ask) -> list[Check]:
     checks += _guarded(listening.GROUP, lambda: _listening(settings))
     if not _is_anything_set_up(settings):
         text = "no local cluster and no address of one: what follows needs a system to look at"
-        return [*checks, Check("members", "system", State.SKIPPED, text, "prodctl local up"), *_disk(settings, [])]
-    checks += _guarded(SERVICES, lambda: _services(settings))
+        return [*checks, Check("members", "system", State.SKIPPED, text, "prodctl local up"), *_disk(settings, [], {})]
     statuses: list[SetStatus] = []
+    figures = Checkup()
+    checks += _guarded(container.GROUP, lambda: _containers(settings, figures))
+    checks += _guarded(SERVICES, lambda: _services(settings))
     checks += _guarded(cluster.GROUP, lambda: _members(settings, statuses))
     checks += _guarded(layout.GROUP, lambda: layout.judge_layout((s.name, s.config) for s in statuses))
-    checks += _guarded(clock.GROUP, lambda: clock.judge_offsets(_offsets(settings, statuses)))
-    checks += _disk(settings, statuses)
+    offsets = figures.clock_offsets
+    checks += _guarded(clock.GROUP, lambda: clock.judge_offsets(offsets | _offsets(settings, statuses)))
+    checks += _disk(settings, statuses, figures.free_bytes)
     return [*checks, *_guarded(expiry.GROUP, lambda: _expiry(settings, ask))]
 
 
@@ -100,10 +107,23 @@ def _listening(settings: Settings) -> Iterator[Check]:
 
 
 def _is_anything_set_up(settings: Settings) -> bool:
-    return any((settings.db1_url, settings.db2_url, settings.db3_url))
+    return any((settings.db1_url, settings.db2_url, settings.db3_url, settings.deployment))
+
+
+def _containers(settings: Settings, figures: Checkup) -> list[Check]:
+    """What is found inside the containers; ``figures`` gets what other groups judge."""
+    if settings.deployment is None:
+        return []
+    deployment = load_deployment(settings.deployment)
+    found = check_up(Layout(deployment), Incus(deployment.incus.remote, deployment.incus.project))
+    figures.clock_offsets.update(found.clock_offsets)
+    figures.free_bytes.update(found.free_bytes)
+    return found.checks
 
 
 def _services(settings: Settings) -> Iterator[Check]:
+    if settings.deployment:
+        return  # asked inside their containers
     for name, url in (("webapp", settings.url), ("authsvc", settings.auth_server_url)):
         seen = HttpServiceProbe(name, url).probe()
         if seen.state == "ready":
@@ -116,6 +136,10 @@ def _members(settings: Settings, statuses: list[SetStatus]) -> Iterator[Check]:
     """The findings of ``cluster lint``; ``statuses`` gets what was seen, for the groups that follow."""
     statuses += [inspector.inspect() for inspector in open_inspectors(settings)]
     silent = [s.name for s in statuses if not any(m.answers for m in s.members)]
+    if settings.deployment and len(silent) == len(statuses):
+        text = "no member answers this machine, which may have no way to them; their units stand under Containers"
+        yield Check(cluster.GROUP, "sets", State.SKIPPED, text, "run it where the members are within reach")
+        return
     for name in silent:
         yield Check(cluster.GROUP, name, State.PROBLEM, "no member answers", _START)
     if len(silent) < len(statuses):
@@ -141,8 +165,8 @@ def _offsets(settings: Settings, statuses: Iterable[SetStatus]) -> dict[str, flo
     return offsets
 
 
-def _disk(settings: Settings, statuses: Iterable[SetStatus]) -> list[Check]:
-    free = {str(settings.state_dir): shutil.disk_usage(_existing(settings.state_dir)).free}
+def _disk(settings: Settings, statuses: Iterable[SetStatus], containers: Mapping[str, int]) -> list[Check]:
+    free = dict(containers) | {str(settings.state_dir): shutil.disk_usage(_existing(settings.state_dir)).free}
     members = (m for s in statuses for m in s.members)
     free |= {m.address: m.free_disk_bytes for m in members if m.free_disk_bytes is not None}
     return list(disk.judge_free(free))
@@ -156,7 +180,11 @@ def _existing(path: Path) -> Path:
 def _expiry(settings: Settings, ask: Ask) -> Iterator[Check]:
     now = datetime.now(UTC)
     sealed = settings.state_dir / "local" / "setup-code-sealed"
-    open_ = get(settings.url, "/api/v1/setup").fact("open")
+    try:
+        open_ = get(settings.url, "/api/v1/setup").fact("open")
+    except Unavailable as error:
+        yield Check(expiry.GROUP, "all of them", State.SKIPPED, error.message, "PRODCTL_URL says where webapp is")
+        return
     if open_ is not None:
         yield expiry.judge_setup_code(bool(open_), sealed.read_text() if sealed.exists() else None, now)
     if open_:

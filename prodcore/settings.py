@@ -128,6 +128,10 @@ class Settings(BaseSettings):
     password_min_length: int = Field(15, ge=8, le=128, description="Shortest password accepted")
     bcrypt_cost: int = Field(12, ge=10, le=16, description="bcrypt cost; each step doubles the work of a login")
 
+    deployment: Path | None = Field(
+        None, description="The deploy.toml of the system in Incus containers that commands work on"
+    )
+
     mongod: Path | None = Field(None, description="The mongod to run locally; else the one on PATH, else a wheel's")
     local_web_port: int = Field(3000, ge=1, le=65_535, description="Port of the local webapp")
     local_auth_port: int = Field(5000, ge=1, le=65_535, description="Port of the local authsvc")

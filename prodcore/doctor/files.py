@@ -52,7 +52,7 @@ def judge_private(files: Iterable[FileFacts], owners: Iterable[int]) -> Iterator
 
 
 def private_places(state_dir: Path, env_file: Path, config: Path, secret_settings: Iterable[str]) -> Iterator[Path]:
-    """Where secrets may be on this machine: login, env file, systemd credentials, local cluster, settings."""
+    """Where secrets may be on this machine: login, env file, credentials, local cluster, deployments, settings."""
     yield from (env_file, state_dir / "credentials.json")
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     yield from (Path(credentials), *_below(Path(credentials))) if credentials else ()
@@ -60,6 +60,8 @@ def private_places(state_dir: Path, env_file: Path, config: Path, secret_setting
     yield from (local, *(local / name for name in ("keyfile", "secrets.json", "trust.json", "supervisor.sock")))
     yield from (local / name for name in ("setup-code", "setup-code-sealed"))
     yield from (*_below(local / "env"), local / "auth-keys", *_below(local / "auth-keys"))
+    for deployment in _below(state_dir / "deploy"):
+        yield from (deployment, *_below(deployment))
     if _holds_a_secret(config, secret_settings):
         yield config
 
