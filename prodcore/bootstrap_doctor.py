@@ -125,7 +125,7 @@ def _services(settings: Settings) -> Iterator[Check]:
     if settings.deployment:
         return  # asked inside their containers
     for name, url in (("webapp", settings.url), ("authsvc", settings.auth_server_url)):
-        seen = HttpServiceProbe(name, url).probe()
+        seen = HttpServiceProbe(name, url, timeout_seconds=5).probe()
         if seen.state == "ready":
             yield Check(SERVICES, name, State.OK, f"ready at {url}")
         else:

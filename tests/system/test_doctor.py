@@ -37,7 +37,7 @@ def states(answer):
 
 def test_a_sound_system_has_nothing_to_mend(here, cli):
     answer = cli("doctor", "-o", "json", PRODCTL_TOKEN=here.token())
-    assert (answer.status, answer.err) == (0, "")
+    assert (answer.status, answer.err) == (0, ""), answer.out
     seen = states(answer)
     assert answer.json["problems"] == 0
     assert seen["services", "webapp"] == seen["services", "authsvc"] == "ok"
@@ -51,7 +51,7 @@ def test_a_sound_system_has_nothing_to_mend(here, cli):
 
 def test_the_page_for_people_has_a_heading_a_group_and_holds_no_secret(here, cli):
     answer = cli("doctor")
-    assert answer.status == 0
+    assert answer.status == 0, answer.out
     headings = [line for line in answer.out.splitlines() if line and line[0].isupper() and line[0] != " "]
     assert headings == ["Versions", "Files", "Listening", "Services", "Members", "Layout", "Clocks", "Disk",
                         "Keys and tokens"]  # fmt: skip
