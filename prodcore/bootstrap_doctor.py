@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prodcore.bootstrap_cluster import lint_cluster, local_member_control, open_inspectors
+from prodcore.bootstrap_machine import look_at_files, look_at_listening, look_at_mongod, look_at_versions
 from prodcore.cluster.services import HttpServiceProbe
 from prodcore.deploy.checkup import Checkup, check_up
 from prodcore.deploy.description import load_deployment
 from prodcore.deploy.layout import Layout
-from prodcore.doctor import clock, cluster, container, disk, expiry, files, layout, listening, versions
+from prodcore.doctor import clock, cluster, container, disk, expiry, layout, listening
 from prodcore.doctor.check import Check, State
 from prodcore.errors import AuthError, ConfigError, ProdError, Unavailable
 from prodcore.expose.http import get
-from prodcore.local.mongod import find_mongod
-from prodcore.local.state import load_state
 from prodcore.nodes.incus import Incus
 from prodcore.replica_set import SetStatus
-from prodcore.settings import Settings, config_file, default_state_dir, env_file, load_settings
+from prodcore.settings import Settings, load_settings
 
 Ask = Callable[[Settings, str], Any]
 """``GET`` of a path of the REST API, with the rights of whoever asks."""
@@ -35,14 +31,14 @@ _START = "prodctl local up; in a deployment: prodctl deploy status"
 
 def examine(ask: Ask) -> list[Check]:
     """Every check, group by group. Nothing is changed."""
-    checks = [*_versions(), *_files()]
+    checks = [*look_at_versions(), *look_at_files()]
     try:
         settings = load_settings()
     except ConfigError as error:
         fix = error.hint or "prodctl config show"
         return [*checks, Check("settings", "settings", State.PROBLEM, error.message, fix)]
-    checks.insert(0, _mongod(settings))
-    checks += _guarded(listening.GROUP, lambda: _listening(settings))
+    checks.insert(0, look_at_mongod(settings))
+    checks += _guarded(listening.GROUP, lambda: look_at_listening(settings))
     if not _is_anything_set_up(settings):
         text = "no local cluster and no address of one: what follows needs a system to look at"
         return [*checks, Check("members", "system", State.SKIPPED, text, "prodctl local up"), *_disk(settings, [], {})]
@@ -65,45 +61,6 @@ def _guarded(group: str, look: Callable[[], Iterable[Check]]) -> list[Check]:
     except ProdError as error:
         state = State.PROBLEM if isinstance(error, Unavailable | ConfigError) else State.SKIPPED
         return [Check(group, group, state, error.message, error.hint)]
-
-
-def _versions() -> Iterator[Check]:
-    own = importlib.metadata.version("prodctl")
-    yield Check(versions.GROUP, "prodctl", State.OK, f"{own} on Python {platform.python_version()}")
-    yield from versions.judge_packages(importlib.metadata.requires("prodctl") or [], _installed)
-
-
-def _mongod(settings: Settings) -> Check:
-    try:
-        mongod = find_mongod(settings.mongod)
-    except ConfigError as error:
-        text = f"none that runs here, which only prodctl local needs: {error.message}"
-        return Check(versions.GROUP, "mongod", State.SKIPPED, text, error.hint)
-    return versions.judge_mongod(mongod.version, f"from {mongod.origin}")
-
-
-def _installed(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
-def _files() -> Iterator[Check]:
-    secret = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
-    places = files.private_places(default_state_dir(), env_file(), config_file(), secret)
-    return files.judge_private(files.look_at(places), {os.getuid(), 0})
-
-
-def _listening(settings: Settings) -> Iterator[Check]:
-    state = load_state(settings.state_dir / "local")
-    if state is None:
-        yield Check(listening.GROUP, "loopback", State.SKIPPED, "there is no local cluster on this machine")
-        return
-    from prodcore.local import open_cluster
-
-    ports = open_cluster(settings).plan.ports.by_program()
-    yield from listening.judge_listeners(listening.listeners(), {port: name for name, port in ports.items()})
 
 
 def _is_anything_set_up(settings: Settings) -> bool:
@@ -134,7 +91,12 @@ def _services(settings: Settings) -> Iterator[Check]:
 
 def _members(settings: Settings, statuses: list[SetStatus]) -> Iterator[Check]:
     """The findings of ``cluster lint``; ``statuses`` gets what was seen, for the groups that follow."""
-    statuses += [inspector.inspect() for inspector in open_inspectors(settings)]
+    try:
+        statuses += [inspector.inspect() for inspector in open_inspectors(settings)]
+    except ConfigError as error:
+        fix = "export PRODCTL_ENV_FILE=…: prodctl deploy apply says which" if settings.deployment else error.hint
+        yield Check(cluster.GROUP, "sets", State.PROBLEM, error.message, fix)
+        return
     silent = [s.name for s in statuses if not any(m.answers for m in s.members)]
     if settings.deployment and len(silent) == len(statuses):
         text = "no member answers this machine, which may have no way to them; their units stand under Containers"
@@ -146,12 +108,12 @@ def _members(settings: Settings, statuses: list[SetStatus]) -> Iterator[Check]:
         yield from cluster.from_findings(lint_cluster(settings, local_member_control(settings)))
 
 
-def _offsets(settings: Settings, statuses: Iterable[SetStatus]) -> dict[str, float]:
+def _offsets(settings: Settings, statuses: Sequence[SetStatus]) -> dict[str, float]:
     """By how many seconds each clock that can be asked is ahead of ours."""
     from prodcore.mongo.records import member_clocks
 
     offsets: dict[str, float] = {}
-    for inspector, status in zip(open_inspectors(settings), statuses, strict=True):
+    for inspector, status in zip(open_inspectors(settings) if statuses else (), statuses, strict=True):
         offsets |= member_clocks(inspector.address, [m.address for m in status.members if m.answers])
     for name, url in (("webapp", settings.url), ("authsvc", settings.auth_server_url)):
         asked = datetime.now(UTC)

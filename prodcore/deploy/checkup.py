@@ -55,9 +55,10 @@ def _judge(layout: Layout, host: Host, sight: Sight) -> Iterator[Check]:
     expected = expected_units(layout, host)
     yield from judge_container(host.name, listening, expected_listeners(layout, host), sight.units, expected)
     for answer in sight.urls.values():
-        state = answer.fact("status") or "silent"
-        if state != "ready":
-            text = f"its service is not ready, but {state}"
+        state = answer.fact("status")
+        is_active = all(sight.units.get(unit) == "active" for unit in expected)
+        if state != "ready" and (answer.status or is_active):  # that a unit is not active is said already
+            text = f"its service is not ready, but {state or 'silent'}"
             yield Check(GROUP, host.name, State.PROBLEM, text, "prodctl deploy status, prodctl cluster status")
 
 

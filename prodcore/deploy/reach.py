@@ -113,9 +113,9 @@ def _incus_host(incus: Incus, remote: str) -> str:
 
 def expected_units(layout: Layout, host: Host) -> tuple[str, ...]:
     """The units that must be active in a container."""
-    service = {"web": "prodctl-webapp.service", "auth": "prodctl-authsvc.service"}.get(host.role)
+    service = {"web": "prodctl-webapp", "auth": "prodctl-authsvc"}.get(host.role)
     if service:
-        return (service,)
+        return (f"{service}.socket", f"{service}.service")
     programs = ["prodctl-guard.service"]
     if host == layout.users_host:
         programs += ["prodctl-drills.service", "prodctl-drill.timer"]

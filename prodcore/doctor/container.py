@@ -30,12 +30,13 @@ def _strangers(name: str, listening: Iterable[Listener], allowed: set[Listener])
 
 
 def _units(name: str, units: Mapping[str, str], expected: set[str]) -> Iterator[Check]:
-    for unit in sorted(expected | {u for u, state in units.items() if state == "failed"}):
-        state = units.get(unit, "unknown")
-        if state == "active":
-            continue
-        if unit in expected:
-            yield Check(GROUP, name, State.PROBLEM, f"{unit} is {state}", _FIX)
-        else:
-            text = f"{unit} has failed"
-            yield Check(GROUP, name, State.WARNING, text, f"incus exec {name} -- journalctl -u {unit}")
+    """The expected units that are not active, in one line a state; then the others that have failed."""
+    by_state: dict[str, list[str]] = {}
+    for unit in sorted(expected):
+        by_state.setdefault(units.get(unit, "unknown"), []).append(unit)
+    for state, alike in by_state.items():
+        if state != "active":
+            yield Check(GROUP, name, State.PROBLEM, f"{state}: {', '.join(alike)}", _FIX)
+    for unit in sorted(u for u, state in units.items() if state == "failed" and u not in expected):
+        fix = f"incus exec {name} -- journalctl -u {unit}"
+        yield Check(GROUP, name, State.WARNING, f"failed: {unit}", fix)

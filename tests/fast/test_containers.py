@@ -23,7 +23,7 @@ def test_nothing_but_its_own_service_listens_in_a_container():
 
 
 def test_the_drill_runner_is_expected_where_the_users_are_and_nowhere_else():
-    assert expected_units(SEED, SEED.web) == ("prodctl-webapp.service",)
+    assert expected_units(SEED, SEED.web) == ("prodctl-webapp.socket", "prodctl-webapp.service")
     assert "prodctl-drill.timer" in expected_units(SEED, SEED.users_host)
     assert expected_units(SEED, SEED.host("db1"))[3:] == ("prodctl-guard.service",)
 
@@ -42,9 +42,13 @@ def test_a_container_as_it_must_be_is_one_line():
     ("how", "state", "says"),
     [
         ({"listening": [("0.0.0.0", 22)]}, "problem", "something listens on 0.0.0.0:22"),  # noqa: S104
-        ({"units": [("prodctl-webapp.service", "failed")]}, "problem", "prodctl-webapp.service is failed"),
-        ({"units": []}, "problem", "prodctl-webapp.service is unknown"),
-        ({"units": [("prodctl-webapp.service", "active"), ("cron.service", "failed")]}, "warning", "cron.service has"),
+        ({"units": [("prodctl-webapp.service", "failed")]}, "problem", "failed: prodctl-webapp.service"),
+        ({"units": []}, "problem", "unknown: prodctl-webapp.service"),
+        (
+            {"units": [("prodctl-webapp.service", "active"), ("cron.service", "failed")]},
+            "warning",
+            "failed: cron.service",
+        ),
     ],
 )
 def test_what_differs_is_named(how, state, says):
