@@ -1,10 +1,13 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help up test fast lint docs screenshots bench-web bench-import bench-size rename-campaign fuzz \
+.PHONY: help up lock test fast lint docs screenshots bench-web bench-import bench-size rename-campaign fuzz \
 	drill-campaign failover-bench guard-soak guard-faults
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+lock: ## Renew the pinned dependencies of deployments, requirements.txt
+	./scripts/lock
 
 up: ## Start the whole system on this machine
 	./scripts/up

@@ -1,0 +1,68 @@
+"""What a deployment installs: a folder that needs no network, and of which every file is known by its hash."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheelhouse(tmp_path_factory):
+    """As ``scripts/wheelhouse`` fills it, for the Python of the tests."""
+    directory = tmp_path_factory.mktemp("deploy") / "wheelhouse"
+    done = subprocess.run([ROOT / "scripts/wheelhouse", directory], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "wheels" in done.stdout
+    return directory
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A virtual environment without anything in it."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=120)
+    return tmp_path / "venv" / "bin"
+
+
+def install(wheelhouse, installed):
+    command = [installed / "python", "-m", "pip", "install", "--quiet", "--no-compile", "--no-index"]
+    given = ["--find-links", wheelhouse, "--require-hashes", "-r", wheelhouse / "requirements.txt"]
+    return subprocess.run([*command, *given], capture_output=True, text=True, timeout=300)
+
+
+def test_it_is_all_that_an_installation_needs(wheelhouse, installed):
+    done = install(wheelhouse, installed)
+    assert done.returncode == 0, done.stderr
+    said = subprocess.run([installed / "prodctl", "--version"], capture_output=True, text=True, timeout=30)
+    assert said.stdout.startswith("prodctl"), said.stderr
+    services = [installed / "python", "-c", "import webapp.app, authsvc.app, granian, openpyxl"]
+    subprocess.run(services, check=True, timeout=60)
+    assert subprocess.run([installed / "python", "-m", "pip", "check"], timeout=60, check=False).returncode == 0
+
+
+def test_a_file_that_was_changed_is_refused(wheelhouse, installed):
+    (ours,) = wheelhouse.glob("prodctl-*.whl")
+    ours.write_bytes(ours.read_bytes() + b"\0")
+    done = install(wheelhouse, installed)
+    assert done.returncode != 0
+    assert "DO NOT MATCH" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("x", "--python", "2.7"), ("x", "--machine", "vax"), ("a", "b")])
+def test_what_it_cannot_do_it_refuses_before_it_begins(arguments, tmp_path):
+    done = subprocess.run([ROOT / "scripts/wheelhouse", *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: ")
+
+
+@pytest.mark.parametrize("foreign", ["requirements.txt.bak", "src/requirements.txt", ".git/config"])
+def test_a_directory_with_anything_else_in_it_is_left_alone(foreign, tmp_path):
+    (tmp_path / "requirements.txt").touch()
+    (tmp_path / foreign).parent.mkdir(exist_ok=True)
+    (tmp_path / foreign).touch()
+    done = subprocess.run([ROOT / "scripts/wheelhouse", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "holds something else" in done.stderr
+    assert (tmp_path / foreign).exists()
