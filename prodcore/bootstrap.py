@@ -76,6 +76,28 @@ def prepare_cluster(settings: Settings) -> None:
         install_map(DEFAULT_MAP, MongoMapStore(users), {n: MongoOwnedRangesStore(s) for n, s in shards.items()})
 
 
+def preparation_lacks(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """What ``prepare_cluster`` would do, each as action, what, reason. Raises Unavailable."""
+    from prodcore.mongo.map_store import MongoMapStore, MongoOwnedRangesStore
+    from prodcore.mongo.product_store import missing_indexes
+    from prodcore.mongo.product_upgrade import is_upgraded
+    from prodcore.sharding.trust import trusted_map
+
+    with _replica_sets(settings) as (users, shards):
+        owned = {name: MongoOwnedRangesStore(replica_set) for name, replica_set in shards.items()}
+        try:
+            trusted_map(MongoMapStore(users), owned)
+        except ConfigError as error:
+            yield "store", "the shard map", error.message
+        for name, replica_set in shards.items():
+            if owned[name].load() is None:
+                yield "store", f"the ranges of {name}", "they are missing"
+            for index in missing_indexes(replica_set):
+                yield "make", f"index {index} of {name}", "it is missing"
+            if not is_upgraded(replica_set):
+                yield "renew", f"the products' terms in {name}", "another version stored them"
+
+
 @contextmanager
 def _replica_sets(
     settings: Settings, *, count_retries: bool = False

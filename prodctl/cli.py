@@ -27,6 +27,9 @@ _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "cluster": ("cluster:cluster", "Shards and their members: roles, health, lag."),
         "failover-test": ("failover_test:failover_test", "Kill a primary under load and prove that nothing is lost."),
     },
+    "Incus containers": {
+        "deploy": ("deploy:deploy", "The system in Incus containers: plan, apply, look, destroy."),
+    },
     "This machine": {
         "local": ("local:local", "The whole system on this machine: start, look, stop."),
         "expose": ("expose:expose", "The way in from the internet, hop by hop."),

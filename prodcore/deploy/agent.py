@@ -1,7 +1,7 @@
 """What runs inside a container, with its own python3 and nothing else: it looks, and it writes.
 
 Not imported here: ``prodcore.deploy.container`` sends this text through stdin, then a line with the length of a JSON
-request, the request, and for ``put`` and ``release`` the content. One JSON answer comes back on stdout.
+request, the request, and for ``release`` and ``unpack`` a tar file. One JSON answer comes back on stdout.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import platform
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -23,7 +24,8 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,ExecMainStartTimestampMonotonic"
+_STARTED = ("ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+PROPERTIES = ",".join(("Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", *_STARTED))
 DONE = ".complete"
 Answer = dict[str, Any]
 
@@ -52,18 +54,17 @@ def observe(request: Answer) -> Answer:
 
 
 def look_at(path: Path, expected: str) -> Answer | None:
-    """Mode and owner, and what is in a file that is not as expected; ``same`` for a directory."""
+    """Mode, owner and checksum; also the content of a file that is not as expected."""
     try:
         status = path.lstat()
         seen: Answer = {"mode": status.st_mode & 0o7777, "owner": owner_name(status.st_uid)}
         if path.is_symlink() or not path.is_file():
-            return seen | {"same": path.is_dir() and not expected}
+            return seen | {"sha256": "", "is_directory": path.is_dir()}
         content = path.read_bytes()
     except OSError:
         return None
-    if hashlib.sha256(content).hexdigest() == expected:
-        return seen | {"same": True}
-    return seen | {"same": False, "content": base64.b64encode(content).decode()}
+    seen["sha256"] = hashlib.sha256(content).hexdigest()
+    return seen if seen["sha256"] == expected else seen | {"content": base64.b64encode(content).decode()}
 
 
 def owner_name(uid: int) -> str:
@@ -100,7 +101,7 @@ def units(names: list[str]) -> Answer:
     offset = time.time() - time.monotonic()
     for block in output(["systemctl", "show", f"--property={PROPERTIES}", *names]).strip().split("\n\n"):
         shown = dict(line.partition("=")[::2] for line in block.splitlines())
-        started = int(shown.get("ExecMainStartTimestampMonotonic") or 0)
+        started = next((int(at) for name in _STARTED if (at := shown.get(name, "0")) not in ("", "0")), 0)
         found[shown["Id"]] = {
             "loaded": shown["LoadState"] == "loaded",
             "active": shown["ActiveState"],
@@ -177,17 +178,43 @@ def give(path: Path, one: Answer) -> None:
     path.chmod(one["mode"])
 
 
-def put(request: Answer) -> None:
-    """The rest of stdin becomes an executable file."""
+def take(request: Answer) -> None:
+    """A file that was pushed beside its place takes it."""
     path = Path(request["path"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    with beside.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.chmod(0o755)
-    beside.replace(path)
+    path.with_name(path.name + ".new").replace(path)
+
+
+def boot(request: Answer) -> None:
+    """Wait until systemd has started everything and the container has its address."""
+    ends = time.monotonic() + request["seconds"]
+    output(["timeout", str(request["seconds"]), "systemctl", "is-system-running", "--wait"])
+    while not has_address(request["address"]):
+        if time.monotonic() > ends:
+            raise RuntimeError(f"the container does not get its address {request['address']}")
+        time.sleep(0.05)
+
+
+def has_address(address: str) -> bool:
+    """Whether an address is this container's own."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def ready(request: Answer) -> None:
+    """Wait until every URL answers with 200."""
+    ends = time.monotonic() + request["seconds"]
+    for url in request["urls"]:
+        answers: Answer = {}
+        while answers.get(url, [0])[0] != http.client.OK:
+            if time.monotonic() > ends:
+                status, body = answers.get(url, [0, ""])
+                raise RuntimeError(f"{url} answers {status or 'nothing'}: {body[:300]}")
+            time.sleep(0.1)
+            ask(url, answers)
 
 
 def packages(request: Answer) -> None:
@@ -220,13 +247,35 @@ def release(request: Answer) -> None:
     only = ["--no-index", "--require-hashes", "--find-links", str(wheelhouse)]
     run([*pip, *only, "--requirement", str(wheelhouse / "requirements.txt")])
     shutil.rmtree(wheelhouse)
+    finish(target, request["forget"])
+
+
+def unpack(request: Answer) -> None:
+    """A release from another container of the same kind, in the rest of stdin, a tar file."""
+    target = Path(request["path"])
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    run(["tar", "--extract", "--file=-", f"--directory={target.parent}"], stdin=sys.stdin.buffer)
+    finish(target, request["forget"])
+
+
+def finish(target: Path, forget: list[str]) -> None:
+    """Mark a release as whole, and remove those that nobody needs any more."""
+    os.sync()
     (target / DONE).touch()
-    for old in request["forget"]:
+    for old in forget:
         shutil.rmtree(target.parent / old, ignore_errors=True)
 
 
 def systemctl(request: Answer) -> None:
-    """Let systemd read its files again, then enable, stop, start, restart; in this order."""
+    """Let systemd read its files again, then enable, stop, start, restart; in this order.
+
+    With ``files``, as for ``write``, these come first: so little time passes between a new release and the restart.
+    """
+    if request.get("files"):
+        write(request["files"])
+    if request.get("start"):  # one that has failed too often would be refused
+        output(["systemctl", "reset-failed", *request["start"]])
     if request.get("reload"):
         run(["systemctl", "daemon-reload"])
     for verb in ("enable", "stop", "start", "restart"):
@@ -239,10 +288,10 @@ def output(argv: list[str]) -> str:
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout  # noqa: S603
 
 
-def run(argv: list[str], environment: dict[str, str] | None = None) -> None:
+def run(argv: list[str], environment: dict[str, str] | None = None, stdin: Any = subprocess.DEVNULL) -> None:
     """Raises RuntimeError with the last lines that a command said when it fails."""
     done = subprocess.run(  # noqa: S603  commands of ours, without a shell
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False
+        argv, stdin=stdin, capture_output=True, text=True, env=environment, check=False
     )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-5:]
@@ -251,7 +300,7 @@ def run(argv: list[str], environment: dict[str, str] | None = None) -> None:
 
 def main() -> None:
     """One request, one answer."""
-    tasks = {task.__name__: task for task in (observe, write, put, packages, release, systemctl)}
+    tasks = {task.__name__: task for task in (observe, write, take, boot, ready, packages, release, unpack, systemctl)}
     request = json.loads(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))
     answer: Answer
     try:

@@ -67,6 +67,7 @@ class _Renderer:
             binaries=(self._inputs.mongod,) if is_db and self._inputs.mongod else (),
             directories=tuple(self._directories),
             files=tuple(self._files),
+            absent=() if self._inputs.sealed_code or self._host.role != "auth" else (place.SEALED_CODE,),
             links=tuple(self._links()),
             units=tuple(self._units),
             ready=() if is_db else (f"http://{self._host.address}:{self._service_port}/readyz",),

@@ -70,6 +70,8 @@ class HostWish:
     binaries: tuple[Binary, ...] = ()
     directories: tuple[Directory, ...] = ()
     files: tuple[File, ...] = ()
+    absent: tuple[str, ...] = ()
+    """Files that shall not be there any more."""
     links: tuple[Link, ...] = ()
     units: tuple[Unit, ...] = ()
     ready: tuple[str, ...] = ()

@@ -31,12 +31,17 @@ class Secrets:
     service: str = field(repr=False)
 
 
+def new_secrets() -> Secrets:
+    """Secrets of 256 random bits each."""
+    return Secrets(**{f.name: secrets.token_urlsafe(32) for f in fields(Secrets)})
+
+
 def ensure_secrets(directory: Path, keyfile: Path) -> Secrets:
     """The cluster's secrets; made now where there are none yet. Raises ConfigError when the file is damaged."""
     path = directory / _SECRETS_FILE
     names = [f.name for f in fields(Secrets)]
     if not path.exists():
-        made = Secrets(**{name: secrets.token_urlsafe(32) for name in names})
+        made = new_secrets()
         write_private(keyfile, base64.b64encode(secrets.token_bytes(48)).decode() + "\n")
         write_private(path, json.dumps(asdict(made), indent=2) + "\n")  # last: with it everything is there
         return made
@@ -45,7 +50,7 @@ def ensure_secrets(directory: Path, keyfile: Path) -> Secrets:
         return Secrets(**{name: kept[name] for name in names})
     except (ValueError, TypeError, KeyError):
         raise ConfigError(
-            f"{path} is damaged", hint="restore it from a copy, or prodctl local destroy and start anew"
+            f"{path} is damaged", hint="restore it from a copy, or destroy what it belongs to and start anew"
         ) from None
 
 

@@ -19,15 +19,14 @@ Members = Mapping[str, Sequence[str]]
 
 def set_urls(members: Members, secrets: Secrets, user: str) -> dict[str, str]:
     """The settings db1_url, db2_url and db3_url of ``root``, ``web``, ``auth`` or ``operator``."""
-    password = getattr(secrets, user)
-    databases = dict.fromkeys(REPLICA_SETS, "auth_db") if user == "auth" else _DATABASES
-    return {
-        _SETTINGS[name]: (
-            f"mongodb://{user}:{password}@{','.join(members[name])}/{databases[name]}"
-            f"?replicaSet={name}&authSource=admin"
-        )
-        for name in REPLICA_SETS
-    }
+    return {_SETTINGS[name]: set_url(name, members[name], secrets, user) for name in REPLICA_SETS}
+
+
+def set_url(name: str, members: Sequence[str], secrets: Secrets, user: str) -> str:
+    """The address of one set for a user."""
+    database = "auth_db" if user == "auth" else _DATABASES[name]
+    login = f"{user}:{getattr(secrets, user)}"
+    return f"mongodb://{login}@{','.join(members)}/{database}?replicaSet={name}&authSource=admin"
 
 
 def credentials(members: Members, secrets: Secrets) -> dict[str, dict[str, str]]:

@@ -51,6 +51,12 @@ def ensure_indexes(replica_set: ReplicaSet) -> None:
         replica_set.write(lambda _again: collection.create_indexes(list(INDEXES)))
 
 
+def missing_indexes(replica_set: ReplicaSet) -> list[str]:
+    """The names of those indexes that are not there."""
+    found = replica_set.read(lambda: set(replica_set.collection("products").index_information()))
+    return [name for index in INDEXES if (name := index.document["name"]) not in found]
+
+
 class MongoProductStore:
     """A ``prodcore.catalog.ports.ProductStore`` on one replica set."""
 

@@ -13,6 +13,7 @@ from prodcore.routing import LAST
 from prodcore.terms import TERMS_VERSION
 
 _BATCH = 500
+_MARK = {"_id": "terms", "version": TERMS_VERSION}
 
 
 def upgrade_products(replica_set: ReplicaSet) -> int:
@@ -21,13 +22,18 @@ def upgrade_products(replica_set: ReplicaSet) -> int:
     A product keeps its version: nothing that anybody sees changes. Of one that is edited meanwhile the edit wins, which
     writes the terms of its own. Cut short it begins again. Raises Unavailable or OutcomeUnknown.
     """
-    marks = replica_set.collection("marks")
-    mark = {"_id": "terms", "version": TERMS_VERSION}
-    if replica_set.read(lambda: marks.find_one(mark)):
+    if is_upgraded(replica_set):
         return 0
     renewed = sum(_renew(replica_set, batch) for batch in _batches(replica_set))
-    replica_set.write(lambda _again: marks.replace_one({"_id": "terms"}, mark, upsert=True))
+    marks = replica_set.collection("marks")
+    replica_set.write(lambda _again: marks.replace_one({"_id": "terms"}, _MARK, upsert=True))
     return renewed
+
+
+def is_upgraded(replica_set: ReplicaSet) -> bool:
+    """Whether all products have the terms of this version."""
+    marks = replica_set.collection("marks")
+    return replica_set.read(lambda: marks.find_one(_MARK)) is not None
 
 
 def _batches(replica_set: ReplicaSet) -> Iterator[list[Document]]:

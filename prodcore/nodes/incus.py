@@ -60,7 +60,9 @@ class Incus:
         arguments = ["query", "--wait", "--request", method]
         if body is not None:
             arguments += ["--data", json.dumps(body)]
-        done = self._call([*arguments, "--", self._prefix + path], b"", timeout_seconds, changes=method != "GET")
+        # The one command that does not know --project.
+        url = f"{self._prefix}{path}{'&' if '?' in path else '?'}project={self._project}"
+        done = self._call([*arguments, "--", url], b"", timeout_seconds, changes=method != "GET")
         return json.loads(self._or_refused(done, f"{method} {path}").stdout or b"null")
 
     def execute(
@@ -113,7 +115,8 @@ class Incus:
     def _call(
         self, arguments: list[str], input: bytes | IO[bytes], seconds: float, *, changes: bool = True
     ) -> Finished:
-        command = ["incus", "--project", self._project, *arguments]
+        project = [] if arguments[0] == "query" else ["--project", self._project]
+        command = ["incus", *project, *arguments]
         given: dict[str, Any] = {"input": input} if isinstance(input, bytes) else {"stdin": input}
         try:
             # In a group of its own: Ctrl-C is for us, and what is put back meanwhile must not be cut off.

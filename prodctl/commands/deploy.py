@@ -1,0 +1,201 @@
+"""``prodctl deploy``: the system in Incus containers, from one description."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from prodctl.output import columns, message, output_option, print_rows, print_text, success, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prodcore.deploy.system import DeployedSystem
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+EXIT_NOT_WELL = 6
+
+_CHANGE_COLUMNS = columns("Where", "Action", "What", "Why=reason")
+_STATUS_COLUMNS = columns("Container", "Part", "State", "Address", "Well=is_well")
+
+
+def _file_option(command: F) -> F:
+    option = click.option(
+        "-f",
+        "--file",
+        "file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The description.  [default: the setting deployment, else deploy.toml]",
+    )
+    return option(command)
+
+
+@click.group()
+def deploy() -> None:
+    """The system in Incus containers: from one description to running services.
+
+    The description, deploy.toml, says where and how; "deploy init" writes one with every default. Only the command
+    incus is needed here, and a remote that it reaches. What does not carry the deployment's mark is never changed.
+
+    \b
+    Examples:
+      prodctl deploy init                  write deploy.toml, to be read and edited
+      prodctl deploy plan                  what would change?
+      prodctl deploy apply                 do it; run it again at any time
+      prodctl deploy status                how is everything?
+    """
+
+
+@deploy.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default=Path("deploy.toml"))
+def init(file: Path) -> None:
+    """Write a description with every default, and what each means."""
+    from prodcore.deploy.description import default_text
+    from prodcore.errors import Conflict
+
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(default_text())
+    except FileExistsError:
+        raise Conflict(f"{file} is there already", hint="name another file, or remove it") from None
+    success(f"{file} is written. Next: prodctl deploy plan -f {file}")
+
+
+@deploy.command()
+@_file_option
+@output_option
+def plan(file: Path | None, output: str) -> None:
+    """Everything that apply would do, from looking at what is there. Changes nothing."""
+    _seen, planned = _open(file).compare(settle=False)
+    rows = [asdict(change) for change in planned.changes]
+    print_rows(rows, _CHANGE_COLUMNS, output, kind="deploy_plan", empty="Nothing would change.")
+
+
+@deploy.command()
+@_file_option
+@output_option
+def apply(file: Path | None, output: str) -> None:
+    """Make everything as it is described; ready when every service is.
+
+    Looks, compares and does what differs, so it may be run again at any time: after a change of the description, with
+    a new wheelhouse, and after it was cut short. Members restart one at a time, the primary last.
+    """
+    system = _open(file)
+    began = time.monotonic()
+    done = system.apply(_progress_printer())
+    if output not in ("table", "wide"):
+        print_rows([asdict(c) for c in done.changes], _CHANGE_COLUMNS, output, kind="deploy_apply")
+    elif done.changes:
+        message(f"\nReady in {time.monotonic() - began:.1f} s: {len(done.changes)} changes.")
+    else:
+        message(f"Nothing had to be changed; looked in {time.monotonic() - began:.1f} s.")
+    _print_next_steps(system)
+
+
+@deploy.command()
+@_file_option
+@output_option
+def status(file: Path | None, output: str) -> int:
+    """Containers, members, units and services. Exit status 6 when something is wrong."""
+    from prodcore.deploy.status import read_status
+
+    system = _open(file)
+    parts = read_status(system.layout, system.wishes, system.look())
+    print_rows([asdict(part) for part in parts], _STATUS_COLUMNS, output, kind="deploy_status")
+    return 0 if all(part.is_well for part in parts) else EXIT_NOT_WELL
+
+
+@deploy.command()
+@_file_option
+def diff(file: Path | None) -> int:
+    """The files in the containers that differ, line by line; secrets are masked. Exit status 6 when any does."""
+    from prodcore.deploy.difference import differences
+
+    system = _open(file)
+    seen, _plan = system.compare(settle=False)
+    found = list(differences(system.wishes, seen))
+    for one in found:
+        print_text(visible(one, keep_lines=True))
+    return EXIT_NOT_WELL if found else 0
+
+
+@deploy.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@_file_option
+def render(directory: Path, file: Path | None) -> None:
+    """Write everything that apply would make into DIRECTORY, to be read; secrets are masked. Touches no Incus."""
+    from prodcore.deploy.rendering import write_rendering
+
+    system = _open(file)
+    written = write_rendering(system.layout, system.wishes, system.operator.secrets_mark, directory)
+    success(f"{len(written)} files are in {directory}.")
+
+
+@deploy.command()
+@_file_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def destroy(file: Path | None, yes: bool) -> None:
+    """Remove all containers of the deployment, with their data, and its secrets. Asks for its name."""
+    system = _open(file)
+    names = system.owned_instances()
+    if not yes:
+        _ask_for_name(system.deployment.name, names)
+    system.destroy(_progress_printer())
+    success(f"The deployment {system.deployment.name} is removed.")
+
+
+@deploy.command(hidden=True)
+@click.argument("task")
+def inside(task: str) -> None:
+    """What a deployment does from inside a container: JSON on stdin, JSON on stdout."""
+    import json
+
+    from prodcore.bootstrap_deploy import run_inside
+
+    print_text(json.dumps(run_inside(task, json.load(sys.stdin))))
+
+
+def _open(file: Path | None) -> DeployedSystem:
+    from prodcore.deploy.description import load_deployment
+    from prodcore.deploy.system import DeployedSystem
+    from prodcore.settings import load_settings
+
+    settings = load_settings()
+    path = file or settings.deployment or Path("deploy.toml")
+    return DeployedSystem(load_deployment(path), settings.state_dir, path)
+
+
+def _progress_printer() -> Callable[[str, str], None]:
+    began = time.monotonic()
+
+    def show(subject: str, what: str) -> None:
+        message(f"{time.monotonic() - began:6.1f} s  {subject:<12} {what}")
+
+    return show
+
+
+def _print_next_steps(system: DeployedSystem) -> None:
+    web = system.deployment.web
+    message(f"\n  Browser     http://{web.address}:{web.port}")
+    if web.proxy:
+        message(f"              port {web.proxy.rpartition(':')[2]} of the Incus host")
+    if code := system.operator.setup_code:
+        message(f"  Setup code  {code}   (makes the first admin, once)")
+    message(f"\n  export PRODCTL_ENV_FILE='{system.operator_env}'")
+
+
+def _ask_for_name(name: str, containers: list[str]) -> None:
+    from prodcore.errors import InvalidInput
+
+    if not sys.stdin.isatty():
+        raise InvalidInput("destroy asks for the deployment's name, and this is no terminal", hint="--yes")
+    there = f"The containers {', '.join(containers)}" if containers else "What is left"
+    typed = click.prompt(f"{there} will be gone with all data. Type {name!r}", err=True)
+    if typed != name:
+        raise InvalidInput("that is another name; nothing was removed")
