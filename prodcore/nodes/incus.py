@@ -11,16 +11,17 @@ import json
 import re
 import secrets
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from prodcore.errors import IncusRefused, IncusUnavailable, InvalidInput, OutcomeUnknown, Problem
+from prodcore.nodes.exchange import FAR_END, exchange
 
 _ANSWER_SECONDS = 30.0
 _NAME = re.compile(r"[a-z0-9-]+")
-# Says how the command ended, so that its failure is never taken for one of Incus. $0 is a word that nobody else knows.
-_EXECUTE = '"$@"; printf "\\n%s %d\\n" "$0" "$?" >&2'
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,15 @@ class Incus:
         """Run a command in a container as root. Its own failure is for the caller to judge."""
         if not argv:
             raise InvalidInput(problems=[Problem("argv", "missing", "names no command")])
-        mark = secrets.token_hex(16)
-        wrapped = ["sh", "-c", _EXECUTE, mark, *argv]
-        done = self._call(["exec", "-T", self.at(instance), "--", *wrapped], input, timeout_seconds)
-        stderr, found, status = done.stderr.rpartition(f"\n{mark} ".encode())
+        mark = secrets.token_hex(16)  # known to nobody else, so a failure of the command is never one of Incus
+        wrapped = ["sh", "-c", FAR_END, "sh", mark, str(len(input)), *argv]
+        command = self._command(["exec", "-T", self.at(instance), "--", *wrapped])
+        with _translated("exec", timeout_seconds, changes=True):
+            status, stdout, stderr = exchange(command, input, mark.encode(), timeout_seconds)
+        said, found, ended = stderr.rpartition(mark.encode())
         if not found:
-            self._or_refused(Finished(done.status or 1, done.stdout, done.stderr), f"{argv[0]} in {instance}")
-        return Finished(int(status), done.stdout, stderr)
+            self._or_refused(Finished(status or 1, stdout, stderr), f"{argv[0]} in {instance}")
+        return Finished(int(ended.rstrip(b"$")), stdout.removesuffix(mark.encode()), said)
 
     def push(
         self,
@@ -115,22 +118,17 @@ class Incus:
     def _call(
         self, arguments: list[str], input: bytes | IO[bytes], seconds: float, *, changes: bool = True
     ) -> Finished:
-        project = [] if arguments[0] == "query" else ["--project", self._project]
-        command = ["incus", *project, *arguments]
         given: dict[str, Any] = {"input": input} if isinstance(input, bytes) else {"stdin": input}
-        try:
+        with _translated(arguments[0], seconds, changes=changes):
             # In a group of its own: Ctrl-C is for us, and what is put back meanwhile must not be cut off.
             done = subprocess.run(  # noqa: S603  a list, no shell
-                command, capture_output=True, timeout=seconds, check=False, process_group=0, **given
+                self._command(arguments), capture_output=True, timeout=seconds, check=False, process_group=0, **given
             )
-        except FileNotFoundError:
-            raise IncusUnavailable("there is no command incus here", hint="apt-get install incus-client") from None
-        except subprocess.TimeoutExpired:
-            what = f"incus {arguments[0]} gave no answer within {seconds:.0f} s"
-            if not changes:
-                raise IncusUnavailable(what) from None
-            raise OutcomeUnknown(what, hint="see what is there, then repeat it") from None
         return Finished(done.returncode, done.stdout, done.stderr)
+
+    def _command(self, arguments: list[str]) -> list[str]:
+        project = [] if arguments[0] == "query" else ["--project", self._project]
+        return ["incus", "--quiet", *project, *arguments]
 
     def _or_refused(self, done: Finished, what: str) -> Finished:
         if done.status == 0:
@@ -140,6 +138,20 @@ class Incus:
         if asked.status:
             raise IncusUnavailable(f"Incus does not answer: {reason}", hint="incus remote list, incus info")
         raise IncusRefused(f"{what}: {reason}")
+
+
+@contextmanager
+def _translated(what: str, seconds: float, *, changes: bool) -> Iterator[None]:
+    """No program is no Incus; no answer in time is an unknown outcome, unless nothing could change."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise IncusUnavailable("there is no command incus here", hint="apt-get install incus-client") from None
+    except subprocess.TimeoutExpired:
+        text = f"incus {what} gave no answer within {seconds:.0f} s"
+        if not changes:
+            raise IncusUnavailable(text) from None
+        raise OutcomeUnknown(text, hint="see what is there, then repeat it") from None
 
 
 def check_name(field: str, name: str) -> None:
