@@ -14,7 +14,8 @@ def install_trusted_hosts(app: Flask, settings: Settings) -> None:
     names = [name.strip() for name in settings.trusted_hosts.split(",") if name.strip()]
     if not names:
         return
-    app.config["TRUSTED_HOSTS"] = [*names, "localhost", "127.0.0.1", "[::1]"]  # health checks come from here
+    # By its own address it is called in its private network; health checks come from its machine.
+    app.config["TRUSTED_HOSTS"] = [*names, settings.bind, "localhost", "127.0.0.1", "[::1]"]
 
     def refuse() -> Response | None:
         if isinstance(request.routing_exception, SecurityError):

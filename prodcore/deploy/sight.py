@@ -24,7 +24,7 @@ def fetch(url: str) -> list[Any]:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SECONDS)
     try:
-        connection.request("GET", parts.path, headers={"Connection": "close"})
+        connection.request("GET", parts.path, headers={"Host": "localhost", "Connection": "close"})
         answer = connection.getresponse()
         return [answer.status, answer.read(65_536).decode(errors="replace")]
     except (OSError, http.client.HTTPException) as error:

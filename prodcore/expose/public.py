@@ -12,6 +12,7 @@ from prodcore.expose.http import Answer, get, is_open, split
 from prodcore.expose.walk import Seen, Step
 
 NO_PUBLIC = "no public address given (--url)"
+_INSIDE = {"Host": "localhost"}  # webapp answers to this name, whatever else it is called
 _NO_WARNING = {"ngrok-skip-browser-warning": "1"}  # else ngrok's free plan shows its own page first
 _FIXES = {
     "name": "the tunnel has another name now, or none: scripts/tunnel says which",
@@ -34,9 +35,7 @@ class Met:
     instance: str = ""
 
 
-def same_instance(
-    url: str, met: Met, fixes: Mapping[str, str], fix: str, headers: Mapping[str, str] | None = None
-) -> Seen:
+def same_instance(url: str, met: Met, fixes: Mapping[str, str], fix: str, headers: Mapping[str, str] = _INSIDE) -> Seen:
     """Whether the system that was met further inside answers here too; the first one met is the one that is meant."""
     try:
         answer = get(url, "/healthz", headers)

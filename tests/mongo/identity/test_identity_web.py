@@ -237,3 +237,11 @@ def test_only_our_own_names_are_answered(cluster, authsvc, admin, host, status):
         assert answer.status_code == status, path
         assert status == 200 or answer.headers["Content-Type"] == "application/problem+json"
     worker.close()
+
+
+def test_in_its_private_network_webapp_answers_to_its_own_address(cluster, authsvc, admin):
+    worker = Worker(web_settings(cluster, authsvc.url, trusted_hosts="shop.example", bind="10.10.10.11"))
+    client = worker.app.test_client()
+    assert client.get("/healthz", headers={"Host": "10.10.10.11:3000"}).status_code == 200
+    assert client.get("/healthz", headers={"Host": "10.10.10.12:3000"}).status_code == 400
+    worker.close()
