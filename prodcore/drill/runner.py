@@ -6,6 +6,7 @@ It is the only one that needs a hand on the members and an operator's access; wh
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,8 @@ from prodcore.drill.order import ORDER_GOOD_SECONDS, DrillOrder, DrillRun, Runne
 from prodcore.errors import ProdError
 
 _LOOK_SECONDS = 0.5
+_SIGN_SECONDS = 2.0
+"""A sign of life is a write on a majority of the members: one for each look would be the most that an idle set does."""
 _WRITE_SECONDS = 3.0
 _LAST_WRITE_SECONDS = 60.0
 
@@ -53,6 +56,7 @@ class DrillRunner:
         self._interrupt = interrupt
         self._told = False
         """Whether what an earlier runner left as running has been told to be over."""
+        self._next_sign = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Until ``stop``. While the board is silent nothing is taken."""
@@ -62,11 +66,16 @@ class DrillRunner:
                 if not self._told:
                     self._board.break_off_running("the drill runner was cut off; what it had broken is put back")
                     self._told = True
-                self._board.sign(self._sign)
+                self._give_sign()
                 order = self._next()
             if order:
                 self._carry_out(order)
             stop.wait(_LOOK_SECONDS)
+
+    def _give_sign(self) -> None:
+        if time.monotonic() >= self._next_sign:
+            self._board.sign(self._sign)
+            self._next_sign = time.monotonic() + _SIGN_SECONDS
 
     def _next(self) -> DrillOrder | None:
         """The oldest order that is still good; what is too old or cannot be read is refused."""
@@ -111,7 +120,7 @@ class DrillRunner:
         while not over.is_set():
             with suppress(ProdError), budget(_WRITE_SECONDS):
                 self._board.publish(self._so_far(order, live, state=RunState.RUNNING))
-                self._board.sign(self._sign)
+                self._give_sign()
                 for other in self._board.waiting():
                     if isinstance(other, DrillOrder) and other.id != order.id:
                         self._refuse(other, f"another drill is at work, ordered by {order.by}")
