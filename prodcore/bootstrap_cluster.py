@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prodcore.cluster.services import HttpServiceProbe
@@ -75,11 +76,31 @@ def open_history(settings: Settings) -> Iterator[MongoDrillHistory]:
         history.close()
 
 
-def local_member_control(settings: Settings) -> MemberControl:
-    """A hand on the members of this machine's cluster."""
-    from prodcore.local import open_cluster
+def member_control(settings: Settings, directory: Path | None = None) -> MemberControl:
+    """A hand on the members: of the deployment of the settings, else of the local cluster, else on none.
 
-    return open_cluster(settings).members
+    ``directory`` is where the local cluster is, if elsewhere. Raises ConfigError for a description that cannot work.
+    """
+    if settings.deployment and directory is None:
+        return _deployed_members(settings.deployment)
+    from prodcore.local.cluster import default_directory, open_cluster
+    from prodcore.local.state import load_state
+    from prodcore.nodes.nobody import NoMembers
+
+    if directory is None and load_state(default_directory(settings)) is None:
+        return NoMembers()
+    return open_cluster(settings, directory).members
+
+
+def _deployed_members(description: Path) -> MemberControl:
+    from prodcore.deploy.description import load_deployment
+    from prodcore.deploy.layout import Layout
+    from prodcore.nodes.incus import Incus
+    from prodcore.nodes.systemd import IncusMembers, MemberUnit
+
+    deployment = load_deployment(description)
+    units = {m.endpoint: MemberUnit(m.host, m.unit) for m in Layout(deployment).members}
+    return IncusMembers(Incus(deployment.incus.remote, deployment.incus.project), units)
 
 
 def cluster_elections(settings: Settings, only: str | None = None) -> list[ElectionRecord]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from prodcore.bootstrap_cluster import lint_cluster, local_member_control, open_inspectors
+from prodcore.bootstrap_cluster import lint_cluster, member_control, open_inspectors
 from prodcore.bootstrap_machine import look_at_files, look_at_listening, look_at_mongod, look_at_versions
 from prodcore.cluster.services import HttpServiceProbe
 from prodcore.deploy.checkup import Checkup, check_up
@@ -105,7 +105,7 @@ def _members(settings: Settings, statuses: list[SetStatus]) -> Iterator[Check]:
     for name in silent:
         yield Check(cluster.GROUP, name, State.PROBLEM, "no member answers", _START)
     if len(silent) < len(statuses):
-        yield from cluster.from_findings(lint_cluster(settings, local_member_control(settings)))
+        yield from cluster.from_findings(lint_cluster(settings, member_control(settings)))
 
 
 def _offsets(settings: Settings, statuses: Sequence[SetStatus]) -> dict[str, float]:

@@ -40,6 +40,7 @@ SENTENCES = {
     "only_primary_steps_down": "only a primary can step down",
     "no_guard": "no guard is on duty to compare with: prodctl local start guard, or prodctl cluster guard",
     "cannot_isolate": "{why}",
+    "cannot_stop_host": "{why}",
     "import_at_work": "an import is at work: {what}",
     "another_is_primary": "only a primary can step down; that is {primary}",
 }

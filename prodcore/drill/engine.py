@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from prodcore.drill.events import OnProgress, Progress, Step
 from prodcore.drill.faults import Faults
-from prodcore.drill.journal import Journal
+from prodcore.drill.journal import Broken, Journal
 from prodcore.drill.ledger import Ledger
 from prodcore.drill.limits import missed_limits
 from prodcore.drill.load import LoadRate, running_load
@@ -74,6 +74,8 @@ def preflight(plan: DrillPlan, parts: Parts) -> list[ProblemLine]:
         return [problem_line("no_guard")]
     if plan.fault is Fault.PARTITION and (why := parts.control.cannot_isolate()):
         return [problem_line("cannot_isolate", why=why)]
+    if plan.fault is Fault.CONTAINER and (why := parts.control.cannot_stop_host()):
+        return [problem_line("cannot_stop_host", why=why)]
     return objections(plan, statuses, parts.control.addresses()) or [
         problem_line("import_at_work", what=what) for access in judged.values() for what in access.imports_at_work()
     ]
@@ -199,11 +201,13 @@ class _Drill:
         return all(self._ledger.wait_for_acknowledged(name, count, since, deadline) for name in self._sets)
 
     def _choose(self, status: SetStatus) -> str:
-        if self._plan.target == TARGET_PRIMARY:
-            return _primary(status).address
-        if self._plan.target == TARGET_RANDOM:
-            return self._random.choice([m.address for m in status.members])
-        return self._plan.target
+        """Whom the fault is done to. A primary that falls with the container of the chosen one stands for it."""
+        primary, chosen = _primary(status).address, self._plan.target
+        if chosen == TARGET_PRIMARY:
+            return primary
+        if chosen == TARGET_RANDOM:
+            chosen = self._random.choice([m.address for m in status.members])
+        return primary if primary in self._faults.fallen(Broken(status.name, chosen, self._plan.fault)) else chosen
 
     def _judge(self) -> Verdict:
         self._emit(Progress(Step.JUDGE, "a majority read of every member"))

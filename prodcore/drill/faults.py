@@ -31,6 +31,8 @@ class Faults:
                 self._sets[broken.set_name].step_down(broken.member)
             case Fault.PARTITION:
                 self._control.isolate(broken.member)
+            case Fault.CONTAINER:
+                self._control.stop_host(broken.member)
 
     def undo(self, broken: Broken) -> None:
         """Put the member back; harmless when it is back already."""
@@ -44,6 +46,13 @@ class Faults:
                 self._allow_election(broken)
             case Fault.PARTITION:
                 self._control.rejoin(broken.member)
+            case Fault.CONTAINER:
+                for member in self._control.housemates(broken.member):
+                    self._control.start(member)
+
+    def fallen(self, broken: Broken) -> tuple[str, ...]:
+        """The members that the fault takes away, of whatever set."""
+        return self._control.housemates(broken.member) if broken.fault is Fault.CONTAINER else (broken.member,)
 
     def _allow_election(self, broken: Broken) -> None:
         try:

@@ -23,6 +23,8 @@ class Fault(StrEnum):
     """SIGSTOP: the process hangs with its connections open, and goes on later."""
     PARTITION = "partition"
     """The network between the member and everybody else is cut, and mended later."""
+    CONTAINER = "container"
+    """The member's whole container is stopped at once, with all that runs in it, and started later."""
     LOSE = "lose"
     """The control: the secondaries die, writes of concern 1 are acknowledged, the primary dies: they must be lost."""
 

@@ -143,6 +143,8 @@ class Round:
         if lost is None:
             return "no member noticed the fault"
         self._note(Step.DETECTED, at=lost.at)
+        if self._is_whole_set(broken):
+            return ""  # nobody is left to be elected, and nothing to wait for, before they are back
         seen = self._watch.wait_for_new_primary(broken.member, fault_at, deadline)
         if seen is None:
             return "there was no new primary in time"
@@ -184,6 +186,9 @@ class Round:
             return "no write was acknowledged in time"
         return ""
 
+    def _is_whole_set(self, broken: Broken) -> bool:
+        return set(self._members) <= set(self._faults.fallen(broken))
+
     def _detection(self) -> float:
         """How long the fault may stay unnoticed before it counts as none."""
         return min(15.0, self._plan.recovery_seconds)
@@ -195,6 +200,11 @@ class Round:
         if back is None:
             return f"{broken.member} did not come back in time"
         self._note(Step.BACK, broken.member, at=max(back.at, restored_at))
+        if self._is_whole_set(broken):
+            seen = self._watch.wait_for_new_primary("", restored_at, deadline)
+            if seen is None:
+                return "there was no primary in time after all members were back"
+            self._note(Step.NEW_PRIMARY, seen.primary, at=seen.at)
         self._set.wait_caught_up(deadline)
         caught_up = self._note(Step.CAUGHT_UP, broken.member)
         return self._wait_writes(caught_up, deadline)

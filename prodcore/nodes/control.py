@@ -8,8 +8,8 @@ from typing import Protocol
 class MemberControl(Protocol):
     """The processes behind the members of replica sets, each addressed by its ``host:port``.
 
-    Every call raises MemberNotFound for an address that is not under this control, and ClusterUnavailable when what
-    runs the processes does not answer. None of them waits for the replica set to notice.
+    Every call raises MemberNotFound for an address that is not under this control, and Unavailable when what runs the
+    processes does not answer. None of them waits for the replica set to notice.
     """
 
     def addresses(self) -> tuple[str, ...]:
@@ -44,3 +44,12 @@ class MemberControl(Protocol):
 
     def rejoin(self, address: str) -> None:
         """Let packets through again; nothing happens to a member that is not isolated."""
+
+    def housemates(self, address: str) -> tuple[str, ...]:
+        """The members that are on the same host, this one among them."""
+
+    def cannot_stop_host(self) -> str:
+        """Why the host of a member cannot be stopped here, a sentence; empty where it can."""
+
+    def stop_host(self, address: str) -> None:
+        """Stop the whole host (a container) of a member at once, with all that runs there; ``start`` brings it back."""

@@ -69,6 +69,19 @@ class SupervisedMembers:
     def rejoin(self, address: str) -> None:
         """Nothing to do: it was never isolated."""
 
+    def housemates(self, address: str) -> tuple[str, ...]:
+        """All of them."""
+        self._name(address)
+        return self.addresses()
+
+    def cannot_stop_host(self) -> str:
+        """Always something: their host is this machine."""
+        return "the local members run in no container: take kill instead"
+
+    def stop_host(self, address: str) -> None:
+        """Refused: see ``cannot_stop_host``."""
+        raise Unavailable(self.cannot_stop_host(), member=self._name(address))
+
     def _name(self, address: str) -> str:
         try:
             return self._names[address]

@@ -98,11 +98,11 @@ def lint(output: str) -> int:
     """What is risky in the set-up, each with its fix. Exit status 6 when there is anything."""
     from dataclasses import asdict
 
-    from prodcore.bootstrap_cluster import lint_cluster, local_member_control
+    from prodcore.bootstrap_cluster import lint_cluster, member_control
     from prodcore.settings import load_settings
 
     settings = load_settings()
-    found = lint_cluster(settings, local_member_control(settings))
+    found = lint_cluster(settings, member_control(settings))
     rows = [asdict(f) for f in found]
     print_rows(rows, _FINDING_COLUMNS, output, kind="lint", empty="Nothing risky was found.")
     return EXIT_NOT_HEALTHY if found else 0

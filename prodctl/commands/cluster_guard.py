@@ -42,7 +42,7 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
     """
     if ctx.invoked_subcommand:
         return
-    from prodcore.bootstrap_cluster import local_member_control
+    from prodcore.bootstrap_cluster import member_control
     from prodcore.bootstrap_guard import run_guards
     from prodcore.guard.decision import GuardRules
     from prodcore.settings import load_settings
@@ -52,8 +52,11 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())
+    control = member_control(settings) if fence_after else None
+    if control and not control.addresses():
+        raise click.UsageError(f"--fence-after cannot kill anybody: {control.cannot_stop_host()}")
     message("Guarding; stop with Ctrl-C.")
-    run_guards(settings, rules, _log, stop, local_member_control(settings) if fence_after else None)
+    run_guards(settings, rules, _log, stop, control)
 
 
 @guard.command()

@@ -35,13 +35,13 @@ def serve(directory: Path | None) -> None:
     access, so that webapp needs none: orders and progress go through the users' set. One drill at a time. When it is
     stopped during a drill, it puts everything back first.
     """
+    from prodcore.bootstrap_cluster import member_control
     from prodcore.bootstrap_orders import open_board
     from prodcore.drill.order import RunnerSign
     from prodcore.drill.runner import DrillRunner
-    from prodcore.local import open_cluster
 
     settings = _settings(directory)
-    control = open_cluster(settings, directory).members
+    control = member_control(settings, directory)
     interrupts = _Interrupts()
     _restore(settings, control)
     with open_board(settings) as board:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prodcore.drill.plan import DrillPlan
     from prodctl.api_client import ApiClient
 
-_FAULTS = ("kill", "stop", "stepdown", "pause", "partition")
+_FAULTS = ("kill", "stop", "stepdown", "pause", "partition", "container")
 
 
 class _Seconds(click.ParamType[float]):
@@ -113,7 +113,7 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
     Writes and reads steadily, breaks a member, waits for the new primary, puts the member back, waits until it has
     caught up, and then compares every acknowledged write with a majority read of every member.
     """
-    from prodcore.bootstrap_cluster import local_member_control
+    from prodcore.bootstrap_cluster import member_control
     from prodcore.bootstrap_drill import open_drill
     from prodcore.drill.engine import preflight, run_drill
     from prodcore.settings import load_settings
@@ -124,7 +124,7 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
     options |= {"fault": "lose", "via": "driver"} if control else {}
     api = ApiClient(settings) if options["via"] == "api" else None
     traffic = partial(ApiTraffic, api) if api else None
-    with open_drill(settings, local_member_control(settings), unsafe=control, product_traffic=traffic) as parts:
+    with open_drill(settings, member_control(settings), unsafe=control, product_traffic=traffic) as parts:
         plan = _plan(parts, options)
         if api and parts.drills_products(plan):
             _check_login(api)
@@ -145,13 +145,13 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
 @failover_test.command()
 def restore() -> int:
     """Put back what a killed drill has left. That is stopped or paused members, and records of its own."""
-    from prodcore.bootstrap_cluster import local_member_control
+    from prodcore.bootstrap_cluster import member_control
     from prodcore.bootstrap_drill import open_drill
     from prodcore.drill.restore import restore_leftovers
     from prodcore.settings import load_settings
 
     settings = load_settings()
-    with open_drill(settings, local_member_control(settings)) as parts, parts.journal.lock():
+    with open_drill(settings, member_control(settings)) as parts, parts.journal.lock():
         left = restore_leftovers(parts.journal, parts.control, parts.sets, show_progress)
     message(f"Drill {left.run} is cleared away." if left else "There is nothing to put back.")
     return 0

@@ -113,7 +113,10 @@ class Pretender:
     def start(self, address):
         """Nothing."""
 
-    stop = kill = pause = resume = isolate = rejoin = start
+    stop = kill = pause = resume = isolate = rejoin = stop_host = start
+
+    def housemates(self, address):
+        return (address,)
 
     def stays_dead(self, address):
         return ""
@@ -122,14 +125,20 @@ class Pretender:
         """It says that it can."""
         return ""
 
+    cannot_stop_host = cannot_isolate
 
-def test_a_partition_is_refused_where_all_members_share_an_address(operator, cluster):
+
+@pytest.mark.parametrize(("fault", "why"), [
+    (Fault.PARTITION, "the local members share 127.0.0.1"),
+    (Fault.CONTAINER, "the local members run in no container"),
+])  # fmt: skip
+def test_what_needs_a_host_for_each_member_is_refused_on_one_machine(operator, cluster, fault, why):
     with open_drill(operator, cluster.members) as parts:
-        [objection] = preflight(DrillPlan(("rsA",), Fault.PARTITION), parts)
-    assert objection.startswith("the local members share 127.0.0.1")
+        [objection] = preflight(DrillPlan(("rsA",), fault), parts)
+    assert objection.startswith(why)
 
 
-@pytest.mark.parametrize("fault", [Fault.KILL, Fault.PARTITION])
+@pytest.mark.parametrize("fault", [Fault.KILL, Fault.PARTITION, Fault.CONTAINER])
 def test_a_fault_that_did_nothing_makes_the_drill_vacuous(drill, cluster, fault):
     plan = DrillPlan(("rsA",), fault, baseline_seconds=0.5, recovery_seconds=5.0)
     report = drill(plan, Pretender(cluster.members))

@@ -39,6 +39,7 @@ SENTENCES: dict[str, Any] = {
     "only_primary_steps_down": lazy_gettext("Only a primary can step down"),
     "no_guard": lazy_gettext("No guard is on duty to compare with"),
     "cannot_isolate": lazy_gettext("{why}"),
+    "cannot_stop_host": lazy_gettext("{why}"),
     "import_at_work": lazy_gettext("An import is at work: {what}"),
     "another_is_primary": lazy_gettext("Only a primary can step down; that is {primary}"),
 }
