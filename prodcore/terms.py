@@ -3,7 +3,7 @@
 A word holds no space, so the terms that begin with one are no words, and no search for words meets them.
 
 >>> words_of("Café molido", "250 g", category="Desayuno", tags=["bio"], active=True)
-[' #bio', ' =desayuno', '25', '250', 'ca', 'caf', 'cafe', 'g', 'mo', 'mol', 'molido']
+[' #bio', ' =desayuno', '2', '25', '250', 'c', 'ca', 'caf', 'cafe', 'g', 'm', 'mo', 'mol', 'molido']
 >>> facets_of(category="Desayuno", tags=["bio"], active=False)
 ['', ' #bio', ' -', ' =desayuno']
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from prodcore.routing import LAST, fold
 
-TERMS_VERSION = 3
+TERMS_VERSION = 4
 """Raise it when products get other terms: the next set-up renews those of all that are stored."""
 
 INACTIVE = " -"
@@ -24,7 +24,7 @@ INACTIVE = " -"
 ANY = ""
 """The facet that every product has: without a filter an order is read along this one."""
 
-_BEGINNINGS = (3, 2)
+_BEGINNINGS = (3, 2, 1)
 """How many letters of a word are indexed as a word, the longest first."""
 
 _LETTER = re.compile(rf".{LAST}?", re.DOTALL)
@@ -51,16 +51,16 @@ def split_words(text: str) -> list[str]:
     return [word for piece in fold(text).split() for word in _WORD.findall(piece) or [piece]]
 
 
-def beginning_of(word: str) -> str | None:
-    """The first three letters of a folded word, or the first two of a shorter one; None for a word of one letter.
+def beginning_of(word: str) -> str:
+    """The first three letters of a folded word, or all of a shorter one.
 
     They are indexed as words. All products with a word that begins so stand together in the index, in name order: a
     search by the beginning of a word need not sort.
 
     >>> beginning_of("aceite"), beginning_of(fold("cañas")) == fold("cañ"), beginning_of("te"), beginning_of("a")
-    ('ace', True, 'te', None)
+    ('ace', True, 'te', 'a')
     """
-    return next(_beginnings(word), None)
+    return next(_beginnings(word))
 
 
 def _beginnings(word: str) -> Iterator[str]:

@@ -139,8 +139,7 @@ def _wanted(query: Query) -> Iterator[Document]:
     """The query's filters."""
     for word in query.words:
         beginning = beginning_of(word)
-        if beginning:
-            yield {"words": beginning}
+        yield {"words": beginning}
         if beginning != word:
             lower, upper = prefix_range(word)
             yield {"words": {"$elemMatch": {"$gte": lower, "$lt": upper}}}

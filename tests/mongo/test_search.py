@@ -2,7 +2,8 @@
 
 import pytest
 
-from prodcore.catalog import Query, search_words
+from prodcore.catalog import Query, Sort, search_words
+from prodcore.mongo.product_document import as_document
 from tests.mongo.authors import ANA
 from tests.mongo.test_listing import draft, names
 
@@ -48,3 +49,32 @@ def test_letter_with_a_tilde_is_not_split_by_the_beginning_of_a_word(catalog):
     catalog.create(draft("Añojo"), ANA)
     assert names(catalog.page(Query(search_words("an")))) == ["Anís"]
     assert names(catalog.page(Query(search_words("añ")))) == ["Añojo"]
+
+
+@pytest.fixture
+def many(catalog, raw_products):
+    """Products in one shard, each twentieth of them for a wok."""
+    names = [f"Arroz {number:03} {'largo' if number % 20 else 'wok'} kilo" for number in range(400)]
+    raw_products["rsA"].insert_many([as_document(catalog.draft(draft(name), ANA)) for name in names])
+    return catalog
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_search_of_a_letter_or_more_looks_at_a_page_not_at_the_catalogue(many, raw_clients, descending):
+    database = raw_clients["rsA"]["products_db"]
+    for search in ("w", "wo", "wok", "a", "w a", "ki wo a", "0"):
+        query = Query(search_words(search), sort=Sort("name", descending), shard="rsA")
+        cursor = None
+        for _page in range(3):
+            database.command("profile", 2)
+            try:
+                page = many.page(query, cursor=cursor, limit=4)
+            finally:
+                database.command("profile", 0)
+            (asked,) = database["system.profile"].find({"command.find": "products"}).sort("ts", -1).limit(1)
+            database["system.profile"].drop()
+            cursor = page.next_cursor
+            assert len(page.items) == 4
+            assert asked["keysExamined"] <= 15, search
+            assert asked["docsExamined"] <= 15, search
+            assert not asked.get("hasSortStage"), search
