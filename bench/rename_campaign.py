@@ -4,7 +4,8 @@
     bench/rename_campaign.py [--renames 1000] [--kills 20] [--directory /tmp/campaign]
 
 It brings up three replica sets of its own. First products go to and fro between the shards while four readers loop
-over get, search and the whole list in pages of twenty. Then, under the same readers, a process is killed with SIGKILL
+over get, search and the whole list in pages of twenty; halfway one of the ranges is split, which who renames then knows
+and the readers do not. Then, under the same readers, a process is killed with SIGKILL
 after each step of a move, and the primary of the source and of the target: so many times each. After every kill the
 product must be there once, and nothing may be left of the move but its old place. Exit status 1 when anything was seen
 twice, not at all, or was left over.
@@ -21,20 +22,22 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 from prodcore.bootstrap import open_catalog, prepare_cluster
+from prodcore.bootstrap_shards import open_shards
 from prodcore.catalog import Catalog, Query, search_words
 from prodcore.deadline import budget
 from prodcore.errors import OutcomeUnknown, Unavailable
 from prodcore.history import Author
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports
 from prodcore.product import Product, ProductDraft, ProductPatch, validate
+from prodcore.routing import name_key
 from prodcore.settings import Settings, load_settings
 
 STEPS = ("intended", "received", "committed", "published")
@@ -145,13 +148,30 @@ def _judge(kind: str, found: list[UUID], ids: list[UUID]) -> list[str]:
     return [f"{kind}: {product_id} {times[product_id]} times" for product_id in ids if times[product_id] != 1]
 
 
-def renames_under_readers(catalog: Catalog, ids: list[UUID], count: int) -> Readings:
-    """So many renames over the border, one after the other."""
+def renames_under_readers(
+    catalog: Catalog, ids: list[UUID], count: int, halfway: Callable[[], Catalog] | None = None
+) -> Readings:
+    """So many renames over the border, one after the other; ``halfway`` makes who renames from then on."""
+    renaming = catalog
     with readers(catalog, ids) as readings:
         for number in range(count):
+            if halfway and number == count // 2:
+                renaming = halfway()
             with budget(_SECONDS):
-                rename(catalog, catalog.get(ids[number % len(ids)]))
+                rename(renaming, catalog.get(ids[number % len(ids)]))
     return readings
+
+
+@contextmanager
+def splitting(settings: Settings, key: str) -> Iterator[Callable[[], Catalog]]:
+    """Splits the map at ``key`` when it is called, and gives a catalogue that knows; the readers do not."""
+    with ExitStack() as opened:
+
+        def split() -> Catalog:
+            opened.enter_context(open_shards(settings)).split(key)
+            return opened.enter_context(open_catalog(settings))
+
+        yield split
 
 
 class Killing:
@@ -275,8 +295,9 @@ def main() -> int:
     with own_cluster(directory) as (cluster, settings), open_catalog(settings) as catalog:
         ids = fill(catalog, given.products)
         began = time.monotonic()
-        readings = renames_under_readers(catalog, ids, given.renames)
-        wrong += _report(f"{given.renames} renames in {time.monotonic() - began:.1f} s", readings)
+        with splitting(load_settings(**cluster.addresses("operator")), name_key(_NAMES[0].format(100))) as split:
+            readings = renames_under_readers(catalog, ids, given.renames, split)
+        wrong += _report(f"{given.renames} renames, a split halfway, in {time.monotonic() - began:.1f} s", readings)
         with readers(catalog, ids) as readings:
             killing = Killing(cluster, settings, catalog)
             for step in STEPS:

@@ -39,6 +39,21 @@ def open_replica_set(settings: Settings, setting: str, *, count_retries: bool = 
 
 
 @contextmanager
+def open_replica_sets(
+    settings: Settings, *, count_retries: bool = False
+) -> Iterator[tuple[ReplicaSet, dict[str, ReplicaSet]]]:
+    """The users' set, and the shards by name; closes their connections at the end."""
+    users = open_replica_set(settings, _USERS_SETTING)
+    opened = (open_replica_set(settings, name, count_retries=count_retries) for name in _SHARD_SETTINGS)
+    shards = {replica_set.name: replica_set for replica_set in opened}
+    try:
+        yield users, shards
+    finally:
+        for replica_set in (users, *shards.values()):
+            replica_set.close()
+
+
+@contextmanager
 def open_catalog(settings: Settings, *, count_retries: bool = False) -> Iterator[Catalog]:
     """The catalogue over the shards of the stored map; closes its connections at the end.
 
@@ -50,12 +65,19 @@ def open_catalog(settings: Settings, *, count_retries: bool = False) -> Iterator
     from prodcore.mongo.product_store import MongoProductStore
     from prodcore.sharding.trust import trusted_map
 
-    with _replica_sets(settings, count_retries=count_retries) as (users, shards):
-        shard_map = trusted_map(MongoMapStore(users), {n: MongoOwnedRangesStore(s) for n, s in shards.items()})
+    with open_replica_sets(settings, count_retries=count_retries) as (users, shards):
+        maps = MongoMapStore(users)
+        shard_map = trusted_map(maps, {n: MongoOwnedRangesStore(s) for n, s in shards.items()})
         if unknown := set(shard_map.shards) - shards.keys():
             raise ConfigError(f"the shard map names {', '.join(sorted(unknown))}, and no address for it is set")
         stores = {name: MongoProductStore(replica_set) for name, replica_set in shards.items()}
-        yield Catalog(shard_map, stores, default_currency=settings.currency, deleted_days=settings.deleted_days)
+        yield Catalog(
+            shard_map,
+            stores,
+            default_currency=settings.currency,
+            deleted_days=settings.deleted_days,
+            stored_map=maps.load,
+        )
 
 
 def prepare_cluster(settings: Settings) -> None:
@@ -69,7 +91,7 @@ def prepare_cluster(settings: Settings) -> None:
     from prodcore.routing import DEFAULT_MAP
     from prodcore.sharding.trust import install_map
 
-    with _replica_sets(settings) as (users, shards):
+    with open_replica_sets(settings) as (users, shards):
         for replica_set in shards.values():
             ensure_indexes(replica_set)
             upgrade_products(replica_set)
@@ -83,7 +105,7 @@ def preparation_lacks(settings: Settings) -> Iterator[tuple[str, str, str]]:
     from prodcore.mongo.product_upgrade import is_upgraded
     from prodcore.sharding.trust import trusted_map
 
-    with _replica_sets(settings) as (users, shards):
+    with open_replica_sets(settings) as (users, shards):
         owned = {name: MongoOwnedRangesStore(replica_set) for name, replica_set in shards.items()}
         try:
             trusted_map(MongoMapStore(users), owned)
@@ -96,18 +118,3 @@ def preparation_lacks(settings: Settings) -> Iterator[tuple[str, str, str]]:
                 yield "make", f"index {index} of {name}", "it is missing"
             if not is_upgraded(replica_set):
                 yield "renew", f"the products' terms in {name}", "another version stored them"
-
-
-@contextmanager
-def _replica_sets(
-    settings: Settings, *, count_retries: bool = False
-) -> Iterator[tuple[ReplicaSet, dict[str, ReplicaSet]]]:
-    """The users' set, and the shards by name."""
-    users = open_replica_set(settings, _USERS_SETTING)
-    opened = (open_replica_set(settings, name, count_retries=count_retries) for name in _SHARD_SETTINGS)
-    shards = {replica_set.name: replica_set for replica_set in opened}
-    try:
-        yield users, shards
-    finally:
-        for replica_set in (users, *shards.values()):
-            replica_set.close()

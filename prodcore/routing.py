@@ -151,6 +151,19 @@ class ShardMap:
         """The ranges of one shard, in key order."""
         return tuple(r for r in self.ranges if r.shard == shard)
 
+    def split(self, key: str) -> ShardMap:
+        """The next map, in which the range that holds ``key`` is two of the same owner; itself where a range begins so.
+
+        >>> [str(r) for r in DEFAULT_MAP.split("g").owned_by("rsA")]
+        ['a ≤ key < g', 'g ≤ key < n']
+        """
+        cut = self.range_for(key)
+        if cut.lower == key:
+            return self
+        at = self.ranges.index(cut)
+        halves = (Range(cut.lower, key, cut.shard), Range(key, cut.upper, cut.shard))
+        return ShardMap(self.version + 1, (*self.ranges[:at], *halves, *self.ranges[at + 1 :]))
+
     def as_document(self) -> dict[str, Any]:
         """The map as it is stored: ``{version, ranges: [{lower, upper, shard}]}``."""
         return {"version": self.version, "ranges": ranges_as_documents(self.ranges)}
@@ -159,6 +172,27 @@ class ShardMap:
     def from_document(cls, document: dict[str, Any]) -> Self:
         """Read a stored map. Raises ConfigError when it does not cover every key exactly once."""
         return cls(int(document["version"]), ranges_from_documents(document["ranges"]))
+
+
+def same_keys(some: Sequence[Range], others: Sequence[Range]) -> bool:
+    """Whether two lists of ranges, each in key order, give the same keys to the same owners, however they are cut.
+
+    >>> same_keys(DEFAULT_MAP.owned_by("rsA"), DEFAULT_MAP.split("g").owned_by("rsA"))
+    True
+    """
+    return _joined(some) == _joined(others)
+
+
+def _joined(ranges: Sequence[Range]) -> list[Range]:
+    """Ranges that touch and have one owner as one."""
+    joined: list[Range] = []
+    for part in ranges:
+        last = joined[-1] if joined else None
+        if last and (last.upper, last.shard) == (part.lower, part.shard):
+            joined[-1] = Range(last.lower, part.upper, part.shard)
+        else:
+            joined.append(part)
+    return joined
 
 
 def ranges_as_documents(ranges: Sequence[Range]) -> list[dict[str, Any]]:

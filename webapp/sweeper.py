@@ -1,4 +1,4 @@
-"""Finishes what renames left unfinished when their process died."""
+"""Finishes what renames left unfinished when their process died, and takes over a split of the shard map."""
 
 from __future__ import annotations
 
@@ -35,5 +35,6 @@ class Sweeper:
             try:
                 with budget(_SWEEP_SECONDS):
                     self._catalog.moves.sweep()
+                    self._catalog.follow_map()
             except Exception:  # noqa: BLE001  whatever it is, the next sweep is to come
                 _log.exception("sweep_failed")

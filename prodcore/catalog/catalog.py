@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ from prodcore.errors import (
 )
 from prodcore.history import Action, Author, Change
 from prodcore.product import FIELDS, STORED, Product, ProductDraft, ProductPatch
-from prodcore.routing import Route, ShardMap, fold, name_key, route
+from prodcore.routing import Route, ShardMap, fold, name_key, route, same_keys
 
 T = TypeVar("T")
 
@@ -60,8 +61,10 @@ class Catalog:
         clock: Callable[[], datetime] = now,
         new_id: Callable[[], UUID] = uuid4,
         step: Callable[[str], None] = no_step,
+        stored_map: Callable[[], ShardMap | None] = lambda: None,
     ) -> None:
         self.shard_map = shard_map
+        self._stored_map = stored_map
         self._stores = stores
         self.moves = Moves({name: store.moves for name, store in stores.items()}, clock=clock, new_id=new_id, step=step)
         self._finder = Finder(stores, self.moves)
@@ -69,6 +72,16 @@ class Catalog:
         self._deleted_days = deleted_days
         self._clock = clock
         self._new_id = new_id
+
+    def follow_map(self) -> None:
+        """Take over a newer map of the same owners, as a split makes it; any other needs a new process.
+
+        At any moment some processes have it and some do not, which is why the owners must be the same.
+        """
+        with suppress(Unavailable):
+            new = self._stored_map()
+            if new and new.version > self.shard_map.version and same_keys(new.ranges, self.shard_map.ranges):
+                self.shard_map = new
 
     def store(self, shard: str) -> ProductStore:
         """The store of a shard. Raises ShardNotFound."""

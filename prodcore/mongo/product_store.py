@@ -36,7 +36,7 @@ from prodcore.product import Product
 from prodcore.routing import LAST
 
 _DUPLICATE_KEY = 11000
-_INDEX_SECONDS = 3600.0
+INDEX_SECONDS = 3600.0
 _KEPT = {"purge_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
 """The documents that will be removed some day."""
 
@@ -47,7 +47,7 @@ def ensure_indexes(replica_set: ReplicaSet) -> None:
     A large catalogue needs minutes for a new one, and a build that is given up begins anew.
     """
     collection = replica_set.collection("products")
-    with budget(_INDEX_SECONDS):
+    with budget(INDEX_SECONDS):
         replica_set.write(lambda _again: collection.create_indexes(list(INDEXES)))
 
 

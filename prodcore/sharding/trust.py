@@ -1,7 +1,8 @@
 """Which shard map a router may work with.
 
-The map is one document in the users' set (rsU); each shard also holds a copy of the ranges it owns. They must agree:
-two routers with different maps would put one name into two shards.
+The map is one document in the users' set (rsU); each shard also holds a copy of the ranges it owns. They must give
+every key the same owner: two routers that do not would put one name into two shards. How the keys of one owner are cut
+into ranges may differ, for a while: after a split the copies follow one after the other.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from prodcore.errors import ConfigError, Unavailable
-from prodcore.routing import Range, ShardMap
+from prodcore.errors import ConfigError, Unavailable, VersionConflict
+from prodcore.routing import Range, ShardMap, same_keys
 
 
 class MapStore(Protocol):
@@ -66,7 +67,7 @@ def trusted_map(maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> ShardM
     if current is None:
         raise ConfigError("no shard map is stored", hint="set the cluster up first: prodctl local up, or deploy apply")
     for shard, (version, ranges) in copies.items():
-        if (version, ranges) != (current.version, current.owned_by(shard)):
+        if not same_keys(ranges, current.owned_by(shard)):
             raise ConfigError(
                 f"{shard} holds ranges of shard map version {version}, the stored map is version {current.version}: "
                 "they disagree, and routing would be a guess",
@@ -78,8 +79,26 @@ def trusted_map(maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> ShardM
 def _from_copies(copies: Mapping[str, tuple[int, tuple[Range, ...]]], silent: list[str]) -> ShardMap:
     if silent or not copies:
         raise Unavailable(f"the shard map cannot be read: no answer from rsU and {', '.join(silent) or 'the shards'}")
-    versions = {version for version, _ranges in copies.values()}
-    if len(versions) > 1:
-        raise ConfigError("the shards hold copies of different shard map versions, and rsU does not answer")
-    ranges = sorted((r for _v, owned in copies.values() for r in owned), key=lambda r: r.lower)
-    return ShardMap(versions.pop(), tuple(ranges))
+    ranges = sorted((r for _version, owned in copies.values() for r in owned), key=lambda r: r.lower)
+    try:  # copies of different versions serve as well, where together they give every key one owner
+        return ShardMap(max(version for version, _ranges in copies.values()), tuple(ranges))
+    except ConfigError:
+        raise ConfigError(
+            "the shards' copies of the shard map disagree, and rsU does not answer",
+            hint="prodctl shard verify shows the difference once rsU answers",
+        ) from None
+
+
+def split_map(key: str, maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> ShardMap:
+    """Cut the range that holds ``key`` there, into two of the same owner; the new map.
+
+    A key where a range begins already changes nothing, so it may be repeated: the copies then follow. No router need
+    know of it. Raises VersionConflict when somebody else changed the map meanwhile.
+    """
+    current = trusted_map(maps, owned)
+    new = current.split(key)
+    if new != current and not maps.swap(current.version, new):
+        raise VersionConflict("somebody else changed the shard map meanwhile", hint="Look at it and repeat the command")
+    for shard, store in owned.items():
+        store.save(new.version, new.owned_by(shard))
+    return new

@@ -1,17 +1,19 @@
-"""``prodctl shard``: which shard a name belongs to, and what each shard holds."""
+"""``prodctl shard``: which shard a name belongs to, what each shard holds, and whether all is as it should be."""
 
 from __future__ import annotations
 
 import click
 
-from prodctl.output import columns, output_option, print_item, print_rows
+from prodctl.commands.shard_verify import repair, verify
+from prodctl.output import columns, output_option, print_item, print_rows, success
 
 _COLUMNS = columns("Shard", "Ranges", "Products>")
+_RANGE_COLUMNS = columns("Range", "Shard")
 
 
 @click.group()
 def shard() -> None:
-    """Which shard a name belongs to, and what each shard holds.
+    """Which shard a name belongs to, what each shard holds, and whether all is as it should be.
 
     These commands go straight to the members (DB1_URL, DB2_URL, DB3_URL) and need no webapp.
     """
@@ -75,3 +77,33 @@ def where(name: str, output: str) -> None:
         "reason": route.reason,
     }
     print_item(answer, output, kind="route")
+
+
+@shard.command()
+@click.argument("at", metavar="AT")
+@output_option
+def split(output: str, at: str) -> None:
+    """Cut the range that holds the name AT there, into two ranges of the same shard.
+
+    No product moves, and nobody has to stop: a name belongs to the same shard before and after. The map changes in one
+    step, or not at all where somebody else changed it meanwhile (exit status 5); then the shards' copies follow. Where
+    a range begins with AT already nothing changes, so the command may be repeated.
+
+    \b
+    Examples:
+      prodctl shard split g
+      prodctl shard split "pan" -o json
+    """
+    from prodcore.bootstrap_shards import open_shards
+    from prodcore.routing import name_key
+    from prodcore.settings import load_settings
+
+    with open_shards(load_settings()) as shards:
+        shard_map = shards.split(name_key(at))
+    rows = [{"range": str(r), "shard": r.shard} for r in shard_map.ranges]
+    print_rows(rows, _RANGE_COLUMNS, output, kind="ranges", extra={"map_version": shard_map.version})
+    success(f"shard map version {shard_map.version}", output)
+
+
+shard.add_command(verify)
+shard.add_command(repair)

@@ -59,3 +59,13 @@ def shared_catalog(settings):
 def catalog(shared_catalog, raw_products):
     """The catalogue without products."""
     return shared_catalog
+
+
+@pytest.fixture
+def put_back_map(cluster, raw_clients):
+    """Whatever becomes of the shard map, at the end it is the first one again."""
+    yield
+    raw_clients["rsU"]["prodctl_meta"]["shard_map"].delete_many({})
+    for name in ("rsA", "rsB"):
+        raw_clients[name]["products_db"]["owned_ranges"].delete_many({})
+    prepare_cluster(load_settings(**cluster.addresses("root")))

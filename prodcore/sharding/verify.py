@@ -1,0 +1,181 @@
+"""Is every product where it belongs, once, and stored as it should be? Reads all of it, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from prodcore.deadline import budget
+from prodcore.routing import ShardMap, same_keys, show_key
+from prodcore.sharding.findings import CheckedShard, Finding, Stored
+from prodcore.sharding.trust import MapStore, OwnedRangesStore
+
+GRACE = timedelta(minutes=1)
+"""A younger move is left to whoever makes it."""
+
+_OVERDUE = timedelta(minutes=10)
+"""So much later than it should a document may be removed: the server looks once a minute."""
+
+_REPAIR = "prodctl shard repair"
+_BATCH = 500
+_BATCH_SECONDS = 60.0
+
+
+class Verifier:
+    """Looks through these shards. ``told`` hears how many documents were looked at.
+
+    Raises Unavailable as soon as a shard does not answer: what was not looked at is not called clean.
+    """
+
+    def __init__(
+        self,
+        shard_map: ShardMap,
+        shards: Mapping[str, CheckedShard],
+        told: Callable[[int], None] = lambda _count: None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._map = shard_map
+        self._shards = shards
+        self._told = told
+        self._clock = clock
+
+    def findings(self) -> Iterator[Finding]:
+        """Everything that is wrong with indexes and documents, in no order that means anything."""
+        for shard, checked in self._shards.items():
+            with budget(_BATCH_SECONDS):
+                wrong = checked.wrong_indexes()
+            for name, text in wrong.items():
+                yield Finding("index", shard, f"{name} {text}", f"{_REPAIR} makes it", index=name, mendable=True)
+        looked = 0
+        for checked in self._shards.values():
+            for batch in _batches(checked):
+                with budget(_BATCH_SECONDS):
+                    found = self._judge(batch)
+                yield from found
+                looked += len(batch)
+                self._told(looked)
+
+    def _judge(self, batch: Sequence[Stored]) -> list[Finding]:
+        alike = [other for shard in self._shards.values() for other in shard.alike(batch)]
+        by_id: dict[object, list[Stored]] = {}
+        for other in alike:
+            by_id.setdefault(other.id, []).append(other)
+        found = [finding for seen in batch for finding in self._alone(seen, by_id.get(seen.id, []))]
+        twins = list(_twins(batch, alike))
+        return found + self._still_there(twins)
+
+    def _alone(self, seen: Stored, same_id: Sequence[Stored]) -> Iterator[Finding]:
+        """What a document tells by itself, or together with the others of its product."""
+        for fault in seen.faults:
+            yield Finding("invalid", seen.shard, fault, "prodctl product edit, or delete it", seen)
+        if seen.derived:
+            fields = ", ".join(seen.derived)
+            yield Finding("derived", seen.shard, f"wrong: {fields}", f"{_REPAIR} computes it", seen, mendable=True)
+        if seen.purge_at and seen.purge_at < self._clock() - _OVERDUE:
+            text = f"should have been removed at {seen.purge_at:%Y-%m-%d %H:%M:%S} UTC"
+            yield Finding("leftover", seen.shard, text, "the server removes it by the index purge_at", seen)
+        yield from self._moving(seen, same_id)
+        if seen.state == "product" and seen.is_here and not seen.faults:
+            owned = self._map.range_for(seen.key[0])
+            if owned.shard != seen.shard:
+                text = f"{show_key(seen.key[0])!r} belongs to {owned.shard} ({owned})"
+                yield Finding("misplaced", seen.shard, text, f"{_REPAIR} moves it there", seen, mendable=True)
+
+    def _moving(self, seen: Stored, same_id: Sequence[Stored]) -> Iterator[Finding]:
+        """A move that nobody finished."""
+        move = seen.move
+        if move is None or seen.purge_at or move.since > self._clock() - GRACE:
+            return
+        known = {move.source, move.target} <= self._shards.keys()
+        ends = [o for o in same_id if o.shard != seen.shard and o.move and o.move.id == move.id]
+        described = f"the move from {move.source} to {move.target}, begun {move.since:%Y-%m-%d %H:%M:%S} UTC"
+        if move.state == "pending" and not ends:
+            text = f"received by {described}, which was undone"
+            yield Finding("leftover", seen.shard, text, f"{_REPAIR} removes it", seen, mendable=known)
+        elif move.state != "pending" or all(o.purge_at for o in ends):  # both ends tell of one move: the source speaks
+            text = f"{described}, is {move.state} and not finished"
+            yield Finding("unfinished_move", seen.shard, text, f"{_REPAIR} finishes it", seen, mendable=known)
+
+    def _still_there(self, twins: Sequence[Finding]) -> list[Finding]:
+        """Those whose product is still as it was: one that moved or changed while we looked is no twin."""
+        if not twins:
+            return []
+        first = [finding.product for finding in twins if finding.product]
+        now = {(s.shard, s.id): s.version for shard in self._shards.values() for s in shard.alike(first) if s.is_here}
+        return [f for f in twins if f.product and now.get((f.shard, f.product.id)) == f.product.version]
+
+
+def _batches(checked: CheckedShard) -> Iterator[list[Stored]]:
+    after: Stored | None = None
+    while True:
+        with budget(_BATCH_SECONDS):
+            batch = checked.documents(after, _BATCH)
+        if not batch:
+            return
+        yield batch
+        after = batch[-1]
+
+
+def _twins(batch: Sequence[Stored], alike: Sequence[Stored]) -> Iterator[Finding]:
+    """Pairs that no two documents may be, each pair once."""
+    others = [other for other in alike if other.is_here]
+    ids, names, skus = (_grouped(others, key) for key in (_id, _name, _sku))
+    for seen in batch:
+        if not seen.is_here:
+            continue
+        for other in _after(seen, ids.get(_id(seen), ())):
+            text = f"{other.shard} has a product with this id too: {other.name!r}"
+            yield Finding("same_id", seen.shard, text, "look at both, and remove one in MongoDB", seen)
+        for other in _after(seen, names.get(_name(seen), ())) if _name(seen) else ():
+            text = f"{other.shard} has the name and variant too: {other.id}"
+            yield Finding("same_name", seen.shard, text, "prodctl product rename, or rm, one of them", seen)
+        for other in _after(seen, skus.get(_sku(seen), ())) if _sku(seen) else ():
+            text = f"{other.shard} has the SKU {seen.sku!r} too: {other.id} {other.name!r}"
+            yield Finding("same_sku", seen.shard, text, "prodctl product edit one of them", seen)
+
+
+def _id(seen: Stored) -> object:
+    return seen.id
+
+
+def _name(seen: Stored) -> object:
+    return seen.key if seen.state == "product" and seen.key[0] else None
+
+
+def _sku(seen: Stored) -> object:
+    return seen.sku if seen.state == "product" else None
+
+
+def _grouped(stored: Sequence[Stored], key: Callable[[Stored], object]) -> dict[object, list[Stored]]:
+    groups: dict[object, list[Stored]] = {}
+    for seen in stored:
+        groups.setdefault(key(seen), []).append(seen)
+    return groups
+
+
+def _after(seen: Stored, others: Sequence[Stored]) -> Iterator[Stored]:
+    return (o for o in others if (o.shard, str(o.id)) > (seen.shard, str(seen.id)))
+
+
+def map_findings(maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> Iterator[Finding]:
+    """What is wrong with the map, and with the shards' copies of it."""
+    current = maps.load()
+    if current is None:
+        yield Finding("map", "rsU", "no shard map is stored", "set the cluster up: prodctl local up, or deploy apply")
+        return
+    for shard in current.shards:
+        if shard not in owned:
+            yield Finding("map", shard, "is named by the map, and no address for it is set", "give its address")
+    for shard, store in owned.items():
+        copy = store.load()
+        if copy == (current.version, current.owned_by(shard)):
+            continue
+        newer = copy is not None and copy[0] > current.version
+        way_out = "find out who changed it: the newer one may be right" if newer else f"{_REPAIR} writes it"
+        if copy is None:
+            text = "has no copy of its ranges"
+        elif same_keys(copy[1], current.owned_by(shard)):
+            text = f"its copy is of map version {copy[0]}, the map is version {current.version}"
+        else:
+            text = f"its copy (version {copy[0]}) has other ranges than the map (version {current.version})"
+        yield Finding("map", shard, text, way_out, mendable=not newer)

@@ -1,0 +1,69 @@
+"""``prodctl shard verify``, ``repair`` and ``split`` as their user types them, on real replica sets."""
+
+import pytest
+
+from tests.mongo.authors import ANA
+from tests.mongo.test_moves import draft
+from tests.system.cli import Cli
+
+
+@pytest.fixture
+def cli(cluster, tmp_path):
+    """The installed program with the operator's addresses."""
+    addresses = cluster.addresses("operator")
+    return Cli(tmp_path, {name.upper(): secret.get_secret_value() for name, secret in addresses.items()})
+
+
+def test_verify_of_clean_shards_says_so(cli, catalog):
+    catalog.create(draft("Arroz"), ANA)
+    told = cli("shard", "verify")
+    assert (told.status, told.out) == (0, "")
+    assert told.err == "Nothing is wrong.\n1 documents looked at, found: nothing\n"
+    assert cli("shard", "verify", "-o", "json").json["documents"] == 1
+
+
+def test_verify_and_repair_list_what_is_wrong_and_what_became_of_it(cli, catalog, raw_products):
+    made = {name: catalog.create(draft(name), ANA) for name in ("Arroz", "Café", "Zumo")}
+    raw_products["rsA"].update_one({"_id": made["Arroz"].id}, {"$set": {"words": []}})
+    raw_products["rsB"].update_one({"_id": made["Zumo"].id}, {"$set": {"stock": -1}})
+
+    found = cli("shard", "verify")
+    assert found.status == 6
+    assert found.err == "3 documents looked at, found: 1 derived, 1 invalid\n"
+    assert found.out.splitlines()[0].split() == ["KIND", "SHARD", "PRODUCT", "NAME", "FINDING"]
+    listed = cli("shard", "verify", "-o", "json").json
+    assert listed["found"] == {"derived": 1, "invalid": 1}
+    assert [(item["kind"], item["shard"], item["product"]) for item in listed["items"]] == [
+        ("derived", "rsA", str(made["Arroz"].id)),
+        ("invalid", "rsB", str(made["Zumo"].id)),
+    ]
+
+    tried = cli("shard", "repair", "--dry-run", "-o", "json")
+    assert (tried.status, tried.json["mended"], tried.json["left"]) == (6, 0, 2)
+    mended = cli("shard", "repair")
+    assert mended.status == 6
+    assert mended.err == "3 documents looked at, 1 findings mended, 1 left\n"
+    assert [line.split()[-1] for line in mended.out.splitlines()] == ["RESULT", "anew", "is"]
+    raw_products["rsB"].update_one({"_id": made["Zumo"].id}, {"$set": {"stock": 1}})
+    assert cli("shard", "repair").status == 0
+
+
+def test_split_shows_the_new_ranges_and_refuses_what_is_no_name(cli, cluster, put_back_map):
+    told = cli("shard", "split", "  Ñ ", "-o", "json")
+    assert told.status == 0, told.err
+    assert told.json["map_version"] == 2
+    assert [item["range"] for item in told.json["items"]] == ["key < a", "a ≤ key < n", "n ≤ key < ñ", "ñ ≤ key …"]
+    assert [item["shard"] for item in told.json["items"]] == ["rsB", "rsA", "rsB", "rsB"]
+    assert cli("shard", "split", "ñ", "-o", "json").json["map_version"] == 2
+    assert cli("shard", "where", "Ñandú", "-o", "json").json["range"] == "ñ ≤ key …"
+    assert "n ≤ key < ñ" in cli("shard", "list").out
+    refused = cli("shard", "split", " ")
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err.startswith("Error: The name holds nothing to route by\n")
+
+
+def test_a_shard_that_does_not_answer_is_not_called_clean(cli):
+    silent = cli("shard", "verify", DB2_URL="mongodb://127.0.0.1:9/?replicaSet=rsB")
+    assert silent.status == 6
+    assert "rsB" in silent.err
+    assert "Nothing is wrong" not in silent.err
