@@ -4,7 +4,7 @@ A setting is looked for in this order, and the first place that has it wins:
 
 1. the environment (the project's names and the seed's: ``PORT``, ``AUTH_SERVER_URL``, ``DB1_URL`` …);
 2. the env file: ``PRODCTL_ENV_FILE``, else the one that ``prodctl local up`` left for people on this machine;
-3. files in the directory ``CREDENTIALS_DIRECTORY`` (systemd credentials), one setting a file;
+3. files in the directory ``CREDENTIALS_DIRECTORY`` (systemd credentials), one setting a file, named like its field;
 4. the TOML file ``PRODCTL_CONFIG``, else ``prodctl/config.toml`` under the XDG configuration directory;
 5. the default.
 """
@@ -164,7 +164,7 @@ def _sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSettings
         str(env_file()): DotEnvSettingsSource(settings_cls, env_file=env_file()),
     }
     if credentials:
-        sources[credentials] = SecretsSettingsSource(settings_cls, secrets_dir=credentials)
+        sources[credentials] = SecretsSettingsSource(settings_cls, secrets_dir=credentials, env_prefix="")
     sources[str(config_file())] = TomlConfigSettingsSource(settings_cls, toml_file=config_file())
     return sources
 

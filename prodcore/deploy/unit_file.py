@@ -1,10 +1,10 @@
-"""The unit files, as they stand in ``systemd/`` of the project."""
+"""The unit files, as they stand beside this module."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-_DIRECTORY = Path(__file__).parents[2] / "systemd"
+_DIRECTORY = Path(__file__).parent / "systemd"
 
 
 def unit_text(name: str) -> str:

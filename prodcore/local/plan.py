@@ -166,16 +166,12 @@ class LocalPlan:
 
 
 def services_for(ports: LocalPorts, *, workers: int, threads: int) -> tuple[Service, ...]:
-    """authsvc and webapp under their WSGI server."""
+    """authsvc and webapp; their ports stand in their env files."""
 
-    def granian(target: str, port: int, processes: int) -> tuple[str, ...]:
-        return (
-            "-m", "granian", "--interface", "wsgi", "--host", LOOPBACK, "--port", str(port),
-            "--workers", str(processes), "--blocking-threads", str(threads), "--respawn-failed-workers",
-            "--workers-kill-timeout", "3", "--no-access-log", target,
-        )  # fmt: skip
+    def serve(service: str, processes: int) -> tuple[str, ...]:
+        return ("-m", "prodcore.web.serve", service, "--workers", str(processes), "--threads", str(threads))
 
     return (
-        Service("authsvc", ports.auth, granian("authsvc.wsgi:app", ports.auth, 1), "auth"),
-        Service("webapp", ports.web, granian("webapp.wsgi:app", ports.web, workers), "web"),
+        Service("authsvc", ports.auth, serve("authsvc", 1), "auth"),
+        Service("webapp", ports.web, serve("webapp", workers), "web"),
     )

@@ -1,16 +1,28 @@
 """The unit files: systemd accepts them, and what they start and need exists."""
 
 import configparser
+import runpy
 import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
+import prodcore.deploy
 from prodcore.settings import load_settings
 from prodctl.cli import prodctl
 
-UNITS = sorted((Path(__file__).parents[2] / "systemd").glob("*.service"))
+DIRECTORY = Path(prodcore.deploy.__file__).parent / "systemd"
+UNITS = sorted(DIRECTORY.glob("*.service"))
+OURS = [unit for unit in UNITS if unit.name.startswith("prodctl-")]
+EVERY_URL = ["db1_url", "db2_url", "db3_url"]
+CREDENTIALS = {
+    "webapp": [*EVERY_URL, "session_secret", "service_secret"],
+    "authsvc": ["db3_url", "service_secret"],
+    "guard": EVERY_URL,
+    "drills": EVERY_URL,
+    "drill": EVERY_URL,
+}
 
 
 def parse(unit):
@@ -34,13 +46,19 @@ def unit(request):
     return request.param
 
 
-def test_systemd_accepts_it(unit, tmp_path):
-    text = unit.read_text()
-    program = shlex.split(parse(unit)["Service"]["ExecStart"])[0]
-    (tmp_path / unit.name).write_text(text.replace(program, "/bin/true"))  # verify wants it to be there
+def test_systemd_accepts_them(tmp_path):
+    names = []
+    for path in DIRECTORY.iterdir():
+        text = path.read_text()
+        if path.suffix == ".service":
+            program = shlex.split(parse(path)["Service"]["ExecStart"].splitlines()[0])[0]
+            text = text.replace(program, "/bin/true")  # verify wants it to be there
+        names.append(path.name.replace("@.", "@27017."))
+        (tmp_path / path.name).write_text(text)
     done = subprocess.run(
-        ["systemd-analyze", "verify", tmp_path / unit.name], capture_output=True, text=True, timeout=60, check=False
-    )
+        ["systemd-analyze", "verify", *(tmp_path / name for name in names)],
+        capture_output=True, text=True, timeout=60, check=False, env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -52,20 +70,37 @@ def test_it_is_hardened(unit):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_guards_unit_starts_a_command_that_is_there_with_settings_that_are_read(tmp_path, monkeypatch):
-    service = parse(next(u for u in UNITS if u.name == "prodctl-guard.service"))["Service"]
-    program, *words = shlex.split(service["ExecStart"])
-    assert Path(program).name == "prodctl"
-    command = prodctl
-    for word in words:
-        command = command.get_command(None, word)
-    names = [line.split(":")[0] for line in service["LoadCredential"].splitlines()]
-    for name in names:
-        (tmp_path / name).write_text(f"mongodb://{name}/?replicaSet=rsX")
+@pytest.mark.parametrize("unit", OURS, ids=lambda path: path.name)
+def test_every_credential_is_a_setting_that_is_read_by_its_name(unit, tmp_path, monkeypatch):
+    name = unit.stem.removeprefix("prodctl-")
+    given = [line.split(":") for line in parse(unit)["Service"]["LoadCredential"].splitlines()]
+    assert [setting for setting, _path in given] == CREDENTIALS[name]
+    assert [path for _setting, path in given] == [f"/etc/prodctl/{name}/{setting}" for setting in CREDENTIALS[name]]
+    values = {setting: f"mongodb://{setting}.example/?replicaSet=rsX" for setting in CREDENTIALS[name]}
+    for setting, value in values.items():
+        (tmp_path / setting).write_text(value)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("PRODCTL_ENV_FILE", str(tmp_path / "none"))
     settings = load_settings()
-    assert [getattr(settings, name).get_secret_value() for name in names] == [
-        f"mongodb://{name}/?replicaSet=rsX" for name in names
-    ]
-    assert names == ["db1_url", "db2_url", "db3_url"]
+    assert {setting: getattr(settings, setting).get_secret_value() for setting in values} == values
+
+
+@pytest.mark.parametrize("unit", OURS, ids=lambda path: path.name)
+def test_it_starts_a_program_that_is_there(unit, monkeypatch, capsys):
+    words = shlex.split(parse(unit)["Service"]["ExecStart"].splitlines()[0])
+    if words[0] == "/bin/sh":
+        words = shlex.split(words[2].removeprefix("exec "))
+    assert words[0].startswith("/opt/prodctl/current/bin/")
+    if words[1] == "-m":
+        monkeypatch.setattr("sys.argv", [*words[2:], "--help"])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module(words[2], run_name="__main__")
+        assert ended.value.code == 0
+        assert words[3] in capsys.readouterr().out
+        return
+    command = prodctl
+    for word in words[1:]:
+        if word.startswith("--"):
+            break
+        command = command.get_command(None, word)
+    assert command is not None

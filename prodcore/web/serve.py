@@ -1,0 +1,206 @@
+"""``python -m prodcore.web.serve webapp``: runs webapp or authsvc until it is stopped.
+
+Under systemd the listening socket comes from the ``.socket`` unit and stays open while the service restarts: what
+arrives meanwhile waits in its queue, and no connection is refused. systemd is told ``READY=1`` when a request has been
+answered. A service whose socket somebody keeps stops in three steps, so that a restart fails no request:
+
+1. it takes no new connections and ends those it has with their next answer (``Connection: close``), for a second: a
+   request that is under way on an idle connection must not meet a closed one;
+2. idle connections are closed; requests at work may finish within the budget of a request;
+3. what still runs is killed.
+
+All workers accept from one socket. granian would give each its own (SO_REUSEPORT), whose queue dies with the worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from math import ceil
+from typing import Any, cast
+
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces
+from granian.server import MPServer
+
+from prodcore.errors import ConfigError, ProdError
+from prodcore.settings import Settings, load_settings
+
+PORTS = {"webapp": 3000, "authsvc": 5000}
+"""The services and their usual ports."""
+
+_FIRST_PASSED = 3  # sd_listen_fds(3)
+_BACKLOG = 1024
+_LINGER_SECONDS = 1.0
+_ANSWER_SECONDS = 120.0  # as long as systemd waits
+_DRAIN = signal.SIGUSR1
+
+App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the service that the command line names, with the settings of its environment."""
+    parser = argparse.ArgumentParser(prog="python -m prodcore.web.serve", description="Run one of the services.")
+    parser.add_argument("service", choices=PORTS)
+    parser.add_argument("--workers", type=int, help="worker processes; else the setting (authsvc: 1)")
+    parser.add_argument("--threads", type=int, help="threads of each worker; else the setting")
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    service = given.pop("service")
+    if service == "authsvc":
+        given.setdefault("workers", 1)  # its limits of attempts are a process's own
+    try:
+        settings = load_settings(**given)
+        passed = _passed_socket()
+        Server(service, settings, passed or _bind(settings.bind, settings.port or PORTS[service]), bool(passed)).run()
+    except ProdError as error:
+        sys.exit(_explain(error))
+
+
+class Server(MPServer):
+    """granian, on a socket that is open already."""
+
+    def __init__(self, service: str, settings: Settings, listener: socket.socket, kept: bool) -> None:
+        host, port = listener.getsockname()[:2]
+        super().__init__(
+            f"{service}.wsgi:app",
+            host,
+            port,
+            interface=Interfaces.WSGI,
+            http=HTTPModes.http1,
+            websockets=False,
+            workers=settings.workers,
+            blocking_threads=settings.threads,
+            backlog=_BACKLOG,
+            respawn_failed_workers=True,
+            workers_kill_timeout=ceil(settings.request_budget_seconds),
+        )
+        self.service = service
+        self.listener = listener
+        self.kept = kept
+        """Whether somebody else keeps the socket open while this process restarts."""
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        self.serve(target_loader=self._load, wrap_loader=False)
+
+    def _init_shared_socket(self) -> None:
+        holder: Any = SocketHolder  # its stub knows no arguments
+        self._shd = holder(self.listener.fileno(), False, _BACKLOG)
+        self._sso = None
+
+    def startup(self, spawn_target: Any, target_loader: Any) -> None:
+        """Start the workers, and tell systemd when the first of them serves."""
+        cast(Any, super()).startup(spawn_target, target_loader)
+        threading.Thread(target=self._announce, daemon=True).start()
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        """Stop as the module's docstring says."""
+        notify("STOPPING=1")
+        workers = [worker for worker in cast(list[Any], self.wrks) if worker.is_alive()]
+        for worker in workers:
+            worker.interrupt_by_parent = True
+            os.kill(worker.inner.pid, _DRAIN)  # ends one that is still loading, which would not notice SIGTERM
+        if self.kept and workers:
+            threading.Event().wait(_LINGER_SECONDS)
+        cast(Any, super()).shutdown(exit_code)
+
+    def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
+        """Put another worker in the place of one that ended, unless the settings are at fault."""
+        if any(cast(Any, self.wrks[number]).inner.exitcode == ConfigError.exit_status for number in workers):
+            self.shutdown(ConfigError.exit_status)
+        cast(Any, super())._respawn_workers(workers, *arguments, **options)
+
+    def _announce(self) -> None:
+        """Ask for something; the question waits in the queue until a worker takes it."""
+        connection = HTTPConnection(self.bind_addr, self.bind_port, timeout=_ANSWER_SECONDS)
+        try:
+            connection.request("GET", "/healthz", headers={"Host": "localhost"})
+            if connection.getresponse().status == HTTPStatus.OK:
+                notify("READY=1")
+        except (OSError, HTTPException) as error:
+            print(f"{self.service} does not answer: {error}", file=sys.stderr)
+        finally:
+            connection.close()
+
+    def _load(self) -> App:
+        """The application, in its worker process."""
+        try:
+            app: App = importlib.import_module(f"{self.service}.wsgi").app
+        except ProdError as error:
+            sys.exit(_explain(error))
+        drain = Drain(app)
+        signal.signal(_DRAIN, lambda _number, _frame: drain.begin(self.listener))
+        return drain
+
+
+class Drain:
+    """The application; once the draining has begun, each answer is the last one of its connection."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._begun = False
+
+    def begin(self, listener: socket.socket) -> None:
+        """Take no new connections in this process: others go on accepting from the very socket."""
+        nobody = socket.socket(socket.AF_UNIX)  # one that nobody connects to takes its place
+        nobody.bind("")
+        nobody.listen()
+        nobody.setblocking(False)
+        os.dup2(nobody.fileno(), listener.fileno())
+        self._begun = True
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request."""
+        if not self._begun:
+            return self._app(environ, start_response)
+
+        def start_last(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            return start_response(status, [*headers, ("Connection", "close")], *exc_info)
+
+        return self._app(environ, start_last)
+
+
+def notify(state: str) -> None:
+    """Tell systemd, if it wants to know (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.connect("\0" + address[1:] if address.startswith("@") else address)
+            channel.sendall(state.encode())
+
+
+def _passed_socket() -> socket.socket | None:
+    """The socket that systemd hands over. Raises ConfigError when there are several."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    if os.environ.get("LISTEN_FDS") != "1":
+        raise ConfigError("one listening socket is served, and systemd hands over another number of them")
+    return socket.socket(fileno=_FIRST_PASSED)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A socket of our own. Raises ConfigError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+
+
+def _explain(error: ProdError) -> int:
+    print(f"Error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"Hint: {error.hint}", file=sys.stderr)
+    return error.exit_status
+
+
+if __name__ == "__main__":
+    main()
