@@ -62,8 +62,7 @@ class Layout:
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.hosts = _hosts(deployment)
-        problems = list(_problems(deployment, self.hosts))
-        if problems:
+        if problems := _wrong_counts(deployment) or _clashes(deployment, self.hosts):
             raise ConfigError(problems=problems)
 
     @cached_property
@@ -158,18 +157,20 @@ def _default_addresses(deployment: Deployment, table: str) -> list[IPv4Address]:
     return [base + _SPREAD_FIRST_HOST[table] + n for n in range(MEMBERS_OF_A_SET)]
 
 
-def _problems(deployment: Deployment, hosts: tuple[Host, ...]) -> list[Problem]:
+def _wrong_counts(deployment: Deployment) -> list[Problem]:
     wanted = MEMBERS_OF_A_SET if deployment.layout == "spread" else 1
+    return [
+        Problem(
+            f"{table}.{field}", "wrong_count", f"the layout {deployment.layout} needs {wanted} of them, not {count}"
+        )
+        for table in _TABLES
+        for field in ("addresses", "targets")
+        if (count := len(getattr(getattr(deployment, table), field))) not in (0, wanted)
+    ]
+
+
+def _clashes(deployment: Deployment, hosts: tuple[Host, ...]) -> list[Problem]:
     problems = []
-    for table in _TABLES:
-        given: SetTable = getattr(deployment, table)
-        for field in ("addresses", "targets"):
-            if (count := len(getattr(given, field))) not in (0, wanted):
-                problems.append(
-                    Problem(
-                        f"{table}.{field}", "wrong_count", f"the layout {deployment.layout} needs {wanted}, not {count}"
-                    )
-                )
     for what, values in (("name", [h.name for h in hosts]), ("address", [h.address for h in hosts])):
         problems += [
             Problem(value, "used_twice", f"this {what} is used twice") for value, n in Counter(values).items() if n > 1
