@@ -7,6 +7,7 @@ request, the request, and for ``release`` and ``unpack`` a tar file. One JSON an
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import http.client
 import json
@@ -27,6 +28,8 @@ from typing import Any
 _STARTED = ("ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic")
 PROPERTIES = ",".join(("Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", *_STARTED))
 DONE = ".complete"
+ALONE = ("write", "take", "packages", "release", "unpack", "systemctl")
+"""Tasks that change something: one at a time, because an agent goes on when whoever sent it was killed."""
 Answer = dict[str, Any]
 
 
@@ -187,7 +190,10 @@ def take(request: Answer) -> None:
 def boot(request: Answer) -> None:
     """Wait until systemd has started everything and the container has its address."""
     ends = time.monotonic() + request["seconds"]
-    output(["timeout", str(request["seconds"]), "systemctl", "is-system-running", "--wait"])
+    while (state := output(["systemctl", "is-system-running"]).strip()) not in ("running", "degraded"):
+        if time.monotonic() > ends:
+            raise RuntimeError(f"systemd does not finish its start: {state or 'it gives no answer'}")
+        time.sleep(0.1)
     while not has_address(request["address"]):
         if time.monotonic() > ends:
             raise RuntimeError(f"the container does not get its address {request['address']}")
@@ -221,12 +227,26 @@ def packages(request: Answer) -> None:
     """Install packages of the distribution."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     run(["apt-get", "update", "-q"], environment)
-    run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *request["names"]], environment)
+    run(
+        [
+            "apt-get",
+            "-o",
+            "DPkg::Lock::Timeout=300",
+            "install",
+            "-y",
+            "-q",
+            "--no-install-recommends",
+            *request["names"],
+        ],
+        environment,
+    )
 
 
 def release(request: Answer) -> None:
     """A virtual environment of its own from the wheelhouse in the rest of stdin, a tar file."""
     target, wheelhouse = Path(request["path"]), Path(request["wheelhouse"])
+    if (target / DONE).exists():
+        return
     for leftover in (target, wheelhouse):
         shutil.rmtree(leftover, ignore_errors=True)
     wheelhouse.mkdir(parents=True)
@@ -253,9 +273,15 @@ def release(request: Answer) -> None:
 def unpack(request: Answer) -> None:
     """A release from another container of the same kind, in the rest of stdin, a tar file."""
     target = Path(request["path"])
+    if (target / DONE).exists():
+        return
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    run(["tar", "--extract", "--file=-", f"--directory={target.parent}"], stdin=sys.stdin.buffer)
+    extract = ["tar", "--extract", "--file=-", f"--directory={target.parent}"]
+    with subprocess.Popen(extract, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as tar:  # noqa: S603  no shell
+        shutil.copyfileobj(sys.stdin.buffer, tar.stdin or sys.stdout.buffer, 1 << 20)
+    if tar.returncode:
+        raise RuntimeError(f"the release cannot be unpacked: tar ends with status {tar.returncode}")
     finish(target, request["forget"])
 
 
@@ -283,15 +309,21 @@ def systemctl(request: Answer) -> None:
             run(["systemctl", verb, *request[verb]])
 
 
+def wait_for_others() -> None:
+    """Return when no other agent is at work; the lock ends with this process."""
+    descriptor = os.open("/run/prodctl-agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
 def output(argv: list[str]) -> str:
     """What a command prints, whether or not it is content."""
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout  # noqa: S603
 
 
-def run(argv: list[str], environment: dict[str, str] | None = None, stdin: Any = subprocess.DEVNULL) -> None:
+def run(argv: list[str], environment: dict[str, str] | None = None) -> None:
     """Raises RuntimeError with the last lines that a command said when it fails."""
     done = subprocess.run(  # noqa: S603  commands of ours, without a shell
-        argv, stdin=stdin, capture_output=True, text=True, env=environment, check=False
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False
     )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-5:]
@@ -304,6 +336,8 @@ def main() -> None:
     request = json.loads(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))
     answer: Answer
     try:
+        if request["task"] in ALONE:
+            wait_for_others()
         answer = {"answer": tasks[request["task"]](request)}
     except RuntimeError as error:
         answer = {"error": str(error)}

@@ -53,6 +53,7 @@ class Apply:
     def run(self) -> Applied:
         """Raises Unavailable when something does not come up, or there are still differences in the end."""
         done = list[Change]()
+        self._incus_steps.wait_for_others()
         for _round in range(_ROUNDS):
             seen, plan = self._system.compare()
             if not plan.changes:
@@ -87,16 +88,18 @@ class Apply:
         prepare_host(Container(self._system.incus, plan.host), plan, self._progress)
 
     def _bring_release(self, plans: Sequence[HostPlan]) -> None:
-        """Install it in the first of some containers that are alike, and copy it to the others."""
+        """Copy it from the first of containers that are alike to those without it; install it there if need be."""
         first, *others = plans
-        table = self._layout.deployment.release
+        table, release = self._layout.deployment.release, self._system.release
         container = Container(self._system.incus, first.host)
-        install_release(container, first, table.python, table.wheelhouse, self._progress)
-        if others:
-            packed = read_release(container, first.release)
+        if first.release:
+            install_release(container, first, table.python, table.wheelhouse, self._progress)
+        lacking = [plan for plan in others if plan.release]
+        if lacking:
+            packed = read_release(container, release)
             self._each(
                 lambda plan: copy_release(Container(self._system.incus, plan.host), plan, packed, self._progress),
-                others,
+                lacking,
             )
 
     def _set_steps(self, name: str) -> SetSteps:

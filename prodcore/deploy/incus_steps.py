@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from prodcore.deploy.container import Container
 from prodcore.deploy.incus_plan import IncusPlan, InstancePlan
 from prodcore.deploy.layout import Layout
+from prodcore.errors import IncusRefused
 from prodcore.installation.progress import Progress
 from prodcore.nodes.incus import Incus
 
 _MAKE_SECONDS = 600.0
 _BOOT_SECONDS = 90
+_WAIT_SECONDS = 300
 
 
 class IncusSteps:
@@ -21,6 +24,17 @@ class IncusSteps:
         self._layout = layout
         self._incus = incus
         self._progress = progress
+
+    def wait_for_others(self) -> None:
+        """Wait for what an apply that was killed had asked Incus to do with our containers: it does it all the same."""
+        ours = {f"/1.0/instances/{host.name}" for host in self._layout.hosts}
+        running = (self._incus.query("GET", "/1.0/operations?recursion=1") or {}).get("running", ())
+        for one in running:
+            if one["class"] == "task" and ours & set((one["resources"] or {}).get("instances", ())):
+                self._progress("incus", f"is still at work: {one['description'].lower()}")
+                path = f"/1.0/operations/{one['id']}/wait?timeout={_WAIT_SECONDS}"
+                with suppress(IncusRefused):  # it has just ended
+                    self._incus.query("GET", path, timeout_seconds=_WAIT_SECONDS + 10)
 
     def make_surroundings(self, plan: IncusPlan) -> None:
         """The bridge and the profile."""

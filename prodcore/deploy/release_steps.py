@@ -16,9 +16,9 @@ _INSTALL_SECONDS = 900.0
 
 
 def groups_of(plans: Sequence[HostPlan], machine: Callable[[str], str]) -> list[list[HostPlan]]:
-    """The containers that need the release, those of one kind together."""
-    needing = [plan for plan in plans if plan.release]
-    return [[p for p in needing if machine(p.host) == kind] for kind in sorted({machine(p.host) for p in needing})]
+    """The containers of each kind of which any needs the release; first those that have it already."""
+    kinds = sorted({machine(plan.host) for plan in plans if plan.release})
+    return [sorted((p for p in plans if machine(p.host) == kind), key=lambda p: bool(p.release)) for kind in kinds]
 
 
 def install_release(container: Container, plan: HostPlan, python: str, wheelhouse: Path, progress: Progress) -> None:
