@@ -16,6 +16,7 @@ from prodcore.nodes.incus import Incus
 _UNIT_SECONDS = 120.0
 _TASK_SECONDS = 240.0
 _PRIMARY = "PRIMARY"
+_TRIES = 3
 
 
 class SetSteps:
@@ -51,17 +52,29 @@ class SetSteps:
     def _roll(self, stale: list[DeployedMember]) -> None:
         """Restart members in turn, the primary last, each time waiting until all of them are well."""
         waiting = {m.endpoint: m for m in stale}
+        tries = _TRIES
         while waiting:
             self._inside("wait-healthy")
             primary = self._primary()
             secondaries = [m for endpoint, m in waiting.items() if endpoint != primary]
             if not secondaries:
-                report = self._inside("hand-over")
-                self._progress(self._name, f"has a new primary: {report['new_primary']}")
+                tries -= 1
+                self._hand_over(is_last_try=tries == 0)
                 continue
             self._systemctl(secondaries[0], "restart")
             del waiting[secondaries[0].endpoint]
         self._inside("wait-healthy")
+
+    def _hand_over(self, *, is_last_try: bool) -> None:
+        """Let the primary step down. A machine that is very busy may elect another one, or the same one again."""
+        try:
+            report = self._inside("hand-over")
+        except Unavailable as error:
+            if is_last_try:
+                raise
+            self._progress(self._name, f"looks again: {error.message}")
+        else:
+            self._progress(self._name, f"has a new primary: {report['new_primary']}")
 
     def _primary(self) -> str:
         roles: dict[str, str] = self._inside("look")["set"]["roles"]

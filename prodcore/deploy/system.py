@@ -131,6 +131,7 @@ class DeployedSystem:
 
     def _destroy(self, progress: Progress) -> None:
         steps = IncusSteps(self.layout, self.incus, progress)
+        steps.wait_for_others()
         for name in self.owned_instances():
             steps.remove(name)
             progress(name, "is removed")
