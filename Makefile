@@ -1,7 +1,7 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
 .PHONY: help up lock test fast lint docs screenshots bench-web bench-import bench-size rename-campaign fuzz \
-	drill-campaign failover-bench guard-soak guard-faults
+	drill-campaign failover-bench guard-soak guard-faults deploy-kills
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ bench-import: ## An import beside a bare insert_many of its documents: the ratio
 
 rename-campaign: ## Rename over the border under readers and kill -9: takes half an hour
 	.venv/bin/python bench/rename_campaign.py
+
+deploy-kills: ## Kill `deploy apply` at ten random moments: the next one always ends healthy
+	DEPLOY_KILLS=10 .venv/bin/pytest tests/system/test_deploy.py
 
 drill-campaign: ## Kill a random member of every set 50 times under load: nothing lost, half an hour
 	.venv/bin/python -m bench.failover.campaign

@@ -296,15 +296,18 @@ def finish(target: Path, forget: list[str]) -> None:
 def systemctl(request: Answer) -> None:
     """Let systemd read its files again, then enable, stop, start, restart; in this order.
 
-    With ``files``, as for ``write``, these come first: so little time passes between a new release and the restart.
+    ``files``, as for ``write``, are written after the stop: a new release is there for new processes only.
     """
+    if request.get("reload"):
+        run(["systemctl", "daemon-reload"])
+    for verb in ("enable", "stop"):
+        if request.get(verb):
+            run(["systemctl", verb, *request[verb]])
     if request.get("files"):
         write(request["files"])
     if request.get("start"):  # one that has failed too often would be refused
         output(["systemctl", "reset-failed", *request["start"]])
-    if request.get("reload"):
-        run(["systemctl", "daemon-reload"])
-    for verb in ("enable", "stop", "start", "restart"):
+    for verb in ("start", "restart"):
         if request.get(verb):
             run(["systemctl", verb, *request[verb]])
 

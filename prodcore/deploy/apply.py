@@ -113,17 +113,16 @@ class Apply:
         self._progress("cluster", "has its shard map and indexes")
 
     def _run_services(self, plan: HostPlan) -> None:
-        """Switch to the new release and restart, in one step: little time for a process to read from both."""
+        """Restart what is stale; with a new release, stop, switch and start, so that no process reads from both."""
         start = [unit for unit in plan.start if not unit.startswith(_MEMBER_UNIT)]
         restart = [unit for unit in plan.restart if not unit.startswith(_MEMBER_UNIT)]
         files = switch_release(plan)
         if not (start or restart or files):
             return
-        moved = [unit for unit in restart if unit.endswith(".socket")]
-        if moved:  # a socket moves only while nobody listens on it
-            moved += [unit for unit in restart if unit not in moved]
-            start, restart = [*moved, *start], []
-        request = {"files": files, "stop": moved, "start": start, "restart": restart}
+        stop = list[str]()
+        if files or any(unit.endswith(".socket") for unit in restart):  # which moves only while nobody serves it
+            stop, start, restart = restart, [*restart, *start], []
+        request = {"files": files, "stop": stop, "start": start, "restart": restart}
         Container(self._system.incus, plan.host).ask("systemctl", request, seconds=_UNIT_SECONDS)
         for unit in (*start, *restart):
             self._progress(plan.host, f"runs {unit}")

@@ -12,7 +12,7 @@ from prodcore.deploy.host_plan import HostPlan
 from prodcore.deploy.wish import File, Link
 from prodcore.installation.progress import Progress
 
-_WRITE_SECONDS = 60.0
+_WRITE_SECONDS = 180.0
 _PACKAGES_SECONDS = 900.0
 _PUSH_SECONDS = 600.0
 _APT = (place.APT_SOURCE, place.APT_KEY)

@@ -15,8 +15,8 @@ from prodcore.errors import ProdError
 from prodcore.installation.sets import REPLICA_SETS, USERS_SET
 from prodcore.nodes.incus import Incus
 
-_AGENT_SECONDS = 30.0
-_LOOK_SECONDS = 60.0
+_AGENT_SECONDS = 120.0
+_LOOK_SECONDS = 120.0
 _RUNNING = "Running"
 
 SetRequests = Mapping[str, dict[str, Any]]
