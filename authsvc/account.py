@@ -75,6 +75,10 @@ class OwnAccount:
             raise SessionNotFound("this account has no such session")
         self._sessions.end(session_id=session_id)
 
+    def has_second_factor(self, identity: Identity) -> bool:
+        """Whether a code is asked for when the caller logs in."""
+        return self._me(identity).totp_confirmed
+
     def begin_second_factor(self, identity: Identity) -> dict[str, str]:
         """See ``SecondFactor.begin``."""
         return self._second_factor.begin(self._me(identity))

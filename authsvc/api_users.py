@@ -142,6 +142,12 @@ def end_session(session_id: str) -> Response:
     return Response(status=204)
 
 
+@blueprint.get("/account/second-factor")
+def show_second_factor() -> Response:
+    """Whether the own account has one."""
+    return json_response({"in_force": current_service().own.has_second_factor(identity())})
+
+
 @blueprint.post("/account/second-factor")
 def begin_second_factor() -> Response:
     """A shared secret for the authenticator app."""

@@ -100,7 +100,7 @@ ROUTES = (
     _R("/api/v1/account/password", ("POST",), Right.ACCOUNT),
     _R("/api/v1/account/sessions", ("GET", "DELETE"), Right.ACCOUNT),
     _R("/api/v1/account/sessions/<session_id>", ("DELETE",), Right.ACCOUNT),
-    _R("/api/v1/account/second-factor", ("POST", "PUT", "DELETE"), Right.ACCOUNT),
+    _R("/api/v1/account/second-factor", ("GET", "POST", "PUT", "DELETE"), Right.ACCOUNT),
     # users
     _R("/api/v1/users", ("GET", "POST"), Right.MANAGE_USERS),
     _R("/api/v1/users/<username>", ("GET", "PATCH", "DELETE"), Right.MANAGE_USERS),

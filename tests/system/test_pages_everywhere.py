@@ -239,6 +239,35 @@ def test_the_page_is_compressed_but_its_length_does_not_tell(site):
     assert gzip.decompress(bodies[0]).startswith(b"<!doctype html>")
 
 
+SHIFTS = """window.shifted = 0;
+new PerformanceObserver((list) => { for (const one of list.getEntries()) window.shifted += one.value; })
+  .observe({ type: "layout-shift", buffered: true });"""
+PAINTED = "() => performance.getEntriesByName('first-paint').length > 0"
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+@pytest.mark.parametrize("width", [1440, 390], ids=["wide", "phone"])
+def test_nothing_moves_when_the_script_comes_late(browser, site, product, width):
+    """The script is held back until the page can be seen, in a zone far from UTC."""
+
+    def hold(route):
+        page.wait_for_function(PAINTED)
+        route.continue_()
+
+    options = {"viewport": {"width": width, "height": 844}, "timezone_id": "America/New_York"}
+    with open_page(browser, site, **options) as page:
+        log_in(page, site)
+        page.add_init_script(SHIFTS)
+        page.route("**/assets/app*.js", hold)
+        for path in paths(product):
+            page.goto(path)
+            page.evaluate(TWO_FRAMES)
+            assert page.evaluate("window.shifted") < 0.01, path
+        page.evaluate("document.querySelector('main').style.marginTop = '300px'")
+        page.evaluate(TWO_FRAMES)
+        page.wait_for_function("() => window.shifted > 0.01")  # what moves is noticed
+
+
 @IN_EVERY_LANGUAGE
 def test_no_page_is_wider_than_a_phone(browser, site, product, language):
     with open_page(browser, site, locale=LOCALES[language], viewport={"width": 360, "height": 740}) as page:

@@ -11,6 +11,7 @@ from prodcore.user_requests import CodeRequest, PasswordOnlyRequest, PasswordReq
 from prodcore.web import json_response
 from webapp.api.identity_models import (
     EndedOut,
+    HasSecondFactorOut,
     RecoveryCodesOut,
     RegistrationOut,
     SecondFactorOut,
@@ -80,6 +81,14 @@ def end_session(session_id: str) -> Response:
     """Somebody else's session is not found."""
     ask("DELETE", f"/account/sessions/{quote(session_id, safe='')}")
     return Response(status=204)
+
+
+@blueprint.get("/account/second-factor")
+@blueprint.output(HasSecondFactorOut)
+@blueprint.doc(summary="Whether the own account has a second factor", security="bearer")
+def show_second_factor() -> Response:
+    """One that was begun and never confirmed is none."""
+    return json_response(ask("GET", "/account/second-factor"))
 
 
 @blueprint.post("/account/second-factor")

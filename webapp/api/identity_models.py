@@ -93,6 +93,12 @@ class SecondFactorOut(BaseModel):
     uri: str
 
 
+class HasSecondFactorOut(BaseModel):
+    """Whether a code is asked for at every login."""
+
+    in_force: bool
+
+
 class RecoveryCodesOut(BaseModel):
     """Codes for the day when the app is lost, each good once; shown once."""
 

@@ -17,6 +17,8 @@ from prodcore.product import show_time
 LANGUAGES = {"es": "Español", "en": "English"}
 LANGUAGE_COOKIE = "language"
 _FALLBACK = "en"
+# English is read in many countries: the day stands before the month's name, and nobody guesses about noon.
+_TIMES = {"en": "en_GB"}
 # Browsers name each other; the first mark that fits is the one that is meant.
 _BROWSERS = (("Firefox/", "Firefox"), ("Edg", "Edge"), ("OPR/", "Opera"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
 _SYSTEMS = (
@@ -75,12 +77,16 @@ def show_moment(moment: datetime | str) -> str:
     """A time with its zone, UTC; a script turns it into the reader's own."""
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment)
-    return format_datetime(moment.astimezone(UTC), "medium", locale=language()) + " UTC"
+    return format_datetime(moment.astimezone(UTC), "medium", locale=_of_times()) + " UTC"
 
 
 def show_day(moment: datetime) -> str:
     """A day in UTC."""
-    return format_date(moment.astimezone(UTC), "medium", locale=language())
+    return format_date(moment.astimezone(UTC), "medium", locale=_of_times())
+
+
+def _of_times() -> str:
+    return _TIMES.get(language(), language())
 
 
 def show_range(text: str) -> str:

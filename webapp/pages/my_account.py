@@ -96,7 +96,8 @@ def remove_second_factor() -> View:
 
 def _page(errors: dict[str, str] | None = None) -> str:
     sessions = account("GET", "/account/sessions")["items"]
-    return render_template("account/mine.html", sessions=sessions, errors=errors or {})
+    second_factor = account("GET", "/account/second-factor")["in_force"]
+    return render_template("account/mine.html", sessions=sessions, second_factor=second_factor, errors=errors or {})
 
 
 def _enrolment(begun: dict[str, Any], error: str = "") -> str:

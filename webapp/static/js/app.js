@@ -4,9 +4,11 @@
   const dialog = () => document.getElementById("dialog");
   const announce = (text) => { document.getElementById("announcements").textContent = text; };
 
-  // Times: from UTC to the reader's own zone, with its name.
+  // Times: from UTC to the reader's own zone, with its name, as their country writes them.
   function localTimes(root) {
-    const format = new Intl.DateTimeFormat(document.documentElement.lang, {
+    const language = document.documentElement.lang;
+    const locale = navigator.languages.find((one) => one.startsWith(`${language}-`)) ?? (language === "en" ? "en-GB" : language);
+    const format = new Intl.DateTimeFormat(locale, {
       year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
     });
     for (const time of root.querySelectorAll("time[data-local-time]")) {
@@ -83,8 +85,16 @@
   // What arrives later holds times, too.
   document.addEventListener("htmx:after:swap", () => localTimes(document));
 
+  // On a phone the sections are wider than the screen: the one that is open shall be seen.
+  function showSection() {
+    const nav = document.querySelector(".site-nav");
+    const here = nav?.querySelector("[aria-current]");
+    if (here) nav.scrollLeft = here.offsetLeft - (nav.clientWidth - here.offsetWidth) / 2;
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
     localTimes(document);
     revealButtons();
+    showSection();
   });
 })();
