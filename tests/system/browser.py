@@ -12,7 +12,8 @@ from playwright.sync_api import expect
 
 from tests.system.site import ADMIN, PASSWORD
 
-expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
+PATIENCE_MS = 30_000  # a busy machine is slow, not wrong
+expect.set_options(timeout=PATIENCE_MS)
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 
 
@@ -29,7 +30,7 @@ def open_page(browser, site, *, tolerated=(), **options):
     """
     options = {"locale": "en-GB", "viewport": {"width": 1440, "height": 900}, **options}
     context = browser.new_context(base_url=site.url, **options)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     complaints: list[str] = []
     page = context.new_page()
     page.on("console", lambda message: _listen(message, complaints, tolerated))

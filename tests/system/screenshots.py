@@ -136,6 +136,7 @@ class Camera:
             viewport={"width": width, "height": height},
             timezone_id="Europe/Madrid",
         )
+        context.set_default_timeout(DRILL_MS)
         page = context.new_page()
         if self._cookies:
             context.add_cookies(self._cookies)

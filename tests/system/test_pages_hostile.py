@@ -40,7 +40,7 @@ def test_in_the_name_the_headings_and_the_cells_of_a_file(page, text):
     page.goto("/products/import")
     page.locator("#upload").set_input_files(file_named(text.replace("/", "-"), text))
     page.get_by_role("button", name="Look at it").click()
-    expect(page.get_by_label("Refused rows")).to_be_visible()
+    expect(page.locator("#refused-title")).to_be_visible()
     check(page)
     page.locator("[formaction]").click()
     expect(page.get_by_text("All rows are through")).to_be_visible()
