@@ -12,7 +12,9 @@ from tests.system.test_pages_products import unique
 MARKUP = "<img src=x onerror=alert(1)><b>b</b>"
 BACKWARDS = "\u202eusmf\u2066\u202b txt"
 LONG = "W" * 200
-HOSTILE = pytest.mark.parametrize("text", [MARKUP, BACKWARDS, "{{ 7 * 7 }}\u0301😀", LONG], ids=ascii)
+HOSTILE = pytest.mark.parametrize(
+    "text", [MARKUP, BACKWARDS, "{{ 7 * 7 }}\u0301😀", LONG], ids=["markup", "backwards", "template", "long"]
+)
 PHONE = {"width": 390, "height": 844}
 
 
@@ -31,7 +33,7 @@ def check(page):
 
 def file_named(name, text):
     cell = text.replace('"', '""')
-    csv = f'nombre;precio;"{cell}"\n"{cell} {uuid4().hex[:6]}";1,20;x\n"a {cell}";"{cell}";x\n'
+    csv = f'nombre;precio;"{cell}"\n"{cell} {uuid4().hex[:6]}";3;x\n"a {cell}";"{cell}";x\n'
     return {"name": f"{name[:80]}.csv", "mimeType": "text/csv", "buffer": csv.encode()}
 
 
@@ -57,7 +59,7 @@ def test_in_a_bulk_and_in_two_versions(page, site, text):
     page.goto(f"/products?search={word}")
     page.get_by_label("All that match, on every page").check()
     page.get_by_role("button", name="Edit them").click()
-    page.get_by_label("Description").fill(text)
+    page.get_by_label("Description", exact=True).fill(text)
     page.get_by_role("button", name="Look at it").click()
     expect(page.locator(".changes > li")).to_have_count(2)
     check(page)
@@ -67,7 +69,7 @@ def test_in_a_bulk_and_in_two_versions(page, site, text):
     change = {"description": text, "category": text[:100]}
     headers = {"If-Match": '"1"', "Content-Type": "application/merge-patch+json"}
     assert site.call("PATCH", f"/products/{product['id']}", change, token=site.token(), **headers).ok
-    page.get_by_label("Description").fill(f"{text} {text}")
+    page.get_by_label("Description", exact=True).fill(f"{text} {text}")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Somebody else changed it meanwhile")
     check(page)
@@ -81,7 +83,7 @@ def test_in_names_that_are_refused_and_in_the_audit(page, site, text):
     ):
         page.goto(path)
         given = page.get_by_label(field)
-        given.fill(text)
+        given.fill(f"<{text}")  # which no name begins with
         if path == "/users/new":
             page.get_by_label("First password", exact=True).fill("sandía caballo grapa correcta")
         else:
