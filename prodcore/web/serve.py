@@ -2,12 +2,13 @@
 
 Under systemd the listening socket comes from the ``.socket`` unit and stays open while the service restarts: what
 arrives meanwhile waits in its queue, and no connection is refused. systemd is told ``READY=1`` when a request has been
-answered. A service whose socket somebody keeps stops in three steps, so that a restart fails no request:
+answered. A service whose socket somebody keeps stops in four steps, so that a restart fails no request:
 
-1. it takes no new connections and ends those it has with their next answer (``Connection: close``), for a second: a
-   request that is under way on an idle connection must not meet a closed one;
-2. idle connections are closed; requests at work may finish within the budget of a request;
-3. what still runs is killed.
+1. it ends its connections with their next answer (``Connection: close``), for three seconds: a request that is on its
+   way on an idle connection must not meet a closed one;
+2. it takes no new connections, for a second: those that it took may still send their first request;
+3. idle connections are closed; requests at work may finish within the budget of a request;
+4. what still runs is killed.
 
 All workers accept from one socket. granian would give each its own (SO_REUSEPORT), whose queue dies with the worker.
 """
@@ -15,6 +16,7 @@ All workers accept from one socket. granian would give each its own (SO_REUSEPOR
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import signal
@@ -33,15 +35,14 @@ from granian.server import MPServer
 
 from prodcore.errors import ConfigError, ProdError
 from prodcore.settings import Settings, load_settings
+from prodcore.web.listening import BACKLOG, accept_none, bind, notify, passed_socket
 
 PORTS = {"webapp": 3000, "authsvc": 5000}
 """The services and their usual ports."""
 
-_FIRST_PASSED = 3  # sd_listen_fds(3)
-_BACKLOG = 1024
-_LINGER_SECONDS = 1.0
 _ANSWER_SECONDS = 120.0  # as long as systemd waits
-_DRAIN = signal.SIGUSR1
+_LAST_ANSWERS, _LAST_ANSWERS_SECONDS = signal.SIGUSR1, 3.0
+_NO_NEWCOMERS, _NO_NEWCOMERS_SECONDS = signal.SIGUSR2, 1.0
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -58,8 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
         given.setdefault("workers", 1)  # its limits of attempts are a process's own
     try:
         settings = load_settings(**given)
-        passed = _passed_socket()
-        Server(service, settings, passed or _bind(settings.bind, settings.port or PORTS[service]), bool(passed)).run()
+        passed = passed_socket()
+        Server(service, settings, passed or bind(settings.bind, settings.port or PORTS[service]), bool(passed)).run()
     except ProdError as error:
         sys.exit(_explain(error))
 
@@ -78,7 +79,7 @@ class Server(MPServer):
             websockets=False,
             workers=settings.workers,
             blocking_threads=settings.threads,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
             respawn_failed_workers=True,
             workers_kill_timeout=ceil(settings.request_budget_seconds),
         )
@@ -93,7 +94,7 @@ class Server(MPServer):
 
     def _init_shared_socket(self) -> None:
         holder: Any = SocketHolder  # its stub knows no arguments
-        self._shd = holder(self.listener.fileno(), False, _BACKLOG)
+        self._shd = holder(self.listener.fileno(), False, BACKLOG)
         self._sso = None
 
     def startup(self, spawn_target: Any, target_loader: Any) -> None:
@@ -104,12 +105,14 @@ class Server(MPServer):
     def shutdown(self, exit_code: int = 0) -> None:
         """Stop as the module's docstring says."""
         notify("STOPPING=1")
-        workers = [worker for worker in cast(list[Any], self.wrks) if worker.is_alive()]
+        workers: list[Any] = list(self.wrks)
         for worker in workers:
             worker.interrupt_by_parent = True
-            os.kill(worker.inner.pid, _DRAIN)  # ends one that is still loading, which would not notice SIGTERM
-        if self.kept and workers:
-            threading.Event().wait(_LINGER_SECONDS)
+        _tell(workers, _LAST_ANSWERS)  # ends one that is still loading, which would not notice SIGTERM
+        if self.kept and any(worker.is_alive() for worker in workers):
+            threading.Event().wait(_LAST_ANSWERS_SECONDS)
+            _tell(workers, _NO_NEWCOMERS)
+            threading.Event().wait(_NO_NEWCOMERS_SECONDS)
         cast(Any, super()).shutdown(exit_code)
 
     def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
@@ -137,7 +140,8 @@ class Server(MPServer):
         except ProdError as error:
             sys.exit(_explain(error))
         drain = Drain(app)
-        signal.signal(_DRAIN, lambda _number, _frame: drain.begin(self.listener))
+        signal.signal(_NO_NEWCOMERS, lambda _number, _frame: accept_none(self.listener))
+        signal.signal(_LAST_ANSWERS, lambda _number, _frame: drain.begin())
         return drain
 
 
@@ -148,13 +152,8 @@ class Drain:
         self._app = app
         self._begun = False
 
-    def begin(self, listener: socket.socket) -> None:
-        """Take no new connections in this process: others go on accepting from the very socket."""
-        nobody = socket.socket(socket.AF_UNIX)  # one that nobody connects to takes its place
-        nobody.bind("")
-        nobody.listen()
-        nobody.setblocking(False)
-        os.dup2(nobody.fileno(), listener.fileno())
+    def begin(self) -> None:
+        """Whatever is answered from now on is answered last."""
         self._begun = True
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -168,31 +167,10 @@ class Drain:
         return self._app(environ, start_last)
 
 
-def notify(state: str) -> None:
-    """Tell systemd, if it wants to know (sd_notify(3))."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.connect("\0" + address[1:] if address.startswith("@") else address)
-            channel.sendall(state.encode())
-
-
-def _passed_socket() -> socket.socket | None:
-    """The socket that systemd hands over. Raises ConfigError when there are several."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return None
-    if os.environ.get("LISTEN_FDS") != "1":
-        raise ConfigError("one listening socket is served, and systemd hands over another number of them")
-    return socket.socket(fileno=_FIRST_PASSED)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """A socket of our own. Raises ConfigError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+def _tell(workers: list[Any], number: signal.Signals) -> None:
+    for worker in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.inner.pid, number)
 
 
 def _explain(error: ProdError) -> int:

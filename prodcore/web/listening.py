@@ -1,0 +1,49 @@
+"""The listening socket of a service, its own or from systemd (sd_listen_fds(3)), and what systemd is told."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from prodcore.errors import ConfigError
+
+BACKLOG = 1024
+"""How many connections may wait to be accepted."""
+
+_FIRST_PASSED = 3
+
+
+def passed_socket() -> socket.socket | None:
+    """The socket that systemd hands over. Raises ConfigError when there are several."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    if os.environ.get("LISTEN_FDS") != "1":
+        raise ConfigError("one listening socket is served, and systemd hands over another number of them")
+    return socket.socket(fileno=_FIRST_PASSED)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket of our own. Raises ConfigError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+
+
+def accept_none(listener: socket.socket) -> None:
+    """Take no new connections in this process; others go on accepting from the very socket."""
+    nobody = socket.socket(socket.AF_UNIX)  # one that nobody connects to takes its place
+    nobody.bind("")
+    nobody.listen()
+    nobody.setblocking(False)
+    os.dup2(nobody.fileno(), listener.fileno())
+
+
+def notify(state: str) -> None:
+    """Tell systemd, if it wants to know (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.connect("\0" + address[1:] if address.startswith("@") else address)
+            channel.sendall(state.encode())
