@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextvars
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from prodcore.deploy.change import Change
 from prodcore.deploy.container import Container
+from prodcore.deploy.each import each
 from prodcore.deploy.host_plan import HostPlan
 from prodcore.deploy.host_steps import prepare_host, switch_release
 from prodcore.deploy.incus_plan import IncusPlan
@@ -24,8 +23,6 @@ from prodcore.installation.sets import REPLICA_SETS, USERS_SET
 
 if TYPE_CHECKING:
     from prodcore.deploy.system import DeployedSystem
-
-T = TypeVar("T")
 
 _ROUNDS = 5
 _UNIT_SECONDS = 180.0
@@ -69,20 +66,20 @@ class Apply:
         raise Unavailable(f"there are still differences after {_ROUNDS} rounds: {left}", hint="prodctl deploy status")
 
     def _carry_out(self, seen: Seen, plan: Plan) -> None:
-        self._each(self._prepare_host, plan.hosts.values())
+        each(self._prepare_host, plan.hosts.values())
         groups = groups_of(list(plan.hosts.values()), lambda name: seen.inside(name).machine)
-        self._each(self._bring_release, groups)
-        self._each(lambda name: self._set_steps(name).bring_up(plan.hosts, seen.replica_set(name)), REPLICA_SETS)
+        each(self._bring_release, groups)
+        each(lambda name: self._set_steps(name).bring_up(plan.hosts, seen.replica_set(name)), REPLICA_SETS)
         if not plan.is_prepared or any(host.release for host in plan.hosts.values()):
             self._prepare()
         auth, web = self._layout.auth.name, self._layout.web.name
         for names in ([auth], [web], [host.name for host in self._layout.db_hosts]):
-            self._each(self._run_services, [plan.hosts[name] for name in names])
+            each(self._run_services, [plan.hosts[name] for name in names])
         self._wait_ready()
 
     def _make_containers(self, plan: IncusPlan) -> None:
         self._incus_steps.make_surroundings(plan)
-        self._each(self._incus_steps.make_instance, plan.instances)
+        each(self._incus_steps.make_instance, plan.instances)
 
     def _prepare_host(self, plan: HostPlan) -> None:
         prepare_host(Container(self._system.incus, plan.host), plan, self._progress)
@@ -97,7 +94,7 @@ class Apply:
         lacking = [plan for plan in others if plan.release]
         if lacking:
             packed = read_release(container, release)
-            self._each(
+            each(
                 lambda plan: copy_release(Container(self._system.incus, plan.host), plan, packed, self._progress),
                 lacking,
             )
@@ -134,12 +131,4 @@ class Apply:
             request = {"urls": list(self._system.wishes[name].ready), "seconds": _READY_SECONDS}
             Container(self._system.incus, name).ask("ready", request, seconds=_READY_SECONDS + 30)
 
-        self._each(ready, (self._layout.auth.name, self._layout.web.name))
-
-    def _each(self, step: Callable[[T], None], things: Iterable[T]) -> None:
-        """Do a step for all of these at the same time; when all have ended, raise the first failure."""
-        with ThreadPoolExecutor(16) as pool:
-            running = [pool.submit(contextvars.copy_context().run, step, thing) for thing in things]
-            wait(running)
-            for one in running:
-                one.result()
+        each(ready, (self._layout.auth.name, self._layout.web.name))

@@ -81,3 +81,4 @@ class IncusSteps:
     def remove(self, name: str) -> None:
         """Stop and delete one container."""
         self._incus.run("delete", "--force", "--", self._incus.at(name), timeout_seconds=_MAKE_SECONDS)
+        self._progress(name, "is removed")

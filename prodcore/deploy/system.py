@@ -11,6 +11,7 @@ from typing import Any
 
 from prodcore.deploy.apply import Applied, Apply
 from prodcore.deploy.description import Deployment
+from prodcore.deploy.each import each
 from prodcore.deploy.incus_steps import IncusSteps
 from prodcore.deploy.incus_wish import MARK
 from prodcore.deploy.layout import Layout
@@ -132,9 +133,7 @@ class DeployedSystem:
     def _destroy(self, progress: Progress) -> None:
         steps = IncusSteps(self.layout, self.incus, progress)
         steps.wait_for_others()
-        for name in self.owned_instances():
-            steps.remove(name)
-            progress(name, "is removed")
+        each(steps.remove, self.owned_instances())
         for kind in ("profiles", "networks"):
             for one in self.incus.query("GET", f"/1.0/{kind}?recursion=1"):
                 if one["config"].get(MARK) == self.deployment.name:
