@@ -10,7 +10,6 @@ from prodcore.errors import IncusRefused, IncusUnavailable, MemberNotFound, Unav
 from prodcore.local.mongod import find_mongod
 from prodcore.nodes.incus import Incus
 from prodcore.settings import load_settings
-from tests.system.cli import PROGRAM
 from tests.system.incus_bed import IMAGE, bed  # noqa: F401  a fixture
 from tests.waiting import wait_until
 
@@ -242,17 +241,3 @@ def test_an_incus_that_is_not_there_is_told_apart_from_one_that_refuses(system, 
     ):
         with pytest.raises(IncusUnavailable):
             call()
-
-
-@pytest.mark.parametrize("fault", ["container", "partition", "kill", "stop"])
-def test_a_drill_in_containers_loses_nothing_and_puts_everything_back(bed, system, members, primary, tmp_path, fault):  # noqa: F811
-    kept = tmp_path / "report.json"
-    arguments = ("failover-test", "rsA", "--fault", fault, "--via", "driver", "--rate", "20", "--json", str(kept))
-    done = bed.run(PROGRAM, *arguments, timeout=200, check=False, environment=system)
-    report = json.loads(kept.read_text())
-    assert (done.returncode, report["outcome"], report["missed"]) == (0, "passed", []), done.stderr
-    [of] = report["rounds"]
-    assert of["term_after"] > of["term_before"]
-    assert report["verdict"]["acknowledged"] > 20
-    assert (fault == "container") or of["new_primary"] != primary
-    assert all(members.is_running(a) for a in ADDRESSES)
