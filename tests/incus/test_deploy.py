@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.system.deployed import URL, Deployed, bed, deployed, describe, wheelhouse  # noqa: F401  fixtures
+from tests.incus.deployed import URL, Deployed, describe
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -18,23 +18,23 @@ client.admin.command("replSetReconfig", config | {"version": config["version"] +
 """
 
 
-def incus(deployed, *arguments):  # noqa: F811
+def incus(deployed, *arguments):
     return deployed.bed.run("incus", *arguments).stdout
 
 
-def test_an_apply_that_was_killed_is_finished_by_the_next(deployed):  # noqa: F811
+def test_an_apply_that_was_killed_is_finished_by_the_next(deployed):
     done = deployed.deploy("status", "-o", "json")
     assert [part for part in done.json["items"] if not part["is_well"]] == []
     assert done.status == 0
 
 
-def test_a_second_apply_changes_nothing(deployed):  # noqa: F811
+def test_a_second_apply_changes_nothing(deployed):
     assert deployed.plan() == set()
     assert "Nothing had to be changed" in deployed.apply()
     assert deployed.deploy("diff").out == ""
 
 
-def test_people_log_in_through_the_proxy_and_create_products(deployed):  # noqa: F811
+def test_people_log_in_through_the_proxy_and_create_products(deployed):
     token = deployed.token()
     environment = {"PRODCTL_URL": URL, "PRODCTL_TOKEN": token}
     for name in ("Arroz", "Ñandú"):
@@ -46,12 +46,12 @@ def test_people_log_in_through_the_proxy_and_create_products(deployed):  # noqa:
     assert "Setup code" not in deployed.apply()  # the first admin has it no more
 
 
-def test_the_ordinary_commands_work_with_the_operators_settings(deployed):  # noqa: F811
+def test_the_ordinary_commands_work_with_the_operators_settings(deployed):
     done = deployed.prodctl("cluster", "status", "-o", "json", environment=deployed.operator)
     assert done.status == 0, done.out + done.err
 
 
-def test_a_plan_names_what_is_broken_and_apply_mends_it(deployed):  # noqa: F811
+def test_a_plan_names_what_is_broken_and_apply_mends_it(deployed):
     unit = "/etc/systemd/system/prodctl-guard.service"
     incus(deployed, "exec", "db1", "--", "sed", "-i", "s/^Restart=.*/Restart=no/", unit)
     incus(deployed, "exec", "web-server", "--", "chmod", "0644", "/etc/prodctl/webapp/session_secret")
@@ -74,7 +74,7 @@ def test_a_plan_names_what_is_broken_and_apply_mends_it(deployed):  # noqa: F811
     assert deployed.deploy("status").status == 0
 
 
-def test_a_member_that_stopped_is_told_and_started(deployed):  # noqa: F811
+def test_a_member_that_stopped_is_told_and_started(deployed):
     incus(deployed, "exec", "db3", "--", "systemctl", "stop", "mongod@27018")
     assert deployed.deploy("status").status == 6
     assert ("db3", "start", "unit mongod@27018.service", "it is inactive") in deployed.plan()
@@ -82,7 +82,7 @@ def test_a_member_that_stopped_is_told_and_started(deployed):  # noqa: F811
     assert deployed.deploy("status").status == 0
 
 
-def test_containers_of_another_deployment_are_refused(deployed, wheelhouse, tmp_path):  # noqa: F811
+def test_containers_of_another_deployment_are_refused(deployed, wheelhouse, tmp_path):
     stranger = Deployed(deployed.bed, describe(tmp_path, wheelhouse, name="stranger"), tmp_path / "state")
     before = incus(deployed, "list", "--format", "csv", "-c", "nsS")
     for command in ("plan", "apply"):
@@ -92,7 +92,7 @@ def test_containers_of_another_deployment_are_refused(deployed, wheelhouse, tmp_
     assert incus(deployed, "list", "--format", "csv", "-c", "nsS") == before
 
 
-def test_destroy_removes_what_is_its_own_and_nothing_else(deployed, wheelhouse, tmp_path):  # noqa: F811
+def test_destroy_removes_what_is_its_own_and_nothing_else(deployed, wheelhouse, tmp_path):
     file = describe(tmp_path, wheelhouse, name="other", bridge="otherbr0", subnet="10.20.20.0/24", proxy="")
     text = file.read_text().replace("10.10.10.", "10.20.20.")
     for name in ("web-server", "auth-server", "db1", "db2", "db3"):

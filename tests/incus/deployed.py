@@ -14,11 +14,9 @@ from pathlib import Path
 import pytest
 
 from prodcore.local.mongod import find_mongod
+from tests.incus.bed import IMAGE, SCRIPT
 from tests.system.cli import PROGRAM, Answer
-from tests.system.incus_bed import IMAGE, SCRIPT, bed
 from tests.system.site import ADMIN, PASSWORD
-
-__all__ = ["bed", "deployed", "wheelhouse"]
 
 ROOT = Path(__file__).parents[2]
 APPLY_SECONDS = 900

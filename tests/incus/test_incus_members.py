@@ -10,7 +10,7 @@ from prodcore.errors import IncusRefused, IncusUnavailable, MemberNotFound, Unav
 from prodcore.local.mongod import find_mongod
 from prodcore.nodes.incus import Incus
 from prodcore.settings import load_settings
-from tests.system.incus_bed import IMAGE, bed  # noqa: F401  a fixture
+from tests.incus.bed import IMAGE
 from tests.waiting import wait_until
 
 PORTS = (27017, 27018, 27019)
@@ -52,7 +52,7 @@ print(json.dumps(roles))
 """
 
 
-def make_set(bed, name):  # noqa: F811
+def make_set(bed, name):
     """A container with three members; its mongod is this machine's own file."""
     instance, address = SETS[name]
     incus = Incus()
@@ -72,7 +72,7 @@ def make_set(bed, name):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def system(bed, tmp_path_factory):  # noqa: F811
+def system(bed, tmp_path_factory):
     """The three sets; what an operator's environment says of them."""
     network = ("ipv4.address=10.10.10.1/24", "ipv4.nat=false", "ipv6.address=none")
     Incus().run("network", "create", "--", "incusbr0", *network)
@@ -102,7 +102,7 @@ def members(system):
 
 
 @pytest.fixture
-def roles(bed):  # noqa: F811
+def roles(bed):
     """What each member of rsA says of all of them; None for one that gives no answer."""
     return lambda: json.loads(bed.run(sys.executable, "-c", ROLES, *ADDRESSES).stdout)
 
