@@ -41,8 +41,8 @@ PORTS = {"webapp": 3000, "authsvc": 5000}
 """The services and their usual ports."""
 
 _ANSWER_SECONDS = 120.0  # as long as systemd waits
-_LAST_ANSWERS, _LAST_ANSWERS_SECONDS = signal.SIGUSR1, 3.0
-_NO_NEWCOMERS, _NO_NEWCOMERS_SECONDS = signal.SIGUSR2, 1.0
+_LAST_ANSWERS = signal.SIGUSR1
+_NO_NEWCOMERS = signal.SIGUSR2  # granian goes on accepting as long as somebody waits, whatever it is told
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -108,11 +108,9 @@ class Server(MPServer):
         workers: list[Any] = list(self.wrks)
         for worker in workers:
             worker.interrupt_by_parent = True
-        _tell(workers, _LAST_ANSWERS)  # ends one that is still loading, which would not notice SIGTERM
         if self.kept and any(worker.is_alive() for worker in workers):
-            threading.Event().wait(_LAST_ANSWERS_SECONDS)
-            _tell(workers, _NO_NEWCOMERS)
-            threading.Event().wait(_NO_NEWCOMERS_SECONDS)
+            _tell(workers, _LAST_ANSWERS, 3.0)
+        _tell(workers, _NO_NEWCOMERS, 1.0 if self.kept else 0.2)
         cast(Any, super()).shutdown(exit_code)
 
     def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
@@ -140,8 +138,14 @@ class Server(MPServer):
         except ProdError as error:
             sys.exit(_explain(error))
         drain = Drain(app)
-        signal.signal(_NO_NEWCOMERS, lambda _number, _frame: accept_none(self.listener))
-        signal.signal(_LAST_ANSWERS, lambda _number, _frame: drain.begin())
+
+        def close(number: int, _frame: object) -> None:
+            drain.begin()
+            if number == _NO_NEWCOMERS:
+                accept_none(self.listener)
+
+        signal.signal(_LAST_ANSWERS, close)
+        signal.signal(_NO_NEWCOMERS, close)
         return drain
 
 
@@ -167,10 +171,15 @@ class Drain:
         return self._app(environ, start_last)
 
 
-def _tell(workers: list[Any], number: signal.Signals) -> None:
+def _tell(workers: list[Any], number: signal.Signals, seconds: float) -> None:
+    """Send a signal, and give time to act on it: Python may overlook one of several that come at once.
+
+    It ends a worker that is still loading, which would not notice SIGTERM.
+    """
     for worker in workers:
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker.inner.pid, number)
+    threading.Event().wait(seconds)
 
 
 def _explain(error: ProdError) -> int:
