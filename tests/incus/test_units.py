@@ -9,7 +9,7 @@ import prodcore.deploy
 from prodcore.local.mongod import find_mongod
 from prodcore.nodes.incus import Incus
 from prodcore.settings import load_settings
-from tests.system.incus_bed import IMAGE, bed  # noqa: F401  a fixture
+from tests.incus.bed import IMAGE, bed  # noqa: F401  a fixture
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
