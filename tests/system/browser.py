@@ -81,3 +81,12 @@ def complaints_of_axe(page):
     """What axe finds wrong for people who see, hear or move otherwise."""
     found = Axe().run(page).response["violations"]
     return [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in found]
+
+
+def complaints_in_both_themes(page):
+    """The same of a page that only a flow reaches, in light and in dark; it stays light."""
+    found = []
+    for theme in ("dark", "light"):
+        page.emulate_media(color_scheme=theme)
+        found += complaints_of_axe(page)
+    return found

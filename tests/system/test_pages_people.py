@@ -7,7 +7,7 @@ import pyotp
 import pytest
 from playwright.sync_api import expect
 
-from tests.system.browser import log_in, log_in_by_form, open_page
+from tests.system.browser import complaints_in_both_themes, log_in, log_in_by_form, open_page
 from tests.system.site import PASSWORD
 from tests.waiting import wait_until
 
@@ -57,6 +57,9 @@ def test_an_admin_makes_an_account_changes_its_role_and_closes_it(browser, site)
         newcomer.get_by_role("button", name="Log in").click()
         expect(newcomer.get_by_role("alert")).to_contain_text("User name or password is not right")
 
+        admin.goto(f"/users/{name}/delete")
+        assert complaints_in_both_themes(admin) == []
+        admin.goto(f"/users/{name}")
         admin.get_by_role("link", name="Delete").click()
         admin.get_by_role("button", name="Delete").click()
         admin.wait_for_url("**/users")
@@ -109,6 +112,7 @@ def test_a_second_factor_is_set_up_asked_for_and_removed(browser, site, person):
         page.goto("/account")
         page.get_by_role("button", name="Set up an authenticator").click()
         expect(page.get_by_role("img", name="QR code for the authenticator")).to_be_visible()
+        assert complaints_in_both_themes(page) == []
         key = pyotp.TOTP(page.locator("code.key").inner_text())
         page.get_by_role("textbox", name="Code").fill("000000")
         page.get_by_role("button", name="Confirm").click()
@@ -117,6 +121,7 @@ def test_a_second_factor_is_set_up_asked_for_and_removed(browser, site, person):
         page.get_by_role("textbox", name="Code").fill(key.now())
         page.get_by_role("button", name="Confirm").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Your second factor is in force")
+        assert complaints_in_both_themes(page) == []
         recovery_code = page.locator(".codes code").first.inner_text()
     with open_page(browser, site) as page:
         page.goto("/login")
@@ -124,12 +129,15 @@ def test_a_second_factor_is_set_up_asked_for_and_removed(browser, site, person):
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_role("textbox", name="Code")).to_be_visible()
+        assert complaints_in_both_themes(page) == []
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.get_by_role("textbox", name="Code").fill(recovery_code)
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url("**/products")
         page.goto("/account")
+        expect(page.get_by_text("Your second factor is in force")).to_be_visible()
         page.get_by_text("Remove the second factor").click()
+        assert complaints_in_both_themes(page) == []
         page.get_by_label("Your password", exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Remove it").click()
         expect(page.get_by_role("status").first).to_contain_text("The second factor is gone")

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import expect
 
-from tests.system.browser import log_in, open_page
+from tests.system.browser import complaints_in_both_themes, log_in, open_page
 
 SCRIPT_OR_NOT = pytest.mark.parametrize("javascript", [True, False], ids=["script", "no script"])
 
@@ -131,6 +131,7 @@ def test_two_people_edit_the_same_product_and_both_versions_are_shown(page, site
     page.get_by_label("Stock").fill("9")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Somebody else changed it meanwhile")
+    assert complaints_in_both_themes(page) == []
     stock = page.get_by_role("group", name="Stock")
     expect(stock).to_contain_text("9")
     expect(stock).to_contain_text("7")
