@@ -64,10 +64,12 @@ def guard(operator):
     diary, stop = Diary(), threading.Event()
     thread = threading.Thread(target=run_guards, args=(operator, GuardRules(), diary, stop))
     thread.start()
-    diary.wait_for("successor")
-    yield diary
-    stop.set()
-    thread.join(timeout=20)
+    try:
+        diary.wait_for("successor", seconds=90.0)  # on an idle set on a busy machine each try may fail for a while
+        yield diary
+    finally:
+        stop.set()
+        thread.join(timeout=20)
     assert not thread.is_alive()
 
 
