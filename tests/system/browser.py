@@ -88,5 +88,6 @@ def complaints_in_both_themes(page):
     found = []
     for theme in ("dark", "light"):
         page.emulate_media(color_scheme=theme)
+        page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished))")  # colours on their way
         found += complaints_of_axe(page)
     return found
