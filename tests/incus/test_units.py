@@ -1,6 +1,5 @@
 """The units in a real container: they start as strictly as they are written, on boot too, and keep their secrets."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,10 +8,9 @@ import prodcore.deploy
 from prodcore.local.mongod import find_mongod
 from prodcore.nodes.incus import Incus
 from prodcore.settings import load_settings
-from tests.incus.bed import IMAGE, bed  # noqa: F401  a fixture
+from tests.incus.bed import IMAGE
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
 UNIT_FILES = Path(prodcore.deploy.__file__).parent / "systemd"
 HOST = "units"
 PORT = 27017
@@ -41,10 +39,8 @@ EVERYBODY = "setpriv --reuid=nobody --clear-groups cat {}"
 
 
 @pytest.fixture(scope="module")
-def host(bed, tmp_path_factory):  # noqa: F811
+def host(bed, wheelhouse):
     """A container in which everything is installed and enabled."""
-    wheelhouse = tmp_path_factory.mktemp("deploy") / "wheelhouse"
-    subprocess.run([ROOT / "scripts/wheelhouse", wheelhouse], check=True, timeout=600)
     incus = Incus()
     incus.run("launch", "--", IMAGE, HOST)
     for file in wheelhouse.iterdir():
@@ -55,7 +51,11 @@ def host(bed, tmp_path_factory):  # noqa: F811
     incus.push(HOST, f"/etc/mongod/{PORT}.conf", CONFIG.encode())
     for name, settings in CREDENTIALS.items():
         for setting in settings:
-            value = f"mongodb://127.0.0.1:{PORT}/x" if setting.endswith("url") else f"{setting} of {name}, a long one"
+            value = (
+                f"mongodb://127.0.0.1:{PORT}/x?replicaSet=rsX"
+                if setting.endswith("url")
+                else f"{setting} of {name}, a long one"
+            )
             incus.push(HOST, f"/etc/prodctl/{name}/{setting}", value.encode(), mode=0o600)
     wait_until(lambda: systemctl(incus, "is-system-running").stdout != b"", "systemd is there", 120)
     done = incus.execute(HOST, ["sh", "-c", INSTALL], timeout_seconds=900)
