@@ -107,13 +107,13 @@ def web(here, directory, **settings):
     """One more webapp of the same system, with other settings; its port."""
     port = find_free_ports().web
     service = next(s for s in services_for(find_free_ports(), workers=1, threads=4) if s.name == "webapp")
-    arguments = [str(port) if a == str(service.port) else a for a in service.arguments]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PRODCTL_", "DB"))} | {
         "PRODCTL_ENV_FILE": str(here.cluster.plan.env_file("web")),
         "PRODCTL_TRUST_FILE": str(directory / "trust.json"),
+        "PORT": str(port),
         **settings,
     }
-    with subprocess.Popen([here.cluster.plan.python, *arguments], env=environment) as running:
+    with subprocess.Popen([here.cluster.plan.python, *service.arguments], env=environment) as running:
         try:
             wait_until(lambda: _listens(port), "webapp listens", seconds=SECONDS)
             yield port
