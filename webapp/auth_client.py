@@ -31,7 +31,10 @@ class AuthClient:
         self.gate = LoginGate(max(2, settings.threads // 2))
         self._session = requests.Session()
         self._session.trust_env = False  # authsvc is on the private network: no proxy leads there
-        retry = Retry(total=2, connect=2, read=0, status=0, other=0, backoff_factor=0.05)
+        # respect_retry_after_header: else a refusal that says how long to wait would count as no answer
+        retry = Retry(
+            total=2, connect=2, read=0, status=0, other=0, backoff_factor=0.05, respect_retry_after_header=False
+        )
         self._session.mount(self._url, HTTPAdapter(pool_maxsize=settings.threads + 2, max_retries=retry))
 
     def call(self, method: str, path: str, body: Any = None, *, bearer: str = "", query: Any = None) -> Any:

@@ -11,8 +11,9 @@ from tests.system.test_pages_products import unique
 
 MARKUP = "<img src=x onerror=alert(1)><b>b</b>"
 BACKWARDS = "\u202eusmf\u2066\u202b txt"
+LONG = "W" * 200
 HOSTILE = pytest.mark.parametrize(
-    "text", [MARKUP, BACKWARDS, "{{ 7 * 7 }}\u0301😀"], ids=["markup", "backwards", "template"]
+    "text", [MARKUP, BACKWARDS, "{{ 7 * 7 }}\u0301😀", LONG], ids=["markup", "backwards", "template", "long"]
 )
 PHONE = {"width": 390, "height": 844}
 

@@ -17,6 +17,7 @@ NEW_PASSWORD = "otra frase bien larga y rara"
 @pytest.fixture
 def person(site):
     """Somebody new, with the name and PASSWORD."""
+    site.count_failed_logins(0)  # those of the tests before
     name = f"luis-{uuid4().hex[:8]}"
     body = {"username": name, "password": PASSWORD, "role": "viewer"}
     assert site.call("POST", "/users", body, token=site.token()).status_code == 201
@@ -141,6 +142,25 @@ def test_a_second_factor_is_set_up_asked_for_and_removed(browser, site, person):
         page.get_by_label("Your password", exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Remove it").click()
         expect(page.get_by_role("status").first).to_contain_text("The second factor is gone")
+
+
+def test_who_mistypes_too_often_is_told_how_long_to_wait(browser, site, person):
+    with open_page(browser, site) as page:
+        log_in_by_form(page, person)
+        page.goto("/account")
+        page.get_by_role("button", name="Set up an authenticator").click()
+        site.count_failed_logins(19 + 5)
+        page.get_by_role("textbox", name="Code").fill("000000")
+        page.get_by_role("button", name="Confirm").click()
+        expect(page.locator("#code-error")).to_contain_text("This code is not right")
+        page.get_by_role("button", name="Confirm").click()
+        expect(page.locator("#code-error")).to_contain_text(re.compile(r"Too many attempts. Try again in \d+ seconds"))
+        page.goto("/account")
+        page.get_by_label("Password now", exact=True).fill(PASSWORD)
+        page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
+        page.get_by_role("button", name="Change the password").click()
+        expect(page.locator("#old_password-error")).to_contain_text("Too many attempts.")
+    site.count_failed_logins(0)
 
 
 def test_a_session_elsewhere_is_seen_and_ended(browser, site, person):

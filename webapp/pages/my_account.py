@@ -76,6 +76,8 @@ def confirm_second_factor() -> View:
         if isinstance(error, NotAuthenticated) and current_identity() is None:
             raise
         begun = {"secret": form.get("secret", ""), "uri": form.get("uri", "")}
+        if isinstance(error, TooManyAttempts):
+            return _enrolment(begun, wait_text(error)), error.http_status
         return _enrolment(begun, gettext("This code is not right. Codes change every 30 seconds.")), 422
     return render_template("account/recovery_codes.html", codes=answer["recovery_codes"])
 
