@@ -33,7 +33,8 @@ def check(page):
 
 def file_named(name, text):
     cell = text.replace('"', '""')
-    csv = f'nombre;precio;"{cell}"\n"{cell} {uuid4().hex[:6]}";3;x\n"a {cell}";"{cell}";x\n'
+    name_cell = f"{cell[:190]} {uuid4().hex[:6]}"  # 200 are allowed
+    csv = f'nombre;precio;"{cell}"\n"{name_cell}";3;x\n"a {cell}";"{cell}";x\n'
     return {"name": f"{name[:80]}.csv", "mimeType": "text/csv", "buffer": csv.encode()}
 
 

@@ -153,13 +153,9 @@ def test_who_mistypes_too_often_is_told_how_long_to_wait(browser, site, person):
         page.get_by_role("textbox", name="Code").fill("000000")
         page.get_by_role("button", name="Confirm").click()
         expect(page.locator("#code-error")).to_contain_text("This code is not right")
+        page.get_by_role("textbox", name="Code").fill("000000")
         page.get_by_role("button", name="Confirm").click()
         expect(page.locator("#code-error")).to_contain_text(re.compile(r"Too many attempts. Try again in \d+ seconds"))
-        page.goto("/account")
-        page.get_by_label("Password now", exact=True).fill(PASSWORD)
-        page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
-        page.get_by_role("button", name="Change the password").click()
-        expect(page.locator("#old_password-error")).to_contain_text("Too many attempts.")
     site.count_failed_logins(0)
 
 
