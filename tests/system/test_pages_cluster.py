@@ -94,6 +94,7 @@ def test_more_pages_than_there_is_room_for_streams_poll_and_see_the_same(browser
         with three.expect_response(lambda answer: answer.request.headers.get("hx-request") == "true") as polled:
             three.goto("/cluster")
         assert polled.value.status == 200
+        assert polled.value.request.sizes()["responseBodySize"] <= 10_000
         fallen = three.locator("[data-set=rsB] .role-secondary .address").first.inner_text()
         with stopped(site, [fallen]):
             for page in (one, two, three):
