@@ -1,0 +1,205 @@
+"""A deployed system in use: drilled, restarted as a whole, looked at from inside."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from tests.incus.bed import SCRIPT
+from tests.incus.deployed import ROOT, URL, describe
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(600)
+
+CONTAINERS = {
+    "web-server": ("web", "10.10.10.11"),
+    "auth-server": ("auth", "10.10.10.10"),
+    "db1": ("db", "10.10.10.12"),
+    "db2": ("db", "10.10.10.13"),
+    "db3": ("db", "10.10.10.14"),
+}
+DHCP_CLIENT = "0.0.0.0:68"
+BACK_SECONDS = 60
+READ = """
+import pathlib, sys
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+file, database, collection, *change = sys.argv[1:]
+url = pathlib.Path(file).read_text()
+for old, new in zip(change[::2], change[1::2]):
+    url = url.replace(old, new)
+try:
+    MongoClient(url)[database][collection].find_one()
+except OperationFailure as refusal:
+    print(refusal.code)
+else:
+    print("may")
+"""
+CLIENT = """
+import json, select, sys, urllib.error, urllib.request
+url, token = sys.argv[1], sys.stdin.readline().strip()
+headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+done, failed = 0, []
+while not select.select([sys.stdin], [], [], 0.02)[0]:
+    body = json.dumps({"name": f"{'az'[done // 2 % 2]}b{done} upgrade", "price": "1.20"}).encode()
+    for method, data in (("POST", body), ("GET", None)):
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=30).read()
+            done += 1
+        except (OSError, urllib.error.HTTPError) as error:
+            failed.append(f"{method}: {error}")
+print(json.dumps({"done": done, "failed": failed[:20]}))
+"""
+NOT_ALLOWED, NO_SUCH_USER = "13", "18"
+
+
+def drill(deployed, *arguments):
+    return deployed.prodctl(
+        "failover-test", *arguments, "--via", "driver", "-o", "json", environment=deployed.operator, timeout=300
+    )
+
+
+@pytest.mark.parametrize("fault", ["stop", "kill", "container"])
+def test_a_drill_on_containers_loses_nothing_and_puts_everything_back(deployed, fault):
+    done = drill(deployed, "rsA", "--fault", fault)
+    assert done.status == 0, done.out + done.err
+    report = done.json
+    assert (report["schema_version"], report["plan"]["fault"], report["verdict"]["lost"]) == (1, fault, 0)
+    assert deployed.deploy("status").status == 0
+
+
+def test_all_containers_at_once_restart_and_nothing_is_lost(deployed):
+    token = deployed.token()
+    for name in ("Antes", "Zanahoria"):
+        status, answer = deployed.call("POST", "/products", {"name": name, "price": "1.20"}, token)
+        assert status == 201, answer
+    deployed.bed.run("incus", "restart", "--force", *CONTAINERS)
+
+    def is_ready():
+        asked = ["curl", "-sf", "-m", "2", f"{URL}/readyz"]
+        return deployed.bed.run(*asked, check=False).returncode == 0
+
+    wait_until(is_ready, "webapp is ready through the proxy", BACK_SECONDS)
+    status, answer = deployed.call("GET", "/products?limit=100", token=token)
+    assert status == 200
+    assert {"Antes", "Zanahoria"} <= {item["name"] for item in answer["items"]}
+    environment = deployed.operator
+    waited = deployed.prodctl("cluster", "status", "--wait", "healthy", "--timeout", "60", environment=environment)
+    assert waited.status == 0, waited.out + waited.err
+
+
+def documented_listeners(role, address):
+    """The row of this kind of container in the table under Listening."""
+    text = (ROOT / "docs/units.md").read_text().partition("## Listening")[2]
+    where = next(m[1] for m in re.finditer(r"^\| (\w+) \|.*$", text, re.MULTILINE) if m[1] == role)
+    words = re.search(rf"^\| {where} \| ([^|]+) \|", text, re.MULTILINE)[1]
+    addresses = {address} | ({"127.0.0.1"} if "127.0.0.1" in words else set())
+    first, last = re.search(r"\b(\d{4,5})(?: to (\d{4,5}))?", words).groups()
+    return {f"{a}:{port}" for a in addresses for port in range(int(first), int(last or first) + 1)}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_nothing_listens_but_what_the_documentation_lists(deployed, name):
+    listed = deployed.bed.run("incus", "exec", name, "--", "ss", "-Htuln").stdout
+    assert {line.split()[4] for line in listed.splitlines()} - {DHCP_CLIENT} == documented_listeners(*CONTAINERS[name])
+
+
+def may_read(deployed, container, *arguments):
+    python = "/opt/prodctl/current/bin/python"
+    return deployed.bed.run("incus", "exec", container, "--", python, "-c", READ, *arguments).stdout.strip()
+
+
+def test_webapp_cannot_read_users_and_authsvc_cannot_read_products(deployed):
+    web, auth = "/etc/prodctl/webapp", "/etc/prodctl/authsvc"
+    assert may_read(deployed, "web-server", f"{web}/db1_url", "products_db", "products") == "may"
+    assert may_read(deployed, "auth-server", f"{auth}/db3_url", "auth_db", "users") == "may"
+    assert may_read(deployed, "web-server", f"{web}/db3_url", "auth_db", "users") == NOT_ALLOWED
+    mechanism = "authSource=admin&authMechanism=SCRAM-SHA-256"  # negotiated, a name that is not there is refused by 334
+    elsewhere = ("10.10.10.14", "10.10.10.12", "rsU", "rsA", "authSource=admin", mechanism)
+    products = ("products_db", "products", *elsewhere)
+    assert may_read(deployed, "auth-server", f"{auth}/db3_url", *products) == NO_SUCH_USER
+
+
+def test_the_doctor_finds_nothing_to_mend_but_the_old_mongod_of_the_test_bed(deployed):
+    deployed.token()
+    done = deployed.prodctl("doctor", "-o", "json", environment=deployed.operator | {"PRODCTL_URL": URL})
+    problems = [(one["subject"], one["text"]) for one in done.json["items"] if one["state"] == "problem"]
+    assert problems == [("9 members", "mongod 6.0.5 has known holes")]
+    assert done.status == 6
+
+
+def test_the_way_in_has_no_broken_hop(deployed):
+    deployed.token()
+    done = deployed.prodctl("expose", "check", "-o", "json", environment=deployed.operator | {"PRODCTL_URL": URL})
+    assert done.status == 0, done.out + done.err
+
+
+def test_the_weekly_drill_runs_and_keeps_its_report(deployed):
+    def inside(*command):
+        return deployed.bed.run("incus", "exec", "db3", "--", *command, timeout=300, check=False)
+
+    done = inside("systemctl", "start", "prodctl-drill.service")
+    assert done.returncode == 0, inside("journalctl", "-u", "prodctl-drill.service", "-n", "30").stdout
+    report = inside("sh", "-c", "cat /var/lib/private/prodctl-drill/*Z.json | tail -n 100000").stdout
+    assert json.loads(report)["verdict"]["failed"] == 0
+
+
+@pytest.fixture(scope="module")
+def next_wheelhouse(wheelhouse, tmp_path_factory):
+    """The same dependencies with a wheel of another version of the project."""
+    directory = tmp_path_factory.mktemp("next")
+    source, target = directory / "source", directory / "wheelhouse"
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, source], check=True, timeout=60)
+    setup = source / "setup.cfg"
+    text, found = re.subn(r"^version = .*$", "version = 99.0.0", setup.read_text(), count=1, flags=re.MULTILINE)
+    assert found
+    setup.write_text(text)
+    shutil.copytree(wheelhouse, target)
+    next(target.glob("prodctl-*.whl")).unlink()
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", target, source]
+    subprocess.run(pip, check=True, timeout=300)
+    digest = hashlib.sha256(next(target.glob("prodctl-*.whl")).read_bytes()).hexdigest()
+    requirements = (target / "requirements.txt").read_text().splitlines()
+    requirements[-1] = f"prodctl[server,xlsx]==99.0.0 --hash=sha256:{digest}"
+    (target / "requirements.txt").write_text("\n".join(requirements) + "\n")
+    return target
+
+
+@contextmanager
+def clients(deployed, token):
+    """Reads and writes through the proxy until the end of the block; then yields no more failures."""
+    result = {}
+    command = [SCRIPT, "run", sys.executable, "-c", CLIENT, f"{URL}/api/v1/products"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=deployed.environment, text=True) as running:
+        running.stdin.write(token + "\n")
+        running.stdin.flush()
+        try:
+            yield result
+        finally:
+            out, _ = running.communicate(input="", timeout=60)
+        result.update(json.loads(out))
+
+
+def test_an_upgrade_under_load_fails_no_request_and_restarts_the_primary_last(deployed, next_wheelhouse):
+    status = deployed.deploy("status", "-o", "json").json["items"]
+    primaries = {part["part"] for part in status if part["state"] == "PRIMARY"}
+    assert len(primaries) == 3
+    describe(deployed.file.parent, next_wheelhouse, cache_gb=0.3)
+    with clients(deployed, deployed.token()) as result:
+        said = deployed.apply()
+    assert result["failed"] == []
+    assert result["done"] > 100
+    restarted = re.findall(r"(rs[ABU]-\d)\s+is restarted", said)
+    assert len(restarted) == 9
+    last = {name: [m for m in restarted if m.startswith(name)][-1] for name in ("rsA", "rsB", "rsU")}
+    handed_over = {n for n in last if re.search(rf"{n}\s+has a new primary", said)}
+    assert handed_over == set(last)
+    assert set(last.values()) == primaries
+    version = deployed.bed.run("incus", "exec", "web-server", "--", "/opt/prodctl/current/bin/prodctl", "--version")
+    assert "99.0.0" in version.stdout
