@@ -164,31 +164,30 @@ class SetGuard:
             self._tell("successor", f"{successor} is followed")
         self.state.successor = successor if not strays else ""
         own_source = next(s.sync_source for s in standings if s.address == successor)
-        if own_source != primary:
-            self._set.follow(successor, primary)
-            self._set.write_notes(primary, _NOTES)
+        if own_source != primary and not self._lead(primary, successor, primary):
             return
         for stray in strays:
-            self._chain(primary, successor, stray)
+            if self._lead(primary, stray, successor):
+                self.state.successor = successor
+                self._tell("successor", f"{successor}, followed by {stray}")
 
-    def _chain(self, primary: str, successor: str, stray: str) -> None:
-        """Make ``stray`` copy from the successor.
+    def _lead(self, primary: str, member: str, source: str) -> bool:
+        """Make ``member`` copy from ``source``; whether it does in the end.
 
-        It changes over only at a moment when the successor is ahead of it: it stops at the first new entry, and the
-        further ones reach the successor while it connects. An idle set has no entries, so some that mean nothing are
-        written.
+        It changes over only at a moment when its new source is ahead of it: it stops at the first new entry, and the
+        further ones reach the source while it connects. An idle set has no entries, so some that mean nothing are
+        written, for as long as it takes: what comes by way of another member comes late.
         """
-        self._set.follow(stray, successor)
+        self._set.follow(member, source)
         ends = time.monotonic() + _CHAIN_SECONDS
         while time.monotonic() < ends and believed_primary(self._set.pulses()) == primary:
             self._set.write_notes(primary, _NOTES)
-            standing = self._set.ask(stray, primary, _ASK_SECONDS)
-            if standing and standing.sync_source == successor:
-                self.state.successor = successor
-                self._tell("successor", f"{successor}, followed by {stray}")
-                return
+            standing = self._set.ask(member, primary, _ASK_SECONDS)
+            if standing and standing.sync_source == source:
+                return True
         self.state.counts["chain_tries"] += 1
         self._next_check = time.monotonic() + 1.0
+        return False
 
     def _fence(self, now: float) -> None:
         """Stop a former primary that has stayed silent since it was replaced."""
