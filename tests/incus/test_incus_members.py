@@ -14,7 +14,22 @@ from tests.incus.bed import IMAGE
 from tests.waiting import wait_until
 
 PORTS = (27017, 27018, 27019)
-SETS = {"rsA": ("db1", "10.10.10.12"), "rsB": ("db2", "10.10.10.13"), "rsU": ("db3", "10.10.10.14")}
+SETS = {"rsA": ("hand1", "10.10.20.12"), "rsB": ("hand2", "10.10.20.13"), "rsU": ("hand3", "10.10.20.14")}
+"""Beside the whole deployment, which other tests have on the same bed."""
+BRIDGE = "handbr0"
+DESCRIPTION = """
+name = "members"
+[incus]
+bridge = "handbr0"
+subnet = "10.10.20.0/24"
+[web]
+address = "10.10.20.11"
+[auth]
+address = "10.10.20.10"
+""" + "".join(
+    f'[db{n}]\nname = "{instance}"\naddresses = ["{address}"]\n'
+    for n, (instance, address) in enumerate(SETS.values(), start=1)
+)
 ADDRESSES = [f"{SETS['rsA'][1]}:{port}" for port in PORTS]
 UNIT = """
 [Service]
@@ -57,7 +72,7 @@ def make_set(bed, name):
     instance, address = SETS[name]
     incus = Incus()
     incus.run("init", "--", IMAGE, instance)
-    incus.run("config", "device", "add", "--", instance, "eth0", "nic", "network=incusbr0", f"ipv4.address={address}")
+    incus.run("config", "device", "add", "--", instance, "eth0", "nic", f"network={BRIDGE}", f"ipv4.address={address}")
     source = f"source={find_mongod(None).path.resolve().parent}"
     incus.run("config", "device", "add", "--", instance, "mongod", "disk", source, "path=/opt/mongod/bin")
     incus.run("start", "--", instance)
@@ -74,12 +89,12 @@ def make_set(bed, name):
 @pytest.fixture(scope="module")
 def system(bed, tmp_path_factory):
     """The three sets; what an operator's environment says of them."""
-    network = ("ipv4.address=10.10.10.1/24", "ipv4.nat=false", "ipv6.address=none")
-    Incus().run("network", "create", "--", "incusbr0", *network)
+    network = ("ipv4.address=10.10.20.1/24", "ipv4.nat=false", "ipv6.address=none")
+    Incus().run("network", "create", "--", BRIDGE, *network)
     for name in SETS:
         make_set(bed, name)
     description = tmp_path_factory.mktemp("deployment") / "deploy.toml"
-    description.write_text('name = "members"\n')
+    description.write_text(DESCRIPTION)
     urls = {
         f"DB{n}_URL": f"mongodb://{','.join(f'{address}:{p}' for p in PORTS)}/?replicaSet={name}"
         for n, (name, (_, address)) in enumerate(SETS.items(), start=1)
@@ -87,7 +102,7 @@ def system(bed, tmp_path_factory):
     yield urls | {"PRODCTL_DEPLOYMENT": str(description), "PRODCTL_STATE_DIR": str(description.parent)}
     for instance, _ in SETS.values():
         Incus().run("delete", "--force", "--", instance)
-    Incus().run("network", "delete", "--", "incusbr0")
+    Incus().run("network", "delete", "--", BRIDGE)
 
 
 @pytest.fixture
@@ -127,7 +142,7 @@ def others_see(roles, address, role):
 
 def unit_state(address):
     show = ["systemctl", "show", "--property=ActiveState", "--value", f"mongod@{address.rpartition(':')[2]}.service"]
-    return Incus().execute("db1", show).stdout.decode().strip()
+    return Incus().execute("hand1", show).stdout.decode().strip()
 
 
 def test_the_deployment_decides_who_can_be_controlled(members):
@@ -185,7 +200,7 @@ def test_an_isolated_member_runs_and_reaches_nobody_while_its_housemates_go_on(m
 def test_one_that_does_not_run_cannot_be_isolated(members, primary):
     secondary = next(a for a in ADDRESSES if a != primary)
     members.stop(secondary)
-    with pytest.raises(Unavailable, match="does not run in db1"):
+    with pytest.raises(Unavailable, match="does not run in hand1"):
         members.isolate(secondary)
 
 
@@ -203,39 +218,39 @@ def test_a_stopped_container_takes_all_its_members_away_and_starting_one_brings_
 def test_a_unit_that_would_not_come_back_is_told(members, primary):
     assert members.stays_dead(primary) == ""
     port = primary.rpartition(":")[2]
-    Incus().execute("db1", ["systemctl", "disable", f"mongod@{port}.service"])
+    Incus().execute("hand1", ["systemctl", "disable", f"mongod@{port}.service"])
     try:
-        assert members.stays_dead(primary) == f"mongod@{port}.service does not start when db1 does"
+        assert members.stays_dead(primary) == f"mongod@{port}.service does not start when hand1 does"
     finally:
-        Incus().execute("db1", ["systemctl", "enable", f"mongod@{port}.service"])
+        Incus().execute("hand1", ["systemctl", "enable", f"mongod@{port}.service"])
     drop_in = f"/etc/systemd/system/mongod@{port}.service.d/never.conf"
-    Incus().push("db1", drop_in, b"[Service]\nRestart=no\n")
-    Incus().execute("db1", ["systemctl", "daemon-reload"])
+    Incus().push("hand1", drop_in, b"[Service]\nRestart=no\n")
+    Incus().execute("hand1", ["systemctl", "daemon-reload"])
     try:
-        assert members.stays_dead(primary) == f"mongod@{port}.service in db1 stays dead after a crash"
+        assert members.stays_dead(primary) == f"mongod@{port}.service in hand1 stays dead after a crash"
     finally:
-        Incus().execute("db1", ["rm", drop_in])
-        Incus().execute("db1", ["systemctl", "daemon-reload"])
+        Incus().execute("hand1", ["rm", drop_in])
+        Incus().execute("hand1", ["systemctl", "daemon-reload"])
 
 
 def test_what_a_command_in_a_container_says_and_how_it_ends_is_its_own(system):
     script = ["sh", "-c", "cat; echo to the side >&2; exit 7"]
-    done = Incus().execute("db1", script, input=b"\x00\xff given")
+    done = Incus().execute("hand1", script, input=b"\x00\xff given")
     assert (done.status, done.stdout, done.stderr) == (7, b"\x00\xff given", b"to the side\n")
-    assert Incus().execute("db1", ["nothing-of-this-name"]).status == 127
+    assert Incus().execute("hand1", ["nothing-of-this-name"]).status == 127
     with pytest.raises(IncusRefused, match="not found"):
         Incus().execute("db9", ["true"])
     with pytest.raises(IncusRefused):
-        Incus().pull("db1", "/no/such/file")
-    Incus().push("db1", "/etc/prodctl/some/file", b"\x00secret", mode=0o600)
-    assert Incus().pull("db1", "/etc/prodctl/some/file") == b"\x00secret"
-    assert Incus().execute("db1", ["stat", "-c", "%a %U", "/etc/prodctl/some/file"]).stdout == b"600 root\n"
+        Incus().pull("hand1", "/no/such/file")
+    Incus().push("hand1", "/etc/prodctl/some/file", b"\x00secret", mode=0o600)
+    assert Incus().pull("hand1", "/etc/prodctl/some/file") == b"\x00secret"
+    assert Incus().execute("hand1", ["stat", "-c", "%a %U", "/etc/prodctl/some/file"]).stdout == b"600 root\n"
 
 
 def test_an_incus_that_is_not_there_is_told_apart_from_one_that_refuses(system, monkeypatch, tmp_path):
     monkeypatch.setenv("INCUS_SOCKET", str(tmp_path / "none"))
     for call in (
-        lambda: Incus().execute("db1", ["true"]),
+        lambda: Incus().execute("hand1", ["true"]),
         lambda: Incus().query("GET", "/1.0"),
         lambda: Incus().run("list"),
     ):
