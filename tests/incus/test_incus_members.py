@@ -17,10 +17,10 @@ PORTS = (27017, 27018, 27019)
 SETS = {"rsA": ("hand1", "10.10.20.12"), "rsB": ("hand2", "10.10.20.13"), "rsU": ("hand3", "10.10.20.14")}
 """Beside the whole deployment, which other tests have on the same bed."""
 BRIDGE = "handbr0"
-DESCRIPTION = """
+DESCRIPTION = f"""
 name = "members"
 [incus]
-bridge = "handbr0"
+bridge = "{BRIDGE}"
 subnet = "10.10.20.0/24"
 [web]
 address = "10.10.20.11"

@@ -149,7 +149,7 @@ def test_who_mistypes_too_often_is_told_how_long_to_wait(browser, site, person):
         log_in_by_form(page, person)
         page.goto("/account")
         page.get_by_role("button", name="Set up an authenticator").click()
-        site.count_failed_logins(19 + 5)
+        site.count_failed_logins(24)
         page.get_by_role("textbox", name="Code").fill("000000")
         page.get_by_role("button", name="Confirm").click()
         expect(page.locator("#code-error")).to_contain_text("This code is not right")
