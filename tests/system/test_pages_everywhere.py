@@ -268,6 +268,10 @@ def test_nothing_moves_when_the_script_comes_late(browser, site, product, width)
         page.wait_for_function("() => window.shifted > 0.01")  # what moves is noticed
 
 
+NARROW_TABLES_FIT = """() => [...document.querySelectorAll(".wide-table:has(.narrow)")].every(
+  (frame) => frame.scrollWidth <= frame.clientWidth)"""
+
+
 @IN_EVERY_LANGUAGE
 def test_no_page_is_wider_than_a_phone(browser, site, product, language):
     with open_page(browser, site, locale=LOCALES[language], viewport={"width": 360, "height": 740}) as page:
@@ -275,3 +279,4 @@ def test_no_page_is_wider_than_a_phone(browser, site, product, language):
         for path in [*paths(product), "/no-such-page"]:
             page.goto(path)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            assert page.evaluate(NARROW_TABLES_FIT), path
