@@ -14,6 +14,8 @@ Request = Mapping[str, Any]
 _LOOK_SECONDS = 4.0
 _SET_UP_SECONDS = 180.0
 _HEALTHY_SECONDS = 120.0
+_COUNT_SECONDS = 600.0
+_SHOWN_FINDINGS = 10
 
 
 def run_inside(task: str, request: Request) -> dict[str, Any]:
@@ -49,6 +51,27 @@ def _set_up(request: Request) -> None:
     SetTask(request["set"]).set_up(_SET_UP_SECONDS)
 
 
+def _count(request: Request) -> dict[str, Any]:
+    from prodcore.deploy.set_task import SetTask
+
+    return SetTask(request["set"]).count(_COUNT_SECONDS)
+
+
+def _verify(request: Request) -> dict[str, Any]:
+    """What ``shard verify`` finds: how many findings, and the first ones."""
+    from prodcore.bootstrap_shards import open_shards
+
+    looked = 0
+
+    def note(documents: int) -> None:
+        nonlocal looked
+        looked = documents
+
+    with open_shards(_operator_settings(request)) as shards:
+        found = [finding.as_dict() for finding in shards.findings(note)]
+    return {"documents": looked, "found": len(found), "first": found[:_SHOWN_FINDINGS]}
+
+
 def _wait_healthy(request: Request) -> None:
     from prodcore.deploy.set_task import SetTask
 
@@ -77,6 +100,8 @@ def _operator_settings(request: Request) -> Settings:
 _TASKS: dict[str, Callable[[Request], dict[str, Any] | None]] = {
     "look": _look,
     "set-up": _set_up,
+    "count": _count,
+    "verify": _verify,
     "wait-healthy": _wait_healthy,
     "hand-over": _hand_over,
     "prepare": _prepare,

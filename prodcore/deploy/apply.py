@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _ROUNDS = 5
 _UNIT_SECONDS = 180.0
-_READY_SECONDS = 120
 _PREPARE_SECONDS = 3600.0
 _MEMBER_UNIT = "mongod@"
 
@@ -54,7 +53,7 @@ class Apply:
         for _round in range(_ROUNDS):
             seen, plan = self._system.compare()
             if not plan.changes:
-                self._wait_ready()
+                self._system.wait_ready()
                 return Applied(tuple(done))
             self._make_containers(plan.incus)
             if any(one.start for one in plan.incus.instances):  # nobody could look inside before
@@ -75,7 +74,7 @@ class Apply:
         auth, web = self._layout.auth.name, self._layout.web.name
         for names in ([auth], [web], [host.name for host in self._layout.db_hosts]):
             each(self._run_services, [plan.hosts[name] for name in names])
-        self._wait_ready()
+        self._system.wait_ready()
 
     def _make_containers(self, plan: IncusPlan) -> None:
         self._incus_steps.make_surroundings(plan)
@@ -123,12 +122,3 @@ class Apply:
         Container(self._system.incus, plan.host).ask("systemctl", request, seconds=_UNIT_SECONDS)
         for unit in (*start, *restart):
             self._progress(plan.host, f"runs {unit}")
-
-    def _wait_ready(self) -> None:
-        """Return when both services say that they are ready."""
-
-        def ready(name: str) -> None:
-            request = {"urls": list(self._system.wishes[name].ready), "seconds": _READY_SECONDS}
-            Container(self._system.incus, name).ask("ready", request, seconds=_READY_SECONDS + 30)
-
-        each(ready, (self._layout.auth.name, self._layout.web.name))

@@ -103,8 +103,12 @@ def _instance_put(host: Host, wish: Document, there: Document, changes: list[Cha
         changes.append(Change(host.name, "mend", "profiles", f"they are {', '.join(there['profiles']) or 'none'}"))
     if len(changes) == before:
         return None
-    kept = ("architecture", "config", "description", "ephemeral")
-    return {key: there[key] for key in kept} | {"devices": devices, "profiles": wish["profiles"]}
+    return settings_of(there | {"devices": devices, "profiles": wish["profiles"]})
+
+
+def settings_of(instance: Document) -> Document:
+    """What a PUT of an instance takes of what a GET gives."""
+    return {key: instance[key] for key in ("architecture", "config", "description", "ephemeral", "devices", "profiles")}
 
 
 def _merged(there: Document, wish: Document, what: str, changes: list[Change]) -> Document | None:

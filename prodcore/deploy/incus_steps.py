@@ -13,7 +13,7 @@ from prodcore.installation.progress import Progress
 from prodcore.nodes.incus import Incus
 
 _MAKE_SECONDS = 600.0
-_BOOT_SECONDS = 90
+BOOT_SECONDS = 90
 _WAIT_SECONDS = 300
 
 
@@ -63,8 +63,8 @@ class IncusSteps:
             body = {"action": "start"}
             self._incus.query("PUT", f"/1.0/instances/{name}/state", body, timeout_seconds=_MAKE_SECONDS)
         if plan.start or plan.put:
-            request = {"seconds": _BOOT_SECONDS, "address": plan.host.address}
-            Container(self._incus, name).ask("boot", request, seconds=_BOOT_SECONDS * 2)
+            request = {"seconds": BOOT_SECONDS, "address": plan.host.address}
+            Container(self._incus, name).ask("boot", request, seconds=BOOT_SECONDS * 2)
             self._progress(name, f"runs at {plan.host.address}")
 
     def _create(self, plan: InstancePlan) -> None:

@@ -15,7 +15,9 @@ from prodcore.deploy.render import Inputs
 from prodcore.deploy.wish import Binary
 from prodcore.errors import ConfigError
 from prodcore.installation.secret import (
+    KEYFILE,
     SEALED_CODE_FILE,
+    SECRETS_FILE,
     SETUP_CODE_FILE,
     Secrets,
     ensure_secrets,
@@ -34,7 +36,7 @@ class OperatorSide:
     def __init__(self, deployment: Deployment, directory: Path) -> None:
         self.directory = directory
         self._deployment = deployment
-        self._keyfile = directory / "keyfile"
+        self._keyfile = directory / KEYFILE
         self._release = _release_id(deployment.release.wheelhouse)
         self._mongod = _binary(deployment.mongod.file) if deployment.mongod.file else None
         self._apt_key = _content(deployment.mongod.key) if deployment.mongod.key else b""
@@ -48,7 +50,7 @@ class OperatorSide:
     @property
     def has_secrets(self) -> bool:
         """Whether ``begin`` was called at some time."""
-        return (self.directory / "secrets.json").exists()
+        return (self.directory / SECRETS_FILE).exists()
 
     @property
     def secrets(self) -> Secrets:

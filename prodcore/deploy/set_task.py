@@ -21,6 +21,8 @@ from prodcore.mongo.set_check import SetCheck
 from prodcore.replica_set import Health
 
 _POLL_SECONDS = 0.1
+_COUNTED = {"rsA": ("products_db.products",), "rsB": ("products_db.products",), "rsU": ("auth_db.users",)}
+"""What a move is judged by: the rest is written while nobody works, too."""
 
 
 class SetTask:
@@ -48,6 +50,7 @@ class SetTask:
         with budget(seconds), self._admin() as admin:
             for member in self.members:
                 _wait_listening(member)
+            admin.follow_move()
             job = SetBringUp(
                 self.name,
                 self.members,
@@ -61,6 +64,11 @@ class SetTask:
             )
             job.until_writable(admin)
             job.until_complete(admin)
+
+    def count(self, seconds: float) -> dict[str, int]:
+        """How many documents there are of what people have entered, by ``database.collection``."""
+        with budget(seconds), self._admin() as admin:
+            return {name: admin.count_documents(*name.split(".")) for name in _COUNTED[self.name]}
 
     def wait_healthy(self, seconds: float) -> None:
         """Return when every member is PRIMARY or SECONDARY and none lags by much. Raises Unavailable."""

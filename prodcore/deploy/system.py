@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prodcore.deploy.apply import Applied, Apply
+from prodcore.deploy.container import Container
 from prodcore.deploy.description import Deployment
 from prodcore.deploy.each import each
 from prodcore.deploy.incus_steps import IncusSteps
@@ -19,17 +20,20 @@ from prodcore.deploy.look import look, setup_url
 from prodcore.deploy.operator_side import OperatorSide
 from prodcore.deploy.plan import Plan, make_plan
 from prodcore.deploy.render import render_hosts
+from prodcore.deploy.restore import NOTE
 from prodcore.deploy.seen import Seen
 from prodcore.deploy.wish import HostWish
 from prodcore.errors import IncusRefused
 from prodcore.installation.env_file import render_env
 from prodcore.installation.lock import locked
 from prodcore.installation.progress import Progress, silence
+from prodcore.installation.secret import KEYFILE, SECRETS_FILE, SETUP_FILES
 from prodcore.installation.sets import REPLICA_SETS, USERS_SET, set_urls, variable
 from prodcore.nodes.incus import Incus
 from prodcore.private_files import write_private
 
 _OK = 200
+_READY_SECONDS = 120
 
 
 class DeployedSystem:
@@ -109,6 +113,15 @@ class DeployedSystem:
             self._write_operator_env()
         return applied
 
+    def wait_ready(self) -> None:
+        """Return when both services say that they are ready. Raises Unavailable."""
+
+        def ready(name: str) -> None:
+            request = {"urls": list(self.wishes[name].ready), "seconds": _READY_SECONDS}
+            Container(self.incus, name).ask("ready", request, seconds=_READY_SECONDS + 30)
+
+        each(ready, (self.layout.auth.name, self.layout.web.name))
+
     @property
     def operator_env(self) -> Path:
         """The settings of people's prodctl."""
@@ -142,7 +155,7 @@ class DeployedSystem:
                         progress("incus", f"has no {kind[:-1]} {one['name']} any more")
                     except IncusRefused as refusal:
                         progress("incus", f"keeps the {kind[:-1]} {one['name']}: {refusal.message}")
-        for name in ("operator.env", "secrets.json", "keyfile", "setup-code", "setup-code-sealed", "lock"):
+        for name in ("operator.env", NOTE, SECRETS_FILE, KEYFILE, *SETUP_FILES, "lock"):
             (self.directory / name).unlink(missing_ok=True)
         if self.directory.exists() and not any(self.directory.iterdir()):
             self.directory.rmdir()

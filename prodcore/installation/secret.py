@@ -16,7 +16,10 @@ from prodcore.setup_code import new_setup_code, opens, seal
 
 SETUP_CODE_FILE = "setup-code"
 SEALED_CODE_FILE = "setup-code-sealed"
-_SECRETS_FILE = "secrets.json"
+SECRETS_FILE = "secrets.json"
+KEYFILE = "keyfile"
+SETUP_FILES = (SETUP_CODE_FILE, SEALED_CODE_FILE)
+"""Only while there is no admin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ def new_secrets() -> Secrets:
 
 def ensure_secrets(directory: Path, keyfile: Path) -> Secrets:
     """The cluster's secrets; made now where there are none yet. Raises ConfigError when the file is damaged."""
-    path = directory / _SECRETS_FILE
+    path = directory / SECRETS_FILE
     names = [f.name for f in fields(Secrets)]
     if not path.exists():
         made = new_secrets()

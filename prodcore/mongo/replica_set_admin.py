@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from bson.min_key import MinKey
+
 from prodcore.deadline import remaining
-from prodcore.errors import CommandRefused, MemberUnavailable, NoPrimary, Unavailable
+from prodcore.errors import CommandRefused, Conflict, MemberUnavailable, NoPrimary, Unavailable
 from prodcore.mongo.address import Document
 from prodcore.mongo.member import MemberConnection
 
@@ -24,6 +26,7 @@ _ANSWER_SECONDS = 1.0
 """A member that takes longer for a question that costs nothing is taken for absent, for now."""
 _NOT_YET_INITIALIZED = 94
 _ALREADY_INITIALIZED = 23
+_REMOVED = 93  # it has a configuration, and does not find itself in it
 _EXISTS = (51002, 51003)  # a role, a user
 # Another reconfiguration is under way, the last one is not yet known to a majority, or the primary has changed.
 _LATER = {109, 189, 308, 10107}
@@ -104,7 +107,8 @@ class ReplicaSetAdmin:
         except CommandRefused as refusal:
             if refusal.details["server_code"] == _NOT_YET_INITIALIZED:
                 return False
-            raise
+            if refusal.details["server_code"] != _REMOVED:
+                raise
         return True
 
     def initiate(self, first: str, timing: SetTiming) -> None:
@@ -160,6 +164,57 @@ class ReplicaSetAdmin:
             return True
 
         self._until(reconfigure, Unavailable(f"{self.name} does not take its configuration", replica_set=self.name))
+
+    def follow_move(self) -> bool:
+        """Give a set whose members have all moved its new addresses, by force; whether it had moved.
+
+        Nobody is primary then: each member finds itself at none of the addresses that it knows. Force is safe only
+        because these are all members of the set, so no others can elect a primary: whoever does not answer, or tells
+        of another set or of more members, makes this a case for a person. Raises Conflict.
+        """
+        configs = {address: self._stored_config(address) for address in self._members}
+        known = [config for config in configs.values() if config]
+        if any(_hosts(config) & set(self._members) for config in known) or not known:
+            return False
+        if len(known) < len(configs) or len({_identity(config) for config in known}) > 1:
+            raise Conflict(
+                f"the members of {self.name} have other addresses than they know, and are not of one set",
+                hint="bring back the members that belong together; nothing was changed",
+            )
+        best = max(configs, key=lambda address: _recency(configs[address] or {}))
+        wanted = _with_hosts(configs[best] or {}, list(self._members))
+
+        def reconfigure() -> bool | None:
+            try:
+                self._members[best].command("replSetReconfig", wanted, force=True)
+            except MemberUnavailable:
+                return None
+            except CommandRefused:  # it still looks for itself at the old addresses, which takes its time
+                return _hosts(self._stored_config(best) or {}) == set(self._members) or None
+            return True
+
+        self._until(reconfigure, Unavailable(f"{best} does not take its new address", replica_set=self.name))
+        return True
+
+    def count_documents(self, database: str, collection: str) -> int:
+        """How many documents the primary has, along the index of ids; what a majority has."""
+
+        def count() -> int | None:
+            try:
+                answer = self._members[self.ensure_primary()].command(
+                    "count",
+                    collection,
+                    database=database,
+                    query={"_id": {"$gte": MinKey()}},
+                    hint={"_id": 1},
+                    readConcern={"level": "majority"},
+                    timeout_seconds=max(remaining(), 0.1),
+                )
+            except MemberUnavailable:
+                return None
+            return int(answer["n"])
+
+        return self._until(count, Unavailable(f"{self.name} does not count {collection} in time"))
 
     def ensure_users(self, users: Sequence[DatabaseUser], roles: Sequence[DatabaseRole] = ()) -> None:
         """Make these roles and users, or give them these privileges, passwords and roles."""
@@ -244,6 +299,11 @@ class ReplicaSetAdmin:
         answer = self._try_command(primary, "replSetGetConfig")
         return answer is None or bool(answer["config"]["version"] != config["version"])
 
+    def _stored_config(self, address: str) -> Document | None:
+        """The configuration on a member's disk: there, too, while it does not know yet who it is."""
+        found = self._members[address].find("local", "system.replset", {})
+        return found[0] if found else None
+
     def _hellos(self) -> dict[str, Document]:
         answers = {address: self._try_command(address, "hello") for address in self._members}
         return {address: hello for address, hello in answers.items() if hello}
@@ -276,6 +336,28 @@ def _newest(hello: Document) -> tuple[int, int, int]:
     """How much a member has: term and time of its last write."""
     last = hello["lastWrite"]["opTime"]
     return int(last["t"]), last["ts"].time, last["ts"].inc
+
+
+def _hosts(config: Document) -> set[str]:
+    return {member["host"] for member in config.get("members", ())}
+
+
+def _identity(config: Document) -> tuple[str, str, tuple[int, ...]]:
+    """Which set it is, and which members it has, wherever they are."""
+    ids = sorted(int(member["_id"]) for member in config["members"])
+    return str(config["_id"]), str(config["settings"]["replicaSetId"]), tuple(ids)
+
+
+def _recency(config: Document) -> tuple[int, int]:
+    return int(config.get("term", -1)), int(config["version"])
+
+
+def _with_hosts(config: Document, addresses: Sequence[str]) -> Document:
+    """The configuration with these addresses, given to its members in their order. Raises Conflict."""
+    members = sorted(config["members"], key=lambda member: int(member["_id"]))
+    if len(members) != len(addresses):
+        raise Conflict(f"{config['_id']} has {len(members)} members, and {len(addresses)} addresses are given")
+    return config | {"members": [m | {"host": a} for m, a in zip(members, addresses, strict=True)]}
 
 
 def _merge(current: Document, addresses: Sequence[str], timing: SetTiming) -> Document:

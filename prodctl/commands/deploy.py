@@ -150,6 +150,73 @@ def destroy(file: Path | None, yes: bool) -> None:
     success(f"The deployment {system.deployment.name} is removed.")
 
 
+@deploy.command(name="export")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@_file_option
+@click.option(
+    "--compression",
+    type=click.Choice(["none", "gzip", "zstd", "xz"]),
+    default="none",
+    show_default=True,
+    help="By the Incus host, while everything stands still.",
+)
+def export_(directory: Path, file: Path | None, compression: str) -> None:
+    """Take everything along: all containers, the description and the secrets, in a new or empty DIRECTORY.
+
+    The system stands still meanwhile: webapp and authsvc are shut down first, then the members; whatever happens, all
+    are started again. The directory is there only when it is whole, with the checksum of every file. Snapshots of
+    containers are left out. Whoever can read it can read everything: the containers hold data, passwords and keys.
+
+    \b
+    Examples:
+      prodctl deploy export /mnt/disk/prodctl
+      prodctl deploy export moved --compression zstd
+    """
+    from prodcore.deploy.bundle import megabytes
+    from prodcore.deploy.export import Export
+
+    system = _open(file)
+    began = time.monotonic()
+    manifest = Export(system, directory, compression, _progress_printer()).run()
+    size = megabytes(sum(instance.file.size for instance in manifest.instances))
+    success(f"{directory} holds {len(manifest.instances)} containers, {size}, in {time.monotonic() - began:.1f} s.")
+    message("It holds every secret, too: keep it as safe as the system itself.")
+
+
+@deploy.command(name="import")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@_file_option
+def import_(directory: Path, file: Path | None) -> int:
+    """Make the deployment that was exported into DIRECTORY, at the addresses of the description.
+
+    DIRECTORY/deploy.toml is the description it was exported with: copy it, and change what differs here: addresses,
+    names of containers, bridge, pool, remote. The deployment's name, the layout and the members' ports stay.
+
+    Every checksum is compared before anything is changed. Then the containers are imported and all that "deploy apply"
+    does is done; the members are told their new addresses. In the end products and users are counted, and everything
+    is looked through as by "shard verify". Cut short, it goes on when it is run again; "deploy destroy" undoes it.
+    Exit status 5 when there are containers of these names, 6 when something is wrong with the data.
+
+    \b
+    Examples:
+      cp /mnt/disk/prodctl/deploy.toml . && $EDITOR deploy.toml
+      prodctl deploy import /mnt/disk/prodctl
+    """
+    from prodcore.deploy.restore import Restore
+
+    system = _open(file)
+    began = time.monotonic()
+    problems = Restore(system, directory, _progress_printer()).run()
+    if problems:
+        for problem in problems:
+            print_text(visible(problem))
+        message("The containers run, and their data is not as it was exported.")
+        return EXIT_NOT_WELL
+    success(f"The deployment {system.deployment.name} is here, in {time.monotonic() - began:.1f} s.")
+    _print_next_steps(system)
+    return 0
+
+
 @deploy.command(hidden=True)
 @click.argument("task")
 def inside(task: str) -> None:
