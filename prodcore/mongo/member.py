@@ -92,9 +92,10 @@ class MemberConnection:
         )
 
         def question() -> list[Document]:
+            if after is None:  # also answered by a member that its set's configuration does not name: it has no sessions
+                return list(source.find(filter_, list(fields) or None))
             with self._client.start_session(causal_consistency=True) as session:
-                if after:
-                    session.advance_operation_time(after)
+                session.advance_operation_time(after)
                 return list(source.find(filter_, list(fields) or None, session=session))
 
         return self._ask("find", question)

@@ -81,7 +81,8 @@ class Members:
 
 def answers(address):
     try:
-        return MongoClient(address, directConnection=True, serverSelectionTimeoutMS=1_000).admin.command("ping")
+        with MongoClient(address, directConnection=True, serverSelectionTimeoutMS=1_000) as client:
+            return client.admin.command("ping")
     except PyMongoError:
         return None
 
@@ -102,8 +103,8 @@ def test_members_that_have_all_moved_take_their_new_addresses_with_all_data(memb
     old, new = ports[:3], ports[3:]
     with members.running(old) as addresses:
         members.make_set(addresses)
-        client = MongoClient(addresses, replicaSet="rsA", username="root", password=ROOT.password)
-        client.products_db.products.insert_many([{"_id": n} for n in range(1000)])
+        with MongoClient(addresses, replicaSet="rsA", username="root", password=ROOT.password) as client:
+            client.products_db.products.insert_many([{"_id": n} for n in range(1000)])
         with members.admin(addresses) as admin:
             assert not admin.follow_move()
 
@@ -117,8 +118,8 @@ def test_members_that_have_all_moved_take_their_new_addresses_with_all_data(memb
         assert admin.count_documents("products_db", "products") == 1000
         assert sorted(admin.roles().values()) == ["PRIMARY", "SECONDARY", "SECONDARY"]
         assert not admin.follow_move()
-        client = MongoClient(addresses, replicaSet="rsA", username="root", password=ROOT.password, w=3)
-        client.products_db.products.insert_one({"_id": "new"})
+        with MongoClient(addresses, replicaSet="rsA", username="root", password=ROOT.password, w=3) as client:
+            client.products_db.products.insert_one({"_id": "new"})
 
 
 def test_a_member_of_another_set_among_them_stops_the_move(members, ports, tmp_path):
