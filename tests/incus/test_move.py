@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.incus.deployed import Deployed, describe
+from tests.incus.deployed import Deployed
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -17,7 +17,7 @@ def products(deployed, token):
     return {item["id"]: item for item in answer["items"]}
 
 
-def test_the_whole_system_moves_to_other_addresses_and_nothing_is_lost(deployed, wheelhouse, tmp_path):
+def test_the_whole_system_moves_to_other_addresses_and_nothing_is_lost(deployed, tmp_path):
     token = deployed.token()
     for name in NAMES:
         status, answer = deployed.call("POST", "/products", {"name": f"{name} move", "price": "1.20"}, token)
@@ -34,8 +34,9 @@ def test_the_whole_system_moves_to_other_addresses_and_nothing_is_lost(deployed,
     assert deployed.deploy("destroy", "--yes").status == 0
     assert json.loads(deployed.bed.run("incus", "query", "/1.0/instances").stdout) == []
 
-    file = describe(tmp_path, wheelhouse, bridge="movedbr0", subnet="10.30.30.0/24")
-    file.write_text(file.read_text().replace("10.10.10.", "10.30.30."))
+    file = tmp_path / "deploy.toml"
+    text = deployed.file.read_text().replace("10.10.10.", "10.30.30.").replace('"incusbr0"', '"movedbr0"')
+    file.write_text(text)
     moved = Deployed(deployed.bed, file, tmp_path / "state")
     tar = exported / "db1.tar"
     with tar.open("r+b") as damaged:
