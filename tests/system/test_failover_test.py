@@ -10,6 +10,7 @@ import pytest
 from prodcore.bootstrap_cluster import open_history
 from prodcore.drill.history import COMPARED_WITH
 from prodcore.settings import load_settings
+from tests.drill_report import DRILL_REPORT, fields
 from tests.system.cli import Cli
 from tests.system.site import ADMIN, PASSWORD, start_site
 from tests.waiting import wait_until
@@ -72,6 +73,7 @@ def test_a_drill_tells_what_happened_and_exits_0(cli, tmp_path):
     assert files["report"].read_text().startswith("<!doctype html>")
     report = json.loads(files["json"].read_text())
     assert (report["schema_version"], report["plan"]["via"], report["verdict"]["failed"]) == (1, "api", 0)
+    assert fields(report) == DRILL_REPORT
     assert cli("product", "list", "--search", report["run"], "-o", "json").json["items"] == []
     assert report["run"] not in cli("product", "deleted", "--all", "-o", "json").out
     assert ElementTree.parse(files["junit"]).getroot().get("failures") == "0"  # noqa: S314  our own
