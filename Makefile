@@ -43,7 +43,7 @@ rename-campaign: ## Rename over the border under readers and kill -9: takes half
 	.venv/bin/python bench/rename_campaign.py
 
 deploy-kills: ## Kill `deploy apply` at ten random moments: the next one always ends healthy
-	DEPLOY_KILLS=10 .venv/bin/pytest tests/incus/test_deploy.py
+	DEPLOY_KILLS=10 .venv/bin/pytest tests/incus/test_deploy.py --durations=10
 
 drill-campaign: ## Kill a random member of every set 50 times under load: nothing lost, half an hour
 	.venv/bin/python -m bench.failover.campaign

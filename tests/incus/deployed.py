@@ -153,8 +153,11 @@ def deployed(bed, wheelhouse, tmp_path_factory):
     """The five containers. Their first apply is killed at random moments, and run again."""
     directory = tmp_path_factory.mktemp("deployment")
     system = Deployed(bed, describe(directory, wheelhouse), directory / "state")
-    for _ in range(KILLS):
-        if not system.apply_and_die(random.randint(1, 12)):  # noqa: S311  no secret
-            break
+    killed = 0
+    while killed < KILLS:
+        if system.apply_and_die(random.randint(1, 12)):  # noqa: S311  no secret
+            killed += 1
+        else:  # it was faster; so again from nothing
+            assert system.deploy("destroy", "--yes").status == 0
     system.apply()
     return system
