@@ -47,7 +47,7 @@ import json, select, sys, urllib.error, urllib.request
 url, token = sys.argv[1], sys.stdin.readline().strip()
 headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
 done, failed = 0, []
-while not select.select([sys.stdin], [], [], 0.02)[0]:
+while not select.select([sys.stdin], [], [], 0.1)[0]:
     body = json.dumps({"name": f"{'az'[done // 2 % 2]}b{done} upgrade", "price": "1.20"}).encode()
     for method, data in (("POST", body), ("GET", None)):
         try:
