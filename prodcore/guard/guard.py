@@ -125,8 +125,7 @@ class SetGuard:
                 self._quiet_until = 0.0  # what was seen is old by now: look again first
                 return
             if self._ask_to_stand(candidate):
-                if not gone:
-                    self._hurry(candidate)
+                self._hurry(candidate)
                 return
 
     def _ask_to_stand(self, candidate: str) -> bool:
@@ -139,10 +138,11 @@ class SetGuard:
         return True
 
     def _hurry(self, elected: str) -> None:
-        """Spare the new primary its wait for the silent one.
+        """Spare the new primary its wait for the lost one.
 
-        It would wait to hear whether that one has newer entries. Nothing a majority has acknowledged can be among
-        them: the voters that elected it are a majority, and none of them was fresher.
+        It would wait to hear whether that one has newer entries; and where a machine is gone with its process, nothing
+        refuses a connection any more, so that one is as silent as one that hangs. Nothing a majority has acknowledged
+        can be among them: the voters that elected it are a majority, and none of them was fresher.
         """
         ends = time.monotonic() + _HURRY_SECONDS
         seen = 0
