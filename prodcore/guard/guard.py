@@ -125,7 +125,7 @@ class SetGuard:
                 self._quiet_until = 0.0  # what was seen is old by now: look again first
                 return
             if self._ask_to_stand(candidate):
-                self._hurry(candidate)
+                self._hurry(candidate, primary)
                 return
 
     def _ask_to_stand(self, candidate: str) -> bool:
@@ -137,18 +137,19 @@ class SetGuard:
         self._tell("elected", candidate)
         return True
 
-    def _hurry(self, elected: str) -> None:
-        """Spare the new primary its wait for the lost one.
+    def _hurry(self, elected: str, lost: str) -> None:
+        """Spare the new primary its wait for the lost one, where that one does not even refuse a connection.
 
-        It would wait to hear whether that one has newer entries; and where a machine is gone with its process, nothing
-        refuses a connection any more, so that one is as silent as one that hangs. Nothing a majority has acknowledged
-        can be among them: the voters that elected it are a majority, and none of them was fresher.
+        It would wait to hear whether that one has newer entries, and a machine that is gone is as silent as a process
+        that hangs. Nothing a majority has acknowledged can be among them: the voters that elected it are a majority,
+        and none of them was fresher. A refusal ends the wait by itself, when everybody else was heard.
         """
         ends = time.monotonic() + _HURRY_SECONDS
         seen = 0
         while time.monotonic() < ends and believed_primary(self._set.pulses()) != elected:
-            with suppress(ProdError):  # it is not catching up yet, or not any more
-                self._set.abort_catch_up(elected)
+            if self._set.is_listening(lost):
+                with suppress(ProdError):  # it is not catching up yet, or not any more
+                    self._set.abort_catch_up(elected)
             seen = self._set.wait_for_change(seen, 0.05)
 
     def _keep_successor(self, primary: str) -> None:

@@ -92,7 +92,7 @@ class MemberConnection:
         )
 
         def question() -> list[Document]:
-            if after is None:  # also answered by a member that its set's configuration does not name: it has no sessions
+            if after is None:  # also answered by a member that its set does not name any more, which has no sessions
                 return list(source.find(filter_, list(fields) or None))
             with self._client.start_session(causal_consistency=True) as session:
                 session.advance_operation_time(after)
