@@ -32,7 +32,8 @@ class Diary:
     def told(self, *what):
         return [e for e in self.entries if e[0] == SET and e[1] in what]
 
-    def wait_for(self, what, count=1, seconds=30.0):
+    def wait_for(self, what, count=1, seconds=90.0):
+        """A long deadline: on an idle set of a busy machine each try for a successor may fail for a while."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.told(what)) >= count, seconds), self.entries
 
@@ -65,7 +66,7 @@ def guard(operator):
     thread = threading.Thread(target=run_guards, args=(operator, GuardRules(), diary, stop))
     thread.start()
     try:
-        diary.wait_for("successor", seconds=90.0)  # on an idle set on a busy machine each try may fail for a while
+        diary.wait_for("successor")
         yield diary
     finally:
         stop.set()
