@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 import threading
 import time
 from dataclasses import dataclass, field
@@ -54,8 +55,15 @@ class Witness:
 
     def longest_gap(self, shard: str, start: float, end: float) -> float:
         """The longest time between two acknowledged writes of a shard that overlaps ``start … end``."""
+        return max(self._gaps(shard, start, end), default=end - start)
+
+    def usual_gap(self, shard: str, start: float, end: float) -> float:
+        """What nine of ten times between two acknowledged writes do not exceed: it is one client, and has to queue."""
+        return statistics.quantiles(self._gaps(shard, start, end), n=10)[-1]
+
+    def _gaps(self, shard: str, start: float, end: float) -> list[float]:
         pairs = itertools.pairwise(self.moments[shard])
-        return max((b - a for a, b in pairs if b > start and a < end), default=end - start)
+        return [b - a for a, b in pairs if b > start and a < end]
 
     def judge(self) -> list[str]:
         """Hold every member of both shards, asked directly, against what was acknowledged; a line for each fault."""

@@ -160,9 +160,6 @@ class Finder:
         assert move  # noqa: S101  for the type checker
         shard = move.target if move.state == "moved" else move.source
         other = self._stores[shard].get(product.id)
-        if other is None:  # a primary that has just been elected may not show yet what was acknowledged: wait for it
-            self._moves.stores[shard].traces(product.id)
-            other = self._stores[shard].get(product.id)
         if other is None:
             raise ProductNotFound(f"there is no product {product.id}", product_id=str(product.id))
         return other

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pymongo
+from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import (
@@ -115,8 +116,31 @@ class ReplicaSet:
         self.client.close()
 
     def read(self, operation: Callable[[], T]) -> T:
-        """Run a read until it succeeds or the budget ends. Raises ShardUnavailable or NoPrimary."""
-        return self._run(operation, lambda _error: NoPrimary(f"{self.name} gave no answer in time", shard=self.name))
+        """Run a read until it succeeds or the budget ends; it sees all that was acknowledged before.
+
+        Raises ShardUnavailable or NoPrimary.
+        """
+
+        def attempt() -> T:
+            while True:
+                election = self._view.election
+                if election != self._view.caught_up:
+                    self._catch_up()
+                    self._view.caught_up = election
+                found = operation()
+                if election == self._view.election:
+                    return found
+
+        return self._run(attempt, lambda _error: NoPrimary(f"{self.name} gave no answer in time", shard=self.name))
+
+    def _catch_up(self) -> None:
+        """Wait until the primary's majority reads show all that was acknowledged by those before it.
+
+        A new primary has every acknowledged write, but does not know yet that a majority has it: until its own first
+        entry is on one, majority reads show an older state. A linearizable read waits for that, even if for nothing.
+        """
+        everything = self.client[self.database_name].get_collection("marks", read_concern=ReadConcern("linearizable"))
+        everything.find_one({"_id": None})
 
     def write(self, operation: Callable[[bool], T], **identity: Any) -> T:
         """Run a write until its outcome is known or the budget ends.
@@ -181,16 +205,25 @@ class _View(ServerHeartbeatListener):
         self._silent_since: float | None = time.monotonic()
         self.changes = 0
         self.known_time = 0
+        self.election: ObjectId | None = None
+        """Of the newest primary that has answered."""
+        self.caught_up: ObjectId | None = None
+        """Of the last primary that is known to show all that those before it had acknowledged."""
 
     def started(self, event: ServerHeartbeatStartedEvent) -> None:
         """Nothing to do: the answer counts."""
 
     def succeeded(self, event: ServerHeartbeatSucceededEvent) -> None:
         """A member answered."""
+        written = event.reply.document.get("lastWrite", {})
+        if on_majority := written.get("majorityOpTime"):
+            self.known_time = max(self.known_time, on_majority["ts"].time << 32 | on_majority["ts"].inc)
+        election = event.reply.election_id
+        if event.reply.is_writable and election and (self.election is None or election > self.election):
+            if on_majority and on_majority["t"] == written["opTime"]["t"]:
+                self.caught_up = election
+            self.election = election
         self._note(event.connection_id, event.reply.is_writable)
-        written = event.reply.document.get("lastWrite", {}).get("majorityOpTime", {}).get("ts")
-        if written:
-            self.known_time = max(self.known_time, written.time << 32 | written.inc)
 
     def failed(self, event: ServerHeartbeatFailedEvent) -> None:
         """A member did not."""

@@ -2,20 +2,21 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from uuid import UUID
 
 import pymongo
 import pytest
 from pymongo import MongoClient
 
-from prodcore.bootstrap import open_catalog
+from prodcore.bootstrap import open_catalog, open_replica_set
 from prodcore.catalog.import_items import new_item
 from prodcore.catalog.upsert import upsert
 from prodcore.deadline import budget
 from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable
 from prodcore.product import ProductDraft, ProductPatch, validate
 from tests.mongo.authors import ANA
+from tests.waiting import wait_until
 
 
 def draft(name, **fields):
@@ -51,6 +52,14 @@ def all_of_rsb(cluster, members_of, shared_catalog):
     cluster.up()
     with budget(30):
         shared_catalog.store("rsB").count()
+
+
+@pytest.fixture
+def direct_client(cluster):
+    """A client of one member, as root."""
+    login = pymongo.uri_parser.parse_uri(cluster.addresses("root")["db2_url"].get_secret_value())
+    name_and_password = {"username": login["username"], "password": login["password"]}
+    return lambda address: MongoClient(f"mongodb://{address}/?directConnection=true", **name_and_password)
 
 
 @pytest.fixture
@@ -154,18 +163,22 @@ def test_shard_whose_members_are_all_killed_is_named_in_two_seconds_and_the_othe
         catalog.get(zumo.id)
 
 
-def test_counts_are_right_although_every_member_forgot_its_own_number(catalog, cluster, all_of_rsb, raw_clients):
+def test_counts_are_right_although_every_member_forgot_its_own_number(
+    catalog, cluster, direct_client, all_of_rsb, raw_clients
+):
     def products():
         return {count.shard: count.products for count in catalog.counts()}["rsB"]
 
     assert products() == 0
     rsb = raw_clients["rsB"]["products_db"]["products"]
-    assert any(forget_numbers(catalog, cluster, all_of_rsb, rsb, products) for _try in range(6)), "this shows nothing"
+    assert any(forget_numbers(catalog, cluster, direct_client, all_of_rsb, rsb, products) for _try in range(6)), (
+        "this shows nothing"
+    )
     catalog.create(draft("Zumo de uva"), ANA)
     assert products() == 51
 
 
-def forget_numbers(catalog, cluster, addresses, stored, products):
+def forget_numbers(catalog, cluster, direct_client, addresses, stored, products):
     """Leave 50 products; whether the primary says something else after it, 300 the first time.
 
     It does not if it saved its number just before, which members do once a minute; the others may be wrong all the
@@ -175,7 +188,7 @@ def forget_numbers(catalog, cluster, addresses, stored, products):
     with budget(30):
         upsert(catalog, [item(f"Zumo {i}", stock=i) for i in range(300)], ANA)
         assert products() == 300, "counted on, from the number that was right before"
-    save(cluster, addresses)
+    save(direct_client, addresses)
     stored.delete_many({"stock": {"$lt": 250}})  # repeated from the oplog after the kill, and not subtracted there
     for address in addresses:
         cluster.members.kill(address)
@@ -185,18 +198,16 @@ def forget_numbers(catalog, cluster, addresses, stored, products):
     return stored.estimated_document_count() != 50
 
 
-def save(cluster, addresses):
+def save(direct_client, addresses):
     """Have each member save all that is stored now.
 
     A checkpoint holds what the member knows to be on a majority. A secondary may learn that a moment later, and one
     that comes back from a checkpoint where it had no product counts them as it repeats the oplog.
     """
-    login = pymongo.uri_parser.parse_uri(cluster.addresses("root")["db2_url"].get_secret_value())
-    name_and_password = {"username": login["username"], "password": login["password"]}
     deadline = time.monotonic() + 30
     stored = None
     for address in addresses:
-        with MongoClient(f"mongodb://{address}/?directConnection=true", **name_and_password) as member:
+        with direct_client(address) as member:
             while True:
                 member.admin.command("fsync")
                 status = member.admin.command("replSetGetStatus")
@@ -236,6 +247,30 @@ def test_writes_go_on_through_the_death_of_a_primary(catalog, cluster, primary_o
         made = {future.result() for future in futures}
     cluster.members.start(victim)
     assert {p.id for p in catalog.page(limit=200).items} == made
+
+
+def test_new_primary_is_not_read_before_it_shows_all_that_was_acknowledged(
+    catalog, cluster, settings, direct_client, members_of, primary_of
+):
+    first = primary_of("rsA")
+    second, third = (address for address in members_of("rsA") if address != first)
+    made = catalog.create(draft("Arroz", stock=1), ANA)
+    stop_copying = {"configureFailPoint": "stopReplProducer"}
+    with direct_client(third) as copying_nothing:
+        copying_nothing.admin.command({**stop_copying, "mode": "alwaysOn"})
+        for stock in (2, 3):
+            made = catalog.edit(made.id, validate(ProductPatch, {"stock": stock}), ANA, made.version)
+        cluster.members.kill(first)
+        try:
+            with closing(open_replica_set(settings, "db1_url")) as seen:
+                primary = lambda: f"{seen.primary[0][0]}:{seen.primary[0][1]}" if seen.primary else ""  # noqa: E731
+                wait_until(lambda: primary() == second, "the client to see the member that has all", 30)
+                with budget(1.0), pytest.raises(NoPrimary):
+                    seen.read(lambda: seen.collection("products").find_one({"_id": made.id}))
+        finally:
+            copying_nothing.admin.command({**stop_copying, "mode": "off"})
+            cluster.members.start(first)
+    assert catalog.get(made.id) == made
 
 
 def test_catalogue_opens_from_the_shards_copies_while_the_users_set_is_down(cluster, settings, members_of):
