@@ -39,6 +39,8 @@ class ApiClient:
         self._fixed_token = settings.token.get_secret_value() if settings.token else None
         if self._fixed_token and not re.fullmatch(r"[!-~]+", self._fixed_token):
             raise ConfigError("PRODCTL_TOKEN holds characters that no token has")
+        self.stale: set[str] = set()
+        """The shards without a majority that answers have shown, perhaps as they were before."""
         self._session = requests.Session()
         self._session.trust_env = not _is_loopback(self._url)  # a proxy cannot reach this machine's own services
         self._session.headers["User-Agent"] = f"prodctl/{version('prodctl')} ({_machine()})"  # the login's "device"
@@ -146,6 +148,7 @@ class ApiClient:
                 f"{self._url} answered {response.status_code} with something that is not JSON", service="webapp"
             ) from None
         if response.ok:
+            self.stale |= set(response.headers.get("Stale-Shards", "").replace(" ", "").split(",")) - {""}
             return document
         raise as_error(response.status_code, document if isinstance(document, dict) else {}, "webapp")
 

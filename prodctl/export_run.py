@@ -15,15 +15,15 @@ from prodcore.catalog.export_cells import as_csv, as_ndjson, csv_head
 from prodcore.catalog.export_xlsx import XlsxBook
 from prodcore.errors import InvalidInput
 from prodctl.api_client import ApiClient
-from prodctl.products_client import Page, pages
+from prodctl.products_client import Lacks, Page, pages
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """How many products were written, and the shards whose products may be missing."""
+    """How many products were written, and what may be missing or out of date."""
 
     products: int
-    unavailable: list[str]
+    lacks: Lacks
 
 
 def export_to(file: Path, kind: str, client: ApiClient, query: Mapping[str, Any], *, force: bool) -> Exported:
@@ -34,7 +34,7 @@ def export_to(file: Path, kind: str, client: ApiClient, query: Mapping[str, Any]
     counted = _Counted(pages(client, query))
     with _aside(file, force) as target:
         _write(kind, counted, target)
-    return Exported(counted.products, sorted(counted.unavailable))
+    return Exported(counted.products, counted.lacks)
 
 
 class _Counted:
@@ -43,12 +43,12 @@ class _Counted:
     def __init__(self, source: Iterator[Page]) -> None:
         self._source = source
         self.products = 0
-        self.unavailable: set[str] = set()
+        self.lacks = Lacks()
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
         for page in self._source:
             self.products += len(page.items)
-            self.unavailable |= set(page.unavailable)
+            self.lacks.add(page)
             yield page.items
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -83,6 +83,12 @@ def print_text(text: str) -> None:
 def message(text: str) -> None:
     """Tell the person something; not part of the data."""
     click.echo(visible(text, keep_lines=True), err=True)
+
+
+def warn_if_stale(shards: Collection[str]) -> None:
+    """Say on stderr that what is printed may be out of date, if it may."""
+    if shards:
+        message(f"{', '.join(sorted(shards))} without a majority: this may be out of date.")
 
 
 def success(text: str, output: str = "table") -> None:

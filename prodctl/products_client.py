@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from prodcore.errors import InvalidInput, OutcomeUnknown, ProductNotFound, Unavailable, UnroutableName
+from prodcore.errors import (
+    InvalidInput,
+    OutcomeUnknown,
+    ProductNotFound,
+    ShardUnavailable,
+    Unavailable,
+    UnroutableName,
+)
 from prodcore.routing import name_key
 from prodctl.api_client import ApiClient
 
@@ -79,7 +86,7 @@ def pages(
         size = MAX_PAGE if left is None else min(left, MAX_PAGE)
         asked = {**query, "limit": size} | ({"cursor": cursor} if cursor else {})
         answer = client.call("GET", path, query=asked)
-        page = Page(answer["items"], answer["next_cursor"], answer["unavailable"])
+        page = Page(answer["items"], answer["next_cursor"], answer["unavailable"], answer["stale"])
         yield page
         cursor = page.next_cursor
         left = None if left is None else left - len(page.items)
@@ -89,11 +96,38 @@ def pages(
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some products, where the next page begins, and the shards whose products may be missing."""
+    """Some products, where the next page begins, and the shards whose products may be missing or out of date."""
 
     items: list[Product]
     next_cursor: str | None
     unavailable: list[str]
+    stale: list[str]
+
+
+@dataclass(slots=True)
+class Lacks:
+    """What a list over several pages may lack, or show as it was before."""
+
+    unavailable: set[str] = field(default_factory=set)
+    stale: set[str] = field(default_factory=set)
+
+    def add(self, page: Page) -> None:
+        """Note what a page says."""
+        self.unavailable |= set(page.unavailable)
+        self.stale |= set(page.stale)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON says it."""
+        facts = {"unavailable": sorted(self.unavailable), "stale": sorted(self.stale)}
+        return {"partial": bool(self.unavailable), **facts}
+
+    def refuse(self, missing: str) -> None:
+        """Raise ShardUnavailable if there is anything. ``missing`` says what that means where shards are silent."""
+        said = [f"{', '.join(sorted(self.unavailable))} unavailable: {missing}"] if self.unavailable else []
+        if self.stale:
+            said.append(f"{', '.join(sorted(self.stale))} without a majority: it may be out of date")
+        if said:
+            raise ShardUnavailable("; ".join(said), hint="prodctl cluster status")
 
 
 def _only_one(client: ApiClient, name: str) -> Product:

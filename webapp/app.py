@@ -18,6 +18,7 @@ from webapp import api, pages
 from webapp.catalog_provider import CatalogProvider
 from webapp.cluster_picture import ClusterPicture
 from webapp.identity import install_identity
+from webapp.staleness import install_staleness
 from webapp.trusted_hosts import install_trusted_hosts
 
 READY_SECONDS = 2.0
@@ -46,6 +47,7 @@ def create_app(settings: Settings, provider: CatalogProvider | None = None) -> A
     app.extensions["cluster_picture"] = ClusterPicture(settings, catalog)
     install(app, settings, "webapp", lambda: _ready(catalog), pages.error_page, {"instance": _instance(settings)})
     install_trusted_hosts(app, settings)
+    install_staleness(app)
     install_identity(app, settings)
     api.register(app)
     pages.register(app, settings)

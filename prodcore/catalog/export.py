@@ -10,16 +10,17 @@ from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.query import Query
 from prodcore.deadline import budget
 from prodcore.product import SHOWN, show_fields
+from prodcore.staleness import fresh_reads
 
 
 def whole_list(catalog: Catalog, query: Query, page_seconds: float) -> Iterator[list[dict[str, Any]]]:
     """Pages of products as the REST API shows them; each may take ``page_seconds``.
 
-    Raises ShardUnavailable as soon as a product may be missing.
+    Raises ShardUnavailable as soon as a product may be missing, or out of date.
     """
     cursor: str | None = None
     while True:
-        with budget(page_seconds):
+        with budget(page_seconds), fresh_reads():
             page = catalog.rows(query, cursor=cursor, limit=MAX_PAGE, fields=SHOWN)
         page.require_all()
         yield [show_fields(values) for values in page.items]

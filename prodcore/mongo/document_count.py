@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bson.min_key import MinKey
-from pymongo.collection import Collection
 
-from prodcore.mongo.address import Document
 from prodcore.mongo.replica_set import ReplicaSet
 
 _UNSETTLED_SECONDS = 30.0
@@ -32,9 +30,9 @@ class DocumentCount:
     is remembered: later questions cost nothing.
     """
 
-    def __init__(self, replica_set: ReplicaSet, documents: Collection[Document]) -> None:
+    def __init__(self, replica_set: ReplicaSet, name: str) -> None:
         self._set = replica_set
-        self._documents = documents
+        self._name = name
         self._difference: _Difference | None = None
 
     def now(self) -> int:
@@ -51,7 +49,7 @@ class DocumentCount:
         return counted
 
     def _estimated(self) -> int:
-        return self._set.read(self._documents.estimated_document_count)
+        return self._set.read(lambda: self._set.collection(self._name).estimated_document_count())
 
     def _counted(self) -> int:
         """Counted by the server along the index of ids, at about a million a second."""
@@ -60,5 +58,11 @@ class DocumentCount:
             "hint": {"_id": 1},
             "readConcern": {"level": "majority"},
         }
-        database, name = self._documents.database, self._documents.name
-        return int(self._set.read(lambda: database.command("count", name, **arguments))["n"])
+
+        def count() -> int:
+            documents = self._set.collection(self._name)
+            preference = documents.read_preference
+            answer = documents.database.command("count", self._name, **arguments, read_preference=preference)
+            return int(answer["n"])
+
+        return self._set.read(count)

@@ -38,7 +38,10 @@ class MongoMoveStore:
 
     def __init__(self, replica_set: ReplicaSet) -> None:
         self._set = replica_set
-        self._products: Collection[Document] = replica_set.collection("products")
+
+    @property
+    def _products(self) -> Collection[Document]:
+        return self._set.collection("products")
 
     def intend(self, product: Product, move: Move) -> None:
         """Note what is to become of the product; see the port."""
@@ -56,7 +59,7 @@ class MongoMoveStore:
 
     def traces(self, product_id: UUID) -> Traces:
         """What the document tells; see the port."""
-        document, at = self._set.read(lambda: self._now(product_id))
+        document, at = self._set.read(lambda: self._now(product_id), fresh=True)
         return _traces(document or {}, at)
 
     def receive(self, parcel: Any) -> None:
@@ -135,7 +138,7 @@ class MongoMoveStore:
 
     def time(self) -> int:
         """The latest cluster time that is on a majority."""
-        answer = self._set.read(lambda: self._set.client.admin.command("hello"))
+        answer = self._set.read(lambda: self._set.client.admin.command("hello"), fresh=True)
         return as_time(answer["lastWrite"]["majorityOpTime"]["ts"])
 
     def _step(self, move: Move, state: str, update: Document | list[Document]) -> None:

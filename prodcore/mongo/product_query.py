@@ -11,7 +11,7 @@ from typing import Any
 
 import pymongo
 from bson.decimal128 import Decimal128
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference
 from pymongo.collection import Collection
 from pymongo.errors import ExecutionTimeout
 
@@ -71,7 +71,8 @@ def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch
     try:
         # the request's own budget, where less is left of it
         with pymongo.timeout(LIST_SECONDS), products.database.client.start_session() as session:
-            session.advance_operation_time(as_timestamp(part.not_before))
+            if products.read_preference == ReadPreference.PRIMARY:  # without one nobody gets that far
+                session.advance_operation_time(as_timestamp(part.not_before))
             for condition in _conditions(part):
                 wanted = part.limit - len(documents)
                 if wanted:

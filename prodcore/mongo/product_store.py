@@ -62,15 +62,18 @@ class MongoProductStore:
 
     def __init__(self, replica_set: ReplicaSet) -> None:
         self._set = replica_set
-        self._products: Collection[Document] = replica_set.collection("products")
         self.imports = MongoImportStore(replica_set)
-        self._count = DocumentCount(replica_set, self._products)
+        self._count = DocumentCount(replica_set, "products")
         self.moves = MongoMoveStore(replica_set)
 
     @property
     def shard(self) -> str:
         """The replica set's name."""
         return self._set.name
+
+    @property
+    def _products(self) -> Collection[Document]:
+        return self._set.collection("products")
 
     def insert(self, product: Product) -> None:
         """Add a product; see the port."""

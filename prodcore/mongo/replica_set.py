@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import pymongo
 from bson import ObjectId
-from pymongo import MongoClient
+from pymongo import MongoClient, ReadPreference
 from pymongo.collection import Collection
 from pymongo.errors import (
     BulkWriteError,
@@ -22,10 +23,14 @@ from pymongo.errors import (
     WriteConcernError,
 )
 from pymongo.monitoring import (
+    ServerClosedEvent,
+    ServerDescriptionChangedEvent,
     ServerHeartbeatFailedEvent,
     ServerHeartbeatListener,
     ServerHeartbeatStartedEvent,
     ServerHeartbeatSucceededEvent,
+    ServerListener,
+    ServerOpeningEvent,
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -34,17 +39,26 @@ from prodcore.deadline import remaining
 from prodcore.errors import NoPrimary, OutcomeUnknown, ProdError, ShardUnavailable, Unavailable
 from prodcore.mongo.address import Document, SetAddress
 from prodcore.mongo.retry_counter import RetryCounter
+from prodcore.staleness import may_be_stale, note_stale
 
 T = TypeVar("T")
 
 SILENCE_SECONDS = 1.0
 """No member has answered for so long: the set counts as down, and callers are told at once, not at their deadline."""
 
+MINORITY_SECONDS = 2.0
+"""Too few have answered for so long to elect anybody: a member that restarts is back before that."""
+
+_SECONDARY_SECONDS = 2.0
+
 _SELECTION_MS = 1_000
 """How long the driver itself looks for a server before it gives the question back to us."""
 
 # Server errors that say "not now", never "no": shutting down, stepping down, no majority in time, interrupted.
 _TRANSIENT_CODES = {6, 7, 50, 64, 89, 91, 134, 189, 262, 9001, 10058, 10107, 11600, 11602, 13388, 13435, 13436}
+
+
+_on_secondary: ContextVar[bool] = ContextVar("on_secondary", default=False)
 
 
 def is_transient(error: PyMongoError) -> bool:
@@ -100,9 +114,12 @@ class ReplicaSet:
         return self._view.known_time
 
     def collection(self, name: str, database: str | None = None) -> Collection[Document]:
-        """A collection, read and written with majority."""
+        """A collection, read and written with majority; inside a read, on a secondary where that has to do."""
         return self.client[database or self.database_name].get_collection(
-            name, write_concern=WriteConcern("majority", j=True), read_concern=ReadConcern("majority")
+            name,
+            write_concern=WriteConcern("majority", j=True),
+            read_concern=ReadConcern("majority"),
+            read_preference=ReadPreference.SECONDARY_PREFERRED if _on_secondary.get() else ReadPreference.PRIMARY,
         )
 
     @property
@@ -115,9 +132,11 @@ class ReplicaSet:
         """Stop the driver's threads."""
         self.client.close()
 
-    def read(self, operation: Callable[[], T]) -> T:
+    def read(self, operation: Callable[[], T], *, fresh: bool = False) -> T:
         """Run a read until it succeeds or the budget ends; it sees all that was acknowledged before.
 
+        Without a majority it reads from a secondary, for those who are content with that (``prodcore.staleness``) and
+        unless it must be ``fresh``: ``operation`` takes its collections from ``collection`` when it is called.
         Raises ShardUnavailable or NoPrimary.
         """
 
@@ -131,7 +150,27 @@ class ReplicaSet:
                 if election == self._view.election:
                     return found
 
-        return self._run(attempt, lambda _error: NoPrimary(f"{self.name} gave no answer in time", shard=self.name))
+        try:
+            return self._run(attempt, lambda _error: NoPrimary(f"{self.name} gave no answer in time", shard=self.name))
+        except Unavailable:
+            if fresh or not may_be_stale() or not self._view.has_only_minority():
+                raise
+            return self._read_secondary(operation)
+
+    def _read_secondary(self, operation: Callable[[], T]) -> T:
+        """Read what is on a majority as far as a member knows. Raises NoPrimary."""
+        token = _on_secondary.set(True)
+        try:
+            with pymongo.timeout(_SECONDARY_SECONDS):
+                found = operation()
+        except PyMongoError as error:
+            if not is_transient(error):
+                raise
+            raise NoPrimary(f"{self.name} has no majority, and no member that can be read", shard=self.name) from None
+        finally:
+            _on_secondary.reset(token)
+        note_stale(self.name)
+        return found
 
     def _catch_up(self) -> None:
         """Wait until the primary's majority reads show all that was acknowledged by those before it.
@@ -192,17 +231,18 @@ class ReplicaSet:
                 raise give_up(failed) from None
 
 
-class _View(ServerHeartbeatListener):
+class _View(ServerHeartbeatListener, ServerListener):
     """What the members last answered to the driver's heartbeats: no polling of our own.
 
-    Not its topology events: the driver publishes those from a queue that it looks at once a second.
+    Its topology events tell only who is no member any more: the driver publishes them from a queue that it looks at
+    once a second.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._writable: dict[tuple[str, int | None], bool | None] = {}
         """By member: whether it takes writes; None for one that does not answer."""
-        self._silent_since: float | None = time.monotonic()
+        self._without_majority_since: float | None = time.monotonic()
         self.changes = 0
         self.known_time = 0
         self.election: ObjectId | None = None
@@ -229,29 +269,56 @@ class _View(ServerHeartbeatListener):
         """A member did not."""
         self._note(event.connection_id, None)
 
+    def opened(self, event: ServerOpeningEvent) -> None:
+        """Nothing to do: it has not answered yet."""
+
+    def description_changed(self, event: ServerDescriptionChangedEvent) -> None:
+        """Nothing to do: its heartbeats told."""
+
+    def closed(self, event: ServerClosedEvent) -> None:
+        """A member was removed."""
+        with self._changed:
+            self._writable.pop(event.server_address, None)
+
     def _note(self, member: tuple[str, int | None], writable: bool | None) -> None:
         with self._changed:
             if member in self._writable and self._writable[member] == writable:
                 return
             self._writable[member] = writable
             self.changes += 1
-            if any(answer is not None for answer in self._writable.values()):
-                self._silent_since = None
-            elif self._silent_since is None:
-                self._silent_since = time.monotonic()
+            if self._answering() * 2 > len(self._writable):
+                self._without_majority_since = None
+            elif self._without_majority_since is None:
+                self._without_majority_since = time.monotonic()
             self._changed.notify_all()
 
+    def _answering(self) -> int:
+        return sum(answer is not None for answer in self._writable.values())
+
+    def has_only_minority(self) -> bool:
+        """Whether some members answer, too few for a primary."""
+        with self._changed:
+            return 0 < self._answering() * 2 <= len(self._writable) and not any(self._writable.values())
+
     def wait_for_writable(self, name: str) -> None:
-        """Return once there is a primary. Raises ShardUnavailable after a silence, NoPrimary at the deadline."""
+        """Return once there is a primary.
+
+        Raises ShardUnavailable when none of the members, NoPrimary when no majority of them has answered for a while;
+        one of them at the deadline.
+        """
         with self._changed:
             while not any(self._writable.values()):
-                left = remaining()
-                if self._silent_since is not None:
-                    silence_left = self._silent_since + SILENCE_SECONDS - time.monotonic()
-                    if silence_left <= 0:
+                left, answering = remaining(), self._answering()
+                if self._without_majority_since is not None:
+                    patience = MINORITY_SECONDS if answering else SILENCE_SECONDS
+                    patience_left = self._without_majority_since + patience - time.monotonic()
+                    if patience_left <= 0 and answering:
+                        few = f"only {answering} of {len(self._writable)} members answer"
+                        raise NoPrimary(f"{name} has no majority: {few}", shard=name)
+                    if patience_left <= 0:
                         raise ShardUnavailable(f"no member of {name} answers", shard=name)
-                    left = min(left, silence_left)
-                elif left <= 0:
+                    left = min(left, patience_left)
+                if remaining() <= 0 and answering:
                     raise NoPrimary(f"{name} has no primary", shard=name)
                 if remaining() <= 0:
                     raise ShardUnavailable(f"no member of {name} answered in time", shard=name)

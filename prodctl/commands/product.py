@@ -14,7 +14,7 @@ from prodctl.commands.product_export import export_products
 from prodctl.commands.product_import import product_import
 from prodctl.commands.product_list import list_products
 from prodctl.confirm import confirm, confirm_options
-from prodctl.output import message, output_option, print_item, success
+from prodctl.output import message, output_option, print_item, success, warn_if_stale
 
 if TYPE_CHECKING:
     from prodctl.api_client import ApiClient
@@ -103,7 +103,9 @@ def show(name_or_id: str, variant: str | None, output: str) -> None:
     """
     from prodctl.products_client import find
 
-    print_item(find(_client()[0], name_or_id, variant), output, kind="product")
+    client = _client()[0]
+    print_item(find(client, name_or_id, variant), output, kind="product")
+    warn_if_stale(client.stale)
 
 
 @product.command()

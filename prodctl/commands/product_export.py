@@ -26,8 +26,8 @@ _FORMATS = ("csv", "ndjson", "xlsx")
 def export_products(file: Path, kind: str | None, force: bool, allow_partial: bool, **filters: Any) -> None:
     """Write all products of a filter to a FILE (- for stdout) that importing changes nothing.
 
-    The file appears under its name when it is whole. While a shard does not answer nothing is written; with
-    --allow-partial the products of the others are, and the exit status is 6.
+    The file appears under its name when it is whole. While a shard does not answer, or has no majority and may show
+    what is out of date, nothing is written; with --allow-partial what there is, and the exit status is 6.
 
     In CSV a cell that a spreadsheet would take for a formula begins with ', which the import takes off again; several
     tags stand in one cell with | between them. XLSX needs the extra prodctl[xlsx].
@@ -38,7 +38,6 @@ def export_products(file: Path, kind: str | None, force: bool, allow_partial: bo
       prodctl product export sold-out.xlsx --stock-max 0 --sort -updated
       prodctl product export - --format ndjson --category lácteos | jq .name
     """
-    from prodcore.errors import ShardUnavailable
     from prodcore.settings import load_settings
     from prodctl.api_client import ApiClient
     from prodctl.export_run import export_to
@@ -46,9 +45,7 @@ def export_products(file: Path, kind: str | None, force: bool, allow_partial: bo
     query = query_of(filters) | ({} if allow_partial else {"require_all": "true"})
     done = export_to(file, kind or _kind_of(file), ApiClient(load_settings()), query, force=force)
     message(_told(done, file))
-    if done.unavailable:
-        silent = ", ".join(done.unavailable)
-        raise ShardUnavailable(f"{silent} unavailable: the file is not whole", hint="prodctl cluster status")
+    done.lacks.refuse("the file is not whole")
 
 
 def _kind_of(file: Path) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from prodctl.output import columns, output_option, print_item, print_rows, row_writer, success
+from prodctl.output import columns, output_option, print_item, print_rows, row_writer, success, warn_if_stale
 
 _CHANGES = columns(
     "Version>",
@@ -53,6 +53,7 @@ def history(name_or_id: str, variant: str | None, output: str) -> None:
 
     client = _client()
     changes = client.call("GET", f"/products/{find_any(client, name_or_id, variant)['id']}/history")["items"]
+    warn_if_stale(client.stale)
     shown = [c | {"was": _before(c["was"])} for c in changes] if output in ("table", "wide", "csv") else changes
     print_rows(shown, _CHANGES, output, kind="product_history", empty="Nothing is known of its changes.")
 
@@ -69,18 +70,16 @@ def deleted(limit: int, everything: bool, output: str) -> None:
       prodctl product deleted
       prodctl product deleted --all -o json
     """
-    from prodcore.errors import ShardUnavailable
     from prodctl.deleted_client import deleted_pages
+    from prodctl.products_client import Lacks
 
     writer = row_writer(_DELETED, output, "deleted_products", empty="Nothing to restore.")
-    silent: set[str] = set()
+    lacks = Lacks()
     for page in deleted_pages(_client(), None if everything else limit):
         writer.add(page.items)
-        silent |= set(page.unavailable)
-    writer.finish({"partial": bool(silent), "unavailable": sorted(silent)})
-    if silent:
-        names = ", ".join(sorted(silent))
-        raise ShardUnavailable(f"{names} unavailable: removed products are missing", hint="prodctl cluster status")
+        lacks.add(page)
+    writer.finish(lacks.as_dict())
+    lacks.refuse("removed products are missing")
 
 
 @click.command()

@@ -38,7 +38,7 @@ _COLUMNS = columns(
 @click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
 @click.option("--cursor", help="Go on where an earlier list ended.")
 @click.option("--fields", metavar="NAMES", help="Only these fields, with commas between: name,price,stock.")
-@click.option("--require-all", is_flag=True, help="Print nothing of a list that a silent shard makes incomplete.")
+@click.option("--require-all", is_flag=True, help="Print nothing of a list that is incomplete or may be out of date.")
 @output_option
 def list_products(
     limit: int,
@@ -52,8 +52,8 @@ def list_products(
     """List products over all shards.
 
     All filters must hold; bounds are inclusive. Rows are printed as they come. When a shard does not answer, the
-    products of the others are printed, stderr and JSON (partial, unavailable) say which are missing, and the exit
-    status is 6.
+    products of the others are printed; of one that has lost its majority, what its last member knows. stderr and JSON
+    (partial, unavailable, stale) say what is missing or may be out of date, and the exit status is 6.
 
     \b
     Examples:
@@ -62,27 +62,22 @@ def list_products(
       prodctl product list --all --sort -price -o csv > products.csv
       prodctl product list --updated-since 2026-01-31 --fields name,price -o json
     """
-    from prodcore.errors import ShardUnavailable
     from prodcore.settings import load_settings
     from prodctl.api_client import ApiClient
-    from prodctl.products_client import pages
+    from prodctl.products_client import Lacks, pages
 
     query = query_of(filters) | ({"require_all": "true"} if require_all else {}) | _fields(fields, output)
     writer = row_writer(_shown(fields), output, "products", empty=_nothing(filters))
-    silent: dict[str, None] = {}
+    lacks = Lacks()
     next_cursor: str | None = None
     for page in pages(ApiClient(load_settings()), query, cursor, None if everything else limit):
         writer.add(page.items)
-        silent |= dict.fromkeys(page.unavailable)
+        lacks.add(page)
         next_cursor = page.next_cursor
-    writer.finish({"next_cursor": next_cursor, "partial": bool(silent), "unavailable": sorted(silent)})
+    writer.finish({"next_cursor": next_cursor, **lacks.as_dict()})
     if next_cursor:
         success(f"There are more: --all, or go on with --cursor {next_cursor}", output)
-    if silent:
-        theirs = "their" if len(silent) > 1 else "its"
-        raise ShardUnavailable(
-            f"{', '.join(sorted(silent))} unavailable: {theirs} products are missing", hint="prodctl cluster status"
-        )
+    lacks.refuse(f"{'their' if len(lacks.unavailable) > 1 else 'its'} products are missing")
 
 
 def _fields(asked: str | None, output: str) -> dict[str, str]:

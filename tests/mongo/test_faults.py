@@ -10,11 +10,13 @@ import pytest
 from pymongo import MongoClient
 
 from prodcore.bootstrap import open_catalog, open_replica_set
+from prodcore.catalog import Query, Sort
 from prodcore.catalog.import_items import new_item
 from prodcore.catalog.upsert import upsert
 from prodcore.deadline import budget
 from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable
 from prodcore.product import ProductDraft, ProductPatch, validate
+from prodcore.staleness import stale_reads
 from tests.mongo.authors import ANA
 from tests.waiting import wait_until
 
@@ -161,6 +163,33 @@ def test_shard_whose_members_are_all_killed_is_named_in_two_seconds_and_the_othe
     assert {c.shard: c.products for c in catalog.counts()} == {"rsA": 2, "rsB": None}
     with pytest.raises(Unavailable):  # it may be in rsB: that is no "not found"
         catalog.get(zumo.id)
+
+
+def test_shard_without_a_majority_shows_what_is_left_of_it_to_those_who_ask_and_takes_no_write(
+    catalog, cluster, all_of_rsb, primary_of
+):
+    arroz, zumo = catalog.create(draft("Arroz"), ANA), catalog.create(draft("Zumo", price="2"), ANA)
+    primary = primary_of("rsB")
+    for address in (primary, next(address for address in all_of_rsb if address != primary)):
+        cluster.members.kill(address)
+    started = time.monotonic()
+    with budget(10), pytest.raises(Unavailable):
+        catalog.create(draft("Naranja"), ANA)
+    assert time.monotonic() - started < 4.0
+    with budget(10), stale_reads() as stale:
+        assert [p.name for p in catalog.page().items] == ["Arroz", "Zumo"]
+        assert [p.name for p in catalog.page(Query(sort=Sort("price"))).items] == ["Arroz", "Zumo"]
+        assert catalog.page().unavailable == ()
+        assert (catalog.get(zumo.id), catalog.find("zumo")) == (zumo, zumo)
+        assert catalog.get(arroz.id) == arroz
+        assert {c.shard: c.products for c in catalog.counts()} == {"rsA": 1, "rsB": 1}
+    assert stale == {"rsB"}
+    assert catalog.page().unavailable == ("rsB",), "nobody gets it unasked"
+    with pytest.raises(Unavailable):
+        catalog.edit(zumo.id, validate(ProductPatch, {"stock": 2}), ANA, 1)
+    cluster.up()
+    with budget(30):
+        assert catalog.edit(zumo.id, validate(ProductPatch, {"stock": 2}), ANA, 1).version == 2
 
 
 def test_counts_are_right_although_every_member_forgot_its_own_number(

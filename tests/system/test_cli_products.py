@@ -104,6 +104,7 @@ def test_lists_in_every_format_and_page_by_page(cli, word):
         "next_cursor": None,
         "partial": False,
         "unavailable": [],
+        "stale": [],
     }
     csv = cli("product", "list", "--search", word, "--all", "-o", "csv").out.splitlines()
     assert csv[0].startswith("name,variant,price,currency,stock,shard,active,")

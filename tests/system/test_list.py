@@ -1,6 +1,7 @@
 """Lists through the REST API and the command line: filters, orders, fields, bad input, a shard that is out."""
 
 import csv
+import time
 from uuid import uuid4
 
 import pytest
@@ -181,3 +182,33 @@ def test_a_shard_that_is_out_is_named_or_the_list_is_refused(site, token, cli, w
         none = cli("product", "list", "--search", word, "--require-all")
         assert (none.status, none.out) == (6, "")
         assert "rsB" in none.err
+
+
+def test_a_shard_without_a_majority_is_shown_and_said_to_be_stale(site, token, cli):
+    word = f"zumo {uuid4().hex}"
+    made = site.call("POST", "/products", {"name": word, "price": 1}, token=token).json()
+    with stopped(site, members(site, "rsB")[:2]):
+        one = site.call("GET", f"/products/{made['id']}", token=token)
+        assert (one.status_code, one.json(), one.headers["Stale-Shards"]) == (200, made, "rsB")
+        answer = site.call("GET", f"/products?search={word}", token=token)
+        assert (answer.json()["items"], answer.headers["Stale-Shards"]) == ([made], "rsB")
+        assert [answer.json()[name] for name in ("partial", "unavailable", "stale")] == [False, [], ["rsB"]]
+        refused = site.call("GET", f"/products?search={word}&require_all=true", token=token)
+        assert is_problem(refused, 503, "shard_unavailable")["shard"] == "rsB"
+        elsewhere = site.call("GET", "/products?shard=rsA&limit=1", token=token)
+        assert (elsewhere.json()["stale"], "Stale-Shards" in elsewhere.headers) == ([], False)
+
+        listed = cli("product", "list", "--search", word, "-o", "json")
+        assert (listed.status, listed.json["items"], listed.json["stale"]) == (6, [made], ["rsB"])
+        assert listed.err.startswith("Error: rsB without a majority: it may be out of date\n")
+        shown = cli("product", "show", made["id"], "-o", "json")
+        assert (shown.status, shown.json["name"]) == (0, word)
+        assert shown.err == "rsB without a majority: this may be out of date.\n"
+
+        started = time.monotonic()
+        edited = site.call("PATCH", f"/products/{made['id']}", {"stock": 1}, token=token, **{"If-Match": '"1"'})
+        assert edited.status_code == 503
+        assert time.monotonic() - started < 4.0
+        assert requests.get(site.url + "/readyz", timeout=TIMEOUT_SECONDS).status_code == 503
+    again = site.call("PATCH", f"/products/{made['id']}", {"stock": 1}, token=token, **{"If-Match": '"1"'})
+    assert again.json()["version"] == 2

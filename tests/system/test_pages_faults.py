@@ -27,6 +27,22 @@ def test_a_primary_dies_while_somebody_saves_and_the_save_succeeds(page, site):
         expect(page.locator(".figures")).to_contain_text("77")
 
 
+def test_a_shard_without_a_majority_is_shown_as_what_it_may_be(page, site):
+    product = site.add_product(name=f"Sandía {uuid4().hex[:6]}")
+    with stopped(site, members(site, "rsB")[:2]):
+        for path in ("/products?shard=rsB", f"/products/{product['id']}", f"/products/{product['id']}/edit"):
+            page.goto(path)
+            expect(page.get_by_role("alert")).to_contain_text("rsB has lost its majority")
+        page.get_by_label("Stock").fill("5")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("alert").first).to_contain_text("rsB")
+        page.goto("/products?shard=rsB")
+        page.get_by_label("Search products").fill(product["name"])
+        expect(page.locator(".product-name")).to_have_text([product["name"]])
+        expect(page.get_by_role("alert")).to_contain_text("rsB has lost its majority")
+        assert page.request.get("/products/export?format=csv").status == 503, "no file is silently out of date"
+
+
 def test_a_whole_shard_is_gone_and_the_other_one_works(page, site):
     here = site.add_product(name=f"Berenjena {uuid4().hex[:6]}")
     gone = site.add_product(name=f"Sandía {uuid4().hex[:6]}")

@@ -29,7 +29,7 @@ PRODUCT: Document = {
     "updated_by": "ana",
 }
 SEEN = {"id": ID, "version": 1}
-PAGE = {"items": [PRODUCT], "next_cursor": None, "partial": False, "unavailable": []}
+PAGE = {"items": [PRODUCT], "next_cursor": None, "partial": False, "unavailable": [], "stale": []}
 
 _P = "/api/v1/products"
 _ONE = f"{_P}/{{product_id}}"
@@ -86,11 +86,15 @@ HEADERS = {
     (f"{_ONE}/restore", "post"): [_IF_MATCH],
 }
 _ETAG = {"ETag": {"description": "The version; goes into If-Match", "schema": _TEXT}}
+_STALE = {"Stale-Shards": {"description": "Shards without a majority: this may be out of date", "schema": _TEXT}}
 _SENT = {
-    (_P, "get"): {"Link": {"description": 'The next page, as rel="next"; not on the last one', "schema": _TEXT}},
+    (_P, "get"): {
+        "Link": {"description": 'The next page, as rel="next"; not on the last one', "schema": _TEXT},
+        **_STALE,
+    },
     (_P, "post"): {**_ETAG, "Location": {"description": "Where the product is", "schema": _TEXT}},
-    (f"{_P}/by-name", "get"): _ETAG,
-    (_ONE, "get"): _ETAG,
+    (f"{_P}/by-name", "get"): _ETAG | _STALE,
+    (_ONE, "get"): _ETAG | _STALE,
     (_ONE, "patch"): _ETAG,
     (f"{_ONE}/restore", "post"): _ETAG,
 }

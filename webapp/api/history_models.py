@@ -56,3 +56,4 @@ class DeletedPageOut(BaseModel):
     next_cursor: str | None
     partial: bool
     unavailable: list[str]
+    stale: list[str]

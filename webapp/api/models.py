@@ -54,12 +54,13 @@ class ListedProduct(ProductOut):
 
 
 class PageOut(BaseModel):
-    """A page; partial when a shard did not answer."""
+    """A page; partial when a shard did not answer, stale where one has lost its majority and may be out of date."""
 
     items: list[ListedProduct]
     next_cursor: str | None
     partial: bool
     unavailable: list[str]
+    stale: list[str]
 
 
 class ShardOut(BaseModel):

@@ -17,6 +17,7 @@ from webapp.api.models import ProductOut
 from webapp.api.product_answer import product_answer, seen_version
 from webapp.author import current_author
 from webapp.catalog_provider import current_catalog
+from webapp.staleness import stale_shards
 
 blueprint = APIBlueprint("product_history", __name__, tag="Products")
 
@@ -43,6 +44,7 @@ def list_deleted(query_data: DeletedQuery) -> Response:
             "next_cursor": page.next_cursor,
             "partial": bool(page.unavailable),
             "unavailable": list(page.unavailable),
+            "stale": stale_shards(),
         }
     )
 

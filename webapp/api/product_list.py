@@ -12,6 +12,7 @@ from prodcore.web import json_response
 from webapp.api.list_query import PageQuery
 from webapp.api.models import PageOut
 from webapp.catalog_provider import current_catalog
+from webapp.staleness import refuse_stale, stale_shards
 
 blueprint = APIBlueprint("product_list", __name__, tag="Products")
 
@@ -26,6 +27,7 @@ def list_products(query_data: PageQuery) -> Response:
     page = current_catalog().rows(query_data.query(), cursor=query_data.cursor, limit=query_data.limit, fields=fields)
     if query_data.require_all:
         page.require_all()
+        refuse_stale()
     headers = {}
     if page.next_cursor:
         asked = [(name, value) for name, value in request.args.items(multi=True) if name != "cursor"]
@@ -36,6 +38,7 @@ def list_products(query_data: PageQuery) -> Response:
             "next_cursor": page.next_cursor,
             "partial": bool(page.unavailable),
             "unavailable": list(page.unavailable),
+            "stale": stale_shards(),
         },
         headers=headers,
     )
