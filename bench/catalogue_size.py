@@ -3,13 +3,15 @@
 
 Starts a cluster of its own and fills two catalogues in it, a small and a large one, with products made from the names,
 presentations, prices and categories of a real catalogue. Measures the same lists in both, in turn, so that whatever
-else the machine does slows both, through the use cases that webapp calls; and asks the servers how many index keys and
-documents they looked at for a page, which no load changes. Then it reads everything through webapp and watches that
-process's memory:
+else the machine does slows both, through the use cases that webapp calls: the first time, when most of the large one
+comes from the disk's cache, decompressed and put together, and again, which is what counts. Asks the servers how many
+index keys and documents they looked at for a page, which no load changes. Then it reads everything through webapp and
+watches that process's memory:
 
     bench/catalogue_size.py --names ../shared/data/mercadona/productos.csv --small 10000 --large 200000
 
-Exit status 1 when a list takes more than 1.5 × as long in the large catalogue, or webapp grows.
+Exit status 1 when a list takes more than 1.5 × as long in the large catalogue with a cache that it fits in, or webapp
+grows.
 """
 
 from __future__ import annotations
@@ -40,10 +42,11 @@ from pymongo.errors import BulkWriteError
 from prodcore.bootstrap import prepare_cluster
 from prodcore.catalog import Catalog, Query, Sort, search_words
 from prodcore.catalog.listing import MAX_PAGE
+from prodcore.errors import QueryTooBroad
 from prodcore.history import Author
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports, services_for
 from prodcore.mongo.product_document import as_document
-from prodcore.mongo.product_query import INDEXES
+from prodcore.mongo.product_query import INDEXES, LIST_SECONDS
 from prodcore.mongo.product_store import MongoProductStore, ensure_indexes
 from prodcore.mongo.replica_set import ReplicaSet
 from prodcore.product import SHOWN, Product, ProductDraft, validate
@@ -121,7 +124,7 @@ def measure(cluster: LocalCluster, names: Path, small: int, large: int) -> int:
     print(f"missed: {missed}, with the larger cache {missed_again}")
     growth = growth_of_webapp(cluster)
     print(f"webapp reads all {large:,} products, and grows by {growth:.0f} MiB (at most {GROWTH_MIB})")
-    return 1 if missed or growth > GROWTH_MIB else 0
+    return 1 if missed_again or growth > GROWTH_MIB else 0
 
 
 @dataclass(frozen=True)
@@ -185,23 +188,42 @@ def open_database(cluster: LocalCluster, database: str, resources: ExitStack) ->
 
 def compare(name: str, query: Query, limit: int, catalogues: list[Catalogue]) -> bool:
     """Print a line; whether the large one takes too long although an index should serve the list."""
-    taken: list[list[float]] = [[], []]
-    cursors: list[str | None] = [None, None]
+    try:
+        return _compare(name, query, limit, catalogues)
+    except QueryTooBroad:
+        print(
+            f"{name:32}is refused after {LIST_SECONDS:.0f} s as too broad{'  MISSED' if name in LISTS else ''}",
+            flush=True,
+        )
+        return name in LISTS
+
+
+def _compare(name: str, query: Query, limit: int, catalogues: list[Catalogue]) -> bool:
+    cold = read_pages(query, limit, catalogues)
+    milliseconds = read_pages(query, limit, catalogues)
+    ratio = milliseconds[1] / milliseconds[0]
+    missed = name in LISTS and ratio > LIMIT
+    looked = " -> ".join(f"{catalogue.examined(query, limit):,}" for catalogue in catalogues)
+    mark = "  MISSED" if missed else "" if name in LISTS else "  (no index)"
+    print(
+        f"{name:32}{milliseconds[0]:8.2f}{milliseconds[1]:8.2f} ms{ratio:7.2f}   "
+        f"first time {cold[1] / cold[0]:5.2f}   looked at {looked}{mark}",
+        flush=True,
+    )
+    return missed
+
+
+def read_pages(query: Query, limit: int, catalogues: list[Catalogue]) -> list[float]:
+    """What a page of the list takes in each catalogue, in milliseconds, the median of so many in a row."""
+    taken: list[list[float]] = [[] for _ in catalogues]
+    cursors: list[str | None] = [None for _ in catalogues]
     for _ in range(ROUNDS):
         for i, catalogue in enumerate(catalogues):
             started = time.perf_counter()
             page = catalogue.catalog.rows(query, cursor=cursors[i], limit=limit, fields=SHOWN)
             taken[i].append(time.perf_counter() - started)
             cursors[i] = page.next_cursor
-    milliseconds = [statistics.median(times) * 1000 for times in taken]
-    ratio = milliseconds[1] / milliseconds[0]
-    missed = name in LISTS and ratio > LIMIT
-    looked = " -> ".join(f"{catalogue.examined(query, limit):,}" for catalogue in catalogues)
-    mark = "  MISSED" if missed else "" if name in LISTS else "  (no index)"
-    print(
-        f"{name:32}{milliseconds[0]:8.2f}{milliseconds[1]:8.2f} ms{ratio:7.2f}   looked at {looked}{mark}", flush=True
-    )
-    return missed
+    return [statistics.median(times) * 1000 for times in taken]
 
 
 def enlarge_caches(cluster: LocalCluster) -> None:
@@ -210,7 +232,9 @@ def enlarge_caches(cluster: LocalCluster) -> None:
     for member in cluster.plan.members:
         address = f"mongodb://{login}@{member.address}/?directConnection=true&authSource=admin"
         with MongoClient[dict[str, Any]](address) as client:
-            client.admin.command("setParameter", 1, wiredTigerEngineRuntimeConfig=f"cache_size={LARGE_CACHE_GB}GB")
+            client.admin.command(
+                "setParameter", 1, wiredTigerEngineRuntimeConfig=f"cache_size={int(LARGE_CACHE_GB * 1024)}MB"
+            )
 
 
 def made_from(names: Path) -> Iterator[Product]:

@@ -13,7 +13,7 @@ import pymongo
 from bson.decimal128 import Decimal128
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference
 from pymongo.collection import Collection
-from pymongo.errors import ExecutionTimeout
+from pymongo.errors import PyMongoError
 
 from prodcore.catalog.ports import Batch, Row, Slice
 from prodcore.catalog.query import Position, Query
@@ -66,7 +66,7 @@ INDEXES = (
 def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch:
     """The first documents of a slice. Raises QueryTooBroad."""
     documents: list[Document] = []
-    mine = remaining() > LIST_SECONDS
+    mine, primary = remaining() > LIST_SECONDS, products.database.client.primary
     shown = projection(part.fields) | dict.fromkeys(["name_key", *_ORDERS[part.query.sort.by]], 1)
     try:
         # the request's own budget, where less is left of it
@@ -78,8 +78,8 @@ def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch
                 if wanted:
                     found = products.find(condition, shown, sort=_sort(part.query), limit=wanted, session=session)
                     documents += found.batch_size(wanted)
-    except ExecutionTimeout:
-        if not mine:
+    except PyMongoError as error:  # the server's own timeout, or ours just before it
+        if not (error.timeout and mine and primary == products.database.client.primary):
             raise
         raise QueryTooBroad(hint="Narrow it with a filter or a longer word, or sort it by name") from None
     end = _position(documents[-1], part.query) if len(documents) == part.limit else None
