@@ -1,7 +1,7 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
 .PHONY: help up lock test fast lint docs screenshots bench-web bench-import bench-size rename-campaign fuzz \
-	drill-campaign failover-bench guard-soak guard-faults deploy-kills
+	drill-campaign failover-bench shard-outage guard-soak guard-faults deploy-kills
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ drill-campaign: ## Kill a random member of every set 50 times under load: nothin
 
 failover-bench: ## The write gaps of MongoDB's defaults, ours, and ours with the guard: two hours
 	.venv/bin/python -m bench.failover.gaps
+
+shard-outage: ## A whole shard killed and hanging under load: the other one as quick as before, two minutes
+	.venv/bin/python -m bench.shard_outage
 
 guard-soak: ## Ten minutes of busy processors, ten of a slow network: no election nobody asked for
 	.venv/bin/python -m bench.failover.soak

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench import shard_outage
 from bench.failover import campaign, gaps, guard_faults, soak
 from bench.failover.system import SETS, system
 from bench.failover.witness import Witness
@@ -79,3 +80,10 @@ def test_a_guard_that_is_harmed_in_the_middle_of_a_failover_makes_it_no_worse(gu
     assert [line for line in wrong if "without a guard" not in line] == [], "how long it took, only the campaign tells"
     guard_faults.show(troubles, absent)
     assert "| no guard at all | 1 |" in capsys.readouterr().out
+
+
+def test_no_request_for_a_shard_fails_while_the_other_one_is_killed_and_hangs(guarded, token):
+    run = shard_outage.outage(guarded, token, 2.0)
+    assert run.wrong == []
+    for phase, shard in ("before", "rsA"), ("killed", "rsA"), ("killed", "rsB"), ("hanging", "rsA"), ("hanging", "rsB"):
+        assert run.seconds[phase, shard], f"nobody asked {shard} {phase}"
