@@ -86,7 +86,7 @@ def pages(
         size = MAX_PAGE if left is None else min(left, MAX_PAGE)
         asked = {**query, "limit": size} | ({"cursor": cursor} if cursor else {})
         answer = client.call("GET", path, query=asked)
-        page = Page(answer["items"], answer["next_cursor"], answer["unavailable"], answer["stale"])
+        page = Page(answer["items"], answer["next_cursor"], answer["unavailable"], answer.get("stale", []))
         yield page
         cursor = page.next_cursor
         left = None if left is None else left - len(page.items)
