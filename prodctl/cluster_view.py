@@ -38,7 +38,7 @@ def show_status(seen: ClusterStatus, output: str) -> None:
         print_text("")
         print_rows([service_document(s) for s in seen.services], _SERVICE_COLUMNS, output, kind="services")
         print_text(f"\nShard map  version {seen.map_version if seen.map_version is not None else 'unknown'}")
-        print_text(f"Guard      {_guards(seen)}")
+        print_text("Guard      " + "\n           ".join(_guards(seen)))
         print_text(f"Cluster    {seen.health}")
         for line in seen.problems:
             print_text(f"  ! {line}")
@@ -60,13 +60,14 @@ def _row(of: SetStatus, member: Member) -> dict[str, Any]:
     }
 
 
-def _guards(seen: ClusterStatus) -> str:
+def _guards(seen: ClusterStatus) -> list[str]:
+    """A line for each."""
     told = []
     for guard in seen.guards:
         successors = ", ".join(f"{name} {member}" for name, member in guard.successors.items() if member)
         duty = "on duty" if guard.on_duty else "off duty"
         told.append(f"{guard.name} {duty}, successors: {successors or 'none yet'}")
-    return "; ".join(told) or "nobody (prodctl cluster guard)"
+    return told or ["nobody (prodctl cluster guard)"]
 
 
 def status_line(seen: ClusterStatus) -> str:
