@@ -54,8 +54,9 @@ _SECONDARY_SECONDS = 2.0
 _SELECTION_MS = 1_000
 """How long the driver itself looks for a server before it gives the question back to us."""
 
-# Server errors that say "not now", never "no": shutting down, stepping down, no majority in time, interrupted.
-_TRANSIENT_CODES = {6, 7, 50, 64, 89, 91, 134, 189, 262, 9001, 10058, 10107, 11600, 11602, 13388, 13435, 13436}
+# Server errors that say "not now", never "no": shutting down, stepping down, no majority in time, interrupted, and a
+# member that has restarted and looks up the key that cluster times are signed with.
+_TRANSIENT_CODES = {6, 7, 50, 64, 89, 91, 134, 189, 211, 262, 9001, 10058, 10107, 11600, 11602, 13388, 13435, 13436}
 
 
 _on_secondary: ContextVar[bool] = ContextVar("on_secondary", default=False)
@@ -159,18 +160,24 @@ class ReplicaSet:
 
     def _read_secondary(self, operation: Callable[[], T]) -> T:
         """Read what is on a majority as far as a member knows. Raises NoPrimary."""
+        gives_up = time.monotonic() + _SECONDARY_SECONDS
         token = _on_secondary.set(True)
         try:
-            with pymongo.timeout(_SECONDARY_SECONDS):
-                found = operation()
-        except PyMongoError as error:
-            if not is_transient(error):
-                raise
-            raise NoPrimary(f"{self.name} has no majority, and no member that can be read", shard=self.name) from None
+            while (left := gives_up - time.monotonic()) > 0:
+                seen = self._view.changes
+                try:
+                    with pymongo.timeout(left):
+                        found = operation()
+                except PyMongoError as error:
+                    if not is_transient(error):
+                        raise
+                    self._view.wait_for_change(seen)
+                else:
+                    note_stale(self.name)
+                    return found
         finally:
             _on_secondary.reset(token)
-        note_stale(self.name)
-        return found
+        raise NoPrimary(f"{self.name} has no majority, and no member that can be read", shard=self.name)
 
     def _catch_up(self) -> None:
         """Wait until the primary's majority reads show all that was acknowledged by those before it.

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 import requests
 
+from tests.survivor import wait_until_known
 from tests.system.site import TIMEOUT_SECONDS
 from tests.system.test_api import is_problem
 from tests.system.test_pages_faults import members, stopped
@@ -187,7 +188,9 @@ def test_a_shard_that_is_out_is_named_or_the_list_is_refused(site, token, cli, w
 def test_a_shard_without_a_majority_is_shown_and_said_to_be_stale(site, token, cli):
     word = f"zumo {uuid4().hex}"
     made = site.call("POST", "/products", {"name": word, "price": 1}, token=token).json()
-    with stopped(site, members(site, "rsB")[:2]):
+    *others, survivor = members(site, "rsB")
+    wait_until_known(site.cluster, survivor, made["id"])
+    with stopped(site, others):
         one = site.call("GET", f"/products/{made['id']}", token=token)
         assert (one.status_code, one.json(), one.headers["Stale-Shards"]) == (200, made, "rsB")
         answer = site.call("GET", f"/products?search={word}", token=token)

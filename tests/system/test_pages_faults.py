@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import expect
 
+from tests.survivor import wait_until_known
 from tests.system.browser import log_in, open_page
 from tests.system.faults import members, primary, stopped
 
@@ -29,7 +30,9 @@ def test_a_primary_dies_while_somebody_saves_and_the_save_succeeds(page, site):
 
 def test_a_shard_without_a_majority_is_shown_as_what_it_may_be(page, site):
     product = site.add_product(name=f"Sandía {uuid4().hex[:6]}")
-    with stopped(site, members(site, "rsB")[:2]):
+    *others, survivor = members(site, "rsB")
+    wait_until_known(site.cluster, survivor, product["id"])
+    with stopped(site, others):
         for path in ("/products?shard=rsB", f"/products/{product['id']}", f"/products/{product['id']}/edit"):
             page.goto(path)
             expect(page.get_by_role("alert")).to_contain_text("rsB has lost its majority")
