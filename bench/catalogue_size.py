@@ -4,14 +4,14 @@
 Starts a cluster of its own and fills two catalogues in it, a small and a large one, with products made from the names,
 presentations, prices and categories of a real catalogue. Measures the same lists in both, in turn, so that whatever
 else the machine does slows both, through the use cases that webapp calls: the first time, when most of the large one
-comes from the disk's cache, decompressed and put together, and again, which is what counts. Asks the servers how many
-index keys and documents they looked at for a page, which no load changes. Then it reads everything through webapp and
-watches that process's memory:
+comes from the disk's cache, decompressed and put together, and again; with the cache that members have by default, and
+with a larger one. Asks the servers how many index keys and documents they looked at for a page, which no load changes.
+Then it reads everything through webapp and watches that process's memory:
 
     bench/catalogue_size.py --names ../shared/data/mercadona/productos.csv --small 10000 --large 200000
 
-Exit status 1 when a list takes more than 1.5 × as long in the large catalogue with a cache that it fits in, or webapp
-grows.
+Exit status 1 when a list takes more than 1.5 × as long in the large catalogue, the first time or again, with the default
+cache, or webapp grows; what the larger cache changes is printed beside.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def measure(cluster: LocalCluster, names: Path, small: int, large: int) -> int:
     print(f"missed: {missed}, with the larger cache {missed_again}")
     growth = growth_of_webapp(cluster)
     print(f"webapp reads all {large:,} products, and grows by {growth:.0f} MiB (at most {GROWTH_MIB})")
-    return 1 if missed_again or growth > GROWTH_MIB else 0
+    return 1 if missed or growth > GROWTH_MIB else 0
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _compare(name: str, query: Query, limit: int, catalogues: list[Catalogue]) -
     cold = read_pages(query, limit, catalogues)
     milliseconds = read_pages(query, limit, catalogues)
     ratio = milliseconds[1] / milliseconds[0]
-    missed = name in LISTS and ratio > LIMIT
+    missed = name in LISTS and max(ratio, cold[1] / cold[0]) > LIMIT
     looked = " -> ".join(f"{catalogue.examined(query, limit):,}" for catalogue in catalogues)
     mark = "  MISSED" if missed else "" if name in LISTS else "  (no index)"
     print(
