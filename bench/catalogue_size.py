@@ -10,8 +10,8 @@ Then it reads everything through webapp and watches that process's memory:
 
     bench/catalogue_size.py --names ../shared/data/mercadona/productos.csv --small 10000 --large 200000
 
-Exit status 1 when a list takes more than 1.5 × as long in the large catalogue, the first time or again, with the default
-cache, or webapp grows; what the larger cache changes is printed beside.
+Exit status 1 when a list takes more than 1.5 × as long in the large catalogue with the default cache, the first time or
+again, or webapp grows; what the larger cache changes is printed beside.
 """
 
 from __future__ import annotations
