@@ -223,7 +223,7 @@ def _take_all(camera, pages):
 
 
 def _take_broken(camera, site):
-    """The list and the cluster while a shard is out."""
+    """The list and the cluster while a shard is out, and products of one without a majority."""
     with stopped(site, members(site, "rsB")):
         for variant in LIVE:
             with camera.page(*variant) as page:
@@ -234,6 +234,15 @@ def _take_broken(camera, site):
                     page.goto(path)
                     page.locator(sign).first.wait_for()
                     camera.shoot(page, name, *variant)
+    with stopped(site, members(site, "rsB")[:2]):
+        for variant in LIVE:
+            with camera.page(*variant) as page:
+                page.goto("/products?shard=rsB")
+                page.locator(".banner").first.wait_for()
+                camera.shoot(page, "products-stale", *variant)
+                page.locator(".product-name a, a.product-name").first.click()
+                page.locator(".banner").first.wait_for()
+                camera.shoot(page, "product-stale", *variant)
 
 
 def _steps(page):
