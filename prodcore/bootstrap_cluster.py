@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from prodcore.cluster.elections import ElectionRecord
     from prodcore.cluster.lint import Finding
     from prodcore.cluster.ports import ServiceProbe
-    from prodcore.cluster.switchover import Stepping
-    from prodcore.drill.ports import Traffic
+    from prodcore.cluster.switchover import SwitchoverParts
     from prodcore.mongo.drill_history import MongoDrillHistory
     from prodcore.mongo.inspection import MongoSetInspector
     from prodcore.nodes.control import MemberControl
@@ -137,9 +136,12 @@ def lint_cluster(settings: Settings, control: MemberControl) -> list[Finding]:
 
 
 @contextmanager
-def open_switchover(settings: Settings, name: str) -> Iterator[tuple[Stepping, Callable[[], Traffic], str]]:
-    """A set, a light load for it, and the id that the load's records carry. Raises ShardNotFound."""
+def open_switchover(settings: Settings, name: str) -> Iterator[SwitchoverParts]:
+    """What a switchover of that set needs. Raises ShardNotFound."""
     from prodcore.bootstrap import open_replica_set
+    from prodcore.bootstrap_guard import open_switch
+    from prodcore.cluster.switchover import SwitchoverParts
+    from prodcore.mongo.drill_guards import MongoGuards
     from prodcore.mongo.drill_set import MongoDrillSet
     from prodcore.mongo.drill_traffic import DRILL_RECORDS, MongoRecordTraffic
 
@@ -149,8 +151,10 @@ def open_switchover(settings: Settings, name: str) -> Iterator[tuple[Stepping, C
     setting, inspector = found[name]
     place = DRILL_RECORDS if setting == "db3_url" else (PRODUCTS[0], DRILL_RECORDS[1])
     run = f"switchover{secrets.token_hex(4)}"
-    yield (
-        MongoDrillSet(inspector, place),
-        lambda: MongoRecordTraffic(open_replica_set(settings, setting), run, place),
-        run,
-    )
+    with open_switch(settings) as switch:
+        yield SwitchoverParts(
+            MongoDrillSet(inspector, place),
+            lambda: MongoRecordTraffic(open_replica_set(settings, setting), run, place),
+            run,
+            MongoGuards(switch),
+        )

@@ -83,8 +83,8 @@ def _hand_over(request: Request) -> dict[str, Any]:
     from prodcore.bootstrap_cluster import open_switchover
     from prodcore.cluster.switchover import switch_over
 
-    with open_switchover(_operator_settings(request), request["set"]["name"]) as (access, traffic, run):
-        return switch_over(access, traffic, run).as_dict()
+    with open_switchover(_operator_settings(request), request["set"]["name"]) as parts:
+        return switch_over(parts).as_dict()
 
 
 def _prepare(request: Request) -> None:

@@ -7,6 +7,9 @@ through the driver. *MongoDB's defaults* are those of the set (election timeout 
 takes 15 s to leave after SIGTERM, a secondary waits 5 s longer for a hung source) and of the driver (a heartbeat in
 10 s, 20 s to connect). Requests may take a minute there, so that the gap can be seen at all.
 
+Beside them one more system with the guard is idle, and takes its turn after each idle minute: two never measure at
+the same time.
+
 Exit status 1 when a write was lost or doubled, or when the guard's gaps are longer than is asked of them.
 """
 
@@ -14,7 +17,11 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -25,7 +32,7 @@ from bench.failover.system import System, options, print_table, system
 
 SET = "rsA"
 FAULTS = ("kill", "stop", "stepdown", "pause")
-EVENTS = (*FAULTS, "switchover", "kill, idle before")
+EVENTS = (*FAULTS, "switchover")
 _DEFAULT_MS = 10_000
 _DRIVER = {
     "PRODCTL_HEARTBEAT_MS": "10000",
@@ -35,17 +42,24 @@ _DRIVER = {
 _GUARD_SECONDS = 40.0
 
 DEFAULTS, OURS, GUARDED, DEFAULTS_GUARDED = "MongoDB's defaults", "ours", "ours and guard", "defaults and guard"
-VARIANTS = (DEFAULTS, OURS, GUARDED, DEFAULTS_GUARDED)
+VARIANTS = {DEFAULTS: FAULTS, OURS: EVENTS, GUARDED: EVENTS, DEFAULTS_GUARDED: ("kill", "pause")}
+"""And the events of each."""
+IDLE_EVENTS = ("kill", "stop", "pause", "switchover")
+"""Of which it is asked how long they take on an idle set."""
 ASKED = {
     (OURS, "kill"): 2.3,
     (OURS, "pause"): 5.0,
     (GUARDED, "kill"): 0.3,
-    (GUARDED, "kill, idle before"): 0.3,
     (GUARDED, "stop"): 0.3,
     (GUARDED, "switchover"): 0.2,
     (GUARDED, "pause"): 3.0,
 }
-"""Seconds, worst of ten."""
+"""Seconds, worst of ten; the same where the set was idle before."""
+
+
+def idle(event: str) -> str:
+    """What an event is called when the set was idle before it."""
+    return f"{event}, idle before"
 
 
 @dataclass
@@ -67,38 +81,57 @@ class Gaps:
         self.failed += verdict["failed"]
         self.broken += sum(verdict[name] for name in ("lost", "duplicated", "wrong", "contradicted"))
 
-
-def measure(of: System, events: tuple[str, ...], rounds: int, idle_seconds: float, client: dict[str, str]) -> Gaps:
-    """Every event so many times."""
-    gaps = Gaps()
-    for event in events:
-        if event in FAULTS:
-            gaps.add(event, _drill(of, event, rounds, client))
-        for _ in range(0 if event in FAULTS else rounds):
-            if event == "switchover":
-                done = of.prodctl("cluster", "switchover", SET, "-o", "json", environment=client)
-                gaps.seconds.setdefault(event, []).append(json.loads(done.stdout)["write_gap_seconds"])
-            else:
-                time.sleep(idle_seconds)
-                gaps.add(event, _drill(of, "kill", 1, client))
-        print(f"  {event}: {gaps.seconds[event]}", flush=True)
-    return gaps
+    def merge(self, other: Gaps) -> None:
+        """What another system has shown of the same variant."""
+        self.seconds |= other.seconds
+        self.acknowledged += other.acknowledged
+        self.failed += other.failed
+        self.broken += other.broken
 
 
-def _drill(of: System, fault: str, rounds: int, client: dict[str, str]) -> dict[str, Any]:
-    return of.drill(SET, "--fault", fault, "--rounds", str(rounds), "--via", "driver", environment=client)
+@dataclass
+class Bench:
+    """One run: how often, how long an idle set is idle, and whose turn it is to measure."""
+
+    rounds: int
+    idle_seconds: float
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    given_up: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, variant: str, events: Sequence[str], *, idle_before: bool = False) -> Gaps:
+        """In a system of its own."""
+        default, guard = variant in (DEFAULTS, DEFAULTS_GUARDED), variant in (GUARDED, DEFAULTS_GUARDED)
+        with ExitStack() as stack:
+            with self.turn:  # it takes free ports, and the processors
+                timeout = _DEFAULT_MS if default else 1_000
+                of = stack.enter_context(system(guard=guard, election_timeout_ms=timeout))
+                if variant == DEFAULTS:
+                    restore_defaults(of)
+            return self.measure(of, variant, events, idle_before=idle_before)
+
+    def measure(self, of: System, variant: str, events: Sequence[str], *, idle_before: bool = False) -> Gaps:
+        """Every event so many times."""
+        gaps = Gaps()
+        for event in events:
+            name = idle(event) if idle_before else event
+            for _ in range(self.rounds):
+                if variant in (GUARDED, DEFAULTS_GUARDED):
+                    wait_for_guard(of)
+                if idle_before and self.given_up.wait(self.idle_seconds):
+                    return gaps
+                with self.turn:
+                    once(of, event, name, gaps, _DRIVER if variant == DEFAULTS else {})
+            print(f"{variant}, {name}: {gaps.seconds[name]}", flush=True)
+        return gaps
 
 
-def run_variant(variant: str, events: tuple[str, ...], rounds: int, idle_seconds: float) -> Gaps:
-    """In a system of its own."""
-    print(f"{variant}:", flush=True)
-    default, guard = variant in (DEFAULTS, DEFAULTS_GUARDED), variant in (GUARDED, DEFAULTS_GUARDED)
-    with system(guard=guard, election_timeout_ms=_DEFAULT_MS if default else 1_000) as of:
-        if variant == DEFAULTS:
-            restore_defaults(of)
-        if guard:
-            wait_for_guard(of)
-        return measure(of, events, rounds, idle_seconds, _DRIVER if variant == DEFAULTS else {})
+def once(of: System, event: str, name: str, gaps: Gaps, client: dict[str, str]) -> None:
+    """One switchover, or one drill of one round."""
+    if event == "switchover":
+        done = of.prodctl("cluster", "switchover", SET, "-o", "json", environment=client)
+        gaps.seconds.setdefault(name, []).append(json.loads(done.stdout)["write_gap_seconds"])
+    else:
+        gaps.add(name, of.drill(SET, "--fault", event, "--via", "driver", environment=client))
 
 
 def restore_defaults(of: System) -> None:
@@ -135,9 +168,10 @@ def wait_for_guard(of: System) -> None:
 def missed(found: dict[str, Gaps]) -> list[str]:
     """What is longer than is asked, and what must never be."""
     late = [
-        f"{variant}, {event}: {max(found[variant].seconds[event]):.3f} s, asked are {asked:g} s"
+        f"{variant}, {name}: {max(found[variant].seconds[name]):.3f} s, asked are {asked:g} s"
         for (variant, event), asked in ASKED.items()
-        if variant in found and event in found[variant].seconds and max(found[variant].seconds[event]) > asked
+        for name in (event, idle(event))
+        if variant in found and name in found[variant].seconds and max(found[variant].seconds[name]) > asked
     ]
     return late + [
         f"{variant}: {gaps.broken} writes lost, doubled or wrong" for variant, gaps in found.items() if gaps.broken
@@ -169,10 +203,17 @@ def main() -> int:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     parser.add_argument("--events", nargs="+", choices=EVENTS, default=EVENTS)
     given = parser.parse_args()
-    found = {
-        variant: run_variant(variant, tuple(given.events), given.rounds, given.idle_seconds)
-        for variant in given.variants
-    }
+    bench = Bench(given.rounds, given.idle_seconds)
+    found: dict[str, Gaps] = {}
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        beside = pool.submit(bench.run, GUARDED, [e for e in IDLE_EVENTS if e in given.events], idle_before=True)
+        try:
+            for variant in given.variants:
+                found[variant] = bench.run(variant, [e for e in VARIANTS[variant] if e in given.events])
+        except BaseException:
+            bench.given_up.set()
+            raise
+        found.setdefault(GUARDED, Gaps()).merge(beside.result())
     show(found, given.rounds)
     wrong = missed(found)
     for line in wrong:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prodcore.drill.ledger import Ledger
 from prodcore.drill.load import LoadRate, running_load
-from prodcore.drill.ports import SetAccess, Traffic
+from prodcore.drill.ports import Guards, SetAccess, Traffic
 from prodcore.drill.timeline import longest_gap
 from prodcore.errors import CommandRefused, MemberNotFound, NoPrimary, Unavailable
 from prodcore.replica_set import SECONDARY, Health, Member, SetStatus
@@ -18,8 +18,12 @@ from prodcore.replica_set import SECONDARY, Health, Member, SetStatus
 MAX_LAG_SECONDS = 2.0
 _RATE = LoadRate(writers=4, interval=0.05, budget_seconds=15.0)
 _WARM_UP_WRITES = 10
-_GATHER_SECONDS = 4.0
+_GATHER_SECONDS = 6.0
+_CHANGE_SECONDS = 1.5
+"""How long a member may take to change its source: it sleeps for a second after a try that failed."""
 _NOTES = 30
+_GUARDS_AWAY_SECONDS = 120.0
+"""Longer than a switchover can take; they come back by themselves if its process dies."""
 
 
 class Stepping(SetAccess, Protocol):
@@ -30,6 +34,18 @@ class Stepping(SetAccess, Protocol):
 
     def write_notes(self, primary: str, count: int) -> None:
         """Write that many oplog entries that change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchoverParts:
+    """What bootstrap wires for one switchover."""
+
+    access: Stepping
+    traffic: Callable[[], Traffic]
+    """Opens the way of the load that measures."""
+    run: str
+    """The id that its records carry, one word."""
+    guards: Guards
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +64,12 @@ class SwitchoverReport:
 
 
 def choose_successor(status: SetStatus, to: str = "") -> Member:
-    """The secondary that takes over. Raises Unavailable with the reason why nobody can, before anything changes."""
+    """The secondary that takes over: ``to``, else the first in the set's order that keeps up.
+
+    That is whom a primary that steps down hands over to, and whom the guard has the others follow. A few milliseconds
+    of lag do not count: the primary waits for them. Raises Unavailable with the reason why nobody can, before
+    anything changes.
+    """
     if status.primary is None:
         raise NoPrimary(f"{status.name} has no primary", shard=status.name)
     if status.health is not Health.HEALTHY:
@@ -68,20 +89,42 @@ def choose_successor(status: SetStatus, to: str = "") -> Member:
     ]
     if not candidates:
         raise Unavailable(f"no secondary{f' {to}' if to else ''} is within {MAX_LAG_SECONDS:g} s of the primary")
-    return min(candidates, key=lambda m: status.lag_seconds(m) or 0.0)
+    return candidates[0]
 
 
-def switch_over(access: Stepping, traffic: Callable[[], Traffic], run: str, to: str = "") -> SwitchoverReport:
+def switch_over(parts: SwitchoverParts, to: str = "") -> SwitchoverReport:
     """Hand over, wait until the chosen one is primary and the old one follows. Removes what the measuring wrote."""
-    status = access.inspect()
+    status = parts.access.inspect()
     successor = choose_successor(status, to).address
+    with _guards_agree(parts.guards, successor == _first_secondary(status)):
+        return _switch_over(parts, status, successor)
+
+
+@contextmanager
+def _guards_agree(guards: Guards, already: bool) -> Iterator[None]:
+    """Without guards, where they keep another successor: both would tell the secondaries whom to copy from.
+
+    Two secondaries that are told to copy from each other copy from nobody, and no write has its majority meanwhile.
+    """
+    if already or not guards.on_duty():
+        yield
+        return
+    guards.send_away(_GUARDS_AWAY_SECONDS)
+    try:
+        yield
+    finally:
+        guards.call_back()
+
+
+def _switch_over(parts: SwitchoverParts, status: SetStatus, successor: str) -> SwitchoverReport:
+    access = parts.access
     old = status.primary.address if status.primary else ""
-    ledger, watch, load = Ledger(), access.watch(), traffic()
+    ledger, watch, load = Ledger(), access.watch(), parts.traffic()
     try:
         with running_load([load], ledger, _RATE):
             started = time.monotonic()
             ledger.wait_for_acknowledged(access.name, _WARM_UP_WRITES, started, started + 10)
-            _gather_behind(access, successor)
+            _gather_behind(access, old, successor)
             asked = time.monotonic()
             _hand_over(access, status, old, successor)
             if watch.wait_for_new_primary(old, asked, asked + 30) is None:
@@ -93,7 +136,7 @@ def switch_over(access: Stepping, traffic: Callable[[], Traffic], run: str, to: 
     finally:
         watch.close()
         load.close()
-        access.remove_records(run)
+        access.remove_records(parts.run)
     now = access.inspect().primary
     if now is None or now.address != successor:
         raise Unavailable(f"{access.name}: {now.address if now else 'nobody'} became primary, not {successor}")
@@ -101,24 +144,39 @@ def switch_over(access: Stepping, traffic: Callable[[], Traffic], run: str, to: 
     return SwitchoverReport(access.name, old, successor, now.term or 0, gap.seconds if gap else None)
 
 
-def _gather_behind(access: Stepping, successor: str) -> None:
+def _gather_behind(access: Stepping, primary: str, successor: str) -> None:
     """Make the other secondaries copy from the successor beforehand, as the guard does.
 
     Else they look for a new source for a second after the change, and no write has its majority in that second.
     It goes without as well.
     """
+    others = [m.address for m in access.inspect().members if m.address not in (primary, successor)]
     ends = time.monotonic() + _GATHER_SECONDS
-    while time.monotonic() < ends:
-        status = access.inspect()
-        primary = status.primary.address if status.primary else ""
-        others = [m for m in status.members if m.address not in (primary, successor)]
-        strays = [m.address for m in others if m.sync_source != successor]
-        if not strays:
-            return
-        with suppress(CommandRefused, Unavailable):
+    with suppress(CommandRefused, Unavailable):
+        while strays := [member for member in others if not _follows(access, member, successor)]:
+            if time.monotonic() > ends:
+                return
             for member in strays:
                 access.follow(member, successor)
-            access.write_notes(primary, _NOTES)
+            changed = time.monotonic() + _CHANGE_SECONDS
+            while time.monotonic() < changed and any(_source(access, member) != successor for member in strays):
+                access.write_notes(primary, _NOTES)
+
+
+def _follows(access: Stepping, member: str, successor: str) -> bool:
+    """Whether it copies from the successor and goes on doing so.
+
+    A member whose change of source has failed, or that was told twice, names the source and sleeps for a second.
+    """
+    if _source(access, member) != successor:
+        return False
+    access.wait_caught_up(time.monotonic() + _GATHER_SECONDS)
+    return _source(access, member) == successor
+
+
+def _source(access: Stepping, member: str) -> str:
+    found = access.inspect().member(member)
+    return found.sync_source if found else ""
 
 
 def _hand_over(access: Stepping, status: SetStatus, old: str, successor: str) -> None:
@@ -127,8 +185,7 @@ def _hand_over(access: Stepping, status: SetStatus, old: str, successor: str) ->
     It waits until that one has caught up. Another one must stand against it, and may have to try again: its first
     candidacy can come just before the last write has arrived.
     """
-    secondaries = [m.address for m in status.members if m.role == SECONDARY]
-    if successor == secondaries[0]:
+    if successor == _first_secondary(status):
         access.step_down(old)
         with suppress(CommandRefused, Unavailable):  # else its ban ends by itself
             access.allow_election(old)
@@ -137,3 +194,7 @@ def _hand_over(access: Stepping, status: SetStatus, old: str, successor: str) ->
         access.step_up(successor)
     except CommandRefused:
         access.step_up(successor)
+
+
+def _first_secondary(status: SetStatus) -> str:
+    return next(m.address for m in status.members if m.role == SECONDARY)

@@ -13,6 +13,8 @@ from prodcore.mongo.replica_set import ReplicaSet
 
 _SWITCH = "switch"
 _LOOK_SECONDS = 2.0
+_CHANGED_SECONDS = 0.3
+"""When the wish has changed, so long for the guard to act on it; then it gives the next sign of life."""
 _FAREWELL_SECONDS = 2.0
 ON_DUTY_SECONDS = 15
 """A guard that has given no sign of life for so long counts as gone."""
@@ -46,12 +48,13 @@ class GuardSwitch:
     def follow(self, guard: dict[str, Any], facts: Any, stop: threading.Event) -> None:
         """Until ``stop``: look up what is wanted, and give a sign of life with ``facts()``; then take that back."""
         while not stop.is_set():
+            before = self.is_off()
             try:
                 self.look()
                 self._store({**guard, **facts(), "seen": datetime.now(UTC)})
             except ProdError:
                 pass  # rsU is silent: the last answer holds, and the sign of life comes later
-            stop.wait(_LOOK_SECONDS)
+            stop.wait(_LOOK_SECONDS if self.is_off() == before else _CHANGED_SECONDS)
         with suppress(ProdError), budget(_FAREWELL_SECONDS):  # else it counts as gone a little later
             self._set.write(lambda _again: self._documents.delete_one({"_id": guard["_id"]}))
 

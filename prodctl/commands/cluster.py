@@ -110,7 +110,7 @@ def lint(output: str) -> int:
 
 @cluster.command()
 @click.argument("set_name", metavar="SET")
-@click.option("--to", default="", metavar="HOST:PORT", help="Who takes over; else the secondary that is furthest.")
+@click.option("--to", default="", metavar="HOST:PORT", help="Who takes over; else the first secondary that keeps up.")
 @output_option
 def switchover(set_name: str, to: str, output: str) -> None:
     """Change the primary in good order, and measure what it costs.
@@ -122,8 +122,8 @@ def switchover(set_name: str, to: str, output: str) -> None:
     from prodcore.cluster.switchover import switch_over
     from prodcore.settings import load_settings
 
-    with open_switchover(load_settings(), set_name) as (access, traffic, run):
-        print_item(switch_over(access, traffic, run, to).as_dict(), output, kind="switchover")
+    with open_switchover(load_settings(), set_name) as parts:
+        print_item(switch_over(parts, to).as_dict(), output, kind="switchover")
 
 
 def _wait_healthy(settings: Settings, timeout: float) -> ClusterStatus:

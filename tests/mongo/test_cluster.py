@@ -70,8 +70,8 @@ def test_a_wrong_password_is_said_to_be_one(operator):
 def test_a_switchover_makes_the_chosen_one_primary(operator, name, raw_clients):
     before = inspect(operator, name)
     chosen = [m.address for m in before.members if m.role == "SECONDARY"][-1]
-    with open_switchover(operator, name) as (access, traffic, run):
-        report = switch_over(access, traffic, run, chosen)
+    with open_switchover(operator, name) as parts:
+        report = switch_over(parts, chosen)
     after = inspect(operator, name)
     assert (report.old_primary, report.new_primary) == (before.primary.address, chosen)
     assert after.primary.address == chosen
@@ -82,19 +82,19 @@ def test_a_switchover_makes_the_chosen_one_primary(operator, name, raw_clients):
 
 def test_a_switchover_is_refused_before_anything_changes(operator, cluster):
     before = inspect(operator, "rsA")
-    with open_switchover(operator, "rsA") as (access, traffic, run):
+    with open_switchover(operator, "rsA") as parts:
         with pytest.raises(MemberNotFound):
-            switch_over(access, traffic, run, "h:1")
+            switch_over(parts, "h:1")
         with pytest.raises(Unavailable, match="is the primary already"):
-            switch_over(access, traffic, run, before.primary.address)
+            switch_over(parts, before.primary.address)
     victim = next(m.address for m in before.members if m.role == "SECONDARY")
     cluster.members.kill(victim)
     try:
         with (
-            open_switchover(operator, "rsA") as (access, traffic, run),
+            open_switchover(operator, "rsA") as parts,
             pytest.raises(Unavailable, match="rsA is not healthy"),
         ):
-            switch_over(access, traffic, run)
+            switch_over(parts)
         assert inspect(operator, "rsA").primary.address == before.primary.address
     finally:
         cluster.members.start(victim)
@@ -102,8 +102,8 @@ def test_a_switchover_is_refused_before_anything_changes(operator, cluster):
 
 
 def test_elections_are_told_by_who_won_them_and_why(operator):
-    with open_switchover(operator, "rsB") as (access, traffic, run):
-        report = switch_over(access, traffic, run)
+    with open_switchover(operator, "rsB") as parts:
+        report = switch_over(parts)
     newest = cluster_elections(operator, "rsB")[0]
     assert (newest.term, newest.new_primary) == (report.term, report.new_primary)
     assert newest.old_primary in ("", report.old_primary)

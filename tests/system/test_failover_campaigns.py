@@ -47,7 +47,9 @@ def test_the_witness_finds_what_is_not_as_it_was_acknowledged(guarded, token):
 
 
 def test_the_guards_gap_is_measured_beside_others(guarded, capsys):
-    found = {gaps.GUARDED: gaps.measure(guarded, ("kill", "switchover", "kill, idle before"), 1, 1.0, {})}
+    bench = gaps.Bench(rounds=1, idle_seconds=1.0)
+    found = {gaps.GUARDED: bench.measure(guarded, gaps.GUARDED, ("kill", "switchover"))}
+    found[gaps.GUARDED].merge(bench.measure(guarded, gaps.GUARDED, ("kill",), idle_before=True))
     assert set(found[gaps.GUARDED].seconds) == {"kill", "switchover", "kill, idle before"}
     assert (found[gaps.GUARDED].broken, found[gaps.GUARDED].failed) == (0, 0)
     gaps.show(found, 1)
@@ -55,9 +57,10 @@ def test_the_guards_gap_is_measured_beside_others(guarded, capsys):
 
 
 def test_a_gap_that_is_too_long_and_a_write_that_is_lost_are_told():
-    late = gaps.Gaps({"kill": [0.2, 0.4], "stop": [0.1]}, broken=1)
+    late = gaps.Gaps({"kill": [0.2, 0.4], "stop": [0.1], "pause, idle before": [3.5]}, broken=1)
     assert gaps.missed({gaps.GUARDED: late}) == [
         "ours and guard, kill: 0.400 s, asked are 0.3 s",
+        "ours and guard, pause, idle before: 3.500 s, asked are 3 s",
         "ours and guard: 1 writes lost, doubled or wrong",
     ]
 
