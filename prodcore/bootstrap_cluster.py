@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from prodcore.cluster.elections import ElectionRecord
     from prodcore.cluster.lint import Finding
     from prodcore.cluster.ports import ServiceProbe
-    from prodcore.cluster.switchover import SwitchoverParts
     from prodcore.mongo.drill_history import MongoDrillHistory
     from prodcore.mongo.inspection import MongoSetInspector
     from prodcore.nodes.control import MemberControl
@@ -133,28 +131,3 @@ def lint_cluster(settings: Settings, control: MemberControl) -> list[Finding]:
         found += lint_set(status, setups, set_config(inspector.address, members))
         found += lint_processes(status, control)
     return found
-
-
-@contextmanager
-def open_switchover(settings: Settings, name: str) -> Iterator[SwitchoverParts]:
-    """What a switchover of that set needs. Raises ShardNotFound."""
-    from prodcore.bootstrap import open_replica_set
-    from prodcore.bootstrap_guard import open_switch
-    from prodcore.cluster.switchover import SwitchoverParts
-    from prodcore.mongo.drill_guards import MongoGuards
-    from prodcore.mongo.drill_set import MongoDrillSet
-    from prodcore.mongo.drill_traffic import DRILL_RECORDS, MongoRecordTraffic
-
-    found = {i.name: (setting, i) for setting, i in zip(_SETS, open_inspectors(settings), strict=True)}
-    if name not in found:
-        raise ShardNotFound(f"there is no set {name}; there are {', '.join(found)}", shard=name)
-    setting, inspector = found[name]
-    place = DRILL_RECORDS if setting == "db3_url" else (PRODUCTS[0], DRILL_RECORDS[1])
-    run = f"switchover{secrets.token_hex(4)}"
-    with open_switch(settings) as switch:
-        yield SwitchoverParts(
-            MongoDrillSet(inspector, place),
-            lambda: MongoRecordTraffic(open_replica_set(settings, setting), run, place),
-            run,
-            MongoGuards(switch),
-        )

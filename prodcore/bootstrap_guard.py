@@ -1,18 +1,21 @@
-"""The composition root of the guard."""
+"""The composition root of the guard, and of switchovers, which it must not disturb."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from prodcore.bootstrap_cluster import set_addresses
+from prodcore.bootstrap_cluster import PRODUCTS, open_inspectors, set_addresses
+from prodcore.errors import ShardNotFound
 from prodcore.settings import Settings
 
 if TYPE_CHECKING:
+    from prodcore.cluster.switchover import SwitchoverParts
     from prodcore.guard.decision import GuardRules
     from prodcore.guard.guard import OnEvent, SetGuard
     from prodcore.mongo.switch import GuardSwitch
@@ -30,6 +33,31 @@ def open_switch(settings: Settings) -> Iterator[GuardSwitch]:
         yield GuardSwitch(replica_set)
     finally:
         replica_set.close()
+
+
+@contextmanager
+def open_switchover(settings: Settings, name: str) -> Iterator[SwitchoverParts]:
+    """What a switchover of that set needs. Raises ShardNotFound."""
+    from prodcore.bootstrap import open_replica_set
+    from prodcore.cluster.switchover import SwitchoverParts
+    from prodcore.mongo.drill_guards import MongoGuards
+    from prodcore.mongo.drill_set import MongoDrillSet
+    from prodcore.mongo.drill_traffic import DRILL_RECORDS, MongoRecordTraffic
+
+    by_setting = zip(set_addresses(settings), open_inspectors(settings), strict=True)
+    found = {inspector.name: (setting, inspector) for setting, inspector in by_setting}
+    if name not in found:
+        raise ShardNotFound(f"there is no set {name}; there are {', '.join(found)}", shard=name)
+    setting, inspector = found[name]
+    place = DRILL_RECORDS if setting == "db3_url" else (PRODUCTS[0], DRILL_RECORDS[1])
+    run = f"switchover{secrets.token_hex(4)}"
+    with open_switch(settings) as switch:
+        yield SwitchoverParts(
+            MongoDrillSet(inspector, place),
+            lambda: MongoRecordTraffic(open_replica_set(settings, setting), run, place),
+            run,
+            MongoGuards(switch),
+        )
 
 
 def run_guards(

@@ -118,7 +118,7 @@ def switchover(set_name: str, to: str, output: str) -> None:
     Refuses before anything changes when the set is not healthy or the successor lags. Ends well only when the
     chosen member is primary and the old one follows it.
     """
-    from prodcore.bootstrap_cluster import open_switchover
+    from prodcore.bootstrap_guard import open_switchover
     from prodcore.cluster.switchover import switch_over
     from prodcore.settings import load_settings
 

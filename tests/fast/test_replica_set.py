@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from bson import json_util
 
+from prodcore.cluster.switchover import choose_successor
 from prodcore.replica_set import Health, MemberAnswers, read_set
 
 DOCUMENTS = Path(__file__).parent / "replica_set_documents"
@@ -170,3 +171,15 @@ def test_every_captured_situation_can_be_read(situation):
     status = read(situation)
     assert len(status.members) == 3
     assert bool(status.problems) == (status.health is not Health.HEALTHY)
+
+
+def test_the_first_secondary_takes_over_also_when_the_other_one_is_a_moment_ahead():
+    def behind(documents):
+        first = min(secondaries_in(documents), key=lambda d: d["address"])
+        me = next(m for m in first["status"]["members"] if m.get("self"))
+        me["lastAppliedWallTime"] -= timedelta(milliseconds=900)
+
+    status = read("healthy", behind)
+    first, other = [m for m in status.members if m.role == "SECONDARY"]
+    assert status.lag_seconds(first) > status.lag_seconds(other)
+    assert choose_successor(status) == first
