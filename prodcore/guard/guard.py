@@ -57,6 +57,8 @@ class SetGuard:
         self._quiet_until = 0.0
         self._next_check = 0.0
         self._fallen: dict[str, float] = {}
+        self._refrained = ""
+        """Why it did nothing the last time; told once, for as long as the same goes on."""
         self.state = GuardState()
 
     def run(self, stop: threading.Event) -> None:
@@ -94,7 +96,7 @@ class SetGuard:
             if is_silent(pulses[current], now, self._rules):
                 self._consider(current, gone=False)
             elif now >= self._next_check and self.state.on_duty:
-                self._next_check = now + self._rules.check_seconds
+                self._next_check, self._refrained = now + self._rules.check_seconds, ""
                 self._keep_successor(current)
         elif self.state.primary and pulses[self.state.primary].role == "Unknown":
             self._consider(self.state.primary, gone=not self._set.is_listening(self.state.primary))
@@ -113,10 +115,13 @@ class SetGuard:
         standings = self._ask_all(primary)
         against = may_elect(primary, standings, self._set.majority(), silence)
         if against:
-            self._tell("refrained", against)
+            if against != self._refrained:
+                self._tell("refrained", against)
+            self._refrained = against
             self._quiet_until = time.monotonic() + (0.2 if gone else self._rules.silence_seconds / 2)
             return
         asked_at = time.monotonic()
+        self._refrained = ""
         self._quiet_until = asked_at + self._rules.cooldown_seconds
         self._tell("died" if gone else "silent", primary)
         self._fallen[primary] = asked_at
