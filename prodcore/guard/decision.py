@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from prodcore.guard.ports import Pulse, Standing
@@ -56,13 +56,21 @@ def candidates(standings: Iterable[Standing], successor: str) -> list[str]:
     return [s.address for s in sorted(ordered, key=lambda s: s.last_write, reverse=True)]
 
 
-def choose_successor(standings: Sequence[Standing]) -> tuple[str, list[str]]:
-    """Who is to be followed, and who does not follow it yet; empty when there is nothing to choose.
+def left_behind(standings: Sequence[Standing], reached: tuple[int, int, int]) -> frozenset[str]:
+    """Who has not got so far as the primary was at the last look, a second or two ago."""
+    return frozenset(s.address for s in standings if s.last_write < reached)
+
+
+def choose_successor(standings: Sequence[Standing], behind: Set[str] = frozenset()) -> tuple[str, list[str]]:
+    """Who is to be followed, and who does not follow it yet; nobody, and who has to follow the primary again.
 
     The first in the set's order: a primary that steps down hands over to the very same one when all have caught up.
+    Nobody follows those who are left ``behind``. Whoever does gets no more than they have, so that no write has its
+    majority; and whoever is told to cannot, since they are not ahead of it, and stops for a second at each try.
     """
     able = [s.address for s in standings if s.is_secondary and s.electable]
-    if len(able) < 2:
-        return "", []
-    successor = able[0]
+    fit = [address for address in able if address not in behind]
+    if len(able) < 2 or not fit:
+        return "", [s.address for s in standings if s.sync_source in behind]
+    successor = fit[0]
     return successor, [s.address for s in standings if s.address != successor and s.sync_source != successor]

@@ -17,6 +17,7 @@ from prodcore.guard.decision import (
     candidates,
     choose_successor,
     is_silent,
+    left_behind,
     may_elect,
 )
 from prodcore.guard.ports import GuardedSet, Standing
@@ -57,6 +58,8 @@ class SetGuard:
         self._quiet_until = 0.0
         self._next_check = 0.0
         self._fallen: dict[str, float] = {}
+        self._reached = (-1, 0, 0)
+        """How far the primary was when it looked last."""
         self._refrained = ""
         """Why it did nothing the last time; told once, for as long as the same goes on."""
         self.state = GuardState()
@@ -161,21 +164,22 @@ class SetGuard:
         """See that every other secondary follows the successor; make it so without haste."""
         self._set.refresh_config(primary, _ASK_SECONDS)
         standings = self._ask_all(primary)
-        if len(standings) < len(self._set.members()) - 1 or any(s.is_primary for s in standings):
+        leader = self._set.ask(primary, primary, _ASK_SECONDS)
+        if len(standings) < len(self._set.members()) - 1 or any(s.is_primary for s in standings) or leader is None:
             return
-        successor, strays = choose_successor(standings)
-        if not successor:
-            return
-        if not strays and successor != self.state.successor:
+        successor, strays = choose_successor(standings, left_behind(standings, self._reached))
+        self._reached = leader.last_write
+        if not strays and successor and successor != self.state.successor:
             self._tell("successor", f"{successor} is followed")
         self.state.successor = successor if not strays else ""
-        own_source = next(s.sync_source for s in standings if s.address == successor)
+        own_source = next((s.sync_source for s in standings if s.address == successor), primary)
         if own_source != primary and not self._lead(primary, successor, primary):
             return
         for stray in strays:
-            if self._lead(primary, stray, successor):
+            if self._lead(primary, stray, successor or primary):
                 self.state.successor = successor
-                self._tell("successor", f"{successor}, followed by {stray}")
+                found = f"{successor}, followed by" if successor else "none that keeps up; to the primary went"
+                self._tell("successor", f"{found} {stray}")
 
     def _lead(self, primary: str, member: str, source: str) -> bool:
         """Make ``member`` copy from ``source``; whether it does in the end.

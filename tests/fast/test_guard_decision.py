@@ -8,6 +8,7 @@ from prodcore.guard.decision import (
     candidates,
     choose_successor,
     is_silent,
+    left_behind,
     may_elect,
 )
 from prodcore.guard.ports import Pulse, Standing
@@ -89,3 +90,19 @@ def test_who_cannot_become_primary_is_no_successor():
 
 def test_one_secondary_alone_needs_no_successor():
     assert choose_successor([secondary(B)]) == ("", [])
+
+
+def test_who_lags_is_followed_by_nobody_and_follows_the_other_one():
+    standings = [secondary(B, (1, 97, 9)), secondary(C, (1, 100, 1))]
+    behind = left_behind(standings, (1, 98, 1))
+    assert behind == {B}
+    assert choose_successor(standings, behind) == (C, [B])
+
+
+def test_who_lags_because_its_source_does_follows_the_primary_again():
+    standings = [secondary(B, (1, 97, 9)), secondary(C, (1, 97, 9), sync_source=B)]
+    assert choose_successor(standings, left_behind(standings, (1, 98, 1))) == ("", [C])
+
+
+def test_who_has_all_that_the_primary_had_a_moment_ago_does_not_lag():
+    assert left_behind([secondary(B, (1, 98, 1)), secondary(C, (2, 1, 1))], (1, 98, 1)) == frozenset()

@@ -1,7 +1,7 @@
 """Real replica sets, started once a run; every test finds them without products."""
 
 import pytest
-from pymongo import MongoClient
+from pymongo import MongoClient, uri_parser
 
 from prodcore.bootstrap import open_catalog, prepare_cluster
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports
@@ -69,3 +69,11 @@ def put_back_map(cluster, raw_clients):
     for name in ("rsA", "rsB"):
         raw_clients[name]["products_db"]["owned_ranges"].delete_many({})
     prepare_cluster(load_settings(**cluster.addresses("root")))
+
+
+@pytest.fixture
+def direct_client(cluster):
+    """A client of one member, as root."""
+    login = uri_parser.parse_uri(cluster.addresses("root")["db2_url"].get_secret_value())
+    name_and_password = {"username": login["username"], "password": login["password"]}
+    return lambda address: MongoClient(f"mongodb://{address}/?directConnection=true", **name_and_password)

@@ -5,9 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from uuid import UUID
 
-import pymongo
 import pytest
-from pymongo import MongoClient
 
 from prodcore.bootstrap import open_catalog, open_replica_set
 from prodcore.catalog import Query, Sort
@@ -55,14 +53,6 @@ def all_of_rsb(cluster, members_of, shared_catalog):
     cluster.up()
     with budget(30):
         shared_catalog.store("rsB").count()
-
-
-@pytest.fixture
-def direct_client(cluster):
-    """A client of one member, as root."""
-    login = pymongo.uri_parser.parse_uri(cluster.addresses("root")["db2_url"].get_secret_value())
-    name_and_password = {"username": login["username"], "password": login["password"]}
-    return lambda address: MongoClient(f"mongodb://{address}/?directConnection=true", **name_and_password)
 
 
 @pytest.fixture

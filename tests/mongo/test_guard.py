@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from pymongo import WriteConcern
 
 from prodcore.bootstrap_cluster import open_inspectors
 from prodcore.bootstrap_drill import open_drill
@@ -98,6 +99,29 @@ def test_an_idle_set_gets_a_successor_that_the_other_follows(guard, operator):
     sources = {m.address: m.sync_source for m in status.members}
     [successor] = [a for a, source in sources.items() if source == status.primary.address]
     assert set(sources.values()) == {"", status.primary.address, successor}
+
+
+def test_a_successor_that_stops_copying_holds_up_nobody(guard, access, direct_client, raw_clients):
+    """The other secondary copies from it, so without the guard no write has a majority until mongod acts after 30 s."""
+    status = access.inspect()
+    successor, other = (m.address for m in status.members if m.role == "SECONDARY")
+    assert status.member(other).sync_source == successor
+    stop_copying = {"configureFailPoint": "stopReplProducer"}
+    with direct_client(successor) as client:
+        client.admin.command({**stop_copying, "mode": "alwaysOn"})
+        try:
+            records = raw_clients[SET]["prodctl_meta"].get_collection(
+                "guard_test", write_concern=WriteConcern("majority", wtimeout=20_000)
+            )
+            ends = time.monotonic() + 25
+            while guard.told("successor")[-1][2] != f"none that keeps up; to the primary went {other}":
+                records.insert_one({})
+                assert time.monotonic() < ends, guard.entries
+            records.insert_one({})
+        finally:
+            client.admin.command({**stop_copying, "mode": "off"})
+    access.wait_caught_up(time.monotonic() + 40)
+    records.drop()
 
 
 @pytest.mark.parametrize("fault", ["kill", "pause"])
