@@ -48,7 +48,7 @@ deploy-kills: ## Kill `deploy apply` at ten random moments: the next one always 
 drill-campaign: ## Kill a random member of every set 50 times under load: nothing lost, half an hour
 	.venv/bin/python -m bench.failover.campaign
 
-failover-bench: ## The write gaps of MongoDB's defaults, ours, and ours with the guard: two hours
+failover-bench: ## The write gaps of MongoDB's defaults, ours, and ours with the guard: an hour and a half
 	.venv/bin/python -m bench.failover.gaps
 
 shard-outage: ## A whole shard killed and hanging under load: the other one as quick as before, two minutes

@@ -3,6 +3,10 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # how long an example takes says something of the machine
+settings.load_profile("untimed")
 
 
 @pytest.hookimpl(trylast=True)

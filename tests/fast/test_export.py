@@ -78,7 +78,7 @@ def test_odd_products_come_back_as_they_were(write):
 texts = st.text(st.characters(exclude_categories=["C"], include_characters="=+-@'|\\,;_"), max_size=20)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     name=texts, variant=texts, tags=st.lists(texts, max_size=3), price=st.decimals(0, 10**9, places=4, allow_nan=False)
 )
