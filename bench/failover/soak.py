@@ -155,6 +155,7 @@ def main() -> int:
         wait_for_guard(of)
         with busy_processors():
             soaks = [soak(of, "every processor busy", seconds)]
+        show(soaks)
         what = f"network between members late by {given.delay:g} to {given.delay + given.jitter:g} s each way"
         with slow_network(of, "--delay", str(given.delay), "--jitter", str(given.jitter)):
             soaks.append(soak(of, what, seconds))

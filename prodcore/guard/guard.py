@@ -101,7 +101,7 @@ class SetGuard:
             elif now >= self._next_check and self.state.on_duty:
                 self._next_check, self._refrained = now + self._rules.check_seconds, ""
                 self._keep_successor(current)
-        elif self.state.primary and pulses[self.state.primary].role == "Unknown":
+        elif self.state.primary in pulses and pulses[self.state.primary].role == "Unknown":
             self._consider(self.state.primary, gone=not self._set.is_listening(self.state.primary))
         self._fence(now)
 
@@ -112,8 +112,12 @@ class SetGuard:
             return
         silence = None if gone else self._rules.silence_seconds
         if not gone:
-            pulse = self._set.pulses()[primary]
-            if not is_silent(pulse, now, self._rules) or self._set.ask(primary, primary, _ASK_SECONDS) is not None:
+            pulse = self._set.pulses().get(primary)
+            if (
+                pulse is None
+                or not is_silent(pulse, now, self._rules)
+                or self._set.ask(primary, primary, _ASK_SECONDS) is not None
+            ):
                 return
         standings = self._ask_all(primary)
         against = may_elect(primary, standings, self._set.majority(), silence)

@@ -154,7 +154,9 @@ class MongoGuardedSet(ServerHeartbeatListener):
     def _connection(self, member: str) -> MemberConnection:
         with self._connecting:
             if member not in self._connections:
-                self._connections[member] = MemberConnection(member, self._address.login, timeout_seconds=1.0)
+                self._connections[member] = MemberConnection(
+                    member, self._address.login, timeout_seconds=1.0, keep_warm=True
+                )
             return self._connections[member]
 
     def _note(self, member: tuple[str, int | None], pulse: Pulse, hosts: tuple[str, ...]) -> None:

@@ -27,9 +27,13 @@ _UNAUTHORIZED = {13, 18}
 
 
 class MemberConnection:
-    """A connection to one member. Every call takes at most ``timeout_seconds``."""
+    """A connection to one member. Every call takes at most ``timeout_seconds``.
 
-    def __init__(self, address: str, login: Document, *, timeout_seconds: float = 2.0) -> None:
+    With ``keep_warm`` the driver connects and logs in by itself, without a call that waits for it: over a slow network
+    that takes many times as long as a call.
+    """
+
+    def __init__(self, address: str, login: Document, *, timeout_seconds: float = 2.0, keep_warm: bool = False) -> None:
         self.address = address
         self._timeout = timeout_seconds
         self._client: MongoClient[Document] = MongoClient(
@@ -39,6 +43,7 @@ class MemberConnection:
             serverSelectionTimeoutMS=int(timeout_seconds * 1000),
             connectTimeoutMS=int(timeout_seconds * 1000),
             serverMonitoringMode="poll",
+            minPoolSize=1 if keep_warm else 0,
             uuidRepresentation="standard",
             tz_aware=True,
             appname="prodctl",
