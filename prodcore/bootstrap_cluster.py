@@ -1,4 +1,4 @@
-"""The composition root of everything that goes straight to the members: inspection, switchover, history."""
+"""The composition root of everything that goes straight to the members: inspection, lint, history."""
 
 from __future__ import annotations
 
