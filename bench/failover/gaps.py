@@ -156,9 +156,9 @@ def restore_defaults(of: System) -> None:
     of.prodctl("cluster", "status", "--wait", "healthy", "--timeout", "40", ok=(0, 6))
 
 
-def wait_for_guard(of: System) -> None:
+def wait_for_guard(of: System, seconds: float = _GUARD_SECONDS) -> None:
     """Until it is on duty and has found its successors, as in daily life."""
-    ends = time.monotonic() + _GUARD_SECONDS
+    ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         guards = json.loads(of.prodctl("cluster", "status", "-o", "json", ok=(0, 6)).stdout)["guards"]
         pid = next(p.pid for p in of.cluster.status() if p.name == "guard")  # not one that was killed a moment ago

@@ -31,6 +31,8 @@ _ACTIONS = ("died", "silent", "elected", "refused", "fenced")
 _RATE = LoadRate(writers=2, interval=0.05, budget_seconds=15.0)
 _PROXY_OFFSET = 100
 _START_SECONDS = 30
+_SUCCESSOR_SECONDS = 180.0
+"""Every question of the guard, and every command that asks for it, takes its time on a slow network too."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def slow_network(of: System, *arguments: str) -> Iterator[None]:
                 raise RuntimeError("the proxy does not start")
             _rename_members(of, ports)
             try:
-                wait_for_guard(of)
+                wait_for_guard(of, _SUCCESSOR_SECONDS)
                 yield
             finally:
                 _rename_members(of, {proxy: port for port, proxy in ports.items()})

@@ -85,7 +85,10 @@ class SetGuard:
     def look(self) -> None:
         """Look once, and do what is to be done."""
         now = time.monotonic()
-        self.state.on_duty = not self._set.is_switched_off()
+        on_duty = not self._set.is_switched_off()
+        if on_duty != self.state.on_duty:
+            self.state.on_duty = on_duty
+            self._tell("on_duty" if on_duty else "off_duty", "as the switch says")
         pulses = self._set.pulses()
         current = believed_primary(pulses)
         if current:

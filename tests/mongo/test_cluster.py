@@ -1,7 +1,6 @@
 """Looking at real replica sets, and changing their primary in good order."""
 
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -79,34 +78,6 @@ def test_a_switchover_makes_the_chosen_one_primary(operator, name, raw_clients):
     assert after.member(before.primary.address).role == "SECONDARY"
     assert 0 < report.write_gap_seconds < 15
     assert raw_clients["rsA"]["products_db"]["drill_records"].count_documents({}) == 0
-
-
-class RecordingGuards:
-    """Guards on duty, and what they are told."""
-
-    def __init__(self):
-        self.told = []
-
-    def on_duty(self):
-        return True
-
-    def wait_ready(self, sets, seconds):
-        raise AssertionError((sets, seconds))
-
-    def send_away(self, seconds):
-        self.told.append("away")
-
-    def call_back(self):
-        self.told.append("back")
-
-
-@pytest.mark.parametrize(("place", "told"), [(0, []), (1, ["away", "back"])], ids=["their successor", "another"])
-def test_guards_leave_their_duty_where_another_than_their_successor_takes_over(operator, place, told):
-    chosen = [m.address for m in inspect(operator, "rsB").members if m.role == "SECONDARY"][place]
-    guards = RecordingGuards()
-    with open_switchover(operator, "rsB") as parts:
-        report = switch_over(replace(parts, guards=guards), chosen)
-    assert (report.new_primary, guards.told) == (chosen, told)
 
 
 def test_a_switchover_is_refused_before_anything_changes(operator, cluster):

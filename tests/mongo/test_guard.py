@@ -8,7 +8,8 @@ from pymongo import WriteConcern
 
 from prodcore.bootstrap_cluster import open_inspectors
 from prodcore.bootstrap_drill import open_drill
-from prodcore.bootstrap_guard import open_switch, run_guards
+from prodcore.bootstrap_guard import open_switch, open_switchover, run_guards
+from prodcore.cluster.switchover import switch_over
 from prodcore.drill.engine import preflight, run_drill
 from prodcore.drill.plan import DrillPlan, Fault
 from prodcore.guard.decision import GuardRules
@@ -142,6 +143,27 @@ def test_a_lost_primary_is_replaced_before_the_members_would_do_it_themselves(gu
         slow_set.members.start(old)
         slow_set.members.resume(old)
         wait_whole(access, old)
+
+
+def test_a_switchover_to_another_than_its_successor_sends_it_away(guard, access, operator):
+    """Two that tell the secondaries whom to copy from make them copy from each other, and no write has a majority."""
+    status = access.inspect()
+    successor, other = (m.address for m in status.members if m.role == "SECONDARY")
+    assert status.member(other).sync_source == successor
+    with open_switchover(operator, SET) as parts:
+        report = switch_over(parts, other)
+        assert parts.guards.on_duty(), "it is back on duty"
+    assert report.new_primary == other
+    guard.wait_for("on_duty")
+    assert [what for _set, what, _details in guard.told("off_duty", "on_duty")] == ["off_duty", "on_duty"]
+    assert guard.told("elected", "died", "silent") == []
+
+
+def test_a_switchover_to_its_successor_leaves_it_on_duty(guard, access, operator):
+    [successor] = {m.sync_source for m in access.inspect().members} - {"", access.inspect().primary.address}
+    with open_switchover(operator, SET) as parts:
+        assert switch_over(parts).new_primary == successor
+    assert guard.told("off_duty") == []
 
 
 def test_a_planned_step_down_is_left_alone(guard, access, operator):
