@@ -22,13 +22,19 @@ def passed_socket() -> socket.socket | None:
     return socket.socket(fileno=_FIRST_PASSED)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket of our own. Raises ConfigError."""
+def bind(host: str, port: int, count: int = 1) -> list[socket.socket]:
+    """So many sockets of our own on one port; the kernel deals its connections out to them. Raises ConfigError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listeners: list[socket.socket] = []
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        for _ in range(count):
+            # The first one does not share: where somebody has the port, it is refused.
+            listener = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=bool(listeners))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listeners.append(listener)
     except OSError as error:
         raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+    return listeners
 
 
 def accept_none(listener: socket.socket) -> None:

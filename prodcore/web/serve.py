@@ -10,7 +10,10 @@ answered. A service whose socket somebody keeps stops in four steps, so that a r
 3. idle connections are closed; requests at work may finish within the budget of a request;
 4. what still runs is killed.
 
-All workers accept from one socket. granian would give each its own (SO_REUSEPORT), whose queue dies with the worker.
+Each worker accepts from a socket of its own, all on one port, and the kernel deals the connections out. From one that
+they share, whoever wakes first takes all that wait, and one worker may end up with every connection. The sockets are
+open in the process above the workers (granian opens them in the workers): what waits in the queue of a worker that dies
+is for the next one. systemd hands over one socket, which they share.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from math import ceil
@@ -60,16 +64,18 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         settings = load_settings(**given)
         passed = passed_socket()
-        Server(service, settings, passed or bind(settings.bind, settings.port or PORTS[service]), bool(passed)).run()
+        port = settings.port or PORTS[service]
+        listeners = [passed] if passed else bind(settings.bind, port, settings.workers)
+        Server(service, settings, listeners, kept=bool(passed)).run()
     except ProdError as error:
         sys.exit(_explain(error))
 
 
 class Server(MPServer):
-    """granian, on a socket that is open already."""
+    """granian, on sockets that are open already."""
 
-    def __init__(self, service: str, settings: Settings, listener: socket.socket, kept: bool) -> None:
-        host, port = listener.getsockname()[:2]
+    def __init__(self, service: str, settings: Settings, listeners: Sequence[socket.socket], *, kept: bool) -> None:
+        host, port = listeners[0].getsockname()[:2]
         super().__init__(
             f"{service}.wsgi:app",
             host,
@@ -84,7 +90,7 @@ class Server(MPServer):
             workers_kill_timeout=ceil(settings.request_budget_seconds),
         )
         self.service = service
-        self.listener = listener
+        self.listeners = listeners
         self.kept = kept
         """Whether somebody else keeps the socket open while this process restarts."""
 
@@ -93,9 +99,15 @@ class Server(MPServer):
         self.serve(target_loader=self._load, wrap_loader=False)
 
     def _init_shared_socket(self) -> None:
+        self._sso = None  # what every worker would have; each has its own
+
+    def _spawn_worker(  # type: ignore[override]  # as all of granian's own servers have it
+        self, idx: int, target: Any, callback_loader: Any
+    ) -> Any:
+        listener = self.listeners[idx % len(self.listeners)]
         holder: Any = SocketHolder  # its stub knows no arguments
-        self._shd = holder(self.listener.fileno(), False, BACKLOG)
-        self._sso = None
+        self._shd = holder(listener.fileno(), False, BACKLOG)
+        return cast(Any, super())._spawn_worker(idx, target, partial(callback_loader, listener))
 
     def startup(self, spawn_target: Any, target_loader: Any) -> None:
         """Start the workers, and tell systemd when the first of them serves."""
@@ -131,8 +143,8 @@ class Server(MPServer):
         finally:
             connection.close()
 
-    def _load(self) -> App:
-        """The application, in its worker process."""
+    def _load(self, listener: socket.socket) -> App:
+        """The application, in its worker process, which accepts from that socket."""
         try:
             app: App = importlib.import_module(f"{self.service}.wsgi").app
         except ProdError as error:
@@ -142,7 +154,7 @@ class Server(MPServer):
         def close(number: int, _frame: object) -> None:
             drain.begin()
             if number == _NO_NEWCOMERS:
-                accept_none(self.listener)
+                accept_none(listener)
 
         signal.signal(_LAST_ANSWERS, close)
         signal.signal(_NO_NEWCOMERS, close)

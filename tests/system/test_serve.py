@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from contextlib import ExitStack, contextmanager
 
+import psutil
 import pytest
 
 from prodcore.local import find_free_ports
@@ -155,6 +157,70 @@ def test_a_request_that_has_begun_is_answered_before_the_service_ends(systemd):
             answer += data
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert systemd.process.wait(PATIENCE) == 0
+
+
+@pytest.fixture
+def alone(site, tmp_path):
+    """webapp with two workers on sockets of its own, and where it listens."""
+    port = find_free_ports().web
+    usual = site.cluster.plan.env_file("web").read_text().splitlines()
+    env_file = tmp_path / "web.env"
+    env_file.touch(0o600)
+    env_file.write_text("\n".join([*(line for line in usual if not line.startswith("PORT")), f"PORT={port}"]))
+    command = [sys.executable, "-m", "prodcore.web.serve", "webapp", "--workers", "2"]
+    with psutil.Popen(command, env=os.environ | {"PRODCTL_ENV_FILE": str(env_file)}) as process:
+        yield process, ("127.0.0.1", port)
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def listens(address):
+    with socket.socket() as client:
+        return client.connect_ex(address) == 0
+
+
+@contextmanager
+def asking(address, count):
+    """So many connections, on each of which something is asked."""
+    wait_until(lambda: listens(address), "it listens", PATIENCE)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(count)]
+        for client in clients:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        yield clients
+
+
+def all_answered(clients):
+    """Whether each of them gets its answer; those that wait for a worker that only starts get it then."""
+    return {client.recv(1000)[:12] for client in clients} == {b"HTTP/1.1 200"}
+
+
+def served_by(process, port):
+    """How many connections each of the workers has."""
+    return {
+        worker: sum(c.status == "ESTABLISHED" and c.laddr.port == port for c in worker.net_connections("tcp"))
+        for worker in process.children()
+    }
+
+
+def test_every_worker_has_its_share_of_the_connections(alone):
+    process, address = alone
+    with asking(address, 64) as clients:
+        assert all_answered(clients)
+        shares = served_by(process, address[1]).values()
+    assert (len(shares), sum(shares)) == (2, 64)
+    assert min(shares) > 8, "by chance once in a billion times"
+
+
+def test_what_waits_for_a_worker_that_dies_is_answered_by_the_next_one(alone):
+    process, address = alone
+    with asking(address, 64) as clients:
+        assert all_answered(clients)
+    victim = next(iter(served_by(process, address[1])))
+    victim.suspend()
+    with asking(address, 24) as waiting:
+        victim.kill()
+        assert all_answered(waiting)
 
 
 WRONG = {
