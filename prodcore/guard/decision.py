@@ -65,12 +65,13 @@ def choose_successor(standings: Sequence[Standing], behind: Set[str] = frozenset
     """Who is to be followed, and who does not follow it yet; nobody, and who has to follow the primary again.
 
     The first in the set's order: a primary that steps down hands over to the very same one when all have caught up.
-    Nobody follows those who are left ``behind``. Whoever does gets no more than they have, so that no write has its
-    majority; and whoever is told to cannot, since they are not ahead of it, and stops for a second at each try.
+    Nobody follows those who are left ``behind``: whoever does gets no more than they have, so that no write has its
+    majority. They themselves are left in peace until they have caught up, since being told costs them a second.
     """
-    able = [s.address for s in standings if s.is_secondary and s.electable]
-    fit = [address for address in able if address not in behind]
-    if len(able) < 2 or not fit:
-        return "", [s.address for s in standings if s.sync_source in behind]
+    fit = [s.address for s in standings if s.is_secondary and s.electable and s.address not in behind]
+    captive = [s.address for s in standings if s.sync_source in behind]
+    if len(fit) < 2:
+        return "", captive
     successor = fit[0]
-    return successor, [s.address for s in standings if s.address != successor and s.sync_source != successor]
+    free = [s.address for s in standings if s.address not in behind and s.sync_source != successor]
+    return successor, [s.address for s in standings if s.address in {*captive, *free} - {successor}]

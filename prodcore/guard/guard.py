@@ -30,6 +30,8 @@ _FRESH_SECONDS = 3.0
 _NOTES = 10
 _HURRY_SECONDS = 2.0
 _CHAIN_SECONDS = 0.5
+_FIRST_CHECK_SECONDS = 0.5
+"""Between the first look, after which nobody can be said to lag, and the second one."""
 
 OnEvent = Callable[[str, str, str], None]
 """Set, what, details."""
@@ -58,7 +60,7 @@ class SetGuard:
         self._quiet_until = 0.0
         self._next_check = 0.0
         self._fallen: dict[str, float] = {}
-        self._reached = (-1, 0, 0)
+        self._reached: tuple[int, int, int] | None = None
         """How far the primary was when it looked last."""
         self._refrained = ""
         """Why it did nothing the last time; told once, for as long as the same goes on."""
@@ -172,10 +174,15 @@ class SetGuard:
         self._set.refresh_config(primary, _ASK_SECONDS)
         standings = self._ask_all(primary)
         leader = self._set.ask(primary, primary, _ASK_SECONDS)
-        if len(standings) < len(self._set.members()) - 1 or any(s.is_primary for s in standings) or leader is None:
+        if leader is None:
             return
-        successor, strays = choose_successor(standings, left_behind(standings, self._reached))
-        self._reached = leader.last_write
+        reached, self._reached = self._reached, leader.last_write  # also while somebody is away, who may come back late
+        if reached is None:
+            self._next_check = time.monotonic() + _FIRST_CHECK_SECONDS
+            return
+        if len(standings) < len(self._set.members()) - 1 or any(s.is_primary for s in standings):
+            return
+        successor, strays = choose_successor(standings, left_behind(standings, reached))
         if not strays and successor and successor != self.state.successor:
             self._tell("successor", f"{successor} is followed")
         self.state.successor = successor if not strays else ""

@@ -92,11 +92,12 @@ def test_one_secondary_alone_needs_no_successor():
     assert choose_successor([secondary(B)]) == ("", [])
 
 
-def test_who_lags_is_followed_by_nobody_and_follows_the_other_one():
+def test_who_lags_is_followed_by_nobody_and_left_in_peace():
     standings = [secondary(B, (1, 97, 9)), secondary(C, (1, 100, 1))]
     behind = left_behind(standings, (1, 98, 1))
     assert behind == {B}
-    assert choose_successor(standings, behind) == (C, [B])
+    assert choose_successor(standings, behind) == ("", [])
+    assert choose_successor([*standings, secondary("d:1")], behind) == (C, ["d:1"])
 
 
 def test_who_lags_because_its_source_does_follows_the_primary_again():

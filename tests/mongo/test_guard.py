@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from pymongo import WriteConcern
@@ -86,6 +87,13 @@ def access(operator, slow_set):
         yield parts.sets[SET]
 
 
+def chain_tries(operator):
+    """How often the guard has told a member in vain whom to copy from, by its last sign of life."""
+    with open_switch(operator) as switch:
+        [guard] = switch.guards()
+    return guard["sets"][SET]["counts"].get("chain_tries", 0)
+
+
 def wait_whole(access, member):
     watch = access.watch()
     try:
@@ -102,27 +110,66 @@ def test_an_idle_set_gets_a_successor_that_the_other_follows(guard, operator):
     assert set(sources.values()) == {"", status.primary.address, successor}
 
 
-def test_a_successor_that_stops_copying_holds_up_nobody(guard, access, direct_client, raw_clients):
+@contextmanager
+def not_copying(direct_client, member):
+    """The member takes nothing new from anybody."""
+    fail_point = {"configureFailPoint": "stopReplProducer"}
+    with direct_client(member) as client:
+        client.admin.command({**fail_point, "mode": "alwaysOn"})
+        try:
+            yield
+        finally:
+            client.admin.command({**fail_point, "mode": "off"})
+
+
+@pytest.fixture
+def records(raw_clients):
+    """Where a write waits for a majority, and for twenty seconds at most."""
+    concern = WriteConcern("majority", wtimeout=20_000)
+    records = raw_clients[SET]["prodctl_meta"].get_collection("guard_test", write_concern=concern)
+    yield records
+    records.drop()
+
+
+def test_a_successor_that_stops_copying_holds_up_nobody(guard, access, direct_client, records):
     """The other secondary copies from it, so without the guard no write has a majority until mongod acts after 30 s."""
     status = access.inspect()
     successor, other = (m.address for m in status.members if m.role == "SECONDARY")
     assert status.member(other).sync_source == successor
-    stop_copying = {"configureFailPoint": "stopReplProducer"}
-    with direct_client(successor) as client:
-        client.admin.command({**stop_copying, "mode": "alwaysOn"})
-        try:
-            records = raw_clients[SET]["prodctl_meta"].get_collection(
-                "guard_test", write_concern=WriteConcern("majority", wtimeout=20_000)
-            )
-            ends = time.monotonic() + 25
-            while guard.told("successor")[-1][2] != f"none that keeps up; to the primary went {other}":
-                records.insert_one({})
-                assert time.monotonic() < ends, guard.entries
+    with not_copying(direct_client, successor):
+        ends = time.monotonic() + 25
+        while guard.told("successor")[-1][2] != f"none that keeps up; to the primary went {other}":
             records.insert_one({})
-        finally:
-            client.admin.command({**stop_copying, "mode": "off"})
+            assert time.monotonic() < ends, guard.entries
+        records.insert_one({})
     access.wait_caught_up(time.monotonic() + 40)
-    records.drop()
+
+
+def test_who_was_away_and_comes_back_late_is_not_followed_before_it_has_caught_up(
+    guard, access, slow_set, direct_client, records, operator
+):
+    """Else the other secondary is told to copy from one that has nothing new, and stops for as long as that takes."""
+    looks = 3 * GuardRules().check_seconds
+    status = access.inspect()
+    late, other = (m.address for m in status.members if m.role == "SECONDARY")
+
+    def write_for(seconds):
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            records.insert_one({})
+
+    with not_copying(direct_client, late):
+        slow_set.members.pause(late)
+        try:
+            write_for(looks)  # the guard has no answer from it
+        finally:
+            slow_set.members.resume(late)
+        before, tries = len(guard.told("successor")), chain_tries(operator)
+        write_for(looks)
+        assert access.inspect().member(other).sync_source == status.primary.address
+        assert (len(guard.told("successor")), chain_tries(operator)) == (before, tries)
+    access.wait_caught_up(time.monotonic() + 40)
+    guard.wait_for("successor", before + 1)
 
 
 @pytest.mark.parametrize("fault", ["kill", "pause"])
