@@ -1,6 +1,6 @@
 """The guard killed, paused or doubled at any moment of a failover: never worse than without it.
 
-    python -m bench.failover.guard_faults [--times 3]
+    python -m bench.failover.guard_faults [--times 3] [--only doubled …]
 
 A drill kills the primary of a set under load; at a moment around that the guard is killed, is paused (and goes on when
 the set is whole again, with all it believed before), or a second one begins. The same drill without any guard, in the
@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -27,7 +27,7 @@ from prodcore.drill.events import Progress, Step
 from prodcore.drill.plan import DrillPlan, Fault
 from prodcore.drill.report import DrillReport
 
-NOTHING, KILLED, PAUSED, DOUBLED = "nothing", "killed", "paused", "doubled"
+NOTHING, KILLED, PAUSED, DOUBLED = TROUBLES = ("nothing", "killed", "paused", "doubled")
 MOMENTS = (-0.5, 0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.2, 0.5, 1.0)
 """Seconds after the primary was killed."""
 _SLACK_SECONDS = 0.5
@@ -110,9 +110,9 @@ def fail_over(of: System, trouble: Trouble, moment: float) -> None:
     trouble.add(report, of.terms()[SET] - before)
 
 
-def guard_faults(of: System, moments: tuple[float, ...], times: int) -> list[Trouble]:
+def guard_faults(of: System, moments: tuple[float, ...], times: int, only: Sequence[str] = TROUBLES) -> list[Trouble]:
     """Every trouble at every moment, so many times; the guard has its successor before each."""
-    troubles = [Trouble(what) for what in (NOTHING, KILLED, PAUSED, DOUBLED)]
+    troubles = [Trouble(what) for what in only]
     for trouble in troubles:
         for moment in moments:
             for _ in range(times):
@@ -169,9 +169,10 @@ def main() -> int:
     """Run and judge."""
     parser = options(__doc__)
     parser.add_argument("--times", type=int, default=3, help="at each moment")
+    parser.add_argument("--only", nargs="+", choices=TROUBLES, default=TROUBLES, help="these troubles")
     given = parser.parse_args()
     with system(guard=True) as of:
-        troubles = guard_faults(of, MOMENTS, given.times)
+        troubles = guard_faults(of, MOMENTS, given.times, given.only)
         absent = without_guard(of, len(MOMENTS))
     show(troubles, absent)
     found = wrong(troubles, absent)
