@@ -141,7 +141,7 @@ def _switch_over(parts: SwitchoverParts, status: SetStatus, successor: str) -> S
     if now is None or now.address != successor:
         raise Unavailable(f"{access.name}: {now.address if now else 'nobody'} became primary, not {successor}")
     gap = longest_gap([a for a in ledger.attempts() if a.is_write], asked, ended)
-    return SwitchoverReport(access.name, old, successor, now.term or 0, round(gap.seconds, 3) if gap else None)
+    return SwitchoverReport(access.name, old, successor, now.term or 0, gap.seconds if gap else None)
 
 
 def _gather_behind(access: Stepping, primary: str, successor: str) -> None:

@@ -108,10 +108,10 @@ class DrillReport:
             "duration_seconds": round(self.ended - self.started, 3),
             "plan": self.plan.as_dict(),
             "guarded": any(r.result.guarded for r in self.rounds),
-            "write_gap_seconds": _round(self.write_gap()),
-            "read_gap_seconds": _round(self.read_gap()),
-            "write_gap_without_guard_seconds": _round(self.write_gap(extra=True)),
-            "read_gap_without_guard_seconds": _round(self.read_gap(extra=True)),
+            "write_gap_seconds": self.write_gap(),
+            "read_gap_seconds": self.read_gap(),
+            "write_gap_without_guard_seconds": self.write_gap(extra=True),
+            "read_gap_without_guard_seconds": self.read_gap(extra=True),
             "verdict": self.verdict.as_dict(),
             "missed": list(self.missed),
             "rounds": [r.as_dict(self.started) for r in self.rounds],
@@ -157,8 +157,5 @@ def _longest(gaps: Iterable[Gap | None]) -> float | None:
 
 
 def _seconds(gap: Gap | None) -> float | None:
-    return None if gap is None else round(gap.seconds, 4)
+    return None if gap is None else gap.seconds
 
-
-def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

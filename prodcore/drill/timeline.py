@@ -20,8 +20,8 @@ class Gap:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
-        return self.end - self.start
+        """Its length, to a tenth of a millisecond."""
+        return round(self.end - self.start, 4)
 
 
 @dataclass(frozen=True, slots=True)
