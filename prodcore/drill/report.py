@@ -158,4 +158,3 @@ def _longest(gaps: Iterable[Gap | None]) -> float | None:
 
 def _seconds(gap: Gap | None) -> float | None:
     return None if gap is None else gap.seconds
-
