@@ -27,11 +27,12 @@ def inspect(settings, name):
     return next(i for i in open_inspectors(settings) if i.name == name).inspect()
 
 
-def wait_for_secondary(operator, cluster, name, member):
+def wait_until_back(operator, cluster, name, member):
+    """As a secondary, or as the primary: it has heard of none meanwhile, and the others vote for a fresh one."""
     with open_drill(operator, cluster.members) as parts:
         watch = parts.sets[name].watch()
         try:
-            seen = watch.wait_for_role(member, ("SECONDARY",), 0.0, time.monotonic() + 40)
+            seen = watch.wait_for_role(member, ("SECONDARY", "PRIMARY"), 0.0, time.monotonic() + 40)
             assert seen, watch.sightings()
         finally:
             watch.close()
@@ -55,7 +56,7 @@ def test_a_hung_member_is_given_up_and_called_silent(operator, cluster):
         assert f"rsB: {victim} is SILENT: no answer in time" in status.problems
     finally:
         cluster.members.resume(victim)
-        wait_for_secondary(operator, cluster, "rsB", victim)
+        wait_until_back(operator, cluster, "rsB", victim)
 
 
 def test_a_wrong_password_is_said_to_be_one(operator):
@@ -98,7 +99,7 @@ def test_a_switchover_is_refused_before_anything_changes(operator, cluster):
         assert inspect(operator, "rsA").primary.address == before.primary.address
     finally:
         cluster.members.start(victim)
-        wait_for_secondary(operator, cluster, "rsA", victim)
+        wait_until_back(operator, cluster, "rsA", victim)
 
 
 def test_elections_are_told_by_who_won_them_and_why(operator):
