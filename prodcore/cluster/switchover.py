@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,10 +18,12 @@ from prodcore.replica_set import SECONDARY, Health, Member, SetStatus
 MAX_LAG_SECONDS = 2.0
 _RATE = LoadRate(writers=4, interval=0.05, budget_seconds=15.0)
 _WARM_UP_WRITES = 10
-_GATHER_SECONDS = 6.0
+_GATHER_SECONDS = 12.0
 _CHANGE_SECONDS = 1.5
 """How long a member may take to change its source: it sleeps for a second after a try that failed."""
 _NOTES = 30
+_STAND_SECONDS = 5.0
+"""For how long a member that the others do not vote for stands again."""
 _GUARDS_AWAY_SECONDS = 120.0
 """Longer than a switchover can take; they come back by themselves if its process dies."""
 
@@ -148,19 +150,26 @@ def _gather_behind(access: Stepping, primary: str, successor: str) -> None:
     """Make the other secondaries copy from the successor beforehand, as the guard does.
 
     Else they look for a new source for a second after the change, and no write has its majority in that second.
+    The successor itself has to copy from the primary: one of the others that it copies from cannot follow it.
     It goes without as well.
     """
     others = [m.address for m in access.inspect().members if m.address not in (primary, successor)]
     ends = time.monotonic() + _GATHER_SECONDS
-    with suppress(CommandRefused, Unavailable):
-        while strays := [member for member in others if not _follows(access, member, successor)]:
-            if time.monotonic() > ends:
-                return
-            for member in strays:
-                access.follow(member, successor)
-            changed = time.monotonic() + _CHANGE_SECONDS
-            while time.monotonic() < changed and any(_source(access, member) != successor for member in strays):
-                access.write_notes(primary, _NOTES)
+    with suppress(Unavailable):
+        _lead(access, [successor], primary, primary, ends)
+        _lead(access, others, successor, primary, ends)
+
+
+def _lead(access: Stepping, members: Sequence[str], source: str, primary: str, ends: float) -> None:
+    """Make them copy from ``source``, or try it until ``ends``."""
+    while strays := [member for member in members if not _follows(access, member, source)]:
+        if time.monotonic() > ends:
+            return
+        for member in strays:
+            access.follow(member, source)
+        changed = time.monotonic() + _CHANGE_SECONDS
+        while time.monotonic() < changed and any(_source(access, member) != source for member in strays):
+            access.write_notes(primary, _NOTES)
 
 
 def _follows(access: Stepping, member: str, successor: str) -> bool:
@@ -182,18 +191,25 @@ def _source(access: Stepping, member: str) -> str:
 def _hand_over(access: Stepping, status: SetStatus, old: str, successor: str) -> None:
     """Let the primary step down where it will choose the successor itself, the first in the set's order.
 
-    It waits until that one has caught up. Another one must stand against it, and may have to try again: its first
-    candidacy can come just before the last write has arrived.
+    It waits until that one has caught up. Another one must stand against it, and may have to try again: a candidacy
+    that comes just before the last write has arrived is refused by those who have the write.
     """
     if successor == _first_secondary(status):
         access.step_down(old)
-        with suppress(CommandRefused, Unavailable):  # else its ban ends by itself
+        with suppress(Unavailable):  # else its ban ends by itself
             access.allow_election(old)
         return
-    try:
-        access.step_up(successor)
-    except CommandRefused:
-        access.step_up(successor)
+    ends = time.monotonic() + _STAND_SECONDS
+    while True:
+        try:
+            access.step_up(successor)
+        except CommandRefused:
+            if time.monotonic() > ends:
+                raise
+            with suppress(Unavailable):
+                access.wait_caught_up(ends)
+        else:
+            return
 
 
 def _first_secondary(status: SetStatus) -> str:
