@@ -17,7 +17,9 @@ from prodcore.replica_set import SECONDARY, Health, Member, SetStatus
 
 MAX_LAG_SECONDS = 2.0
 _RATE = LoadRate(writers=4, interval=0.05, budget_seconds=15.0)
-_WARM_UP_WRITES = 10
+_WARM_UP_WRITES = 60
+"""Some three quarters of a second: what the load itself takes to connect and log in is no cost of the switchover."""
+_WRITES_AFTER = 10
 _GATHER_SECONDS = 12.0
 _CHANGE_SECONDS = 1.5
 """How long a member may take to change its source: it sleeps for a second after a try that failed."""
@@ -133,7 +135,7 @@ def _switch_over(parts: SwitchoverParts, status: SetStatus, successor: str) -> S
                 raise Unavailable(f"{access.name}: no new primary within 30 s", hint="prodctl cluster status")
             if watch.wait_for_role(old, (SECONDARY,), asked, time.monotonic() + 30) is None:
                 raise Unavailable(f"{access.name}: {old} has not rejoined within 30 s", hint="prodctl cluster status")
-            ledger.wait_for_acknowledged(access.name, _WARM_UP_WRITES, time.monotonic(), time.monotonic() + 15)
+            ledger.wait_for_acknowledged(access.name, _WRITES_AFTER, time.monotonic(), time.monotonic() + 15)
             ended = time.monotonic()
     finally:
         watch.close()
