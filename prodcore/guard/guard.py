@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from prodcore.errors import CommandRefused, ProdError
+from prodcore.errors import ProdError
 from prodcore.guard.decision import (
     GuardRules,
     believed_primary,
@@ -148,7 +148,7 @@ class SetGuard:
     def _ask_to_stand(self, candidate: str) -> bool:
         try:
             self._set.step_up(candidate)
-        except (CommandRefused, ProdError) as error:
+        except ProdError as error:
             self._tell("refused", f"{candidate}: {error.message}")
             return bool(believed_primary(self._set.pulses()))
         self._tell("elected", candidate)
