@@ -127,10 +127,22 @@ def log_out() -> None:
         auth_client().call("POST", "/session/logout", {"refresh_token": refresh_token})
 
 
-def account(method: str, path: str, body: Any = None) -> Any:
-    """Call authsvc about the account of the logged-in person: ``account("GET", "/account/sessions")``."""
+def account(method: str, path: str, body: Any = None, *, query: Any = None) -> Any:
+    """Call authsvc for the person who is logged in to these pages: ``account("GET", "/account/sessions")``.
+
+    authsvc knows of a changed role or an ended session up to a second before this process. A token that it refuses for
+    that is renewed; were the visitor led to the login instead, the login would lead them back, and so on.
+    """
     required_identity()
-    return auth_client().call(method, path, body, bearer=bearer_token())
+    token = bearer_token()
+    try:
+        return auth_client().call(method, path, body, bearer=token, query=query)
+    except NotAuthenticated:  # a wrong password is refused alike
+        trust().catch_up()
+        g.pop("identity")
+        if current_identity() is None or bearer_token() == token:
+            raise
+    return auth_client().call(method, path, body, bearer=bearer_token(), query=query)
 
 
 def bearer_token() -> str:

@@ -87,6 +87,10 @@ class Trust:
             raise NotAuthenticated("the token has expired")
         return identity
 
+    def catch_up(self) -> None:
+        """Ask authsvc for its news at once: it has refused what is in force by what is known here."""
+        self._refresh()
+
     def end_session(self, sid: str) -> None:
         """Refuse a session here from now on, and have authsvc end it with the next question."""
         with self._lock:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from apiflask import APIBlueprint
 from flask import render_template, request
 
-from webapp.identity import auth_client, bearer_token
+from webapp.identity import account
 from webapp.pages.audit_words import ACTIONS, AGES, OUTCOMES
 from webapp.pages.errors import is_partial
 
@@ -25,7 +25,7 @@ def listing() -> str:
     before = request.args.get("before", "")
     query = {**filters, "since": _moment(since), "before": before}
     query = {name: value for name, value in query.items() if value}
-    entries = auth_client().call("GET", "/audit", bearer=bearer_token(), query={**query, "limit": _LIMIT})["items"]
+    entries = account("GET", "/audit", query={**query, "limit": _LIMIT})["items"]
     older = entries[-1]["at"] if len(entries) == _LIMIT else ""
     template = "audit/entries.html" if is_partial() else "audit/list.html"
     return render_template(

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.mongo.identity.rig import ADMIN, PASSWORD, Worker, web_settings
+from tests.mongo.identity.rig import ADMIN, OTHER_PASSWORD, PASSWORD, Worker, web_settings
 from tests.waiting import wait_until
 
 
@@ -161,6 +161,41 @@ def test_a_lower_role_takes_the_buttons_away_and_keeps_the_session(workers, auth
     authsvc.call("PATCH", "/users/ana", {"role": "viewer"}, token=admin["access_token"])
     wait_until(lambda: browser.get("/products/new").status_code == 403, "the role is lower", seconds=5)
     assert browser.get("/products").status_code == 200
+
+
+def test_a_role_that_authsvc_alone_knows_of_yet_renews_the_session(workers, authsvc, admin):
+    """The pages that authsvc answers come a moment later than the change, before the worker hears of it."""
+    authsvc.add("ana", "editor", token=admin["access_token"])
+    browser = Browser(workers[0])
+    browser.log_in(username="ana")
+    for role in ("viewer", "editor", "operator", "viewer"):
+        authsvc.call("PATCH", "/users/ana", {"role": role}, token=admin["access_token"])
+        assert browser.get("/account").status_code == 200, role
+
+
+def test_a_session_that_authsvc_alone_knows_to_have_ended_leads_to_the_login_and_not_back(workers, authsvc, admin):
+    authsvc.add("ana", token=admin["access_token"])
+    for _ in range(3):
+        browser = Browser(workers[0])
+        browser.log_in(username="ana")
+        authsvc.call("DELETE", "/users/ana/sessions", token=admin["access_token"])
+        answer = browser.get("/account")
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/login?next=%2Faccount")
+        assert browser.get(answer.headers["Location"]).status_code == 200
+
+
+def test_a_wrong_password_is_asked_about_once(browser, workers, monkeypatch):
+    browser.log_in()
+    asked, call = [], workers[0].client.call
+
+    def counted(method, path, *arguments, **more):
+        asked.append(path)
+        return call(method, path, *arguments, **more)
+
+    monkeypatch.setattr(workers[0].client, "call", counted)
+    form = {"old_password": "wrong", "new_password": OTHER_PASSWORD}
+    assert browser.post("/account/password", form, page="/account").status_code == 401
+    assert asked.count("/account/password") == 1
 
 
 @pytest.mark.parametrize("forged", ["x", "eyJhY2Nlc3MiOiJ4In0.x.y", "é", "." * 300], ids=ascii)
