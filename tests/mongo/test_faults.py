@@ -51,8 +51,14 @@ def all_of_rsb(cluster, members_of, shared_catalog):
     """All members of rsB, started again and writable at the end."""
     yield members_of("rsB")
     cluster.up()
-    with budget(30):
-        shared_catalog.store("rsB").count()
+
+    def answers():
+        try:
+            return shared_catalog.store("rsB").count() is not None
+        except Unavailable:  # at once, for as long as the driver has heard of too few members
+            return False
+
+    wait_until(answers, "rsB answers again", 30)
 
 
 @pytest.fixture
