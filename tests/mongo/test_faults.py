@@ -50,11 +50,16 @@ def members_of(cluster):
 def all_of_rsb(cluster, members_of, shared_catalog):
     """All members of rsB, started again and writable at the end."""
     yield members_of("rsB")
+    bring_back(cluster, shared_catalog)
+
+
+def bring_back(cluster, catalog):
+    """Start what does not run, and wait until the driver has heard of it."""
     cluster.up()
 
     def answers():
         try:
-            return shared_catalog.store("rsB").count() is not None
+            return catalog.store("rsB").count() is not None
         except Unavailable:  # at once, for as long as the driver has heard of too few members
             return False
 
@@ -186,7 +191,7 @@ def test_shard_without_a_majority_shows_what_is_left_of_it_to_those_who_ask_and_
     assert catalog.page().unavailable == ("rsB",), "nobody gets it unasked"
     with pytest.raises(Unavailable):
         catalog.edit(zumo.id, validate(ProductPatch, {"stock": 2}), ANA, 1)
-    cluster.up()
+    bring_back(cluster, catalog)
     with budget(30):
         assert catalog.edit(zumo.id, validate(ProductPatch, {"stock": 2}), ANA, 1).version == 2
 
@@ -220,7 +225,7 @@ def forget_numbers(catalog, cluster, direct_client, addresses, stored, products)
     stored.delete_many({"stock": {"$lt": 250}})  # repeated from the oplog after the kill, and not subtracted there
     for address in addresses:
         cluster.members.kill(address)
-    cluster.up()
+    bring_back(cluster, catalog)
     with budget(30):
         assert products() == 50
     return stored.estimated_document_count() != 50
