@@ -174,15 +174,15 @@ def _lead(access: Stepping, members: Sequence[str], source: str, primary: str, e
             access.write_notes(primary, _NOTES)
 
 
-def _follows(access: Stepping, member: str, successor: str) -> bool:
-    """Whether it copies from the successor and goes on doing so.
+def _follows(access: Stepping, member: str, source: str) -> bool:
+    """Whether it copies from the source and goes on doing so.
 
     A member whose change of source has failed, or that was told twice, names the source and sleeps for a second.
     """
-    if _source(access, member) != successor:
+    if _source(access, member) != source:
         return False
     access.wait_caught_up(time.monotonic() + _GATHER_SECONDS)
-    return _source(access, member) == successor
+    return _source(access, member) == source
 
 
 def _source(access: Stepping, member: str) -> str:
