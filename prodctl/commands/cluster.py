@@ -40,6 +40,12 @@ def status(output: str, watch: bool, wait: str | None, timeout: float, check: bo
     """Every member, both services, the map, and what is wrong.
 
     Exit status 0 when all is healthy, 6 when anything is degraded or down.
+
+    \b
+    Examples:
+      prodctl cluster status --watch
+      prodctl cluster status --wait healthy --timeout 120
+      prodctl cluster status --check
     """
     from prodcore.bootstrap_cluster import cluster_status
     from prodcore.settings import load_settings
@@ -73,7 +79,13 @@ def topology() -> int:
 @click.argument("set_name", metavar="[SET]", required=False)
 @output_option
 def history(set_name: str | None, output: str) -> None:
-    """Elections: when, who, why, from the members' own records."""
+    """Elections: when, who, why, from the members' own records.
+
+    \b
+    Examples:
+      prodctl cluster history
+      prodctl cluster history rsA -o json
+    """
     from prodcore.bootstrap_cluster import cluster_elections
     from prodcore.settings import load_settings
 
@@ -117,6 +129,13 @@ def switchover(set_name: str, to: str, output: str) -> None:
 
     Refuses before anything changes when the set is not healthy or the successor lags. Ends well only when the
     chosen member is primary and the old one follows it.
+
+    Takes some seconds; another member than the first secondary takes longer, since the others have to follow it first.
+
+    \b
+    Examples:
+      prodctl cluster switchover rsA
+      prodctl cluster switchover rsA --to 127.0.0.1:27019
     """
     from prodcore.bootstrap_guard import open_switchover
     from prodcore.cluster.switchover import switch_over
