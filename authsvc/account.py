@@ -13,10 +13,10 @@ from authsvc.passwords import SHORTEST_WITH_SECOND_FACTOR, PasswordHasher, check
 from authsvc.second_factor import SecondFactor
 from authsvc.sessions import Caller, Sessions
 from authsvc.users import hash_code
-from prodcore.bootstrap_users import UserStores
+from prodcore.app.users import UserStores
 from prodcore.errors import NotAuthenticated, SessionNotFound
-from prodcore.tokens import Identity
-from prodcore.user import Session, User
+from prodcore.identity.tokens import Identity
+from prodcore.identity.users import Session, User
 
 RESET_CODE_LIFE = timedelta(hours=24)
 

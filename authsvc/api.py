@@ -10,7 +10,7 @@ from authsvc.audit import note
 from authsvc.callers import caller
 from authsvc.service import current_service
 from authsvc.sessions import jwks
-from prodcore.user_requests import (
+from prodcore.identity.schemas import (
     ExchangeRequest,
     LoginRequest,
     LogoutRequest,

@@ -12,7 +12,7 @@ from authsvc.callers import caller, identity
 from authsvc.keys import SigningKey
 from authsvc.service import current_service
 from authsvc.sessions import utc_now
-from prodcore.user_requests import (
+from prodcore.identity.schemas import (
     AuditQuery,
     CodeRequest,
     InvitationRequest,

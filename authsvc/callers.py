@@ -12,8 +12,8 @@ from authsvc.service import current_service
 from authsvc.sessions import Caller
 from prodcore.deadline import budget
 from prodcore.errors import Forbidden, NotAuthenticated
-from prodcore.rights import Right, right_for
-from prodcore.tokens import Identity
+from prodcore.identity.rights import Right, right_for
+from prodcore.identity.tokens import Identity
 
 _OPEN_TO_ALL = frozenset({"/healthz", "/readyz", "/metrics", "/.well-known/jwks.json"})
 

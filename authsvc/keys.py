@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.utils import base64url_encode
 
 from prodcore.errors import ConfigError
-from prodcore.tokens import GRACE
+from prodcore.identity.tokens import GRACE
 
 PUBLISHED_AHEAD = timedelta(seconds=10)
 _KEPT_AFTER = GRACE + timedelta(minutes=20)  # the longest access token, the grace, and a margin for clocks

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from prodcore.errors import OutcomeUnknown, ProdError, TooManyAttempts, Unavailable
-from prodcore.user import fold_username
+from prodcore.identity.users import fold_username
 
 if TYPE_CHECKING:
-    from prodcore.mongo.attempt_store import MongoAttemptStore
+    from prodcore.mongo.identity.attempt_store import MongoAttemptStore
 
 
 class Limit(NamedTuple):

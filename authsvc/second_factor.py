@@ -14,10 +14,10 @@ import pyotp
 from cryptography.fernet import Fernet, InvalidToken
 
 from prodcore.errors import Conflict, NotAuthenticated
-from prodcore.user import User
+from prodcore.identity.users import User
 
 if TYPE_CHECKING:
-    from prodcore.mongo.user_store import MongoUserStore
+    from prodcore.mongo.identity.user_store import MongoUserStore
 
 RECOVERY_CODES = 10
 _ISSUER = "prodctl"

@@ -16,7 +16,7 @@ from authsvc.second_factor import SecondFactor
 from authsvc.service_tokens import ServiceTokens
 from authsvc.sessions import Sessions, utc_now
 from authsvc.users import Accounts
-from prodcore.bootstrap_users import UserStores, open_user_stores
+from prodcore.app.users import UserStores, open_user_stores
 from prodcore.errors import ConfigError, Problem
 from prodcore.settings import Settings
 

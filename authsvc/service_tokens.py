@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from authsvc.keys import KeyRing
 from prodcore.errors import NotAuthenticated, TokenNotFound
-from prodcore.rights import Right
-from prodcore.tokens import SERVICE_TOKEN_PREFIX, Identity, issue
-from prodcore.user import ServiceToken
+from prodcore.identity.rights import Right
+from prodcore.identity.tokens import SERVICE_TOKEN_PREFIX, Identity, issue
+from prodcore.identity.users import ServiceToken
 
 if TYPE_CHECKING:
-    from prodcore.mongo.token_store import MongoServiceTokenStore
+    from prodcore.mongo.identity.token_store import MongoServiceTokenStore
 
 
 class ServiceTokens:

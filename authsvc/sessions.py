@@ -19,11 +19,11 @@ from typing import Any
 from jwt.utils import base64url_encode
 
 from authsvc.keys import KeyRing
-from prodcore.bootstrap_users import UserStores
+from prodcore.app.users import UserStores
 from prodcore.errors import NotAuthenticated
-from prodcore.rights import Role
-from prodcore.tokens import GRACE, LEEWAY, Identity, authenticate, issue
-from prodcore.user import Session, User
+from prodcore.identity.rights import Role
+from prodcore.identity.tokens import GRACE, LEEWAY, Identity, authenticate, issue
+from prodcore.identity.users import Session, User
 
 LOST_ANSWER = timedelta(seconds=10)
 """How long a spent refresh token gets its successor again in any case: requests that set out together arrive together.

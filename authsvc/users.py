@@ -15,7 +15,7 @@ from authsvc.limits import LoginLimits
 from authsvc.passwords import LONGEST, PasswordHasher, check_policy
 from authsvc.second_factor import SecondFactor
 from authsvc.sessions import Caller, Sessions
-from prodcore.bootstrap_users import UserStores
+from prodcore.app.users import UserStores
 from prodcore.errors import (
     AlreadySetUp,
     Forbidden,
@@ -26,15 +26,15 @@ from prodcore.errors import (
     UserExists,
     UserNotFound,
 )
-from prodcore.rights import Role
-from prodcore.setup_code import opens
-from prodcore.user import User, clean_username
+from prodcore.identity.rights import Role
+from prodcore.identity.setup_code import opens
+from prodcore.identity.users import User, clean_username
 
 WRONG = "the user name or the password is wrong"
 
 
 class Accounts:
-    """Everything one can do with accounts. ``setup_code_file``: the sealed one-time code of prodcore.setup_code."""
+    """Everything one can do with accounts. ``setup_code_file``: the sealed one-time code."""
 
     def __init__(
         self,

@@ -39,17 +39,17 @@ import requests
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import BulkWriteError
 
-from prodcore.bootstrap import prepare_cluster
+from prodcore.app.wiring import prepare_cluster
 from prodcore.catalog import Catalog, Query, Sort, search_words
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.errors import QueryTooBroad
-from prodcore.history import Author
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports, services_for
-from prodcore.mongo.product_document import as_document
-from prodcore.mongo.product_query import INDEXES, LIST_SECONDS
-from prodcore.mongo.product_store import MongoProductStore, ensure_indexes
-from prodcore.mongo.replica_set import ReplicaSet
-from prodcore.product import SHOWN, Product, ProductDraft, validate
+from prodcore.mongo.client.replica_set import ReplicaSet
+from prodcore.mongo.products.document import as_document
+from prodcore.mongo.products.query import INDEXES, LIST_SECONDS
+from prodcore.mongo.products.store import MongoProductStore, ensure_indexes
+from prodcore.product.history import Author
+from prodcore.product.model import SHOWN, Product, ProductDraft, validate
 from prodcore.routing import DEFAULT_MAP
 from prodcore.settings import load_settings
 

@@ -31,7 +31,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from bench.words import PASSWORD, WORDS
-from prodcore.bootstrap import prepare_cluster
+from prodcore.app.wiring import prepare_cluster
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports, services_for
 from prodcore.settings import load_settings
 

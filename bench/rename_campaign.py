@@ -29,14 +29,14 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from prodcore.bootstrap import open_catalog, prepare_cluster
-from prodcore.bootstrap_shards import open_shards
+from prodcore.app.shards import open_shards
+from prodcore.app.wiring import open_catalog, prepare_cluster
 from prodcore.catalog import Catalog, Query, search_words
 from prodcore.deadline import budget
 from prodcore.errors import OutcomeUnknown, Unavailable
-from prodcore.history import Author
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports
-from prodcore.product import Product, ProductDraft, ProductPatch, validate
+from prodcore.product.history import Author
+from prodcore.product.model import Product, ProductDraft, ProductPatch, validate
 from prodcore.routing import name_key
 from prodcore.settings import Settings, load_settings
 

@@ -49,7 +49,7 @@
         └── DrillVacuous           drill_vacuous        500  exit 9   no fault or no election took place
 
 Each class carries a stable ``code`` (an API: never renamed), an HTTP status and an exit status. A door has one
-translator: ``prodcore.web`` makes problem+json of them, ``prodctl.output`` a line on stderr and an exit status.
+translator: ``prodcore.web`` makes problem+json of them, ``prodctl.terminal.output`` a line and an exit status.
 Messages are for the person who can do something about it; they never hold secrets, driver texts or tracebacks.
 """
 

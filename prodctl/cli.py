@@ -103,6 +103,6 @@ def prodctl(ctx: click.Context, debug: bool) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and leave with its exit status."""
-    from prodctl.output import run_and_exit
+    from prodctl.terminal.output import run_and_exit
 
     run_and_exit(prodctl, argv)

@@ -15,9 +15,9 @@ from prodcore.errors import Unavailable
 from prodcore.settings import Settings
 from prodcore.web import install
 from webapp import api, pages
-from webapp.catalog_provider import CatalogProvider
-from webapp.cluster_picture import ClusterPicture
-from webapp.identity import install_identity
+from webapp.identity.caller import install_identity
+from webapp.live.catalog_provider import CatalogProvider
+from webapp.live.cluster_picture import ClusterPicture
 from webapp.staleness import install_staleness
 from webapp.trusted_hosts import install_trusted_hosts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask, Response, g, request
 
 from prodcore.errors import ShardUnavailable
-from prodcore.staleness import stale_reads
+from prodcore.support.stale_reads import stale_reads
 
 HEADER = "Stale-Shards"
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 from bench.failover.gaps import SET, wait_for_guard
 from bench.failover.system import System, options, print_table, system
-from prodcore.bootstrap_drill import open_drill
+from prodcore.app.drills import open_drill
 from prodcore.drill.engine import run_drill
 from prodcore.drill.events import Progress, Step
 from prodcore.drill.plan import DrillPlan, Fault

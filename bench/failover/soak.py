@@ -23,7 +23,7 @@ from pymongo import MongoClient
 
 from bench.failover.gaps import wait_for_guard
 from bench.failover.system import SETS, System, options, print_table, system
-from prodcore.bootstrap_drill import open_drill
+from prodcore.app.drills import open_drill
 from prodcore.drill.ledger import Ledger, Outcome
 from prodcore.drill.load import LoadRate, running_load
 

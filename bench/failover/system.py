@@ -17,8 +17,8 @@ from typing import Any
 
 import requests
 
-from prodcore.bootstrap import prepare_cluster
-from prodcore.bootstrap_cluster import open_inspectors
+from prodcore.app.cluster import open_inspectors
+from prodcore.app.wiring import prepare_cluster
 from prodcore.local import GUARD, LocalCluster, LocalPlan, find_free_ports, services_for
 from prodcore.settings import Settings, load_settings
 

@@ -31,9 +31,9 @@ import requests
 from pymongo import MongoClient
 
 from bench.words import PASSWORD, WORDS
-from prodcore.bootstrap import prepare_cluster
+from prodcore.app.wiring import prepare_cluster
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports, services_for
-from prodcore.product import ProductDraft
+from prodcore.product.model import ProductDraft
 from prodcore.settings import load_settings
 
 HERE = Path(__file__).parent

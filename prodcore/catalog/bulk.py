@@ -10,7 +10,7 @@ from uuid import UUID
 
 from prodcore.catalog.catalog import Catalog
 from prodcore.catalog.failures import Failure, failure, write_each
-from prodcore.catalog.ports import Deleted
+from prodcore.catalog.stores import Deleted
 from prodcore.errors import (
     InvalidInput,
     Problem,
@@ -18,8 +18,8 @@ from prodcore.errors import (
     ProductNotFound,
     VersionConflict,
 )
-from prodcore.history import Author
-from prodcore.product import Product
+from prodcore.product.history import Author
+from prodcore.product.model import Product
 from prodcore.routing import fold
 
 Status = Literal["changed", "deleted", "unchanged"] | Failure

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from prodcore.catalog.finder import Finder
+from prodcore.catalog.distribution import Spread, spread
 from prodcore.catalog.listing import Listing, Page
+from prodcore.catalog.lookup import Finder
 from prodcore.catalog.moves import Moves, no_step
-from prodcore.catalog.ports import BeingMoved, Deleted, Key, ProductStore
 from prodcore.catalog.query import EVERYTHING, Query
-from prodcore.catalog.refusals import exists, has_other_version, id_was_used
-from prodcore.catalog.spread import Spread, spread
+from prodcore.catalog.stores import BeingMoved, Deleted, Key, ProductStore
+from prodcore.catalog.write_errors import exists, has_other_version, id_was_used
 from prodcore.deadline import remaining
 from prodcore.errors import (
     InvalidInput,
@@ -26,8 +26,8 @@ from prodcore.errors import (
     SkuTaken,
     Unavailable,
 )
-from prodcore.history import Action, Author, Change
-from prodcore.product import FIELDS, STORED, Product, ProductDraft, ProductPatch
+from prodcore.product.history import Action, Author, Change
+from prodcore.product.model import FIELDS, STORED, Product, ProductDraft, ProductPatch
 from prodcore.routing import Route, ShardMap, fold, name_key, route, same_keys
 
 T = TypeVar("T")

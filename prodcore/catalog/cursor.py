@@ -25,7 +25,7 @@ _DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,10})?")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a list goes on: strictly after ``after``; and when it began, by shard (see ``prodcore.move``)."""
+    """Where a list goes on: strictly after ``after``; and when it began, by shard (see ``prodcore.product.move``)."""
 
     after: Position
     times: Mapping[str, int] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from itertools import islice
 from uuid import UUID
 
 from prodcore.catalog.catalog import Catalog
-from prodcore.catalog.ports import Deleted, Moment
+from prodcore.catalog.stores import Deleted, Moment
 from prodcore.errors import InvalidCursor
 from prodcore.routing import name_key
 

@@ -9,8 +9,8 @@ from prodcore.catalog.catalog import Catalog
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.query import Query
 from prodcore.deadline import budget
-from prodcore.product import SHOWN, show_fields
-from prodcore.staleness import fresh_reads
+from prodcore.product.model import SHOWN, show_fields
+from prodcore.support.stale_reads import fresh_reads
 
 
 def whole_list(catalog: Catalog, query: Query, page_seconds: float) -> Iterator[list[dict[str, Any]]]:

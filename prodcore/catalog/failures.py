@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from prodcore.errors import OutcomeUnknown, ProdError, Unavailable
-from prodcore.product import Product
+from prodcore.product.model import Product
 
 Failure = Literal["refused", "unavailable", "unknown"]
 """``unavailable`` did not happen and may be repeated, ``unknown`` may have happened."""

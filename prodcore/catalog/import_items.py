@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from prodcore.catalog.ports import Key
+from prodcore.catalog.stores import Key
 from prodcore.errors import InvalidInput, Problem, ProdError
-from prodcore.product import FIELDS, Product, ProductDraft, ProductPatch, validate
+from prodcore.product.model import FIELDS, Product, ProductDraft, ProductPatch, validate
 from prodcore.routing import fold, name_key
 
 By = Literal["name", "sku"]

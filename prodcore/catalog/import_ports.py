@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from prodcore.history import Change
-from prodcore.product import Product
+from prodcore.product.history import Change
+from prodcore.product.model import Product
 
 
 @dataclass(frozen=True, slots=True)

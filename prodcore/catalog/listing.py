@@ -11,10 +11,10 @@ from typing import Generic, TypeVar
 from prodcore.catalog.cursor import Cursor, decode_cursor, encode_cursor
 from prodcore.catalog.moves import Moves, is_current
 from prodcore.catalog.places import Places
-from prodcore.catalog.ports import ProductStore, Row, Slice
 from prodcore.catalog.query import Query
+from prodcore.catalog.stores import ProductStore, Row, Slice
 from prodcore.errors import InvalidInput, Problem, ShardUnavailable, Unavailable
-from prodcore.move import Times
+from prodcore.product.move import Times
 from prodcore.routing import Range, ShardMap
 
 T = TypeVar("T")

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from prodcore.catalog.ports import Row
-from prodcore.move import Move, Passage, State
-from prodcore.product import Product
+from prodcore.catalog.stores import Row
+from prodcore.product.model import Product
+from prodcore.product.move import Move, Passage, State
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from uuid import UUID
 
 from prodcore.catalog.move_ports import MoveStore, Traces
 from prodcore.errors import OutcomeUnknown, ProdError, ProductExists, Unavailable
-from prodcore.move import Move, Times
-from prodcore.product import Product
+from prodcore.product.model import Product
+from prodcore.product.move import Move, Times
 
 LIST_LIFE = timedelta(minutes=15)
 """A list that began longer ago begins anew where products moved meanwhile."""

@@ -8,9 +8,9 @@ from dataclasses import replace
 from uuid import UUID
 
 from prodcore.catalog.moves import MOST_MOVES, Moves
-from prodcore.catalog.ports import Row
+from prodcore.catalog.stores import Row
 from prodcore.errors import OutcomeUnknown, Unavailable
-from prodcore.move import Move, Times, shard_at
+from prodcore.product.move import Move, Times, shard_at
 
 
 class Places:

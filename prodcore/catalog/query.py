@@ -11,7 +11,7 @@ from typing import Literal, Self, get_args
 from uuid import UUID
 
 from prodcore.errors import InvalidInput, Problem
-from prodcore.terms import split_words
+from prodcore.product.terms import split_words
 
 SortBy = Literal["name", "price", "stock", "updated", "created"]
 

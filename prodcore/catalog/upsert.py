@@ -11,10 +11,10 @@ from uuid import UUID
 from prodcore.catalog.catalog import Catalog
 from prodcore.catalog.failures import failure
 from prodcore.catalog.import_items import By, Item, Outcome, Status, differences
-from prodcore.catalog.ports import Key
+from prodcore.catalog.stores import Key
 from prodcore.errors import InvalidInput, Problem, ProdError, ProductExists, SkuTaken, Unavailable
-from prodcore.history import Author
-from prodcore.product import Product
+from prodcore.product.history import Author
+from prodcore.product.model import Product
 
 MAX_ITEMS = 1000
 

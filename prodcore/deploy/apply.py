@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prodcore.deploy.change import Change
+from prodcore.deploy.concurrency import each
 from prodcore.deploy.container import Container
-from prodcore.deploy.each import each
 from prodcore.deploy.host_plan import HostPlan
 from prodcore.deploy.host_steps import prepare_host, switch_release
 from prodcore.deploy.incus_plan import IncusPlan

@@ -12,7 +12,7 @@ from prodcore.doctor.check import Check, State
 from prodcore.doctor.container import GROUP, judge_container
 from prodcore.doctor.listening import parse_table
 from prodcore.errors import ProdError
-from prodcore.nodes.incus import Incus
+from prodcore.incus.client import Incus
 
 
 @dataclass(frozen=True, slots=True)

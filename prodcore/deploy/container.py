@@ -7,9 +7,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from prodcore.deploy import place
+from prodcore.deploy import paths as place
 from prodcore.errors import Unavailable
-from prodcore.nodes.incus import Incus
+from prodcore.incus.client import Incus
 
 _BOOT = "import sys;s=sys.stdin.buffer;exec(s.read(int(s.readline())))"
 _NOT_THERE = (126, 127)

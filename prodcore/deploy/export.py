@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prodcore.deploy.bundle import (
+from prodcore.deploy.archive import (
     DESCRIPTION,
     MANIFEST,
     SECRETS,
@@ -22,15 +22,15 @@ from prodcore.deploy.bundle import (
     ports_of,
     seat_of,
 )
+from prodcore.deploy.data_check import count_documents
 from prodcore.deploy.incus_wish import MARK
 from prodcore.deploy.layout import Host
-from prodcore.deploy.power import Power
-from prodcore.deploy.verify import count_documents
+from prodcore.deploy.lifecycle import Power
 from prodcore.errors import Conflict, InvalidInput, Problem
 from prodcore.installation.lock import locked
 from prodcore.installation.progress import Progress
 from prodcore.installation.secret import SETUP_FILES
-from prodcore.private_files import write_private
+from prodcore.support.secure_files import write_private
 
 if TYPE_CHECKING:
     from prodcore.deploy.system import DeployedSystem

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prodcore.deploy import place
+from prodcore.deploy import paths as place
 from prodcore.deploy.change import Change
 from prodcore.deploy.seen import Inside
-from prodcore.deploy.wish import Binary, Directory, File, HostWish, Link, Unit
+from prodcore.deploy.spec import Binary, Directory, File, HostWish, Link, Unit
 
 _SOCKET = ".socket"
 _SERVICE = ".service"

@@ -6,10 +6,10 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from prodcore.deploy import place
+from prodcore.deploy import paths as place
 from prodcore.deploy.container import Container
 from prodcore.deploy.host_plan import HostPlan
-from prodcore.deploy.wish import File, Link
+from prodcore.deploy.spec import File, Link
 from prodcore.installation.progress import Progress
 
 _WRITE_SECONDS = 180.0

@@ -9,8 +9,8 @@ from prodcore.deploy.container import Container
 from prodcore.deploy.incus_plan import IncusPlan, InstancePlan
 from prodcore.deploy.layout import Layout
 from prodcore.errors import IncusRefused
+from prodcore.incus.client import Incus
 from prodcore.installation.progress import Progress
-from prodcore.nodes.incus import Incus
 
 _MAKE_SECONDS = 600.0
 BOOT_SECONDS = 90

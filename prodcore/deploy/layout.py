@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address
 
-from prodcore.deploy.description import Deployment, SetTable
+from prodcore.deploy.config import Deployment, SetTable
 from prodcore.errors import ConfigError, MemberNotFound, Problem
 from prodcore.installation.sets import MEMBERS_OF_A_SET, REPLICA_SETS, USERS_SET
 

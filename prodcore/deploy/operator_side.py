@@ -9,10 +9,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prodcore.deploy import place
-from prodcore.deploy.description import Deployment
+from prodcore.deploy import paths as place
+from prodcore.deploy.config import Deployment
 from prodcore.deploy.render import Inputs
-from prodcore.deploy.wish import Binary
+from prodcore.deploy.spec import Binary
 from prodcore.errors import ConfigError
 from prodcore.installation.secret import (
     KEYFILE,
@@ -25,7 +25,7 @@ from prodcore.installation.secret import (
     forget_setup_code,
     new_secrets,
 )
-from prodcore.private_files import make_private_directory
+from prodcore.support.secure_files import make_private_directory
 
 _ID_DIGITS = 12
 

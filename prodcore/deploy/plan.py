@@ -10,7 +10,7 @@ from prodcore.deploy.host_plan import HostPlan, plan_host
 from prodcore.deploy.incus_plan import IncusPlan, plan_incus
 from prodcore.deploy.layout import Layout
 from prodcore.deploy.seen import Seen
-from prodcore.deploy.wish import HostWish
+from prodcore.deploy.spec import HostWish
 from prodcore.installation.sets import REPLICA_SETS
 
 

@@ -16,7 +16,7 @@ from prodcore.expose import judge
 from prodcore.expose.http import Answer
 from prodcore.expose.public import LOCAL_FIXES, Met, same_instance
 from prodcore.expose.walk import Seen, Step
-from prodcore.nodes.incus import Incus
+from prodcore.incus.client import Incus
 
 _SECONDS = 30.0
 _APPLY = "prodctl deploy apply"

@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from prodcore.deploy import place
+from prodcore.deploy import paths as place
 from prodcore.deploy.container import Container
 from prodcore.deploy.host_plan import HostPlan
 from prodcore.installation.progress import Progress

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from prodcore.deploy import place
+from prodcore.deploy import paths as place
 from prodcore.deploy.layout import DeployedMember, Host, Layout
+from prodcore.deploy.spec import Binary, Directory, File, HostWish, Link, Unit
 from prodcore.deploy.unit_file import unit_text
-from prodcore.deploy.wish import Binary, Directory, File, HostWish, Link, Unit
 from prodcore.installation.env_file import render_env
 from prodcore.installation.mongod import MemberFiles, render_mongod
 from prodcore.installation.secret import Secrets

@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from prodcore.deploy.difference import MASK
+from prodcore.deploy.diff import MASK
 from prodcore.deploy.incus_wish import instance_wish, network_wish, profile_wish
 from prodcore.deploy.layout import Layout
-from prodcore.deploy.wish import HostWish
+from prodcore.deploy.spec import HostWish
 from prodcore.installation.set_up import HEARTBEAT_MS
-from prodcore.mongo.replica_set_admin import SetTiming
+from prodcore.mongo.admin.replica_set_admin import SetTiming
 
 
 def write_rendering(layout: Layout, wishes: Mapping[str, HostWish], secrets_mark: str, directory: Path) -> list[Path]:

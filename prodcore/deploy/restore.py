@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prodcore.deploy.bundle import (
+from prodcore.deploy.archive import (
     MANIFEST,
     SECRETS,
     BundledInstance,
@@ -22,15 +22,15 @@ from prodcore.deploy.bundle import (
     megabytes,
     read_manifest,
 )
+from prodcore.deploy.data_check import data_problems
 from prodcore.deploy.incus_steps import IncusSteps
 from prodcore.deploy.incus_wish import MARK
 from prodcore.deploy.layout import Host
-from prodcore.deploy.verify import data_problems
 from prodcore.errors import Conflict, InvalidInput, Problem
 from prodcore.installation.lock import locked
 from prodcore.installation.progress import Progress
 from prodcore.installation.secret import SETUP_FILES
-from prodcore.private_files import make_private_directory, write_private
+from prodcore.support.secure_files import make_private_directory, write_private
 
 if TYPE_CHECKING:
     from prodcore.deploy.system import DeployedSystem

@@ -10,8 +10,8 @@ from prodcore.deploy.host_plan import HostPlan
 from prodcore.deploy.layout import DeployedMember, Layout
 from prodcore.deploy.seen import SetSeen
 from prodcore.errors import Unavailable
+from prodcore.incus.client import Incus
 from prodcore.installation.progress import Progress
-from prodcore.nodes.incus import Incus
 
 _UNIT_SECONDS = 120.0
 _TASK_SECONDS = 240.0

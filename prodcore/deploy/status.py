@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prodcore.deploy.layout import Host, Layout
 from prodcore.deploy.seen import Seen
-from prodcore.deploy.wish import HostWish
+from prodcore.deploy.spec import HostWish
 
 _OK = 200
 _WORKING = ("PRIMARY", "SECONDARY")

@@ -10,27 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from prodcore.deploy.apply import Applied, Apply
+from prodcore.deploy.concurrency import each
+from prodcore.deploy.config import Deployment
 from prodcore.deploy.container import Container
-from prodcore.deploy.description import Deployment
-from prodcore.deploy.each import each
 from prodcore.deploy.incus_steps import IncusSteps
 from prodcore.deploy.incus_wish import MARK
 from prodcore.deploy.layout import Layout
-from prodcore.deploy.look import look, setup_url
+from prodcore.deploy.observe import look, setup_url
 from prodcore.deploy.operator_side import OperatorSide
 from prodcore.deploy.plan import Plan, make_plan
 from prodcore.deploy.render import render_hosts
 from prodcore.deploy.restore import NOTE
 from prodcore.deploy.seen import Seen
-from prodcore.deploy.wish import HostWish
+from prodcore.deploy.spec import HostWish
 from prodcore.errors import IncusRefused
+from prodcore.incus.client import Incus
 from prodcore.installation.env_file import render_env
 from prodcore.installation.lock import locked
 from prodcore.installation.progress import Progress, silence
 from prodcore.installation.secret import KEYFILE, SECRETS_FILE, SETUP_FILES
 from prodcore.installation.sets import REPLICA_SETS, USERS_SET, set_urls, variable
-from prodcore.nodes.incus import Incus
-from prodcore.private_files import write_private
+from prodcore.support.secure_files import write_private
 
 _OK = 200
 _READY_SECONDS = 120

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator
 
-from prodcore.cluster.lint import Finding
 from prodcore.doctor.check import Check, State
+from prodcore.replicaset.lint import Finding
 
 GROUP = "members"
 

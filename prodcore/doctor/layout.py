@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from prodcore.doctor.check import Check, State
-from prodcore.replica_set import MemberConfig
+from prodcore.replicaset.status import MemberConfig
 
 GROUP = "layout"
 

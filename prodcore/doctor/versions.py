@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from prodcore.cluster.lint import floor_missed
 from prodcore.doctor.check import Check, State
+from prodcore.replicaset.lint import floor_missed
 
 GROUP = "versions"
 

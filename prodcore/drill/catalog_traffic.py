@@ -8,8 +8,8 @@ from prodcore.catalog import Catalog
 from prodcore.drill.ledger import State
 from prodcore.drill.ports import Place, Record
 from prodcore.errors import ConfigError
-from prodcore.history import Author
-from prodcore.product import ProductDraft, ProductPatch
+from prodcore.product.history import Author
+from prodcore.product.model import ProductDraft, ProductPatch
 from prodcore.routing import ShardMap, name_key
 
 _USERNAME = "failover-test"

@@ -24,9 +24,9 @@ from prodcore.drill.restore import clean_up, restore_leftovers
 from prodcore.drill.round import Round, RoundResult
 from prodcore.drill.verdict import Verdict, judge
 from prodcore.errors import CommandRefused, InvalidInput, NoPrimary, Problem, Unavailable
-from prodcore.nodes.control import MemberControl
-from prodcore.problem_line import ProblemLine, problem_line
-from prodcore.replica_set import SECONDARY, Member, SetStatus
+from prodcore.processes.control import MemberControl
+from prodcore.replicaset.diagnostic import ProblemLine, problem_line
+from prodcore.replicaset.status import SECONDARY, Member, SetStatus
 
 _WARM_UP_WRITES = 10
 _GUARD_READY_SECONDS = 15.0

@@ -8,7 +8,7 @@ from prodcore.drill.journal import Broken
 from prodcore.drill.plan import Fault
 from prodcore.drill.ports import SetAccess
 from prodcore.errors import CommandRefused, MemberUnavailable
-from prodcore.nodes.control import MemberControl
+from prodcore.processes.control import MemberControl
 
 
 class Faults:

@@ -13,7 +13,7 @@ from prodcore.deadline import budget
 from prodcore.drill.ledger import Attempt, Ledger, Operation, Outcome, State
 from prodcore.drill.ports import Record, Traffic
 from prodcore.errors import OutcomeUnknown, ProdError
-from prodcore.retries import Retries, counted
+from prodcore.support.retries import Retries, counted
 
 _CYCLE = (Operation.CREATE, Operation.READ, Operation.EDIT, Operation.READ, Operation.RENAME, Operation.READ)
 _CROSSING = (Operation.CREATE, Operation.READ, Operation.MOVE, Operation.EDIT, Operation.READ, Operation.MOVE)

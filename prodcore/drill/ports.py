@@ -9,7 +9,7 @@ from uuid import UUID
 
 from prodcore.drill.ledger import State
 from prodcore.drill.verdict import Found
-from prodcore.replica_set import SetStatus
+from prodcore.replicaset.status import SetStatus
 
 
 @dataclass(slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillPlan, Fault
-from prodcore.problem_line import ProblemLine, problem_line
-from prodcore.replica_set import SECONDARY, SetStatus
+from prodcore.replicaset.diagnostic import ProblemLine, problem_line
+from prodcore.replicaset.status import SECONDARY, SetStatus
 
 MAX_LAG_SECONDS = 5.0
 MIN_FREE_DISK_BYTES = 500_000_000

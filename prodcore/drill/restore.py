@@ -10,7 +10,7 @@ from prodcore.drill.faults import Faults
 from prodcore.drill.journal import Journal, Unfinished
 from prodcore.drill.ports import SetAccess
 from prodcore.errors import NoPrimary, Unavailable
-from prodcore.nodes.control import MemberControl
+from prodcore.processes.control import MemberControl
 
 RESTORE_SECONDS = 60.0
 

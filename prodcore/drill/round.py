@@ -15,7 +15,7 @@ from prodcore.drill.ledger import Ledger
 from prodcore.drill.plan import DrillPlan, Fault
 from prodcore.drill.ports import SetAccess, SetWatch
 from prodcore.errors import ProdError, Unavailable
-from prodcore.replica_set import Member
+from prodcore.replicaset.status import Member
 
 _UNSAFE_WRITES = 10
 _UNSAFE_SECONDS = 3.0

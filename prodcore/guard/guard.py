@@ -21,7 +21,7 @@ from prodcore.guard.decision import (
     may_elect,
 )
 from prodcore.guard.ports import GuardedSet, Standing
-from prodcore.nodes.control import MemberControl
+from prodcore.processes.control import MemberControl
 
 _ASK_SECONDS = 0.5
 _STALE_SECONDS = 1.0

@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 from prodcore.errors import ConfigError
-from prodcore.private_files import write_private
-from prodcore.setup_code import new_setup_code, opens, seal
+from prodcore.identity.setup_code import new_setup_code, opens, seal
+from prodcore.support.secure_files import write_private
 
 SETUP_CODE_FILE = "setup-code"
 SEALED_CODE_FILE = "setup-code-sealed"

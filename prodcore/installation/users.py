@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prodcore.installation.secret import Secrets
 from prodcore.installation.sets import USERS_SET
-from prodcore.mongo.replica_set_admin import DatabaseRole, DatabaseUser
+from prodcore.mongo.admin.replica_set_admin import DatabaseRole, DatabaseUser
 
 AUDIT_WRITER = DatabaseRole(
     "auditWriter", "audit_db", "audit", ("find", "insert", "createCollection", "createIndex", "listIndexes")

@@ -7,7 +7,7 @@ A throw-away cluster without services, for tests::
     cluster = LocalCluster(LocalPlan(tmp_path / "cluster", find_free_ports()))
     cluster.up()                                  # three sets that take majority writes
     settings = load_settings(**cluster.addresses("operator"))   # or "web", "auth", "root"
-    cluster.members.kill("127.0.0.1:…")           # a prodcore.nodes.control.MemberControl
+    cluster.members.kill("127.0.0.1:…")           # a prodcore.processes.control.MemberControl
     cluster.down()                                # or destroy(), which removes the directory too
 
 ``LocalPlan(…, test_commands=True)`` makes the members accept fail points; ``services=services_for(ports, workers=1,

@@ -19,8 +19,8 @@ from prodcore.local.preparation import Prepared
 from prodcore.local.service import wait_ready
 from prodcore.local.starter import MemberStarter
 from prodcore.local.state import LocalState, users_fingerprint
-from prodcore.mongo.replica_set_admin import SetTiming, keyfile_login
-from prodcore.nodes.supervisor import Supervisor
+from prodcore.mongo.admin.replica_set_admin import SetTiming, keyfile_login
+from prodcore.processes.supervisord import Supervisor
 
 
 class Assembly:

@@ -16,7 +16,7 @@ from prodcore.local.plan import LocalPlan
 from prodcore.local.preparation import has_data, prepare
 from prodcore.local.programs import running_programs, take_over
 from prodcore.local.state import LocalState, load_state, save_state
-from prodcore.nodes.supervisor import Supervisor
+from prodcore.processes.supervisord import Supervisor
 
 UP_SECONDS = 240.0
 """The deadline of a whole ``up``; it takes a few seconds on a machine that is not overloaded."""

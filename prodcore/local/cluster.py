@@ -25,8 +25,8 @@ from prodcore.local.service import setup_is_open, wait_ready
 from prodcore.local.starter import MemberStarter
 from prodcore.local.state import claim_directory, load_state
 from prodcore.local.status import ProgramStatus, read_status
-from prodcore.nodes.local import SupervisedMembers
-from prodcore.nodes.supervisor import Supervisor
+from prodcore.processes.supervised import SupervisedMembers
+from prodcore.processes.supervisord import Supervisor
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -76,7 +76,7 @@ class LocalCluster:
 
     @property
     def members(self) -> SupervisedMembers:
-        """A hand on each member's process: a ``prodcore.nodes.control.MemberControl``."""
+        """A hand on each member's process: a ``prodcore.processes.control.MemberControl``."""
         return SupervisedMembers(self._supervisor, {m.address: m.name for m in self.plan.members})
 
     def up(self, progress: Progress = silence, when_writable: Callable[[], None] | None = None) -> UpReport:
@@ -161,7 +161,7 @@ class LocalCluster:
         return ensure_setup_code(self.plan.directory, datetime.now(UTC))
 
     def _start_member(self, member: SetMember) -> str:
-        from prodcore.mongo.replica_set_admin import ReplicaSetAdmin
+        from prodcore.mongo.admin.replica_set_admin import ReplicaSetAdmin
 
         starter = MemberStarter(self.plan, self._supervisor, silence)
         starter.run([member])

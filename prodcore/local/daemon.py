@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from prodcore.errors import ClusterUnavailable
 from prodcore.local.plan import LocalPlan
 from prodcore.local.render import MARKER_VARIABLE
-from prodcore.nodes.supervisor import Supervisor
+from prodcore.processes.supervisord import Supervisor
 
 if TYPE_CHECKING:
     import psutil

@@ -15,7 +15,7 @@ from prodcore.local.plan import LocalPlan
 from prodcore.local.ports import check_ports_free
 from prodcore.local.render import render_env_files, render_member, render_supervisor
 from prodcore.local.state import LocalState, save_state
-from prodcore.private_files import make_private_directory, write_private
+from prodcore.support.secure_files import make_private_directory, write_private
 
 _NEW_MEMBER_BYTES = 64 * 1024 * 1024
 _ROOM_BYTES = 768 * 1024 * 1024

@@ -7,7 +7,7 @@ import signal
 from prodcore.errors import ClusterUnavailable
 from prodcore.local.plan import LocalPlan
 from prodcore.local.preparation import Prepared
-from prodcore.nodes.supervisor import ProgramState, Supervisor
+from prodcore.processes.supervisord import ProgramState, Supervisor
 
 _STOP_SECONDS = 20.0
 _PATIENCE = 3

@@ -13,7 +13,7 @@ from prodcore.installation.progress import Progress
 from prodcore.local.log import last_words
 from prodcore.local.plan import LocalPlan, Service
 from prodcore.local.ports import LOOPBACK
-from prodcore.nodes.supervisor import Supervisor
+from prodcore.processes.supervisord import Supervisor
 
 _ANSWER_SECONDS = 3.0
 _READY_SECONDS = 120.0

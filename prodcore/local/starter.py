@@ -14,7 +14,7 @@ from prodcore.installation.progress import Progress
 from prodcore.local.log import last_words
 from prodcore.local.plan import LocalPlan, SetMember
 from prodcore.local.ports import is_listener, is_listening
-from prodcore.nodes.supervisor import Supervisor
+from prodcore.processes.supervisord import Supervisor
 
 _POLL_SECONDS = 0.01
 _LOOK_SECONDS = 0.2

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from prodcore.errors import ConfigError
 from prodcore.local.mongod import Mongod
-from prodcore.private_files import make_private_directory, write_private
+from prodcore.support.secure_files import make_private_directory, write_private
 
 if TYPE_CHECKING:
-    from prodcore.mongo.replica_set_admin import DatabaseUser
+    from prodcore.mongo.admin.replica_set_admin import DatabaseUser
 
 STATE_FILE = "cluster.json"
 _FORMAT = 1

@@ -11,7 +11,7 @@ from prodcore.errors import ClusterUnavailable
 from prodcore.installation.sets import REPLICA_SETS
 from prodcore.local.plan import Daemon, LocalPlan, Program, Service, SetMember
 from prodcore.local.service import is_ready
-from prodcore.nodes.supervisor import ProgramState, Supervisor
+from prodcore.processes.supervisord import ProgramState, Supervisor
 
 _WELL = frozenset({"PRIMARY", "SECONDARY", "READY", "STARTING", "RUNNING"})
 
@@ -92,7 +92,7 @@ def _roles(plan: LocalPlan) -> dict[str, str]:
 
 
 def _set_roles(plan: LocalPlan, replica_set: str) -> dict[str, str]:
-    from prodcore.mongo.replica_set_admin import ReplicaSetAdmin
+    from prodcore.mongo.admin.replica_set_admin import ReplicaSetAdmin
 
     admin = ReplicaSetAdmin(replica_set, [m.address for m in plan.members_of(replica_set)], {})
     try:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from prodcore.move import Move
+from prodcore.product.move import Move
 
 Kind = Literal[
     "map",

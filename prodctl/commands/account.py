@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prodctl.confirm import confirm, confirm_options
-from prodctl.output import columns, message, output_option, print_rows, print_text, success
-from prodctl.secret_input import ask_secret, from_file, from_stdin
+from prodctl.terminal.confirm import confirm, confirm_options
+from prodctl.terminal.output import columns, message, output_option, print_rows, print_text, success
+from prodctl.terminal.secret_input import ask_secret, from_file, from_stdin
 
 if TYPE_CHECKING:
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
 SESSION_COLUMNS = columns(
     "Current", "Device", "From=address", "Last used=last_used_at", "Began=created_at", "Ends=expires_at+", "ID=id"
@@ -136,7 +136,7 @@ def reset(username: str, stdin: bool) -> None:
 def client() -> ApiClient:
     """The REST API with this person's login."""
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
     return ApiClient(load_settings())
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from prodctl.output import columns, output_option, print_rows
+from prodctl.terminal.output import columns, output_option, print_rows
 
 _COLUMNS = columns(
     "When=at",
@@ -47,7 +47,7 @@ def list_entries(
       prodctl audit list --action session.login --since 2026-11-24 -o json
     """
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
     wanted = {"since": _moment(since), "action": action, "by": by, "subject": subject, "limit": limit}
     query = {name: value for name, value in wanted.items() if value is not None}

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from prodctl.cluster_view import show_prometheus, show_status, show_topology, status_line
 from prodctl.commands.cluster_guard import guard
-from prodctl.output import columns, message, output_option, print_item, print_rows, print_text
+from prodctl.terminal.cluster_view import show_prometheus, show_status, show_topology, status_line
+from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text
 
 if TYPE_CHECKING:
-    from prodcore.cluster.status import ClusterStatus
+    from prodcore.replicaset.cluster import ClusterStatus
     from prodcore.settings import Settings
 
 EXIT_NOT_HEALTHY = 6
@@ -47,7 +47,7 @@ def status(output: str, watch: bool, wait: str | None, timeout: float, check: bo
       prodctl cluster status --wait healthy --timeout 120
       prodctl cluster status --check
     """
-    from prodcore.bootstrap_cluster import cluster_status
+    from prodcore.app.cluster import cluster_status
     from prodcore.settings import load_settings
 
     settings = load_settings()
@@ -67,7 +67,7 @@ def status(output: str, watch: bool, wait: str | None, timeout: float, check: bo
 @cluster.command()
 def topology() -> int:
     """Services, sets and members as a tree: who copies from whom."""
-    from prodcore.bootstrap_cluster import cluster_status
+    from prodcore.app.cluster import cluster_status
     from prodcore.settings import load_settings
 
     seen = cluster_status(load_settings())
@@ -86,7 +86,7 @@ def history(set_name: str | None, output: str) -> None:
       prodctl cluster history
       prodctl cluster history rsA -o json
     """
-    from prodcore.bootstrap_cluster import cluster_elections
+    from prodcore.app.cluster import cluster_elections
     from prodcore.settings import load_settings
 
     elections = cluster_elections(load_settings(), set_name)
@@ -110,7 +110,7 @@ def lint(output: str) -> int:
     """What is risky in the set-up, each with its fix. Exit status 6 when there is anything."""
     from dataclasses import asdict
 
-    from prodcore.bootstrap_cluster import lint_cluster, member_control
+    from prodcore.app.cluster import lint_cluster, member_control
     from prodcore.settings import load_settings
 
     settings = load_settings()
@@ -137,8 +137,8 @@ def switchover(set_name: str, to: str, output: str) -> None:
       prodctl cluster switchover rsA
       prodctl cluster switchover rsA --to 127.0.0.1:27019
     """
-    from prodcore.bootstrap_guard import open_switchover
-    from prodcore.cluster.switchover import switch_over
+    from prodcore.app.guard import open_switchover
+    from prodcore.replicaset.switchover import switch_over
     from prodcore.settings import load_settings
 
     with open_switchover(load_settings(), set_name) as parts:
@@ -149,7 +149,7 @@ def _wait_healthy(settings: Settings, timeout: float) -> ClusterStatus:
     """Look until all is healthy or the time is up; the last look."""
     from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-    from prodcore.bootstrap_cluster import cluster_status
+    from prodcore.app.cluster import cluster_status
 
     retrying = Retrying(
         retry=retry_if_result(lambda seen: bool(seen.problems)), wait=wait_fixed(0.25), stop=stop_after_delay(timeout)
@@ -167,7 +167,7 @@ def _watch(settings: Settings) -> int:
     import sys
     import threading
 
-    from prodcore.bootstrap_cluster import cluster_status
+    from prodcore.app.cluster import cluster_status
 
     never = threading.Event()
     while True:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
-from prodctl.output import columns, message, output_option, print_rows
+from prodctl.terminal.output import columns, message, output_option, print_rows
 
 _COLUMNS = columns("Guard=_id", "Set", "On duty", "Primary", "Successor", "Elected>", "Refrained>", "Seen+")
 
@@ -42,8 +42,8 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
     """
     if ctx.invoked_subcommand:
         return
-    from prodcore.bootstrap_cluster import member_control
-    from prodcore.bootstrap_guard import run_guards
+    from prodcore.app.cluster import member_control
+    from prodcore.app.guard import run_guards
     from prodcore.guard.decision import GuardRules
     from prodcore.settings import load_settings
 
@@ -63,7 +63,7 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
 @click.option("--for", "seconds", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds.")
 def off(seconds: float) -> None:
     """Take every guard off duty for a while, as for maintenance; they come back by themselves."""
-    from prodcore.bootstrap_guard import open_switch
+    from prodcore.app.guard import open_switch
     from prodcore.settings import load_settings
 
     with open_switch(load_settings()) as switch:
@@ -74,7 +74,7 @@ def off(seconds: float) -> None:
 @guard.command()
 def on() -> None:
     """Put every guard back on duty."""
-    from prodcore.bootstrap_guard import open_switch
+    from prodcore.app.guard import open_switch
     from prodcore.settings import load_settings
 
     with open_switch(load_settings()) as switch:
@@ -86,7 +86,7 @@ def on() -> None:
 @output_option
 def show(output: str) -> int:
     """Who is on guard, who the successors are, what was done. Exit status 6 when nobody is."""
-    from prodcore.bootstrap_guard import open_switch
+    from prodcore.app.guard import open_switch
     from prodcore.settings import load_settings
 
     with open_switch(load_settings()) as switch:

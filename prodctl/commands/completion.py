@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from prodctl.output import print_text
+from prodctl.terminal.output import print_text
 
 
 @click.command()

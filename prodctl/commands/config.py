@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from prodctl.output import columns, output_option, print_rows
+from prodctl.terminal.output import columns, output_option, print_rows
 
 
 @click.group()

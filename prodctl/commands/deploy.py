@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from prodctl.output import columns, message, output_option, print_rows, print_text, success, visible
+from prodctl.terminal.output import columns, message, output_option, print_rows, print_text, success, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ def deploy() -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default=Path("deploy.toml"))
 def init(file: Path) -> None:
     """Write a description with every default, and what each means."""
-    from prodcore.deploy.description import default_text
+    from prodcore.deploy.config import default_text
     from prodcore.errors import Conflict
 
     try:
@@ -115,7 +115,7 @@ def status(file: Path | None, output: str) -> int:
 @_file_option
 def diff(file: Path | None) -> int:
     """The files in the containers that differ, line by line; secrets are masked. Exit status 6 when any does."""
-    from prodcore.deploy.difference import differences
+    from prodcore.deploy.diff import differences
 
     system = _open(file)
     seen, _plan = system.compare(settle=False)
@@ -172,7 +172,7 @@ def export_(directory: Path, file: Path | None, compression: str) -> None:
       prodctl deploy export /mnt/disk/prodctl
       prodctl deploy export moved --compression zstd
     """
-    from prodcore.deploy.bundle import megabytes
+    from prodcore.deploy.archive import megabytes
     from prodcore.deploy.export import Export
 
     system = _open(file)
@@ -223,13 +223,13 @@ def inside(task: str) -> None:
     """What a deployment does from inside a container: JSON on stdin, JSON on stdout."""
     import json
 
-    from prodcore.bootstrap_deploy import run_inside
+    from prodcore.app.container_tasks import run_inside
 
     print_text(json.dumps(run_inside(task, json.load(sys.stdin))))
 
 
 def _open(file: Path | None) -> DeployedSystem:
-    from prodcore.deploy.description import load_deployment
+    from prodcore.deploy.config import load_deployment
     from prodcore.deploy.system import DeployedSystem
     from prodcore.settings import load_settings
 

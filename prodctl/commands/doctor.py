@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prodctl.output import columns, output_option, print_rows, print_text, visible
+from prodctl.terminal.output import columns, output_option, print_rows, print_text, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ def doctor(output: str) -> int:
       prodctl doctor
       prodctl doctor -o json
     """
-    from prodcore.bootstrap_doctor import examine
+    from prodcore.app.doctor import examine
     from prodcore.doctor.check import State, count
 
     checks = examine(_ask)
@@ -67,8 +67,8 @@ def _ask(settings: Settings, path: str) -> Any:
     """``GET`` with the token or login of this user as it is: the doctor refreshes nothing."""
     from pydantic import SecretStr
 
-    from prodctl.api_client import ApiClient
-    from prodctl.credentials import Credentials
+    from prodctl.client.api import ApiClient
+    from prodctl.client.credentials import Credentials
 
     login = Credentials(settings.state_dir).get(settings.url.rstrip("/"))
     if settings.token is None and login:

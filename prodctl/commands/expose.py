@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from prodctl.output import columns, message, output_option, print_rows
+from prodctl.terminal.output import columns, message, output_option, print_rows
 
 EXIT_BROKEN = 6
 
@@ -32,7 +32,7 @@ def check(url: str, output: str) -> int:
     """
     from dataclasses import asdict
 
-    from prodcore.bootstrap_expose import walk_in
+    from prodcore.app.expose import walk_in
     from prodcore.expose.walk import first_broken
     from prodcore.settings import load_settings
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prodctl.drill_keep import keep
-from prodctl.drill_view import show_progress
-from prodctl.output import message
+from prodctl.terminal.drill_keep import keep
+from prodctl.terminal.drill_view import show_progress
+from prodctl.terminal.output import message
 
 if TYPE_CHECKING:
     from prodcore.drill.live import LiveDrill
     from prodcore.drill.order import DrillOrder
-    from prodcore.nodes.control import MemberControl
+    from prodcore.processes.control import MemberControl
     from prodcore.settings import Settings
 
 
@@ -35,8 +35,8 @@ def serve(directory: Path | None) -> None:
     access, so that webapp needs none: orders and progress go through the users' set. One drill at a time. When it is
     stopped during a drill, it puts everything back first.
     """
-    from prodcore.bootstrap_cluster import member_control
-    from prodcore.bootstrap_orders import open_board
+    from prodcore.app.cluster import member_control
+    from prodcore.app.drill_queue import open_board
     from prodcore.drill.order import RunnerSign
     from prodcore.drill.runner import DrillRunner
 
@@ -97,7 +97,7 @@ def _settings(directory: Path | None) -> Settings:
 
 
 def _performer(settings: Settings, control: MemberControl, interrupts: _Interrupts) -> Any:
-    from prodcore.bootstrap_drill import open_drill
+    from prodcore.app.drills import open_drill
     from prodcore.drill.engine import run_drill
 
     def perform(order: DrillOrder, live: LiveDrill) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _performer(settings: Settings, control: MemberControl, interrupts: _Interrup
 
 def _restore(settings: Settings, control: MemberControl) -> None:
     """Put back what a killed runner has left. Where that fails, the next drill tries again before it begins."""
-    from prodcore.bootstrap_drill import open_drill
+    from prodcore.app.drills import open_drill
     from prodcore.drill.restore import restore_leftovers
     from prodcore.errors import ProdError
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prodctl.commands.failover_serve import serve
-from prodctl.drill_keep import keep
-from prodctl.drill_view import show_comparison, show_history, show_preflight, show_progress, show_report
-from prodctl.output import message, output_option
+from prodctl.terminal.drill_keep import keep
+from prodctl.terminal.drill_view import show_comparison, show_history, show_preflight, show_progress, show_report
+from prodctl.terminal.output import message, output_option
 
 if TYPE_CHECKING:
     from prodcore.drill.engine import Parts
     from prodcore.drill.plan import DrillPlan
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
 _FAULTS = ("kill", "stop", "stepdown", "pause", "partition", "container")
 
@@ -113,12 +113,12 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
     Writes and reads steadily, breaks a member, waits for the new primary, puts the member back, waits until it has
     caught up, and then compares every acknowledged write with a majority read of every member.
     """
-    from prodcore.bootstrap_cluster import member_control
-    from prodcore.bootstrap_drill import open_drill
+    from prodcore.app.cluster import member_control
+    from prodcore.app.drills import open_drill
     from prodcore.drill.engine import preflight, run_drill
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
-    from prodctl.drill_api import ApiTraffic
+    from prodctl.client.api import ApiClient
+    from prodctl.client.drills import ApiTraffic
 
     settings = load_settings()
     options |= {"fault": "lose", "via": "driver"} if control else {}
@@ -145,8 +145,8 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
 @failover_test.command()
 def restore() -> int:
     """Put back what a killed drill has left. That is stopped or paused members, and records of its own."""
-    from prodcore.bootstrap_cluster import member_control
-    from prodcore.bootstrap_drill import open_drill
+    from prodcore.app.cluster import member_control
+    from prodcore.app.drills import open_drill
     from prodcore.drill.restore import restore_leftovers
     from prodcore.settings import load_settings
 
@@ -230,7 +230,7 @@ def _check_login(client: ApiClient) -> None:
 
 
 def _history() -> Any:
-    from prodcore.bootstrap_cluster import open_history
+    from prodcore.app.cluster import open_history
     from prodcore.settings import load_settings
 
     return open_history(load_settings())

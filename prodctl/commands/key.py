@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from prodctl.output import columns, output_option, print_item, print_rows, success
+from prodctl.terminal.output import columns, output_option, print_item, print_rows, success
 
 if TYPE_CHECKING:
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
 _COLUMNS = columns("Key=kid", "State", "Active from")
 
@@ -38,6 +38,6 @@ def rotate(output: str) -> None:
 
 def _client() -> ApiClient:
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
     return ApiClient(load_settings())

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from prodctl.output import columns, message, output_option, print_rows, print_text, success, visible
-from prodctl.units import duration, size
+from prodctl.terminal.output import columns, message, output_option, print_rows, print_text, success, visible
+from prodctl.terminal.units import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +169,7 @@ def _open(directory: Path | None) -> LocalCluster:
 
 def _prepare(cluster: LocalCluster) -> None:
     """The shard map and the indexes, with the operator's rights."""
-    from prodcore.bootstrap import prepare_cluster
+    from prodcore.app.wiring import prepare_cluster
     from prodcore.settings import load_settings
 
     prepare_cluster(load_settings(**cluster.addresses("operator")))

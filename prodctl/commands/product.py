@@ -13,12 +13,12 @@ from prodctl.commands.product_bulk import bulk
 from prodctl.commands.product_export import export_products
 from prodctl.commands.product_import import product_import
 from prodctl.commands.product_list import list_products
-from prodctl.confirm import confirm, confirm_options
-from prodctl.output import message, output_option, print_item, success, warn_if_stale
+from prodctl.terminal.confirm import confirm, confirm_options
+from prodctl.terminal.output import message, output_option, print_item, success, warn_if_stale
 
 if TYPE_CHECKING:
-    from prodctl.api_client import ApiClient
-    from prodctl.products_client import Product
+    from prodctl.client.api import ApiClient
+    from prodctl.client.products import Product
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,7 +80,7 @@ def add(name: str, product_id: UUID | None, output: str, **values: Any) -> None:
     """
     from uuid import uuid4
 
-    from prodctl.products_client import create
+    from prodctl.client.products import create
 
     client, budget_seconds = _client()
     body = {"id": str(product_id or uuid4()), "name": name, **_given(values)}
@@ -101,7 +101,7 @@ def show(name_or_id: str, variant: str | None, output: str) -> None:
       prodctl product show arroz
       prodctl product show "Aceite de oliva" --variant "Botella 1 L" -o json
     """
-    from prodctl.products_client import find
+    from prodctl.client.products import find
 
     client = _client()[0]
     print_item(find(client, name_or_id, variant), output, kind="product")
@@ -140,7 +140,7 @@ def edit(
       prodctl product edit arroz --sku ""          take the SKU away
     """
     from prodcore.errors import InvalidInput
-    from prodctl.products_client import find
+    from prodctl.client.products import find
 
     changes = _given(values | {"variant": new_variant})
     if no_tags:
@@ -175,7 +175,7 @@ def rename(name_or_id: str, new_name: str, variant: str | None, version: int | N
       prodctl product rename arroz "Arroz redondo"
       prodctl product rename "Aceite de oliva" "Virgen extra" --variant "Botella 1 L"
     """
-    from prodctl.products_client import find
+    from prodctl.client.products import find
 
     client, _ = _client()
     old = find(client, name_or_id, variant)
@@ -199,7 +199,7 @@ def rm(name_or_id: str, variant: str | None, version: int | None, yes: bool, no_
       prodctl product rm arroz
       prodctl product rm 7f0e0a3c-5d2f-4b52-9d7e-3f6f4b1f3a10 --yes
     """
-    from prodctl.products_client import find
+    from prodctl.client.products import find
 
     client, _ = _client()
     old = find(client, name_or_id, variant)
@@ -213,7 +213,7 @@ def rm(name_or_id: str, variant: str | None, version: int | None, yes: bool, no_
 def _client() -> tuple[ApiClient, float]:
     """The API, and the seconds that one request may take there."""
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
     settings = load_settings()
     return ApiClient(settings), settings.request_budget_seconds

@@ -7,9 +7,9 @@ from typing import IO, Any, TypeVar
 
 import click
 
-from prodctl.confirm import confirm_options
-from prodctl.output import output_option
-from prodctl.product_filters import filter_options, query_of
+from prodctl.importing.product_filters import filter_options, query_of
+from prodctl.terminal.confirm import confirm_options
+from prodctl.terminal.output import output_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,8 +103,8 @@ def _run(
     from prodcore.errors import InvalidInput
     from prodcore.routing import fold
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
-    from prodctl.bulk_run import BulkRun, confirm_count, show_preview, show_report
+    from prodctl.client.api import ApiClient
+    from prodctl.importing.bulk_run import BulkRun, confirm_count, show_preview, show_report
 
     query = query_of(filters)
     narrows = any(name != "search" or fold(words) for name, words in query.items())
@@ -121,8 +121,8 @@ def _run(
 
 def _assignment(text: str) -> tuple[str, Any]:
     """``FIELD=VALUE`` as the REST API wants it. Raises InvalidInput."""
-    from prodcore.catalog.import_cells import CellRefused, read_active
     from prodcore.errors import InvalidInput
+    from prodcore.tabular.cells import CellRefused, read_active
 
     name, sign, value = text.partition("=")
     if not sign:

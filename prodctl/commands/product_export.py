@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prodctl.output import message
-from prodctl.product_filters import filter_options, query_of, sort_option
+from prodctl.importing.product_filters import filter_options, query_of, sort_option
+from prodctl.terminal.output import message
 
 if TYPE_CHECKING:
-    from prodctl.export_run import Exported
+    from prodctl.importing.export_run import Exported
 
 _FORMATS = ("csv", "ndjson", "xlsx")
 
@@ -39,8 +39,8 @@ def export_products(file: Path, kind: str | None, force: bool, allow_partial: bo
       prodctl product export - --format ndjson --category lácteos | jq .name
     """
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
-    from prodctl.export_run import export_to
+    from prodctl.client.api import ApiClient
+    from prodctl.importing.export_run import export_to
 
     query = query_of(filters) | ({} if allow_partial else {"require_all": "true"})
     done = export_to(file, kind or _kind_of(file), ApiClient(load_settings()), query, force=force)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from prodctl.output import columns, output_option, print_item, print_rows, row_writer, success, warn_if_stale
+from prodctl.terminal.output import columns, output_option, print_item, print_rows, row_writer, success, warn_if_stale
 
 _CHANGES = columns(
     "Version>",
@@ -49,7 +49,7 @@ def history(name_or_id: str, variant: str | None, output: str) -> None:
       prodctl product history arroz
       prodctl product history arroz -o json
     """
-    from prodctl.deleted_client import find_any
+    from prodctl.client.deleted import find_any
 
     client = _client()
     changes = client.call("GET", f"/products/{find_any(client, name_or_id, variant)['id']}/history")["items"]
@@ -70,8 +70,8 @@ def deleted(limit: int, everything: bool, output: str) -> None:
       prodctl product deleted
       prodctl product deleted --all -o json
     """
-    from prodctl.deleted_client import deleted_pages
-    from prodctl.products_client import Lacks
+    from prodctl.client.deleted import deleted_pages
+    from prodctl.client.products import Lacks
 
     writer = row_writer(_DELETED, output, "deleted_products", empty="Nothing to restore.")
     lacks = Lacks()
@@ -97,7 +97,7 @@ def restore(name_or_id: str, variant: str | None, output: str) -> None:
       prodctl product restore arroz
       prodctl product restore 7f0e0a3c-5d2f-4b52-9d7e-3f6f4b1f3a10
     """
-    from prodctl.deleted_client import find_deleted
+    from prodctl.client.deleted import find_deleted
 
     client = _client()
     old = find_deleted(client, name_or_id, variant)
@@ -108,7 +108,7 @@ def restore(name_or_id: str, variant: str | None, output: str) -> None:
 
 def _client() -> Any:
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
     return ApiClient(load_settings())
 

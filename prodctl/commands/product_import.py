@@ -8,12 +8,12 @@ import click
 
 from prodcore.errors import EXIT_OK, InvalidInput, OutcomeUnknown, Unavailable
 from prodctl.commands.product_import_undo import list_imports, undo
-from prodctl.default_group import DefaultGroup
-from prodctl.import_options import patience_option, reading_options
-from prodctl.output import columns, message, output_option, print_item, print_rows, print_text
+from prodctl.importing.options import patience_option, reading_options
+from prodctl.terminal.default_group import DefaultGroup
+from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text
 
 if TYPE_CHECKING:
-    from prodcore.catalog.import_report import ImportReport
+    from prodcore.tabular.report import ImportReport
 
 _SHOWN = 20
 _REFUSAL_COLUMNS = columns("Line>", "Column", "Value", "Code", "Reason")
@@ -73,9 +73,9 @@ def import_file(
       curl -s https://example.org/products.csv | prodctl product import - -o json
       prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10
     """
-    from prodcore.catalog.import_report import ImportReport
-    from prodcore.catalog.import_source import Reading
-    from prodctl.import_run import ImportRun
+    from prodcore.tabular.report import ImportReport
+    from prodcore.tabular.source import Reading
+    from prodctl.importing.run import ImportRun
 
     report = ImportReport()
     run = ImportRun(file, Reading(**reading), batch, patience, dry_run, refused_file)

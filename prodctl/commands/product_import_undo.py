@@ -7,9 +7,9 @@ from uuid import UUID
 import click
 
 from prodcore.errors import EXIT_OK, Conflict, Unavailable
-from prodctl.confirm import confirm, confirm_options
-from prodctl.import_options import patience_option
-from prodctl.output import columns, message, output_option, print_item, print_rows, print_text
+from prodctl.importing.options import patience_option
+from prodctl.terminal.confirm import confirm, confirm_options
+from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text
 
 _SHOWN = 20
 _IMPORT_COLUMNS = columns(
@@ -38,7 +38,7 @@ def list_imports(limit: int, output: str) -> None:
       prodctl product import list -o json
     """
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
     found = ApiClient(load_settings()).call("GET", "/imports", query={"limit": limit})["items"]
     rows = found if output in ("json", "yaml") else [{**item, **item["counts"]} for item in found]
@@ -65,10 +65,10 @@ def undo(import_id: UUID, patience: float, yes: bool, no_input: bool, output: st
       prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10 --yes -o json
     """
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
-    from prodctl.batch_sender import Patience
-    from prodctl.import_undo import undo_import
-    from prodctl.progress import row_progress
+    from prodctl.client.api import ApiClient
+    from prodctl.importing.batch_sender import Patience
+    from prodctl.importing.undo import undo_import
+    from prodctl.terminal.progress import row_progress
 
     confirm(f"Take the import {import_id} back?", yes=yes, no_input=no_input)
     with row_progress(lambda: 0, None) as tell:

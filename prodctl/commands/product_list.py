@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from prodctl.output import columns, output_option, row_writer, success
-from prodctl.product_filters import filter_options, query_of, sort_option
-from prodctl.rows import Column
+from prodctl.importing.product_filters import filter_options, query_of, sort_option
+from prodctl.terminal.output import columns, output_option, row_writer, success
+from prodctl.terminal.rows import Column
 
 _COLUMNS = columns(
     "Name",
@@ -63,8 +63,8 @@ def list_products(
       prodctl product list --updated-since 2026-01-31 --fields name,price -o json
     """
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
-    from prodctl.products_client import Lacks, pages
+    from prodctl.client.api import ApiClient
+    from prodctl.client.products import Lacks, pages
 
     query = query_of(filters) | ({"require_all": "true"} if require_all else {}) | _fields(fields, output)
     writer = row_writer(_shown(fields), output, "products", empty=_nothing(filters))

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prodctl.output import message, output_option, print_item, success
-from prodctl.secret_input import ask, ask_secret, from_file, from_stdin
+from prodctl.terminal.output import message, output_option, print_item, success
+from prodctl.terminal.secret_input import ask, ask_secret, from_file, from_stdin
 
 if TYPE_CHECKING:
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
 _SCRIPTED = "in a script: prodctl login --username NAME --password-stdin < FILE"
 
@@ -83,7 +83,7 @@ def whoami(output: str) -> None:
 
 def _client() -> ApiClient:
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
     return ApiClient(load_settings())
 
@@ -100,7 +100,7 @@ def _log_in(client: ApiClient, body: dict[str, str], code_stdin: bool) -> Any:
 
 
 def _keep(client: ApiClient, answer: dict[str, Any]) -> None:
-    from prodctl.credentials import Login
+    from prodctl.client.credentials import Login
 
     with client.credentials.locked():
         kept = Login(answer["user"]["username"], answer["access_token"], answer["refresh_token"])

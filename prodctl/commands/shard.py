@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from prodctl.commands.shard_verify import repair, verify
-from prodctl.output import columns, output_option, print_item, print_rows, success
+from prodctl.terminal.output import columns, output_option, print_item, print_rows, success
 
 _COLUMNS = columns("Shard", "Ranges", "Products>")
 _RANGE_COLUMNS = columns("Range", "Shard")
@@ -31,7 +31,7 @@ def list_shards(output: str) -> None:
       prodctl shard list
       prodctl shard list -o json
     """
-    from prodcore.bootstrap import open_catalog
+    from prodcore.app.wiring import open_catalog
     from prodcore.deadline import budget
     from prodcore.errors import ShardUnavailable
     from prodcore.settings import load_settings
@@ -59,7 +59,7 @@ def where(name: str, output: str) -> None:
       prodctl shard where "Ñandú"
       prodctl shard where 7up -o json
     """
-    from prodcore.bootstrap import open_catalog
+    from prodcore.app.wiring import open_catalog
     from prodcore.deadline import budget
     from prodcore.routing import show_key
     from prodcore.settings import load_settings
@@ -94,7 +94,7 @@ def split(output: str, at: str) -> None:
       prodctl shard split g
       prodctl shard split "pan" -o json
     """
-    from prodcore.bootstrap_shards import open_shards
+    from prodcore.app.shards import open_shards
     from prodcore.routing import name_key
     from prodcore.settings import load_settings
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from prodcore.errors import EXIT_OK
-from prodctl.output import columns, output_option, row_writer, success
+from prodctl.terminal.output import columns, output_option, row_writer, success
 
 if TYPE_CHECKING:
-    from prodcore.bootstrap_shards import Shards
+    from prodcore.app.shards import Shards
 
 T = TypeVar("T")
 
@@ -110,9 +110,9 @@ class _Looked:
 @contextmanager
 def _opened() -> Iterator[tuple[Shards, _Looked]]:
     """The shards, and a look through them that shows how far it is."""
-    from prodcore.bootstrap_shards import open_shards
+    from prodcore.app.shards import open_shards
     from prodcore.settings import load_settings
-    from prodctl.progress import row_progress
+    from prodctl.terminal.progress import row_progress
 
     looked = _Looked()
     with open_shards(load_settings()) as shards, row_progress(lambda: looked.documents, shards.count()) as tell:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from prodctl.confirm import confirm, confirm_options
-from prodctl.output import columns, message, output_option, print_item, print_rows, print_text, success
+from prodctl.terminal.confirm import confirm, confirm_options
+from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
 
 if TYPE_CHECKING:
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
 _COLUMNS = columns(
     "Name", "Scopes", "Expires=expires_at", "Last used=last_used_at", "Revoked", "By=created_by+", "Created=created_at+"
@@ -70,7 +70,7 @@ def revoke(name: str, yes: bool, no_input: bool) -> None:
 
 def _client() -> ApiClient:
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
     return ApiClient(load_settings())
 

@@ -8,12 +8,12 @@ from urllib.parse import quote
 import click
 
 from prodctl.commands.account import SESSION_COLUMNS
-from prodctl.confirm import confirm, confirm_options
-from prodctl.output import columns, message, output_option, print_item, print_rows, print_text, success
-from prodctl.secret_input import ask_secret, from_stdin
+from prodctl.terminal.confirm import confirm, confirm_options
+from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
+from prodctl.terminal.secret_input import ask_secret, from_stdin
 
 if TYPE_CHECKING:
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
 ROLES = ("viewer", "editor", "operator", "admin")
 
@@ -185,7 +185,7 @@ def remove_second_factor(username: str, yes: bool, no_input: bool) -> None:
 
 def _client() -> ApiClient:
     from prodcore.settings import load_settings
-    from prodctl.api_client import ApiClient
+    from prodctl.client.api import ApiClient
 
     return ApiClient(load_settings())
 

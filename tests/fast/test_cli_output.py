@@ -7,8 +7,8 @@ import sys
 import pytest
 import yaml
 
-from prodctl.output import columns, print_item
-from prodctl.rows import row_writer
+from prodctl.terminal.output import columns, print_item
+from prodctl.terminal.rows import row_writer
 
 COLUMNS = columns("Name", "Price>", "Tags+")
 ROWS = [
@@ -65,7 +65,7 @@ def test_one_thing_is_a_field_a_line(capsys):
 def run(body):
     """Run a command with this body as a process of its own."""
     code = (
-        "import click\nfrom prodcore.errors import *\nfrom prodctl.output import run_and_exit\n"
+        "import click\nfrom prodcore.errors import *\nfrom prodctl.terminal.output import run_and_exit\n"
         f"@click.command()\ndef command():\n    {body}\nrun_and_exit(command, [])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from prodcore.cluster.elections import MemberRecords, read_elections
+from prodcore.replicaset.elections import MemberRecords, read_elections
 
 WON = (
     '{"t":{"$date":"2026-11-24T05:04:10.367+00:00"},"s":"I","c":"ELECTION","id":21450,"ctx":"c",'

@@ -2,8 +2,8 @@
 
 import pytest
 
-from prodcore.cluster.lint import MemberSetup, lint_set
-from prodcore.replica_set import Health, Member, MemberConfig, SetStatus
+from prodcore.replicaset.lint import MemberSetup, lint_set
+from prodcore.replicaset.status import Health, Member, MemberConfig, SetStatus
 
 GOOD_OPTIONS = {
     "security": {"keyFile": "/etc/keyfile"},

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from prodcore.cluster.ports import ServiceStatus
-from prodcore.cluster.status import judge_cluster
-from prodcore.replica_set import Health, Member, SetStatus
+from prodcore.replicaset.cluster import judge_cluster
+from prodcore.replicaset.ports import ServiceStatus
+from prodcore.replicaset.status import Health, Member, SetStatus
 
 READY = [ServiceStatus("webapp", "http://w", "ready"), ServiceStatus("authsvc", "http://a", "ready")]
 

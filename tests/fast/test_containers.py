@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prodcore.deploy import sight
-from prodcore.deploy.description import Deployment
+from prodcore.deploy.config import Deployment
 from prodcore.deploy.layout import Layout
 from prodcore.deploy.reach import expected_listeners, expected_units
 from prodcore.doctor.container import judge_container

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prodcore.deploy.description import Deployment, default_text, load_deployment
+from prodcore.deploy.config import Deployment, default_text, load_deployment
 from prodcore.deploy.layout import Layout
 from prodcore.errors import ConfigError, MemberNotFound
 

@@ -5,17 +5,17 @@ import copy
 
 import pytest
 
-from prodcore.deploy import place
-from prodcore.deploy.description import Deployment
-from prodcore.deploy.difference import differences
+from prodcore.deploy import paths as place
+from prodcore.deploy.config import Deployment
+from prodcore.deploy.diff import differences
 from prodcore.deploy.incus_wish import MARK, PROXY, SECRETS_MARK, instance_wish, network_wish, profile_wish
 from prodcore.deploy.layout import Layout
 from prodcore.deploy.plan import make_plan
 from prodcore.deploy.render import Inputs, render_hosts
 from prodcore.deploy.rendering import write_rendering
 from prodcore.deploy.seen import Inside, Seen, SetSeen
+from prodcore.deploy.spec import Binary
 from prodcore.deploy.status import read_status
-from prodcore.deploy.wish import Binary
 from prodcore.errors import Conflict
 from prodcore.installation.secret import new_secrets
 from prodcore.installation.sets import REPLICA_SETS

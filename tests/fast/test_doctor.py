@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from prodcore.cluster.lint import Finding
 from prodcore.doctor import clock, cluster, disk, expiry, files, layout, listening, versions
 from prodcore.doctor.check import Check, State, count
 from prodcore.doctor.files import FileFacts
-from prodcore.replica_set import MemberConfig
-from prodcore.setup_code import seal
+from prodcore.identity.setup_code import seal
+from prodcore.replicaset.lint import Finding
+from prodcore.replicaset.status import MemberConfig
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 REQUIREMENTS = [

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prodcore.catalog import Catalog
-from prodcore.catalog.export_cells import EXPORTED, as_csv, as_ndjson, csv_head, tags_cell
-from prodcore.catalog.export_xlsx import XlsxBook
-from prodcore.catalog.import_cells import read_tags
-from prodcore.catalog.import_rows import Row
-from prodcore.catalog.import_source import Reading, open_source
 from prodcore.errors import InvalidInput
-from prodcore.history import Author
-from prodcore.product import ProductDraft, validate
+from prodcore.product.history import Author
+from prodcore.product.model import ProductDraft, validate
 from prodcore.routing import DEFAULT_MAP
+from prodcore.tabular.cells import read_tags
+from prodcore.tabular.export import EXPORTED, as_csv, as_ndjson, csv_head, tags_cell
+from prodcore.tabular.export_xlsx import XlsxBook
+from prodcore.tabular.rows import Row
+from prodcore.tabular.source import Reading, open_source
 
 ODD = [
     {"name": "=1+1", "variant": "@SUM(A1)", "category": "+x", "tags": ["-a", "=b"], "description": "\t=x"},

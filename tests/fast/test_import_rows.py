@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prodcore.catalog.import_cells import CellRefused, PlainNumber, read_active, read_price, read_stock, read_tags
-from prodcore.catalog.import_columns import SYNONYMS, count_known, map_columns, unknown_titles
-from prodcore.catalog.import_report import RefusedRow
-from prodcore.catalog.import_rows import RepeatedRow, Row, read_rows, without_repeats
-from prodcore.catalog.import_seen import Seen
-from prodcore.catalog.import_text import CsvText
 from prodcore.errors import InvalidInput, UnreadableInput
+from prodcore.tabular.cells import CellRefused, PlainNumber, read_active, read_price, read_stock, read_tags
+from prodcore.tabular.columns import SYNONYMS, count_known, map_columns, unknown_titles
+from prodcore.tabular.csv import CsvText
+from prodcore.tabular.report import RefusedRow
+from prodcore.tabular.row_index import Seen
+from prodcore.tabular.rows import RepeatedRow, Row, read_rows, without_repeats
 
 MERCADONA = Path(__file__).parents[2] / ".." / "shared" / "data" / "mercadona" / "productos.csv"
 

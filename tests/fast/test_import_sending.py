@@ -9,14 +9,14 @@ from uuid import uuid5
 
 import pytest
 
-from prodcore.catalog.import_report import ImportReport, harmless, refused
-from prodcore.catalog.import_rows import Row, without_repeats
-from prodcore.catalog.import_seen import Seen
-from prodcore.catalog.import_source import Reading
 from prodcore.errors import Conflict, Forbidden, OutcomeUnknown, ShardUnavailable
-from prodctl.batch_sender import MAX_CHARACTERS, Batch, Patience
-from prodctl.import_journal import Journal, journal_of
-from prodctl.importer import Importer
+from prodcore.tabular.report import ImportReport, harmless, refused
+from prodcore.tabular.row_index import Seen
+from prodcore.tabular.rows import Row, without_repeats
+from prodcore.tabular.source import Reading
+from prodctl.importing.batch_sender import MAX_CHARACTERS, Batch, Patience
+from prodctl.importing.importer import Importer
+from prodctl.importing.journal import Journal, journal_of
 
 
 class Service:

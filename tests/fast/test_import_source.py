@@ -8,10 +8,10 @@ from decimal import Decimal
 import openpyxl
 import pytest
 
-from prodcore.catalog.import_report import RefusedRow
-from prodcore.catalog.import_source import Reading, open_source
-from prodcore.catalog.import_xlsx import MAX_TEXTS_BYTES
 from prodcore.errors import InvalidInput, UnreadableInput
+from prodcore.tabular.report import RefusedRow
+from prodcore.tabular.source import Reading, open_source
+from prodcore.tabular.xlsx import MAX_TEXTS_BYTES
 
 
 def opened(data, **how):

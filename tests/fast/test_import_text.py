@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prodcore.catalog.import_columns import count_known
-from prodcore.catalog.import_report import RefusedRow, as_written, harmless
-from prodcore.catalog.import_text import CsvText, Record
 from prodcore.errors import UnreadableInput
+from prodcore.tabular.columns import count_known
+from prodcore.tabular.csv import CsvText, Record
+from prodcore.tabular.report import RefusedRow, as_written, harmless
 
 HEADER = b"nombre;precio\r\n"
 

@@ -15,6 +15,7 @@ import pytest
 from dotenv import dotenv_values
 
 from prodcore.errors import ConfigError, Conflict
+from prodcore.identity.setup_code import LIFE, opens
 from prodcore.installation.lock import locked
 from prodcore.installation.secret import SEALED_CODE_FILE, ensure_secrets, ensure_setup_code, forget_setup_code
 from prodcore.installation.users import users_of
@@ -22,8 +23,7 @@ from prodcore.local.plan import GUARD, LocalPlan, services_for
 from prodcore.local.ports import LocalPorts
 from prodcore.local.render import check_directory_name, render_env_files, render_member, render_supervisor
 from prodcore.local.state import LocalState, claim_directory, load_state, save_state, users_fingerprint
-from prodcore.private_files import make_private_directory, write_private
-from prodcore.setup_code import LIFE, opens
+from prodcore.support.secure_files import make_private_directory, write_private
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

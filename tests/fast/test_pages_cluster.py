@@ -6,14 +6,14 @@ import threading
 import pytest
 from flask import Flask
 
-from prodcore.catalog.spread import spread
-from prodcore.problem_line import SENTENCES, problem_line
+from prodcore.catalog.distribution import spread
+from prodcore.replicaset.diagnostic import SENTENCES, problem_line
 from prodcore.routing import DEFAULT_MAP, fold
 from tests.waiting import wait_until
+from webapp.live.watched import Watched
 from webapp.pages.locale import install_locale
 from webapp.pages.problem_sentences import SENTENCES as TRANSLATED
 from webapp.pages.problem_sentences import problem_text
-from webapp.watched import Watched
 
 
 @pytest.fixture(scope="module")

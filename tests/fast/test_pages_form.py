@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from werkzeug.utils import redirect
 
 from prodcore.errors import InvalidInput
-from prodcore.product import FIELDS, Product, ProductDraft, validate
+from prodcore.product.model import FIELDS, Product, ProductDraft, validate
 from webapp.pages.address import safe_next
 from webapp.pages.assets import asset
 from webapp.pages.locale import install_locale, read_price, show_price, show_range, write_price

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prodcore.errors import InvalidInput
-from prodcore.product import ProductDraft, ProductPatch, validate
+from prodcore.product.model import ProductDraft, ProductPatch, validate
 
 
 def refusals(**fields):

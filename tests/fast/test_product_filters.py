@@ -1,7 +1,7 @@
 """The command line's filters are the REST API's."""
 
 from prodcore.catalog.query import SORTS
-from prodctl import product_filters
+from prodctl.importing import product_filters
 from webapp.api.list_query import FilterQuery
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from bson import json_util
 
-from prodcore.cluster.switchover import choose_successor
-from prodcore.replica_set import Health, MemberAnswers, read_set
+from prodcore.replicaset.status import Health, MemberAnswers, read_set
+from prodcore.replicaset.switchover import choose_successor
 
 DOCUMENTS = Path(__file__).parent / "replica_set_documents"
 SITUATIONS = sorted(path.stem for path in DOCUMENTS.glob("*.json"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prodcore.rights import ROUTES, SCOPES, Right, Role, right_for, rights_of
+from prodcore.identity.rights import ROUTES, SCOPES, Right, Role, right_for, rights_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "identity.md"
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prodcore.errors import NotAuthenticated
-from prodcore.rights import Right, Role
-from prodcore.tokens import AUDIENCE, ISSUER, LEEWAY, Identity, issue, verify
+from prodcore.identity.rights import Right, Role
+from prodcore.identity.tokens import AUDIENCE, ISSUER, LEEWAY, Identity, issue, verify
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 KEY = Ed25519PrivateKey.generate()

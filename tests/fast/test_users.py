@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prodcore.errors import InvalidInput
-from prodcore.user import clean_username, fold_username
+from prodcore.identity.users import clean_username, fold_username
 
 
 @pytest.mark.parametrize("spelling", ["José", "JOSÉ", "jose", "Jose\u0301", "  josé ", "ＪＯＳＥ"])

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from prodcore.bootstrap_cluster import member_control
+from prodcore.app.cluster import member_control
 from prodcore.errors import IncusRefused, IncusUnavailable, MemberNotFound, Unavailable
-from prodcore.nodes.incus import Incus
+from prodcore.incus.client import Incus
 from prodcore.settings import load_settings
 from tests.waiting import wait_until
 

@@ -3,7 +3,7 @@
 import pytest
 from pymongo import MongoClient, uri_parser
 
-from prodcore.bootstrap import open_catalog, prepare_cluster
+from prodcore.app.wiring import open_catalog, prepare_cluster
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports
 from prodcore.settings import load_settings
 

@@ -8,8 +8,8 @@ import pytest
 from prodcore.catalog.bulk import Changes, Seen, bulk_delete, bulk_edit
 from prodcore.deadline import budget
 from prodcore.errors import ProductDeleted, ProductNotFound, VersionConflict
-from prodcore.history import Author
-from prodcore.product import ProductDraft, ProductPatch, validate
+from prodcore.product.history import Author
+from prodcore.product.model import ProductDraft, ProductPatch, validate
 
 ANA, EVA = Author("ana"), Author("eva")
 

@@ -4,17 +4,17 @@ import time
 
 import pytest
 
-from prodcore.bootstrap_cluster import (
+from prodcore.app.cluster import (
     cluster_elections,
     cluster_status,
     lint_cluster,
     open_inspectors,
 )
-from prodcore.bootstrap_drill import open_drill
-from prodcore.bootstrap_guard import open_switchover
-from prodcore.cluster.switchover import switch_over
+from prodcore.app.drills import open_drill
+from prodcore.app.guard import open_switchover
 from prodcore.errors import ConfigError, MemberNotFound, Unavailable
-from prodcore.replica_set import Health
+from prodcore.replicaset.status import Health
+from prodcore.replicaset.switchover import switch_over
 from prodcore.settings import load_settings
 
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from prodcore.bootstrap_cluster import open_inspectors
-from prodcore.bootstrap_drill import open_drill
+from prodcore.app.cluster import open_inspectors
+from prodcore.app.drills import open_drill
 from prodcore.drill.engine import preflight, run_drill
 from prodcore.drill.events import Step
 from prodcore.drill.journal import Broken
@@ -17,7 +17,7 @@ from prodcore.drill.ports import Record
 from prodcore.drill.restore import restore_leftovers
 from prodcore.drill.verdict import Found
 from prodcore.errors import DrillRunning, InvalidInput, Unavailable
-from prodcore.replica_set import Health
+from prodcore.replicaset.status import Health
 from prodcore.settings import load_settings
 from tests.waiting import wait_until
 

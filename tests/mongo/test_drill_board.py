@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from pymongo.errors import OperationFailure
 
-from prodcore.bootstrap import open_replica_set
-from prodcore.bootstrap_drill import open_drill
-from prodcore.bootstrap_orders import open_board
+from prodcore.app.drill_queue import open_board
+from prodcore.app.drills import open_drill
+from prodcore.app.wiring import open_replica_set
 from prodcore.drill.engine import run_drill
 from prodcore.drill.order import DrillOrder, DrillRun, RunnerSign, RunState
 from prodcore.drill.plan import DrillPlan, Fault

@@ -7,14 +7,14 @@ from uuid import UUID
 
 import pytest
 
-from prodcore.bootstrap import open_catalog, open_replica_set
+from prodcore.app.wiring import open_catalog, open_replica_set
 from prodcore.catalog import Query, Sort
 from prodcore.catalog.import_items import new_item
 from prodcore.catalog.upsert import upsert
 from prodcore.deadline import budget
 from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable
-from prodcore.product import ProductDraft, ProductPatch, validate
-from prodcore.staleness import stale_reads
+from prodcore.product.model import ProductDraft, ProductPatch, validate
+from prodcore.support.stale_reads import stale_reads
 from tests.mongo.authors import ANA
 from tests.survivor import wait_until_known
 from tests.waiting import wait_until

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 import pytest
 from pymongo import WriteConcern
 
-from prodcore.bootstrap_cluster import open_inspectors
-from prodcore.bootstrap_drill import open_drill
-from prodcore.bootstrap_guard import open_switch, open_switchover, run_guards
-from prodcore.cluster.switchover import switch_over
+from prodcore.app.cluster import open_inspectors
+from prodcore.app.drills import open_drill
+from prodcore.app.guard import open_switch, open_switchover, run_guards
 from prodcore.drill.engine import preflight, run_drill
 from prodcore.drill.plan import DrillPlan, Fault
 from prodcore.guard.decision import GuardRules
+from prodcore.replicaset.switchover import switch_over
 from prodcore.settings import load_settings
 
 SET = "rsU"

@@ -18,8 +18,8 @@ from prodcore.errors import (
     SkuTaken,
     VersionConflict,
 )
-from prodcore.history import Author
-from prodcore.product import ProductDraft, ProductPatch, validate
+from prodcore.product.history import Author
+from prodcore.product.model import ProductDraft, ProductPatch, validate
 from tests.mongo.authors import ANA, EVA
 
 

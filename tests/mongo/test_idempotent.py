@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from prodcore.catalog.idempotent import create_once
+from prodcore.catalog.idempotency import create_once
 from prodcore.errors import IdempotencyKeyReused, ProductExists
-from prodcore.history import Author
-from prodcore.product import ProductDraft, ProductPatch, validate
+from prodcore.product.history import Author
+from prodcore.product.model import ProductDraft, ProductPatch, validate
 
 ANA, EVA = Author("ana"), Author("eva")
 

@@ -8,10 +8,10 @@ import pytest
 from prodcore.catalog.catalog import now
 from prodcore.catalog.import_items import new_item
 from prodcore.catalog.import_ports import ImportRecord
-from prodcore.catalog.import_undo import undo_id, undo_part
+from prodcore.catalog.imports import undo_id, undo_part
 from prodcore.catalog.upsert import upsert
 from prodcore.errors import InvalidCursor, ProductDeleted, SkuTaken, VersionConflict
-from prodcore.product import ProductDraft, ProductPatch, validate
+from prodcore.product.model import ProductDraft, ProductPatch, validate
 from tests.mongo.authors import ANA, EVA
 
 NAMES = ["Arroz", "Café", "Manzana", "Naranja", "Pan", "Zanahoria"]

@@ -12,8 +12,8 @@ from prodcore.catalog import Catalog, Query, Sort, search_words
 from prodcore.catalog.query import SORTS
 from prodcore.deadline import budget
 from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, ShardUnavailable
-from prodcore.mongo import product_query
-from prodcore.product import ProductDraft, validate
+from prodcore.mongo.products import query as product_query
+from prodcore.product.model import ProductDraft, validate
 from prodcore.routing import DEFAULT_MAP
 from tests.mongo.authors import ANA, EVA
 

@@ -7,7 +7,7 @@ import pytest
 from bench import rename_campaign as campaign
 from prodcore.deadline import budget
 from prodcore.errors import Unavailable
-from prodcore.product import ProductPatch, validate
+from prodcore.product.model import ProductPatch, validate
 from tests.mongo.authors import ANA
 
 

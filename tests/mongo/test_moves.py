@@ -16,7 +16,7 @@ from prodcore.errors import (
     ProductNotFound,
     VersionConflict,
 )
-from prodcore.product import ProductDraft, ProductPatch, validate
+from prodcore.product.model import ProductDraft, ProductPatch, validate
 from tests.mongo.authors import ANA, EVA
 
 STEPS = ["intended", "received", "committed", "published"]

@@ -4,12 +4,12 @@ from decimal import Decimal
 
 import pytest
 
-from prodcore.bootstrap import open_replica_set
+from prodcore.app.wiring import open_replica_set
 from prodcore.catalog.query import Query, Sort
-from prodcore.history import Author
-from prodcore.mongo.product_document import as_document
-from prodcore.mongo.product_upgrade import upgrade_products
-from prodcore.product import ProductDraft
+from prodcore.mongo.products.document import as_document
+from prodcore.mongo.products.upgrade import upgrade_products
+from prodcore.product.history import Author
+from prodcore.product.model import ProductDraft
 
 
 @pytest.fixture

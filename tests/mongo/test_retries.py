@@ -2,8 +2,8 @@
 
 import pytest
 
-from prodcore.bootstrap import open_replica_set
-from prodcore.retries import counted
+from prodcore.app.wiring import open_replica_set
+from prodcore.support.retries import counted
 from tests.mongo.test_faults import failing
 
 

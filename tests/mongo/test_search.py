@@ -3,7 +3,7 @@
 import pytest
 
 from prodcore.catalog import Query, Sort, search_words
-from prodcore.mongo.product_document import as_document
+from prodcore.mongo.products.document import as_document
 from tests.mongo.authors import ANA
 from tests.mongo.test_listing import draft, names
 

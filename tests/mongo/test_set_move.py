@@ -17,7 +17,7 @@ from prodcore.installation.progress import silence
 from prodcore.installation.set_up import SetBringUp
 from prodcore.local import find_free_ports
 from prodcore.local.mongod import find_mongod
-from prodcore.mongo.replica_set_admin import DatabaseUser, ReplicaSetAdmin, SetTiming, keyfile_login
+from prodcore.mongo.admin.replica_set_admin import DatabaseUser, ReplicaSetAdmin, SetTiming, keyfile_login
 from tests.waiting import wait_until
 
 TIMING = SetTiming(1_000, 250)

@@ -3,12 +3,12 @@
 import pytest
 
 from bench import rename_campaign as campaign
-from prodcore.bootstrap import open_catalog
-from prodcore.bootstrap_shards import open_shards
+from prodcore.app.shards import open_shards
+from prodcore.app.wiring import open_catalog
 from prodcore.catalog.import_items import new_item
 from prodcore.catalog.upsert import upsert
 from prodcore.errors import ConfigError, VersionConflict
-from prodcore.product import ProductPatch, validate
+from prodcore.product.model import ProductPatch, validate
 from prodcore.routing import DEFAULT_MAP, Range, ShardMap
 from prodcore.settings import load_settings
 from prodcore.sharding.trust import split_map, trusted_map

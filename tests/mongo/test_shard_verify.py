@@ -10,11 +10,11 @@ import pytest
 from bson.decimal128 import Decimal128
 
 from bench import rename_campaign as campaign
-from prodcore.bootstrap_shards import open_shards
+from prodcore.app.shards import open_shards
 from prodcore.catalog import Catalog
-from prodcore.mongo.product_document import as_document
-from prodcore.mongo.product_query import INDEXES
-from prodcore.product import ProductPatch, validate
+from prodcore.mongo.products.document import as_document
+from prodcore.mongo.products.query import INDEXES
+from prodcore.product.model import ProductPatch, validate
 from prodcore.routing import DEFAULT_MAP
 from prodcore.settings import load_settings
 from prodcore.sharding.verify import Verifier

@@ -9,7 +9,7 @@ import pytest
 from prodcore.catalog.import_items import Item, new_item
 from prodcore.catalog.upsert import upsert
 from prodcore.errors import InvalidInput, ProductExists, SkuTaken
-from prodcore.product import ProductDraft, validate
+from prodcore.product.model import ProductDraft, validate
 from tests.mongo.authors import ANA, EVA
 
 NAMES = ["Arroz", "Café", "Manzana", "Águila", "Naranja", "Pan", "Zanahoria", "Ñandú", "7up"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pymongo
 import requests
 
-from prodcore.bootstrap import prepare_cluster
+from prodcore.app.wiring import prepare_cluster
 from prodcore.local import GUARD, LocalCluster, LocalPlan, drill_runner, find_free_ports, services_for
 from prodcore.settings import load_settings
 

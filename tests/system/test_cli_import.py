@@ -10,11 +10,11 @@ from uuid import uuid4
 import openpyxl
 import pytest
 
-from prodcore.catalog.import_columns import count_known, map_columns
-from prodcore.catalog.import_rows import Row, read_rows, without_repeats
-from prodcore.catalog.import_seen import Seen
-from prodcore.catalog.import_text import CsvText
 from prodcore.routing import DEFAULT_MAP, name_key
+from prodcore.tabular.columns import count_known, map_columns
+from prodcore.tabular.csv import CsvText
+from prodcore.tabular.row_index import Seen
+from prodcore.tabular.rows import Row, read_rows, without_repeats
 from tests.system.cli import Cli
 from tests.system.test_pages_faults import stopped
 from tests.waiting import wait_until

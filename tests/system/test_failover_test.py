@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from prodcore.bootstrap_cluster import open_history
+from prodcore.app.cluster import open_history
 from prodcore.drill.history import COMPARED_WITH
 from prodcore.settings import load_settings
 from tests.drill_report import DRILL_REPORT, fields

@@ -8,13 +8,13 @@ import pytest
 PROGRAM = """
 import resource, sys
 from pathlib import Path
-from prodcore.catalog.import_report import ImportReport
-from prodcore.catalog.import_rows import without_repeats
-from prodcore.catalog.import_seen import Seen
-from prodcore.catalog.import_source import Reading, open_source
-from prodctl.batch_sender import Patience
-from prodctl.import_journal import journal_of
-from prodctl.importer import Importer
+from prodcore.tabular.report import ImportReport
+from prodcore.tabular.rows import without_repeats
+from prodcore.tabular.row_index import Seen
+from prodcore.tabular.source import Reading, open_source
+from prodctl.importing.batch_sender import Patience
+from prodctl.importing.journal import journal_of
+from prodctl.importing.importer import Importer
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -215,7 +215,7 @@ def test_a_killed_supervisord_and_its_orphans_are_cleared_away_and_no_data_is_lo
 
 
 def test_a_frozen_supervisord_is_replaced(cluster, monkeypatch):
-    monkeypatch.setattr("prodcore.nodes.supervisor._ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("prodcore.processes.supervisord._ANSWER_SECONDS", 0.5)
     frozen = supervisord_of(cluster)
     frozen.suspend()
     cluster.up()

@@ -7,7 +7,7 @@ import signal
 import pytest
 from playwright.sync_api import expect
 
-from prodcore.bootstrap_orders import open_board
+from prodcore.app.drill_queue import open_board
 from prodcore.settings import load_settings
 from tests.system.browser import complaints_of_axe, log_in, open_page
 from tests.system.faults import stopped, wait_healthy

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import expect
 
-from prodcore.bootstrap_cluster import open_history
+from prodcore.app.cluster import open_history
 from prodcore.settings import load_settings
 from tests.system.browser import complaints_of_axe, log_in, open_page
 

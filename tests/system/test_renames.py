@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from bench import rename_campaign
-from prodcore.bootstrap import open_catalog
+from prodcore.app.wiring import open_catalog
 from prodcore.settings import load_settings
 from tests.waiting import wait_until
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from prodcore.user_requests import CodeRequest, PasswordOnlyRequest, PasswordRequest, RegisterRequest, ResetRequest
+from prodcore.identity.schemas import CodeRequest, PasswordOnlyRequest, PasswordRequest, RegisterRequest, ResetRequest
 from prodcore.web import json_response
 from webapp.api.identity_models import (
     EndedOut,
@@ -19,7 +19,7 @@ from webapp.api.identity_models import (
     TokensOut,
 )
 from webapp.api.users import ask
-from webapp.identity import auth_client
+from webapp.identity.caller import auth_client
 
 blueprint = APIBlueprint("account", __name__, tag="Account")
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from prodcore.user_requests import AuditQuery, InvitationRequest, NewTokenRequest
+from prodcore.identity.schemas import AuditQuery, InvitationRequest, NewTokenRequest
 from prodcore.web import json_response
 from webapp.api.identity_models import (
     AuditOut,
@@ -21,7 +21,7 @@ from webapp.api.identity_models import (
     SessionsOut,
 )
 from webapp.api.users import ask, user_path
-from webapp.identity import auth_client, bearer_token
+from webapp.identity.caller import auth_client, bearer_token
 
 blueprint = APIBlueprint("administration", __name__, tag="Administration")
 

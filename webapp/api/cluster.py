@@ -5,9 +5,9 @@ from __future__ import annotations
 from apiflask import APIBlueprint
 from flask import Response
 
-from prodcore.cluster.document import status_document
+from prodcore.replicaset.document import status_document
 from prodcore.web import json_response
-from webapp.cluster_picture import current_status
+from webapp.live.cluster_picture import current_status
 
 blueprint = APIBlueprint("cluster_api", __name__, tag="Cluster")
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from prodcore.catalog.listing import MAX_PAGE
-from prodcore.history import Action
+from prodcore.product.history import Action
 from webapp.api.models import ProductOut
 
 

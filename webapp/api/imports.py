@@ -14,15 +14,15 @@ from prodcore.catalog.catalog import now
 from prodcore.catalog.import_items import By, Item, Outcome, new_item
 from prodcore.catalog.import_log import begin_undo, recent_imports, remember
 from prodcore.catalog.import_ports import ImportRecord
-from prodcore.catalog.import_undo import Undone, undo_part
+from prodcore.catalog.imports import Undone, undo_part
 from prodcore.catalog.upsert import upsert
 from prodcore.errors import InvalidInput, Problem, ProdError
-from prodcore.product import show_time
+from prodcore.product.model import show_time
 from prodcore.web import json_response
 from webapp.api.import_models import BatchIn, BatchOut, BatchQuery, ImportIn, ImportsOut, ImportsQuery, UndoIn, UndoOut
-from webapp.author import current_author
-from webapp.catalog_provider import current_catalog
-from webapp.identity import required_identity
+from webapp.identity.author import current_author
+from webapp.identity.caller import required_identity
+from webapp.live.catalog_provider import current_catalog
 
 blueprint = APIBlueprint("imports", __name__, tag="Imports")
 

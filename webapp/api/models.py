@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from prodcore.product import ProductDraft
+from prodcore.product.model import ProductDraft
 
 
 class _Query(BaseModel):

@@ -7,7 +7,7 @@ import re
 from flask import Response, request
 
 from prodcore.errors import PreconditionRequired, UnreadableInput
-from prodcore.product import Product
+from prodcore.product.model import Product
 from prodcore.web import json_response
 
 _VERSION = re.compile(r'"([0-9]{1,15})"')

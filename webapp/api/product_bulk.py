@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from prodcore.catalog.bulk import MAX_BULK, Changes, Outcome, Seen, bulk_delete, bulk_edit
 from prodcore.errors import InvalidInput, Problem
-from prodcore.product import Category, Currency, Description, Price, Stock, Tags
+from prodcore.product.model import Category, Currency, Description, Price, Stock, Tags
 from prodcore.web import json_response
-from webapp.author import current_author
-from webapp.catalog_provider import current_catalog
+from webapp.identity.author import current_author
+from webapp.live.catalog_provider import current_catalog
 
 blueprint = APIBlueprint("product_bulk", __name__, tag="Products")
 

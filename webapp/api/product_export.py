@@ -11,9 +11,9 @@ from flask import Response, request
 from pydantic import Field
 
 from prodcore.catalog.export import whole_list
-from prodcore.catalog.export_cells import as_csv, as_ndjson, csv_head
+from prodcore.tabular.export import as_csv, as_ndjson, csv_head
 from webapp.api.list_query import FilterQuery
-from webapp.catalog_provider import current_catalog
+from webapp.live.catalog_provider import current_catalog
 
 blueprint = APIBlueprint("product_export", __name__, tag="Products")
 

@@ -9,14 +9,14 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from prodcore.catalog.deleted import deleted_page
-from prodcore.catalog.ports import Deleted
-from prodcore.product import show_change, show_time
+from prodcore.catalog.stores import Deleted
+from prodcore.product.model import show_change, show_time
 from prodcore.web import json_response
 from webapp.api.history_models import DeletedPageOut, DeletedQuery, HistoryOut
 from webapp.api.models import ProductOut
 from webapp.api.product_answer import product_answer, seen_version
-from webapp.author import current_author
-from webapp.catalog_provider import current_catalog
+from webapp.identity.author import current_author
+from webapp.live.catalog_provider import current_catalog
 from webapp.staleness import stale_shards
 
 blueprint = APIBlueprint("product_history", __name__, tag="Products")

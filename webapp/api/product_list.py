@@ -7,11 +7,11 @@ from urllib.parse import urlencode
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from prodcore.product import SHOWN, show_fields
+from prodcore.product.model import SHOWN, show_fields
 from prodcore.web import json_response
 from webapp.api.list_query import PageQuery
 from webapp.api.models import PageOut
-from webapp.catalog_provider import current_catalog
+from webapp.live.catalog_provider import current_catalog
 from webapp.staleness import refuse_stale, stale_shards
 
 blueprint = APIBlueprint("product_list", __name__, tag="Products")

@@ -8,13 +8,13 @@ from uuid import UUID
 from apiflask import APIBlueprint
 from flask import Response, url_for
 
-from prodcore.catalog.idempotent import create_once
+from prodcore.catalog.idempotency import create_once
 from prodcore.errors import InvalidInput, Problem
-from prodcore.product import ProductDraft, ProductPatch
+from prodcore.product.model import ProductDraft, ProductPatch
 from webapp.api.models import NameQuery, NewProduct, ProductOut
 from webapp.api.product_answer import idempotency_key, product_answer, seen_version
-from webapp.author import current_author
-from webapp.catalog_provider import current_catalog
+from webapp.identity.author import current_author
+from webapp.live.catalog_provider import current_catalog
 
 blueprint = APIBlueprint("products", __name__, tag="Products")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from prodcore.user_requests import LoginRequest, LogoutRequest, RefreshRequest, SetupRequest
+from prodcore.identity.schemas import LoginRequest, LogoutRequest, RefreshRequest, SetupRequest
 from prodcore.web import json_response
 from webapp.api.identity_models import SetupOut, TokensOut, WhoOut
-from webapp.identity import auth_client, required_identity
+from webapp.identity.caller import auth_client, required_identity
 
 blueprint = APIBlueprint("session", __name__, tag="Session")
 

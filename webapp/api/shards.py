@@ -8,7 +8,7 @@ from flask import Response
 from prodcore.routing import show_key
 from prodcore.web import json_response
 from webapp.api.models import RouteOut, ShardsOut, WhereQuery
-from webapp.catalog_provider import current_catalog
+from webapp.live.catalog_provider import current_catalog
 
 blueprint = APIBlueprint("shards", __name__, tag="Shards")
 

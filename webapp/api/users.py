@@ -8,10 +8,10 @@ from urllib.parse import quote
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from prodcore.user_requests import NewUserRequest, UserChangeRequest
+from prodcore.identity.schemas import NewUserRequest, UserChangeRequest
 from prodcore.web import json_response
 from webapp.api.identity_models import UserOut, UsersOut
-from webapp.identity import auth_client, bearer_token
+from webapp.identity.caller import auth_client, bearer_token
 
 blueprint = APIBlueprint("users", __name__, tag="Users")
 

@@ -7,11 +7,11 @@ from flask import Flask, request
 from flask_wtf.csrf import CSRFProtect, generate_csrf
 
 from prodcore.errors import ProdError
-from prodcore.rights import Right
+from prodcore.identity.rights import Right
+from prodcore.identity.tokens import Identity
 from prodcore.settings import Settings
-from prodcore.tokens import Identity
-from webapp import identity
-from webapp.drill_desk import DrillDesk
+from webapp.identity import caller as identity
+from webapp.live.drill_desk import DrillDesk
 from webapp.pages import (
     account,
     assets,

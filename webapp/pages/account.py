@@ -18,7 +18,7 @@ from prodcore.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from webapp import identity
+from webapp.identity import caller as identity
 from webapp.pages.address import safe_next
 from webapp.pages.messages import problems_by_field, wait_text
 

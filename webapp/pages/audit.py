@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from apiflask import APIBlueprint
 from flask import render_template, request
 
-from webapp.identity import account
+from webapp.identity.caller import account
 from webapp.pages.audit_words import ACTIONS, AGES, OUTCOMES
 from webapp.pages.errors import is_partial
 

@@ -20,11 +20,11 @@ from werkzeug.wrappers import Response
 
 from prodcore.catalog.bulk import Outcome, Seen, bulk_delete, bulk_edit
 from prodcore.catalog.listing import MAX_PAGE
-from prodcore.catalog.ports import Deleted
+from prodcore.catalog.stores import Deleted
 from prodcore.errors import InvalidInput
-from prodcore.product import Product
-from webapp.author import current_author
-from webapp.catalog_provider import current_catalog
+from prodcore.product.model import Product
+from webapp.identity.author import current_author
+from webapp.live.catalog_provider import current_catalog
 from webapp.pages.bulk_form import BOXES, TEXTS, BulkValues, differences, read_bulk_values
 from webapp.pages.list_state import ListState, read_state
 from webapp.pages.locale import show_number

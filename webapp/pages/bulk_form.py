@@ -8,7 +8,7 @@ from typing import Any
 
 from prodcore.catalog.bulk import Changes
 from prodcore.errors import InvalidInput, Problem
-from prodcore.product import Product, ProductPatch, validate
+from prodcore.product.model import Product, ProductPatch, validate
 from webapp.pages.locale import read_price
 from webapp.pages.product_form import read_whole
 

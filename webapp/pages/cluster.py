@@ -8,7 +8,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from prodcore.errors import ShardNotFound
-from webapp.cluster_picture import current_picture
+from webapp.live.cluster_picture import current_picture
 from webapp.pages.live import live_page
 
 blueprint = APIBlueprint("cluster", __name__, enable_openapi=False)

@@ -19,10 +19,10 @@ from prodcore.drill.order import DrillOrder, DrillRun, read_plan
 from prodcore.drill.plan import DrillPlan
 from prodcore.drill.preflight import objections
 from prodcore.errors import DrillNotFound, InvalidInput
-from prodcore.problem_line import ProblemLine
-from webapp.cluster_picture import current_status
-from webapp.drill_desk import DeskState, current_desk
-from webapp.identity import required_identity
+from prodcore.replicaset.diagnostic import ProblemLine
+from webapp.identity.caller import required_identity
+from webapp.live.cluster_picture import current_status
+from webapp.live.drill_desk import DeskState, current_desk
 from webapp.pages import drill_chart
 from webapp.pages.errors import is_partial
 from webapp.pages.live import live_page

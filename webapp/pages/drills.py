@@ -9,7 +9,7 @@ from flask import Response, render_template, request
 
 from prodcore.drill.history import compare
 from prodcore.drill.render_html import render_html
-from webapp.drill_desk import current_desk
+from webapp.live.drill_desk import current_desk
 from webapp.pages import drill_chart
 
 blueprint = APIBlueprint("drills", __name__, enable_openapi=False)

@@ -9,7 +9,7 @@ from typing import Any
 from prodcore.catalog import Catalog
 from prodcore.catalog.import_items import new_item
 from prodcore.catalog.upsert import upsert
-from prodcore.history import Author
+from prodcore.product.history import Author
 from webapp.pages.upload import Judged
 
 _BATCH = 1_000

@@ -9,10 +9,10 @@ from flask import render_template, request
 
 from prodcore.catalog.import_log import begin_undo, recent_imports
 from prodcore.catalog.import_ports import ImportRecord
-from prodcore.catalog.import_undo import undo_part
+from prodcore.catalog.imports import undo_part
 from prodcore.errors import ImportNotFound
-from webapp.author import current_author
-from webapp.catalog_provider import current_catalog
+from webapp.identity.author import current_author
+from webapp.live.catalog_provider import current_catalog
 from webapp.pages.steps import STEP, Run, resumed
 
 blueprint = APIBlueprint("imports", __name__, enable_openapi=False)

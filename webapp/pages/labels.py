@@ -6,8 +6,8 @@ from typing import Any
 
 from flask_babel import lazy_gettext
 
-from prodcore.replica_set import Health
-from prodcore.rights import Role
+from prodcore.identity.rights import Role
+from prodcore.replicaset.status import Health
 
 ALL: dict[str, dict[Any, Any]] = {
     "role_names": {

@@ -12,7 +12,7 @@ from werkzeug.datastructures import MultiDict
 
 from prodcore.catalog import Query, Sort
 from prodcore.errors import InvalidInput
-from prodcore.product import validate
+from prodcore.product.model import validate
 from webapp.api.list_query import FilterQuery
 from webapp.pages.address import with_query
 from webapp.pages.labels import ALL

@@ -16,7 +16,7 @@ from flask import Flask, Response, current_app, render_template, request, stream
 
 from prodcore.errors import ProdError
 from prodcore.settings import Settings
-from webapp import identity
+from webapp.identity import caller as identity
 from webapp.pages.errors import is_partial
 
 STREAM_SECONDS = 30.0

@@ -12,7 +12,7 @@ from babel.numbers import format_currency, format_decimal, get_decimal_symbol, p
 from flask import Flask, request
 from flask_babel import Babel, get_locale, gettext
 
-from prodcore.product import show_time
+from prodcore.product.model import show_time
 
 LANGUAGES = {"es": "Español", "en": "English"}
 LANGUAGE_COOKIE = "language"

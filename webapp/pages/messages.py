@@ -9,7 +9,7 @@ from flask_babel import gettext, lazy_gettext
 from werkzeug.exceptions import HTTPException
 
 from prodcore.errors import InvalidInput, Problem, ProdError
-from prodcore.product import MAX_PRICE, MAX_STOCK
+from prodcore.product.model import MAX_PRICE, MAX_STOCK
 from webapp.pages.locale import show_number
 
 _FIELD_MESSAGES: dict[str, Any] = {

@@ -15,7 +15,7 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
 from prodcore.errors import AuthError, Conflict, InvalidInput, NotAuthenticated, NotFound, TooManyAttempts
-from webapp.identity import account, current_identity
+from webapp.identity.caller import account, current_identity
 from webapp.pages.messages import problems_by_field, wait_text
 
 blueprint = APIBlueprint("my_account", __name__, enable_openapi=False)

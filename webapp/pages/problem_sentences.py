@@ -6,7 +6,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext
 
-from prodcore.problem_line import ProblemLine
+from prodcore.replicaset.diagnostic import ProblemLine
 from webapp.pages.labels import ALL
 from webapp.pages.locale import show_number
 
@@ -43,7 +43,7 @@ SENTENCES: dict[str, Any] = {
     "import_at_work": lazy_gettext("An import is at work: {what}"),
     "another_is_primary": lazy_gettext("Only a primary can step down; that is {primary}"),
 }
-"""By the codes of ``prodcore.problem_line``."""
+"""By the codes of ``prodcore.replicaset.diagnostic``."""
 
 REASONS: dict[str, Any] = {
     "connection refused": lazy_gettext("connection refused"),

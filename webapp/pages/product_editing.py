@@ -25,9 +25,9 @@ from prodcore.errors import (
     UnroutableName,
     VersionConflict,
 )
-from prodcore.product import Product, ProductDraft, ProductPatch, validate
-from webapp.author import current_author
-from webapp.catalog_provider import current_catalog
+from prodcore.product.model import Product, ProductDraft, ProductPatch, validate
+from webapp.identity.author import current_author
+from webapp.live.catalog_provider import current_catalog
 from webapp.pages.errors import is_partial
 from webapp.pages.messages import error_text, problems_by_field
 from webapp.pages.posted import posted_number, posted_uuid

@@ -15,10 +15,10 @@ from flask_babel import gettext
 from werkzeug.exceptions import BadRequest
 
 from prodcore.catalog.export import whole_list
-from prodcore.catalog.export_cells import as_csv, as_ndjson, csv_head
-from prodcore.catalog.export_xlsx import XlsxBook
 from prodcore.errors import InvalidInput
-from webapp.catalog_provider import current_catalog
+from prodcore.tabular.export import as_csv, as_ndjson, csv_head
+from prodcore.tabular.export_xlsx import XlsxBook
+from webapp.live.catalog_provider import current_catalog
 from webapp.pages.list_state import read_state
 
 blueprint = APIBlueprint("product_export", __name__, enable_openapi=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from prodcore.product import FIELDS, Product
+from prodcore.product.model import FIELDS, Product
 from webapp.pages.locale import read_price, write_price
 
 _WHOLE = re.compile(r"[0-9]{1,12}", re.ASCII)

@@ -16,16 +16,16 @@ from flask_babel import gettext
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from prodcore.catalog.catalog import now
-from prodcore.catalog.import_columns import TARGETS, Column
 from prodcore.catalog.import_items import By, Outcome, new_item
 from prodcore.catalog.import_log import remember
 from prodcore.catalog.import_ports import ImportRecord
-from prodcore.catalog.import_report import CellProblem, RefusedRow
-from prodcore.catalog.refused_file import RefusedFile
 from prodcore.catalog.upsert import upsert
 from prodcore.errors import ConfigError, InvalidInput, OutcomeUnknown, Unavailable
-from webapp.author import current_author
-from webapp.catalog_provider import current_catalog
+from prodcore.tabular.columns import TARGETS, Column
+from prodcore.tabular.refused_file import RefusedFile
+from prodcore.tabular.report import CellProblem, RefusedRow
+from webapp.identity.author import current_author
+from webapp.live.catalog_provider import current_catalog
 from webapp.pages.import_forecast import forecast
 from webapp.pages.locale import language
 from webapp.pages.posted import posted_uuid

@@ -13,13 +13,13 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
 from prodcore.catalog.deleted import deleted_page
-from prodcore.catalog.ports import Deleted
+from prodcore.catalog.stores import Deleted
 from prodcore.errors import ProductDeleted, ProductExists, ProductNotFound, SkuTaken, UnroutableName, VersionConflict
-from prodcore.history import Change
-from prodcore.product import FIELDS, Product
+from prodcore.product.history import Change
+from prodcore.product.model import FIELDS, Product
 from prodcore.routing import show_key
-from webapp.author import current_author
-from webapp.catalog_provider import current_catalog
+from webapp.identity.author import current_author
+from webapp.live.catalog_provider import current_catalog
 from webapp.pages.posted import posted_number
 
 blueprint = APIBlueprint("product_page", __name__, enable_openapi=False)

@@ -16,7 +16,7 @@ from prodcore.catalog.cursor import Cursor, encode_cursor
 from prodcore.catalog.query import EVERYTHING
 from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, UnroutableName
 from prodcore.routing import LAST, fold
-from webapp.catalog_provider import current_catalog
+from webapp.live.catalog_provider import current_catalog
 from webapp.pages.errors import is_partial
 from webapp.pages.list_state import COLUMNS, DEFAULT_COLUMNS, SORTED_BY, ListState, read_state
 from webapp.pages.messages import problems_by_field

@@ -12,8 +12,8 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
 from prodcore.errors import InvalidInput, NotFound, TokenExists
-from prodcore.rights import SCOPES
-from webapp.identity import account
+from prodcore.identity.rights import SCOPES
+from webapp.identity.caller import account
 
 blueprint = APIBlueprint("tokens", __name__, enable_openapi=False)
 

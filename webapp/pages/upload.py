@@ -15,18 +15,18 @@ from typing import Any, cast
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from prodcore.catalog.import_cells import Locale
-from prodcore.catalog.import_columns import IGNORE, Column, count_known, target_of
 from prodcore.catalog.import_items import By, new_item
-from prodcore.catalog.import_ndjson import as_cells
-from prodcore.catalog.import_report import RefusedRow
-from prodcore.catalog.import_rows import RepeatedRow, Row, without_repeats
-from prodcore.catalog.import_seen import Seen
-from prodcore.catalog.import_source import Kind, Reading, kind_of, open_source
-from prodcore.catalog.import_text import CsvText
-from prodcore.catalog.import_xlsx import XlsxSheet
 from prodcore.errors import InvalidInput
-from prodcore.product import FIELDS
+from prodcore.product.model import FIELDS
+from prodcore.tabular.cells import Locale
+from prodcore.tabular.columns import IGNORE, Column, count_known, target_of
+from prodcore.tabular.csv import CsvText
+from prodcore.tabular.ndjson import as_cells
+from prodcore.tabular.report import RefusedRow
+from prodcore.tabular.row_index import Seen
+from prodcore.tabular.rows import RepeatedRow, Row, without_repeats
+from prodcore.tabular.source import Kind, Reading, kind_of, open_source
+from prodcore.tabular.xlsx import XlsxSheet
 from webapp.pages.posted import pack, unpack
 
 MAX_FILE_BYTES = 3_000_000

@@ -13,8 +13,8 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
 from prodcore.errors import InvalidInput, LastAdmin, UserExists
-from prodcore.rights import Role
-from webapp.identity import account
+from prodcore.identity.rights import Role
+from webapp.identity.caller import account
 from webapp.pages.messages import problems_by_field
 
 blueprint = APIBlueprint("users", __name__, enable_openapi=False)

@@ -10,8 +10,8 @@ import requests
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from authsvc.app import create_app as create_authsvc
+from prodcore.identity.setup_code import seal
 from prodcore.settings import load_settings
-from prodcore.setup_code import seal
 from webapp.app import create_app as create_webapp
 
 SERVICE_SECRET = "service-secret-of-the-tests-0123456789"

@@ -9,7 +9,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from prodcore.errors import ProdError
-from prodcore.rights import Role
+from prodcore.identity.rights import Role
 from tests.mongo.identity.rig import ADMIN, OTHER_PASSWORD, PASSWORD
 from tests.waiting import wait_until
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from prodcore.rights import ROUTES, Right, Role, right_for, rights_of
+from prodcore.identity.rights import ROUTES, Right, Role, right_for, rights_of
 from tests.mongo.identity.rig import ADMIN
 
 NOBODY = "nobody"

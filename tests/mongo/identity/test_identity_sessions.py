@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from prodcore.rights import Role
-from prodcore.tokens import GRACE, Identity, issue
+from prodcore.identity.rights import Role
+from prodcore.identity.tokens import GRACE, Identity, issue
 from tests.mongo.identity.rig import ADMIN, OTHER_PASSWORD, PASSWORD, Worker, web_settings
 from tests.waiting import wait_until
 
@@ -325,7 +325,7 @@ def test_clocks_that_differ_log_nobody_out_and_prolong_nothing(authsvc, admin, w
             def now(cls, tz=None, _by=timedelta(minutes=minutes)):
                 return datetime.now(tz) + _by
 
-        monkeypatch.setattr("webapp.trust.datetime", Skewed)
+        monkeypatch.setattr("webapp.identity.trust.datetime", Skewed)
         workers[0].trust._refresh()
         assert workers[0].status(authsvc.log_in()["access_token"]) == 200
         assert workers[0].status(forged(authsvc, admin, ends_in=timedelta(seconds=-31))) == 401

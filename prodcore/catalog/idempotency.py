@@ -1,0 +1,45 @@
+"""Create a product under a key of the caller's, so that a repeated request is the same creation with the same answer.
+
+The product's id follows from the key and the person, so nothing is kept beside the product: whichever process or
+primary sees the request again finds what the first one made. The answer is rebuilt from the product's history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID, uuid5
+
+from prodcore.catalog.catalog import Catalog
+from prodcore.catalog.stores import Deleted
+from prodcore.errors import IdempotencyKeyReused
+from prodcore.product.history import Author
+from prodcore.product.model import Product, ProductDraft
+
+_NAMESPACE = UUID("0b5c6f0e-6f52-4d0f-8a64-3d1b8f2c9a77")
+
+
+def create_once(catalog: Catalog, draft: ProductDraft, by: Author, key: str) -> Product:
+    """Add a product; under the same key again the product as it was first made, whatever became of it since.
+
+    Raises IdempotencyKeyReused when the key made another product, and whatever ``Catalog.create`` raises.
+    """
+    product_id = uuid5(_NAMESPACE, f"{by.username}\n{key}")
+    if (made := _first_version(catalog, product_id)) is None:
+        catalog.create(draft, by, product_id)
+        made = _first_version(catalog, product_id)  # perhaps that of another request under the same key
+    if made is None or made.content() != catalog.draft(draft, by, product_id).content():
+        raise IdempotencyKeyReused("this Idempotency-Key has made another product", product_id=str(product_id))
+    return made
+
+
+def _first_version(catalog: Catalog, product_id: UUID) -> Product | None:
+    """The product as it was made; None where there is none, or its shard is silent."""
+    found, _silent = catalog.get_many([product_id])
+    product = found.get(product_id)
+    if product is None:
+        return None
+    last = product.product if isinstance(product, Deleted) else product
+    for change in catalog.history(product_id) if last.version > 1 else ():
+        first = {"version": change.version, "updated_at": change.at, "updated_by": change.by.username}
+        last = replace(last, **change.was, **first)  # type: ignore[arg-type]  # fields of a product
+    return last

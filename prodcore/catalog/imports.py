@@ -1,0 +1,168 @@
+"""Take an import back: delete what it created, give what it changed its former values, leave what was changed since.
+
+Every step is a change of its own under an id that follows from the import's, so it may be repeated, or go on after
+a kill, and finds what it has done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+from uuid import UUID, uuid5
+
+from prodcore.catalog.catalog import Catalog
+from prodcore.catalog.failures import Failure, failure, write_each
+from prodcore.catalog.import_ports import Touched
+from prodcore.errors import InvalidCursor, ProdError, SkuTaken, Unavailable, VersionConflict
+from prodcore.product.history import Author
+from prodcore.product.model import Product
+
+Status = Literal["deleted", "restored", "already"] | Failure
+"""``already``: nothing of the import is left in it."""
+
+MAX_UNDONE = 500
+"""Products a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What became of one product."""
+
+    product: Product
+    status: Status
+    error: ProdError | None = None
+
+
+@dataclass(slots=True)
+class UndonePart:
+    """What became of some products; the next part begins at ``cursor``, None after the last one."""
+
+    products: list[Undone] = field(default_factory=list)
+    cursor: str | None = None
+    unavailable: tuple[str, ...] = ()
+    """Shards that could not be asked: what the import did there is as it was."""
+
+
+def undo_id(import_id: UUID) -> UUID:
+    """The id under which the histories tell that an import was taken back."""
+    return uuid5(import_id, "undo")
+
+
+def undo_part(
+    catalog: Catalog, import_id: UUID, by: Author, cursor: str | None = None, limit: int = MAX_UNDONE
+) -> UndonePart:
+    """Take back what the import did to the next ``limit`` products. Raises InvalidCursor."""
+    author = replace(by, import_id=str(undo_id(import_id)))
+    first, after = _read_cursor(cursor, catalog)
+    part = UndonePart()
+    shards = catalog.shard_map.shards
+    for shard in shards[shards.index(first) :]:
+        try:
+            touched = _touched(catalog, shard, import_id, after, limit)
+        except Unavailable:
+            part.unavailable += (shard,)
+            touched = []
+        part.products += _Undoing(catalog, str(import_id), author).undo(shard, touched)
+        if len(touched) == limit:
+            part.cursor = f"{shard}:{touched[-1].product.id}"
+            break
+        after, limit = None, limit - len(touched)
+    return part
+
+
+def _touched(catalog: Catalog, shard: str, import_id: UUID, after: UUID | None, limit: int) -> list[Touched]:
+    """The next products of a shard that the import did something to, once no move of theirs is unfinished."""
+    while True:
+        touched = catalog.store(shard).imports.touched(import_id, after, limit)
+        if not catalog.finish_moves(one.product for one in touched):
+            return touched
+
+
+def _read_cursor(cursor: str | None, catalog: Catalog) -> tuple[str, UUID | None]:
+    shards = catalog.shard_map.shards
+    if cursor is None:
+        return shards[0], None
+    shard, _colon, last = cursor.rpartition(":")
+    try:
+        after = UUID(last)
+    except ValueError:
+        raise InvalidCursor("this is no cursor of an undo") from None
+    if shard not in shards:
+        raise InvalidCursor("this cursor names a shard that there is not")
+    return shard, after
+
+
+@dataclass(frozen=True, slots=True)
+class _Undoing:
+    catalog: Catalog
+    import_id: str
+    author: Author
+
+    def undo(self, shard: str, touched: list[Touched]) -> list[Undone]:
+        """Take the import back in some products of a shard: one bulk of deletions, one of replacements."""
+        done: list[Undone] = []
+        deleted: list[Product] = []
+        restored: list[Product] = []
+        for one in touched:
+            former = self._former(one)
+            if isinstance(former, Undone):
+                done.append(former)
+            elif former is None:
+                deleted.append(one.product)
+            elif replace(one.product, **former).key != one.product.key:
+                done.append(self._renamed_back(one.product, former))
+            else:
+                restored.append(replace(one.product, **former))
+        return done + self._delete(shard, deleted) + self._restore(shard, restored, touched)
+
+    def _former(self, one: Touched) -> Mapping[str, Any] | Undone | None:
+        """What the import changed, as it was; None where it made the product; Undone where nothing can be done."""
+        place = next(i for i, change in enumerate(one.history) if change.by.import_id == self.import_id)
+        since = one.history[place:]
+        cancelled = _cancelled({change.by.import_id for change in since})
+        if self.import_id in cancelled:
+            return Undone(one.product, "already")
+        others = [change for change in since if change.by.import_id not in {self.import_id, *cancelled}]
+        if others:
+            if one.deleted and since[0].action == "created":
+                return Undone(one.product, "already")
+            last = others[-1]
+            what = f"was {last.action} since, by {last.by.username}"
+            return Undone(one.product, "refused", VersionConflict(what, version=last.version))
+        if since[0].action == "created":
+            return None
+        own = [change for change in since if change.by.import_id == self.import_id]
+        return {name: value for change in reversed(own) for name, value in change.was.items()}
+
+    def _renamed_back(self, product: Product, former: Mapping[str, Any]) -> Undone:
+        """A name that was changed, perhaps over a border, goes back on its own."""
+        try:
+            self.catalog.store_changed(product, former, self.author)
+        except ProdError as error:
+            return _undone(product, "restored", error)
+        return Undone(product, "restored")
+
+    def _delete(self, shard: str, products: list[Product]) -> list[Undone]:
+        errors = write_each(lambda gone: self.catalog.delete_many(shard, gone, self.author), products)
+        return [_undone(p, "deleted", error) for p, error in zip(products, errors, strict=True)]
+
+    def _restore(self, shard: str, products: list[Product], touched: list[Touched]) -> list[Undone]:
+        old = {one.product.id: one.product for one in touched}
+        owners = self.catalog.sku_owners([p.sku for p in products if p.sku is not None and p.sku != old[p.id].sku])
+        taken = {p.id for p in products if owners.get(p.sku or "", p.id) != p.id}
+        new = [self.catalog.next_version(old[p.id], p, self.author) for p in products if p.id not in taken]
+        errors = write_each(self.catalog.store(shard).replace_many, new)
+        taken_now = [p for p in products if p.id in taken]
+        refused = [Undone(p, "refused", SkuTaken(f"another product has its former SKU {p.sku!r}")) for p in taken_now]
+        return refused + [_undone(old[p.id], "restored", error) for p, error in zip(new, errors, strict=True)]
+
+
+def _cancelled(import_ids: set[str]) -> set[str]:
+    """Those of the imports that were taken back, and the ids under which they were."""
+    back = {import_id: str(undo_id(UUID(import_id))) for import_id in import_ids if import_id}
+    return {each for import_id, undone in back.items() if undone in import_ids for each in (import_id, undone)}
+
+
+def _undone(product: Product, done: Status, error: ProdError | None) -> Undone:
+    return Undone(product, failure(error) if error else done, error)

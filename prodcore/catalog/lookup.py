@@ -1,0 +1,183 @@
+"""Finding products over shards: the first shard that has one answers, and a product that moves is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from prodcore.catalog.moves import MOST_MOVES, Moves
+from prodcore.catalog.stores import Deleted, Key, ProductStore
+from prodcore.deadline import remaining
+from prodcore.errors import ProductDeleted, ProductNotFound, Unavailable, VersionConflict
+from prodcore.product.history import Change
+from prodcore.product.model import Product
+
+T = TypeVar("T")
+
+_REMEMBERED = 50_000
+
+
+class Finder:
+    """Looks for products in the stores of the shards, in this order."""
+
+    def __init__(self, stores: Mapping[str, ProductStore], moves: Moves) -> None:
+        self._stores = stores
+        self._moves = moves
+        self._seen_in: dict[UUID, str] = {}
+        """Where a product was found: asked first the next time, so that most reads ask one shard. Never believed."""
+
+    def get(self, product_id: UUID) -> Product:
+        """The product with this id. Raises ProductNotFound; Unavailable if a silent shard might have it."""
+        product = self.first(product_id, lambda store: store.get(product_id))
+        return self._followed(product) if product.move else product
+
+    def settled(self, product_id: UUID) -> Product:
+        """The product with this id once no move is unfinished, for somebody who will write it.
+
+        Raises what ``get`` raises; Unavailable or OutcomeUnknown where a move cannot be finished.
+        """
+        while (product := self.get(product_id)).move:
+            self._moves.finish(product.move)
+            if remaining() <= 0:
+                raise Unavailable(f"{product.name!r} is being renamed again and again")
+        return product
+
+    def history(self, product_id: UUID) -> list[Change]:
+        """What was done to a product, live or deleted, the last change first. Raises ProductNotFound."""
+        try:
+            shard = self.get(product_id).shard
+        except ProductDeleted as deleted:
+            shard = deleted.details["shard"]
+        return self._stores[shard].history(product_id) or []
+
+    def named(self, shard: str, key: Key) -> Product | None:
+        """The product with this key, which belongs to this shard."""
+        product = self._stores[shard].find([key]).get(key)
+        if product is None or product.move is None:
+            return product
+        seen = self._followed(product)
+        return seen if seen.key == key else None
+
+    def find(self, shard: str, keys: Sequence[Key]) -> dict[Key, Product]:
+        """The products of a shard that have one of these keys, no move of theirs unfinished."""
+        found = self._stores[shard].find(keys)
+        if self.finish_moves(found.values()):
+            found = self._stores[shard].find(keys)
+        return found
+
+    def get_many(self, product_ids: Sequence[UUID]) -> tuple[dict[UUID, Product | Deleted], Unavailable | None]:
+        """The products with these ids, live or deleted, no move of theirs unfinished; and a silence, if any."""
+
+        def ask() -> tuple[list[Product | Deleted], dict[str, Unavailable]]:
+            answered, silent = self.ask_all(lambda store: store.get_many(product_ids))
+            return [product for part in answered.values() for product in part.values()], silent
+
+        products, silent = ask()
+        if self.finish_moves(p for p in products if isinstance(p, Product)):
+            products, silent = ask()
+        found = {p.product.id if isinstance(p, Deleted) else p.id: p for p in products if not _has_left(p)}
+        return found, next(iter(silent.values()), None)
+
+    def is_elsewhere(self, product: Product) -> bool:
+        """Whether another shard is seen to have a product with this id, live or deleted."""
+        others = {shard: store for shard, store in self._stores.items() if shard != product.shard}
+        answered, _silent = _ask(others, lambda store: store.get_many([product.id]))
+        return any(not _has_left(found) for part in answered.values() for found in part.values())
+
+    def get_deleted(self, product_id: UUID) -> Product:
+        """The deleted product with this id. Raises ProductNotFound; VersionConflict for one that is not deleted."""
+        try:
+            live = self.get(product_id)
+        except ProductDeleted:
+            return self.first(product_id, lambda store: store.get_deleted(product_id)).product
+        raise VersionConflict(f"{live.name!r} is not deleted", product_id=str(product_id), version=live.version)
+
+    def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, Product], Unavailable | None]:
+        """The products that have one of these SKUs, no move of theirs unfinished; and a silence, if any."""
+        if not skus:
+            return {}, None
+        answered, silent = self.ask_all(lambda store: store.find_skus(skus))
+        if self.finish_moves(product for part in answered.values() for product in part.values()):
+            answered, silent = self.ask_all(lambda store: store.find_skus(skus))
+        found = {sku: product for part in answered.values() for sku, product in part.items()}
+        return found, next(iter(silent.values()), None)
+
+    def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
+        """The products seen to have one of these SKUs."""
+        answered = self.ask_all(lambda store: store.sku_owners(skus))[0] if skus else {}
+        return {sku: owner for part in answered.values() for sku, owner in part.items()}
+
+    def ask_all(self, question: Callable[[ProductStore], T]) -> tuple[dict[str, T], dict[str, Unavailable]]:
+        """Ask every shard; answers and silences by shard."""
+        return _ask(self._stores, question)
+
+    def first(self, product_id: UUID, question: Callable[[ProductStore], T | None]) -> T:
+        """What the shard that has the product answers; the others need not be up."""
+        silent: Unavailable | None = None
+        seen_in = self._seen_in.get(product_id)
+        for shard in sorted(self._stores, key=lambda name: name != seen_in):
+            try:
+                answer = question(self._stores[shard])
+            except Unavailable as error:
+                silent = error
+                continue
+            if answer is not None:
+                self._remember(product_id, shard)
+                return answer
+        if silent:
+            raise silent
+        raise ProductNotFound(f"there is no product {product_id}", product_id=str(product_id))
+
+    def _remember(self, product_id: UUID, shard: str) -> None:
+        if len(self._seen_in) >= _REMEMBERED:
+            self._seen_in.clear()
+        self._seen_in[product_id] = shard
+
+    def finish_moves(self, products: Iterable[Product]) -> bool:
+        """Finish the moves that these documents are a part of; whether there were any, so that they read anew."""
+        unfinished = [product.move for product in products if product.move and product.move.state != "moved"]
+        for move in unfinished:
+            self._moves.finish(move)
+        return bool(unfinished)
+
+    def _followed(self, product: Product) -> Product:
+        """The product as it is to be seen, from a document of it that is a part of a move."""
+        for _ in range(MOST_MOVES):
+            move = product.move
+            if move is None or move.state == "intended":
+                return product
+            other = self._other(product)
+            pair = {move.state, other.move.state if other.move and other.move.id == move.id else None}
+            if pair == {"pending", "moved"}:  # decided, and not published yet
+                return product if move.state == "pending" else other
+            product = other
+        raise Unavailable(f"{product.name!r} is being renamed again and again")
+
+    def _other(self, product: Product) -> Product:
+        """The product's document at the other end of its move."""
+        move = product.move
+        assert move  # noqa: S101  for the type checker
+        shard = move.target if move.state == "moved" else move.source
+        other = self._stores[shard].get(product.id)
+        if other is None:
+            raise ProductNotFound(f"there is no product {product.id}", product_id=str(product.id))
+        return other
+
+
+def _ask(
+    stores: Mapping[str, ProductStore], question: Callable[[ProductStore], T]
+) -> tuple[dict[str, T], dict[str, Unavailable]]:
+    answers: dict[str, T] = {}
+    silent: dict[str, Unavailable] = {}
+    for shard, store in stores.items():
+        try:
+            answers[shard] = question(store)
+        except Unavailable as error:
+            silent[shard] = error
+    return answers, silent
+
+
+def _has_left(product: Product | Deleted) -> bool:
+    """Whether it is only the old place of a product."""
+    return isinstance(product, Product) and product.move is not None and product.move.state == "moved"

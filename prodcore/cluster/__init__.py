@@ -1,1 +1,0 @@
-"""Looking at replica sets member by member, with the web tier up or down."""

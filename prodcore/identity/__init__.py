@@ -1,0 +1,1 @@
+"""Users, roles and tokens: the rules that webapp and authsvc share."""

@@ -1,0 +1,135 @@
+"""Users, their sessions and service tokens, as values, and the rule for names.
+
+>>> fold_username("  José.Pérez ")
+'jose.perez'
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prodcore.errors import InvalidInput, Problem
+from prodcore.identity.rights import Right, Role
+
+_USERNAME = re.compile(r"[\w][\w.@-]{0,63}")
+
+
+def clean_username(text: str) -> str:
+    """A user name as it is shown. Raises InvalidInput.
+
+    Latin letters only, so that no name can be written in look-alikes of another one's letters.
+    """
+    name = unicodedata.normalize("NFKC", text).strip()
+    latin = all(not c.isalpha() or unicodedata.name(c, "").startswith("LATIN") for c in name)
+    if not _USERNAME.fullmatch(name) or not latin:
+        raise InvalidInput(
+            problems=[Problem("username", "username", "is 1 to 64 Latin letters, digits and . _ - @, a letter first")]
+        )
+    return name
+
+
+def fold_username(text: str) -> str:
+    """What makes user names the same: case and accents do not count."""
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).strip().casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One account. ``epoch`` grows with every change that must reach tokens already given out."""
+
+    id: str
+    username: str
+    role: Role
+    password_hash: str
+    created_at: datetime
+    disabled: bool = False
+    epoch: int = 0
+    version: int = 1
+    last_login_at: datetime | None = None
+    totp_secret: str | None = None
+    totp_confirmed: bool = False
+    totp_step: int = 0
+    recovery_hashes: tuple[str, ...] = ()
+    reset_hash: str | None = None
+    reset_expires_at: datetime | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What may be shown of it: never a hash, never a secret."""
+        return {
+            "id": self.id,
+            "username": self.username,
+            "role": str(self.role),
+            "disabled": self.disabled,
+            "second_factor": self.totp_confirmed,
+            "created_at": self.created_at.isoformat(),
+            "last_login_at": self.last_login_at.isoformat() if self.last_login_at else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One login on one device. Of its refresh tokens only hashes are kept: the current one's and the last one's."""
+
+    id: str
+    user_id: str
+    refresh_hash: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    device: str = ""
+    address: str = ""
+    previous_hash: str | None = None
+    rotated_at: datetime | None = None
+    used_at: datetime | None = None
+    """When the newest of its access tokens that was used had been issued."""
+    revoked_at: datetime | None = None
+
+    @property
+    def is_rotation_noticed(self) -> bool:
+        """Whether an access token of the last rotation was used, so that its answer did arrive."""
+        if self.rotated_at is None or self.used_at is None:
+            return False
+        return self.used_at >= self.rotated_at.replace(microsecond=0)  # tokens tell whole seconds
+
+    def as_dict(self) -> dict[str, Any]:
+        """What its owner and admins may see."""
+        return {
+            "id": self.id,
+            "device": self.device,
+            "address": self.address,
+            "created_at": self.created_at.isoformat(),
+            "last_used_at": self.last_used_at.isoformat(),
+            "expires_at": self.expires_at.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceToken:
+    """A named credential for a program: rights of its own, an end, and only the hash of its secret."""
+
+    id: str
+    name: str
+    secret_hash: str
+    scopes: frozenset[Right]
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What admins may see."""
+        return {
+            "name": self.name,
+            "scopes": sorted(self.scopes),
+            "created_by": self.created_by,
+            "created_at": self.created_at.isoformat(),
+            "expires_at": self.expires_at.isoformat(),
+            "last_used_at": self.last_used_at.isoformat() if self.last_used_at else None,
+            "revoked": self.revoked_at is not None,
+        }

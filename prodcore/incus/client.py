@@ -1,0 +1,166 @@
+"""Incus, through its own command line: the one place that starts ``incus``.
+
+The command line knows remotes, certificates and projects already, so an operator needs nothing but a working ``incus``.
+Arguments are lists, never a shell's text; what may be secret travels by standard input only, because arguments can be
+read by everybody on the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from prodcore.errors import IncusRefused, IncusUnavailable, InvalidInput, OutcomeUnknown, Problem
+from prodcore.incus.exec import FAR_END, exchange
+
+_ANSWER_SECONDS = 30.0
+_NAME = re.compile(r"[a-z0-9-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a command in a container ended."""
+
+    status: int
+    """Its exit status; 128 and the signal's number for one that a signal ended."""
+    stdout: bytes
+    stderr: bytes
+
+
+class Incus:
+    """One project of one Incus; ``remote`` as ``incus remote list`` shows it, empty for the default one.
+
+    Every call raises IncusUnavailable when Incus does not answer at all, IncusRefused with Incus's own reason when it
+    will not do it, OutcomeUnknown when time ran out on something that may still happen, and InvalidInput for a name or
+    path that cannot be.
+    """
+
+    def __init__(self, remote: str = "", project: str = "default") -> None:
+        if remote:
+            check_name("remote", remote)
+        check_name("project", project)
+        self._prefix = f"{remote}:" if remote else ""
+        self._project = project
+
+    def at(self, name: str) -> str:
+        """The name of an instance, network, profile or image, with the remote before it, for ``run``."""
+        check_name("name", name)
+        return self._prefix + name
+
+    def query(
+        self, method: str, path: str, body: Any | None = None, *, timeout_seconds: float = _ANSWER_SECONDS
+    ) -> Any:
+        """One request to Incus's REST API, waited for to its end; what it answers. No secret may be in ``body``."""
+        arguments = ["query", "--wait", "--request", method]
+        if body is not None:
+            arguments += ["--data", json.dumps(body)]
+        # The one command that does not know --project.
+        url = f"{self._prefix}{path}{'&' if '?' in path else '?'}project={self._project}"
+        done = self._call([*arguments, "--", url], b"", timeout_seconds, changes=method != "GET")
+        return json.loads(self._or_refused(done, f"{method} {path}").stdout or b"null")
+
+    def execute(
+        self, instance: str, argv: list[str], *, input: bytes = b"", timeout_seconds: float = _ANSWER_SECONDS
+    ) -> Finished:
+        """Run a command in a container as root. Its own failure is for the caller to judge."""
+        if not argv:
+            raise InvalidInput(problems=[Problem("argv", "missing", "names no command")])
+        mark = secrets.token_hex(16)  # known to nobody else, so a failure of the command is never one of Incus
+        wrapped = ["sh", "-c", FAR_END, "sh", mark, str(len(input)), *argv]
+        command = self._command(["exec", "-T", self.at(instance), "--", *wrapped])
+        with _translated("exec", timeout_seconds, changes=True):
+            status, stdout, stderr = exchange(command, input, mark.encode(), timeout_seconds)
+        said, found, ended = stderr.rpartition(mark.encode())
+        if not found:
+            self._or_refused(Finished(status or 1, stdout, stderr), f"{argv[0]} in {instance}")
+        return Finished(int(ended.rstrip(b"$")), stdout.removesuffix(mark.encode()), said)
+
+    def push(
+        self,
+        instance: str,
+        path: str,
+        content: bytes | Path,
+        *,
+        mode: int = 0o644,
+        owner: tuple[int, int] = (0, 0),
+        timeout_seconds: float = 300.0,
+    ) -> None:
+        """Write a file, and directories above it where there are none. ``owner`` is user and group as numbers."""
+        check_path(path)
+        flags = ["--create-dirs", f"--mode={mode:04o}", f"--uid={owner[0]}", f"--gid={owner[1]}"]
+        arguments = ["file", "push", *flags, "--", "-", self.at(instance) + path]
+        if isinstance(content, bytes):
+            done = self._call(arguments, content, timeout_seconds)
+        else:
+            with content.open("rb") as file:
+                done = self._call(arguments, file, timeout_seconds)
+        self._or_refused(done, f"writing {path} in {instance}")
+
+    def pull(self, instance: str, path: str, *, timeout_seconds: float = 300.0) -> bytes:
+        """Read a file."""
+        check_path(path)
+        arguments = ["file", "pull", "--", self.at(instance) + path, "-"]
+        done = self._call(arguments, b"", timeout_seconds, changes=False)
+        return self._or_refused(done, f"reading {path} in {instance}").stdout
+
+    def run(self, *arguments: str, input: bytes = b"", timeout_seconds: float = 300.0) -> bytes:
+        """Any other ``incus`` command; what it wrote. Names go through ``at`` and stand after ``--``."""
+        done = self._call(list(arguments), input, timeout_seconds)
+        return self._or_refused(done, " ".join(arguments[:2])).stdout
+
+    def _call(
+        self, arguments: list[str], input: bytes | IO[bytes], seconds: float, *, changes: bool = True
+    ) -> Finished:
+        given: dict[str, Any] = {"input": input} if isinstance(input, bytes) else {"stdin": input}
+        with _translated(arguments[0], seconds, changes=changes):
+            # In a group of its own: Ctrl-C is for us, and what is put back meanwhile must not be cut off.
+            done = subprocess.run(  # noqa: S603  a list, no shell
+                self._command(arguments), capture_output=True, timeout=seconds, check=False, process_group=0, **given
+            )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def _command(self, arguments: list[str]) -> list[str]:
+        project = [] if arguments[0] == "query" else ["--project", self._project]
+        return ["incus", "--quiet", *project, *arguments]
+
+    def _or_refused(self, done: Finished, what: str) -> Finished:
+        if done.status == 0:
+            return done
+        reason = done.stderr.decode(errors="replace").strip().rpartition("Error: ")[2] or "no reason given"
+        asked = self._call(["query", "--", self._prefix + "/1.0"], b"", _ANSWER_SECONDS, changes=False)
+        if asked.status:
+            raise IncusUnavailable(f"Incus does not answer: {reason}", hint="incus remote list, incus info")
+        raise IncusRefused(f"{what}: {reason}")
+
+
+@contextmanager
+def _translated(what: str, seconds: float, *, changes: bool) -> Iterator[None]:
+    """No program is no Incus; no answer in time is an unknown outcome, unless nothing could change."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise IncusUnavailable("there is no command incus here", hint="apt-get install incus-client") from None
+    except subprocess.TimeoutExpired:
+        text = f"incus {what} gave no answer within {seconds:.0f} s"
+        if not changes:
+            raise IncusUnavailable(text) from None
+        raise OutcomeUnknown(text, hint="see what is there, then repeat it") from None
+
+
+def check_name(field: str, name: str) -> None:
+    """Raise InvalidInput for what is no name of a thing in Incus, and might be taken for an option or a remote."""
+    if not _NAME.fullmatch(name) or name.startswith("-"):
+        raise InvalidInput(problems=[Problem(field, "pattern", f"{name!r} is no name: letters a-z, digits, hyphens")])
+
+
+def check_path(path: str) -> None:
+    """Raise InvalidInput for what is no absolute path of a file."""
+    if not path.startswith("/") or path.endswith("/") or ".." in path.split("/") or "\0" in path:
+        raise InvalidInput(problems=[Problem("path", "pattern", f"{path!r} is no absolute path of a file")])

@@ -1,0 +1,193 @@
+"""One replica set as a drill needs it: its members asked directly, and the drill's own records in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bson import Timestamp
+
+from prodcore.drill.ledger import State
+from prodcore.drill.ports import Election
+from prodcore.drill.verdict import Found
+from prodcore.errors import MemberUnavailable, NoPrimary, Unavailable
+from prodcore.mongo.admin.inspection import MongoSetInspector
+from prodcore.mongo.admin.member import MemberConnection
+from prodcore.mongo.client.address import Document
+from prodcore.mongo.client.observer import MongoSetWatch
+from prodcore.replicaset.status import SetStatus
+
+STEP_DOWN_SECONDS = 30
+"""How long a member that stepped down may not stand; a drill lifts it when it has measured."""
+
+_COMMAND_SECONDS = 20.0
+_DELETED = {"deleted.at": {"$gte": datetime(1970, 1, 1, tzinfo=UTC)}}
+_SHOWN = {"move.state": {"$nin": ["pending", "moved"]}}
+"""Not what only keeps the place of a product that was, or will be, in the other shard."""
+_IMPORT_SECONDS = 30
+"""An import that has changed nothing for so long has ended, though nobody said so."""
+
+
+class MongoDrillSet:
+    """A ``prodcore.drill.ports.SetAccess``. A drill's records are those whose ``words`` hold its id."""
+
+    def __init__(self, inspector: MongoSetInspector, collection: tuple[str, str]) -> None:
+        self._inspector = inspector
+        self._address = inspector.address
+        self._database, self._collection = collection
+
+    @property
+    def name(self) -> str:
+        """The set's name."""
+        return self._inspector.name
+
+    def inspect(self) -> SetStatus:
+        """What the members say."""
+        return self._inspector.inspect()
+
+    def watch(self) -> MongoSetWatch:
+        """Start to watch."""
+        return MongoSetWatch(self._address)
+
+    def last_election(self, primary: str) -> Election | None:
+        """How this primary came to be it, from its own record."""
+        metrics = self._command(primary, "replSetGetStatus").get("electionCandidateMetrics")
+        if not metrics:
+            return None
+        return Election(
+            int(metrics["electionTerm"]), metrics["lastElectionReason"], metrics["lastElectionDate"].timestamp()
+        )
+
+    def step_down(self, primary: str) -> None:
+        """Make the primary hand over."""
+        self._command(primary, "replSetStepDown", STEP_DOWN_SECONDS)
+
+    def step_up(self, member: str) -> None:
+        """Make a secondary stand for election."""
+        self._command(member, "replSetStepUp")
+
+    def follow(self, member: str, source: str) -> None:
+        """Make a secondary copy from ``source``."""
+        self._command(member, "replSetSyncFrom", source)
+
+    def write_notes(self, primary: str, count: int) -> None:
+        """Write oplog entries that change nothing, one right after the other."""
+        connection = MemberConnection(primary, self._address.login, timeout_seconds=_COMMAND_SECONDS)
+        try:
+            for _ in range(count):
+                connection.command("appendOplogNote", data={"prodctl": "switchover"})
+        finally:
+            connection.close()
+
+    def allow_election(self, member: str) -> None:
+        """Let a member that stepped down stand again."""
+        self._command(member, "replSetFreeze", 0)
+
+    def wait_caught_up(self, deadline: float) -> Timestamp:
+        """Wait, on the server, until every member holds all that was written before now; returns how far that is.
+
+        A write that changes nothing, with the whole set as its write concern, waits for just that.
+        """
+        status = self.inspect()
+        left_ms = int((deadline - time.monotonic()) * 1000)
+        answer = self._command(
+            _primary(status),
+            "update",
+            self._collection,
+            database=self._database,
+            timeout_seconds=left_ms / 1000 + 1,
+            updates=[{"q": {"_id": "none"}, "u": {"$set": {"words": []}}}],
+            writeConcern={"w": len(status.config), "wtimeout": max(1, left_ms)},
+        )
+        if "writeConcernError" in answer:
+            raise Unavailable(f"{self.name}: not every member caught up in time", shard=self.name)
+        moment: Timestamp = answer["operationTime"]
+        return moment
+
+    def read_everywhere(self, run: str, members: Sequence[str], deadline: float) -> dict[str, list[Found]]:
+        """The drill's records in a majority read of every member, once each has caught up."""
+        moment = self.wait_caught_up(deadline)
+        with ThreadPoolExecutor(max_workers=max(1, len(members))) as pool:
+            found = pool.map(lambda member: self._read(member, run, moment, deadline), members)
+            return dict(zip(members, found, strict=True))
+
+    def imports_at_work(self) -> list[str]:
+        """Imports of products that go on at this moment: begun, or changing products, a short time ago."""
+        now = datetime.now(UTC)
+        lately, today = now - timedelta(seconds=_IMPORT_SECONDS), now - timedelta(days=1)
+        unfinished = {"started_at": {"$gte": today}, "finished_at": {"$exists": False}}
+        connection = MemberConnection(_primary(self.inspect()), self._address.login, timeout_seconds=_COMMAND_SECONDS)
+        try:
+            return [
+                f"{of['by']} imports {of['source']}"
+                for of in connection.find(self._database, "imports", unfinished)
+                if of["started_at"] >= lately
+                or connection.find(
+                    self._database,
+                    self._collection,
+                    {"history.import": str(of["_id"]), "updated_at": {"$gte": lately}},
+                    fields=("_id",),
+                )
+            ]
+        finally:
+            connection.close()
+
+    def remove_records(self, run: str) -> int:
+        """Remove the drill's records with a majority write."""
+        answer = self._command(
+            _primary(self.inspect()),
+            "delete",
+            self._collection,
+            database=self._database,
+            deletes=[{"q": {"words": run}, "limit": 0}, {"q": {**_DELETED, **_named(run)}, "limit": 0}],
+            writeConcern={"w": "majority", "wtimeout": int(_COMMAND_SECONDS * 1000)},
+        )
+        return int(answer["n"])
+
+    def _read(self, member: str, run: str, after: Timestamp, deadline: float) -> list[Found]:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise MemberUnavailable("no answer in time", member=member, silent=True)
+        connection = MemberConnection(member, self._address.login, timeout_seconds=left)
+        try:
+            documents = connection.find(
+                self._database,
+                self._collection,
+                {"words": run, **_SHOWN},
+                fields=("name", "stock", "version"),
+                after=after,
+            )
+            return [Found(d["_id"], State(d["name"], d["stock"], d["version"], self.name)) for d in documents]
+        finally:
+            connection.close()
+
+    def _command(
+        self,
+        member: str,
+        name: str,
+        value: Any = 1,
+        *,
+        database: str = "admin",
+        timeout_seconds: float = _COMMAND_SECONDS,
+        **more: Any,
+    ) -> Document:
+        connection = MemberConnection(member, self._address.login, timeout_seconds=timeout_seconds)
+        try:
+            connection.knock()
+            return connection.command(name, value, database=database, **more)
+        finally:
+            connection.close()
+
+
+def _named(run: str) -> Document:
+    """Deleted products whose name was a drill's: a first word, then the drill's id."""
+    return {"deleted.name_key": {"$regex": f"^[^ ]+ {run} "}}
+
+
+def _primary(status: SetStatus) -> str:
+    if status.primary is None:
+        raise NoPrimary(f"{status.name} has no primary", shard=status.name)
+    return status.primary.address

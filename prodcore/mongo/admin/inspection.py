@@ -1,0 +1,149 @@
+"""Asking every member of a set at once, straight, for what ``prodcore.replicaset.status`` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from prodcore.errors import CommandRefused, MemberUnavailable
+from prodcore.mongo.admin.member import MemberConnection
+from prodcore.mongo.client.address import Document, SetAddress
+from prodcore.replicaset.status import SECONDARY, MemberAnswers, SetStatus, read_set
+
+INSPECTION_SECONDS = 1.5
+"""How long one member may take for one answer; a hung one costs the caller about this much."""
+
+_SILENT_SECONDS = 0.5
+_LAG_SECONDS = 1.0
+_SHARD_MAP = ("prodctl_meta", "shard_map", "version")
+_OWNED_RANGES = ("products_db", "owned_ranges", "map_version")
+_SERVER_SECTIONS: Document = {
+    "oplog": 1,
+    **dict.fromkeys(("metrics", "wiredTiger", "locks", "tcmalloc", "network", "opLatencies", "transactions"), 0),
+}
+
+
+class MongoSetInspector:
+    """A ``prodcore.replicaset.ports.SetInspector``; ``databases`` are the ones whose documents count.
+
+    With ``keep``, for somebody who looks again and again, connections stay open until ``close``, and a member that was
+    silent gets less time until it answers again. Then use it from one thread.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        databases: tuple[str, ...],
+        *,
+        timeout_seconds: float = INSPECTION_SECONDS,
+        keep: bool = False,
+    ) -> None:
+        self.address = SetAddress(uri)
+        self._databases = databases
+        self._timeout = timeout_seconds
+        self._keep = keep
+        self._kept: dict[str, MemberConnection] = {}
+        self._silent: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        """The set's name."""
+        return self.address.name
+
+    def inspect(self) -> SetStatus:
+        """Ask the members that the address names, then those that only their configuration names."""
+        answers = self._ask_all(self.address.members)
+        configured = {m["host"] for a in answers for m in a.config.get("members", ())}
+        answers += self._ask_all(configured.difference(self.address.members))
+        return self._look_again(read_set(self.name, answers), answers)
+
+    def _look_again(self, seen: SetStatus, answers: list[MemberAnswers]) -> SetStatus:
+        """Ask those that seem to lag once more: on an idle set, one write older than the others looks like much lag."""
+        late = {m.address for m in seen.members if m.role == SECONDARY and (seen.lag_seconds(m) or 0) > _LAG_SECONDS}
+        if not late:
+            return seen
+        again = {a.address: a for a in self._ask_all(late)}
+        return read_set(self.name, [again.get(a.address, a) for a in answers])
+
+    def _ask_all(self, addresses: Iterable[str]) -> list[MemberAnswers]:
+        addresses = list(addresses)
+        with ThreadPoolExecutor(max_workers=max(1, len(addresses))) as pool:
+            return list(pool.map(self._ask, addresses))
+
+    def find_at(self, address: str, database: str, collection: str, filter_: Document) -> list[Document]:
+        """Documents as this member holds them; none when it does not answer."""
+        member = self._kept.pop(address, None) or self._connect(address)
+        try:
+            member.knock()
+            found = member.find(database, collection, filter_)
+        except (MemberUnavailable, CommandRefused):
+            member.close()
+            return []
+        self._let_go(member)
+        return found
+
+    def close(self) -> None:
+        """Let go of the connections that were kept."""
+        while self._kept:
+            self._kept.popitem()[1].close()
+
+    def _ask(self, address: str) -> MemberAnswers:
+        member = self._kept.pop(address, None) or self._connect(address)
+        try:
+            answers = self._try(member)
+        except BaseException:
+            member.close()  # a refused login, for instance, ends the whole look
+            raise
+        if answers.silent:
+            self._silent.add(address)
+        else:
+            self._silent.discard(address)
+        if answers.error:
+            member.close()
+        else:
+            self._let_go(member)
+        return answers
+
+    def _let_go(self, member: MemberConnection) -> None:
+        if self._keep:
+            self._kept[member.address] = member
+        else:
+            member.close()
+
+    def _connect(self, address: str) -> MemberConnection:
+        seconds = min(self._timeout, _SILENT_SECONDS) if address in self._silent and self._keep else self._timeout
+        return MemberConnection(address, self.address.login, timeout_seconds=seconds)
+
+    def _try(self, member: MemberConnection) -> MemberAnswers:
+        try:
+            member.knock()
+            return self._answers(member)
+        except MemberUnavailable as error:
+            return MemberAnswers(member.address, error=error.message, silent=bool(error.details["silent"]))
+        except CommandRefused as error:
+            return MemberAnswers(member.address, error=error.message, silent=False)
+
+    def _answers(self, member: MemberConnection) -> MemberAnswers:
+        status = member.command("replSetGetStatus")
+        config = member.command("replSetGetConfig")["config"]
+        server = member.command("serverStatus", **_SERVER_SECTIONS)
+        disk = member.command("dbStats", database="local")
+        sizes = [member.command("dbStats", database=name) for name in self._databases]
+        return MemberAnswers(
+            member.address,
+            status=status,
+            config=config,
+            server=server,
+            documents=sum(int(s["objects"]) for s in sizes),
+            data_bytes=sum(int(s["dataSize"]) for s in sizes),
+            free_disk_bytes=int(disk["fsTotalSize"] - disk["fsUsedSize"]) if "fsTotalSize" in disk else None,
+            map_version=self._map_version(member),
+        )
+
+    def _map_version(self, member: MemberConnection) -> int | None:
+        database, collection, field = _SHARD_MAP if "prodctl_meta" in self._databases else _OWNED_RANGES
+        try:
+            found: list[Document] = member.find(database, collection, {"_id": "products"})
+        except CommandRefused:
+            return None  # a member that recovers answers no reads; that it recovers is said already
+        return int(found[0][field]) if found else None

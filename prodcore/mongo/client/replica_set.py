@@ -1,0 +1,221 @@
+"""A client for one replica set that knows, at any moment, whether anybody there can take a write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import pymongo
+from pymongo import MongoClient, ReadPreference
+from pymongo.collection import Collection
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+    WriteConcernError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from prodcore.deadline import remaining
+from prodcore.errors import NoPrimary, OutcomeUnknown, ProdError, Unavailable
+from prodcore.mongo.admin.set_view import SetView
+from prodcore.mongo.client.address import Document, SetAddress
+from prodcore.mongo.client.retry_counter import RetryCounter
+from prodcore.support.stale_reads import may_be_stale, note_stale
+
+T = TypeVar("T")
+
+_SECONDARY_SECONDS = 2.0
+
+_SELECTION_MS = 1_000
+"""How long the driver itself looks for a server before it gives the question back to us."""
+
+# Server errors that say "not now", never "no": shutting down, stepping down, no majority in time, interrupted, and a
+# member that has restarted and looks up the key that cluster times are signed with.
+_TRANSIENT_CODES = {6, 7, 50, 64, 89, 91, 134, 189, 211, 262, 9001, 10058, 10107, 11600, 11602, 13388, 13435, 13436}
+
+
+_on_secondary: ContextVar[bool] = ContextVar("on_secondary", default=False)
+
+
+def is_transient(error: PyMongoError) -> bool:
+    """Whether the same operation may succeed in a moment; a write that did not reach a majority counts too."""
+    if isinstance(error, ConnectionFailure | WriteConcernError | ExecutionTimeout):
+        return True
+    if isinstance(error, BulkWriteError):
+        failed = error.details.get("writeErrors", [])
+        return bool(error.details.get("writeConcernErrors")) or any(e["code"] in _TRANSIENT_CODES for e in failed)
+    return isinstance(error, OperationFailure) and (
+        error.code in _TRANSIENT_CODES or error.has_error_label("RetryableWriteError")
+    )
+
+
+def was_never_sent(error: PyMongoError) -> bool:
+    """Whether the operation certainly did not reach a server."""
+    return isinstance(error, ServerSelectionTimeoutError | WaitQueueTimeoutError)
+
+
+class ReplicaSet:
+    """One replica set: a client and its view of the members.
+
+    Make it after forking: the driver's threads do not survive a fork. ``uri`` names the members, the set and the
+    default database. Raises ConfigError for a URI that names no replica set.
+    """
+
+    def __init__(
+        self, uri: str, *, heartbeat_ms: int = 500, connect_timeout_ms: int = 1_000, count_retries: bool = False
+    ) -> None:
+        address = SetAddress(uri)
+        self.name = address.name
+        self.database_name = address.database
+        self._view = SetView()
+        self.client: MongoClient[Document] = MongoClient(
+            uri,
+            w="majority",
+            journal=True,
+            readConcernLevel="majority",
+            retryWrites=True,
+            retryReads=True,
+            heartbeatFrequencyMS=heartbeat_ms,
+            connectTimeoutMS=connect_timeout_ms,
+            serverSelectionTimeoutMS=_SELECTION_MS,
+            uuidRepresentation="standard",
+            tz_aware=True,
+            appname="prodctl",
+            event_listeners=[self._view, *([RetryCounter()] if count_retries else [])],
+        )
+
+    @property
+    def known_time(self) -> int:
+        """A cluster time that the driver's last heartbeats told to be on a majority; 0 before the first of them."""
+        return self._view.known_time
+
+    def collection(self, name: str, database: str | None = None) -> Collection[Document]:
+        """A collection, read and written with majority; inside a read, on a secondary where that has to do."""
+        return self.client[database or self.database_name].get_collection(
+            name,
+            write_concern=WriteConcern("majority", j=True),
+            read_concern=ReadConcern("majority"),
+            read_preference=ReadPreference.SECONDARY_PREFERRED if _on_secondary.get() else ReadPreference.PRIMARY,
+        )
+
+    @property
+    def primary(self) -> tuple[Any, ...]:
+        """Which member is the primary by which election, as far as the driver knows; empty for none."""
+        members = self.client.topology_description.server_descriptions().values()
+        return next(((m.address, m.election_id) for m in members if m.server_type_name == "RSPrimary"), ())
+
+    def close(self) -> None:
+        """Stop the driver's threads."""
+        self.client.close()
+
+    def read(self, operation: Callable[[], T], *, fresh: bool = False) -> T:
+        """Run a read until it succeeds or the budget ends; it sees all that was acknowledged before.
+
+        Without a majority it reads from a secondary, for those who are content with that (``support.stale_reads``) and
+        unless it must be ``fresh``: ``operation`` takes its collections from ``collection`` when it is called.
+        Raises ShardUnavailable or NoPrimary.
+        """
+
+        def attempt() -> T:
+            while True:
+                election = self._view.election
+                if election != self._view.caught_up:
+                    self._catch_up()
+                    self._view.caught_up = election
+                found = operation()
+                if election == self._view.election:
+                    return found
+
+        try:
+            return self._run(attempt, lambda _error: NoPrimary(f"{self.name} gave no answer in time", shard=self.name))
+        except Unavailable:
+            if fresh or not may_be_stale() or not self._view.has_only_minority():
+                raise
+            return self._read_secondary(operation)
+
+    def _read_secondary(self, operation: Callable[[], T]) -> T:
+        """Read what is on a majority as far as a member knows. Raises NoPrimary."""
+        gives_up = time.monotonic() + _SECONDARY_SECONDS
+        token = _on_secondary.set(True)
+        try:
+            while (left := gives_up - time.monotonic()) > 0:
+                seen = self._view.changes
+                try:
+                    with pymongo.timeout(left):
+                        found = operation()
+                except PyMongoError as error:
+                    if not is_transient(error):
+                        raise
+                    self._view.wait_for_change(seen)
+                else:
+                    note_stale(self.name)
+                    return found
+        finally:
+            _on_secondary.reset(token)
+        raise NoPrimary(f"{self.name} has no majority, and no member that can be read", shard=self.name)
+
+    def _catch_up(self) -> None:
+        """Wait until the primary's majority reads show all that was acknowledged by those before it.
+
+        A new primary has every acknowledged write, but does not know yet that a majority has it: until its own first
+        entry is on one, majority reads show an older state. A linearizable read waits for that, even if for nothing.
+        """
+        everything = self.client[self.database_name].get_collection("marks", read_concern=ReadConcern("linearizable"))
+        everything.find_one({"_id": None})
+
+    def write(self, operation: Callable[[bool], T], **identity: Any) -> T:
+        """Run a write until its outcome is known or the budget ends.
+
+        ``operation`` gets True when an earlier attempt of the same write may have happened, and must then recognise
+        its own work. Raises Unavailable when nothing can have happened, else OutcomeUnknown with ``identity``.
+        """
+        attempted = False
+
+        def attempt() -> T:
+            nonlocal attempted
+            try:
+                return operation(attempted)
+            except PyMongoError as error:
+                attempted = attempted or not was_never_sent(error)
+                raise
+
+        def give_up(_error: PyMongoError | None) -> ProdError:
+            if attempted:
+                return OutcomeUnknown(
+                    f"{self.name} took the write and gave no answer: it may have happened",
+                    hint="Look it up before you repeat it",
+                    shard=self.name,
+                    **identity,
+                )
+            return NoPrimary(f"{self.name} has no primary: nothing was written", shard=self.name)
+
+        return self._run(attempt, give_up)
+
+    def _run(self, attempt: Callable[[], T], give_up: Callable[[PyMongoError | None], ProdError]) -> T:
+        failed: PyMongoError | None = None
+        while True:
+            try:
+                self._view.wait_for_writable(self.name)
+            except Unavailable as error:
+                outcome = give_up(failed)
+                raise (error if isinstance(outcome, Unavailable) else outcome) from None
+            if (left := remaining()) <= 0:
+                raise give_up(failed)
+            seen = self._view.changes
+            try:
+                with pymongo.timeout(left):
+                    return attempt()
+            except PyMongoError as error:
+                if not is_transient(error):
+                    raise
+                failed = error
+            if not self._view.wait_for_change(seen):
+                raise give_up(failed) from None

@@ -1,0 +1,1 @@
+"""Products of one shard, and the records that belong to them."""

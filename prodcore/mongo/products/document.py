@@ -1,0 +1,137 @@
+"""How a product stands in MongoDB: one document with its fields, its keys for the indexes, and its history.
+
+A **deleted** product is parked in its place: its fields lie under ``deleted.product``, out of every index, and its
+``name_key`` begins with the last code point, which no name's does, so its name is free and no list meets it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from bson.decimal128 import Decimal128
+
+from prodcore.catalog.stores import Deleted
+from prodcore.mongo.client.address import Document
+from prodcore.mongo.products.move_document import as_move
+from prodcore.product.history import MAX_CHANGES, Author, Change
+from prodcore.product.model import STORED, Product
+from prodcore.routing import LAST
+
+_FIELDS = tuple(name for name in STORED if name not in {"id", "sku", "shard"})
+_OF_THE_VERSION = ("version", "write_id")
+
+NO_HISTORY = {"history": 0}
+"""The projection of everybody who asks for the product and not for what it was."""
+
+
+def as_document(product: Product) -> Document:
+    """The document of a new product."""
+    history = [_as_entry(product.change)] if product.change else []
+    return {"_id": product.id, **_fields(product), **keys_of(product), "history": history}
+
+
+def as_update(product: Product) -> Document:
+    """The update that makes this version of the one before."""
+    update: Document = {"$set": {**_fields(product), **keys_of(product)}, **_history(product)}
+    if product.sku is None:  # left out then: the index on it is sparse
+        update["$unset"] = {"sku": ""}
+    return update
+
+
+def as_new_content(product: Product) -> Document:
+    """What becomes of the product by a move: the content of its next version, and the entry in its history."""
+    return {"content": {**_fields(product), **keys_of(product)}, "entry": product.change and _as_entry(product.change)}
+
+
+def as_parking(product: Product, until: datetime) -> Document:
+    """The update that deletes a product; ``product`` is the version that says so."""
+    content = _fields(product)
+    kept = {name: content.pop(name) for name in _OF_THE_VERSION}
+    change = product.change
+    deleted = {"at": change and change.at, "by": change and change.by.username, "product": content}
+    deleted["name_key"] = product.key[0]
+    place = {"name_key": f"{LAST}{product.id}", "variant_key": ""}
+    gone = dict.fromkeys([*content, *keys_of(product)] - place.keys(), "")
+    return {"$set": {**kept, **place, "deleted": deleted, "purge_at": until}, "$unset": gone, **_history(product)}
+
+
+def as_restoring(product: Product) -> Document:
+    """The update that puts a parked product back."""
+    update = as_update(product)
+    return {**update, "$unset": {**update.get("$unset", {}), "deleted": "", "purge_at": ""}}
+
+
+def as_product(document: Document, shard: str) -> Product:
+    """The product that a document holds."""
+    values = {name: document[name] for name in _FIELDS}
+    values["tags"] = tuple(values["tags"])
+    values["price"] = document["price"].to_decimal()
+    return Product(id=document["_id"], sku=document.get("sku"), shard=shard, move=as_move(document), **values)
+
+
+def as_deleted(document: Document, shard: str) -> Deleted:
+    """The deleted product that a document holds."""
+    deleted = document["deleted"]
+    kept = {name: document[name] for name in ("_id", *_OF_THE_VERSION)}
+    product = as_product({**deleted["product"], **kept}, shard)
+    return Deleted(product, deleted["at"], deleted["by"], document["purge_at"])
+
+
+def as_change(entry: Document) -> Change:
+    """A change as it stands in the history."""
+    return Change(
+        version=entry["version"],
+        at=entry["at"],
+        by=Author(entry["by"], entry.get("request_id", ""), entry.get("import", "")),
+        action=entry["action"],
+        was={name: _plain(value) for name, value in entry["was"].items()},
+        source=entry.get("from", ""),
+        target=entry.get("to", ""),
+    )
+
+
+def _fields(product: Product) -> Document:
+    """What people set and what we note of it."""
+    document: Document = {name: getattr(product, name) for name in _FIELDS}
+    document |= {"tags": list(product.tags), "price": Decimal128(product.price)}
+    if product.sku is not None:
+        document["sku"] = product.sku
+    return document
+
+
+def keys_of(product: Product) -> Document:
+    """What it is found, ordered and kept unique by."""
+    name_key, variant_key = product.key
+    return {"name_key": name_key, "variant_key": variant_key, "words": product.words, "facets": product.facets}
+
+
+def _history(product: Product) -> Document:
+    if product.change is None:
+        return {}
+    return {"$push": {"history": {"$each": [_as_entry(product.change)], "$slice": -MAX_CHANGES}}}
+
+
+def _as_entry(change: Change) -> Document:
+    entry: Document = {"version": change.version, "at": change.at, "by": change.by.username, "action": change.action}
+    entry["was"] = {name: _stored(value) for name, value in change.was.items()}
+    more = {
+        "from": change.source,
+        "to": change.target,
+        "request_id": change.by.request_id,
+        "import": change.by.import_id,
+    }
+    return entry | {name: value for name, value in more.items() if value}
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return Decimal128(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal128):
+        return value.to_decimal()
+    return tuple(value) if isinstance(value, list) else value

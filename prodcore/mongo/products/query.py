@@ -1,0 +1,216 @@
+"""How a list asks one shard: the indexes, the filter, the order, the fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import pymongo
+from bson.decimal128 import Decimal128
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference
+from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
+
+from prodcore.catalog.query import Position, Query
+from prodcore.catalog.stores import Batch, Row, Slice
+from prodcore.deadline import remaining
+from prodcore.errors import QueryTooBroad
+from prodcore.mongo.client.address import Document
+from prodcore.mongo.products.move_document import MARK, as_move, as_passages, as_timestamp
+from prodcore.product.terms import ANY, INACTIVE, beginning_of, category_term, tag_term
+from prodcore.routing import LAST, prefix_range
+
+LIST_SECONDS = 3.0
+"""A list that takes a shard longer is given up: no index serves it."""
+
+_NAME_ORDER = ("name_key", "variant_key")
+_ORDERS = {
+    "name": _NAME_ORDER,
+    "price": ("price", "_id"),
+    "stock": ("stock", "_id"),
+    "updated": ("updated_at", "_id"),
+    "created": ("created_at", "_id"),
+}
+_FACETED = ("price", "stock")
+"""The orders whose index begins with the facets."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LEAST = {"price": 0, "stock": 0, "updated_at": _EPOCH, "created_at": _EPOCH}
+"""Products have these at least; documents that only keep a place have none."""
+
+
+def _index(name: str, *fields: str, **options: Any) -> IndexModel:
+    return IndexModel([(field, ASCENDING) for field in fields], name=name, **options)
+
+
+INDEXES = (
+    _index("name_key_variant_key", *_NAME_ORDER, unique=True),
+    _index("words", "words", *_NAME_ORDER),
+    _index("facets_price", "facets", *_ORDERS["price"]),
+    _index("facets_stock", "facets", *_ORDERS["stock"]),
+    _index("updated", *_ORDERS["updated"]),
+    _index("created", *_ORDERS["created"]),
+    _index("sku", "sku", sparse=True),
+    _index("deleted", "deleted.at", "_id", partialFilterExpression={"deleted.at": {"$exists": True}}),
+    _index("move", "move.state", sparse=True),
+    _index("purge_at", "purge_at", sparse=True, expireAfterSeconds=0),
+    _index("history_import", "history.import", "_id", partialFilterExpression={"history.import": {"$exists": True}}),
+)
+"""Every filter is served in name order, category and tag by price and stock too; docs/architecture.md has the rest."""
+
+
+def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch:
+    """The first documents of a slice. Raises QueryTooBroad."""
+    documents: list[Document] = []
+    mine, primary = remaining() > LIST_SECONDS, products.database.client.primary
+    shown = projection(part.fields) | dict.fromkeys(["name_key", *_ORDERS[part.query.sort.by]], 1)
+    try:
+        # the request's own budget, where less is left of it
+        with pymongo.timeout(LIST_SECONDS), products.database.client.start_session() as session:
+            if products.read_preference == ReadPreference.PRIMARY:  # without one nobody gets that far
+                session.advance_operation_time(as_timestamp(part.not_before))
+            for condition in _conditions(part):
+                wanted = part.limit - len(documents)
+                if wanted:
+                    found = products.find(condition, shown, sort=_sort(part.query), limit=wanted, session=session)
+                    documents += found.batch_size(wanted)
+    except PyMongoError as error:  # the server's own timeout, or ours just before it
+        if not (error.timeout and mine and primary == products.database.client.primary):
+            raise
+        raise QueryTooBroad(hint="Narrow it with a filter or a longer word, or sort it by name") from None
+    end = _position(documents[-1], part.query) if len(documents) == part.limit else None
+    return Batch([_row(document, part, shard) for document in visible(documents, part)], end)
+
+
+def _row(document: Document, part: Slice, shard: str) -> Row:
+    row = Row(_position(document, part.query), values_of(document, part.fields, shard))
+    if "move" in document or "moves" in document:  # hardly any
+        row = replace(row, move=as_move(document), passages=as_passages(document))
+    return row
+
+
+def visible(documents: Sequence[Document], part: Slice) -> Iterator[Document]:
+    """Those of a shard's documents that are products of this list."""
+    asked_by_range = part.query.sort.by == "name"
+    for document in documents:
+        owned = asked_by_range or any(document["name_key"] in owned for owned in part.ranges)
+        if owned and not _was_shown(document, part):
+            yield document
+
+
+def _was_shown(document: Document, part: Slice) -> bool:
+    """Whether it keeps the very place after which the slice begins: of a product that was shown before it moved."""
+    variant_key = document.get("variant_key", "")
+    return MARK in variant_key and part.after == (document["name_key"], variant_key.partition(MARK)[0])
+
+
+def _conditions(part: Slice) -> list[Document]:
+    """What the documents have: one condition after the other, in the order of the list.
+
+    After a place there are two, the products that are equal in what is sorted by, and those that are not: each is one
+    stretch of an index, however many products have the same price. Few have the same name: there it is one.
+    """
+    beyond = "$lt" if part.query.sort.descending else "$gt"
+    field, tie = _ORDERS[part.query.sort.by]
+    wanted = list(_wanted(part.query))
+    if field == "name_key":
+        return [{"$and": [*wanted, *_in_range(part, beyond)]}]
+    if part.after is None:
+        return [{"$and": [*wanted, {field: {"$gte": _LEAST[field]}}]}]
+    place, last = part.after
+    value = Decimal128(place) if isinstance(place, Decimal) else place
+    equal, different = {field: value, tie: {beyond: last}}, {field: {beyond: value}}
+    return [{"$and": [*wanted, equal]}, {"$and": [*wanted, different]}]
+
+
+def _in_range(part: Slice, beyond: str) -> Iterator[Document]:
+    (owned,) = part.ranges
+    yield {"name_key": {"$gte": owned.lower, "$lt": owned.upper or LAST}}  # what begins with LAST only keeps a place
+    if part.after:
+        name, variant = part.after
+        yield {"name_key": {beyond + "e": name}}
+        yield {"$or": [{"name_key": {beyond: name}}, {"name_key": name, "variant_key": {beyond: variant}}]}
+
+
+def _wanted(query: Query) -> Iterator[Document]:
+    """The query's filters."""
+    for word in query.words:
+        beginning = beginning_of(word)
+        yield {"words": beginning}
+        if beginning != word:
+            lower, upper = prefix_range(word)
+            yield {"words": {"$elemMatch": {"$gte": lower, "$lt": upper}}}
+    yield from _facets(query)
+    if query.active:
+        yield {"active": True}
+    bounds: dict[str, Document] = {
+        "price": {"$gte": _decimal(query.price_min), "$lte": _decimal(query.price_max)},
+        "stock": {"$gte": query.stock_min, "$lte": query.stock_max},
+        "updated_at": {"$gte": query.updated_since},
+    }
+    for field, bound in bounds.items():
+        given = {operator: value for operator, value in bound.items() if value is not None}
+        if given:
+            yield {field: given}
+
+
+def _facets(query: Query) -> Iterator[Document]:
+    """Category, tags and state: words in name order, facets where the order or a filter is by price or stock."""
+    terms = [tag_term(tag) for tag in query.tags]
+    if query.category is not None:
+        terms.append(category_term(query.category))
+    if query.active is False:
+        terms.append(INACTIVE)
+    faceted = query.sort.by in _FACETED
+    if terms and not faceted:
+        yield {"words": {"$all": terms}}
+    bounds = (query.price_min, query.price_max, query.stock_min, query.stock_max)
+    if faceted or any(bound is not None for bound in bounds):
+        yield {"facets": {"$all": terms or [ANY]}}
+
+
+def _decimal(price: Decimal | None) -> Decimal128 | None:
+    return None if price is None else Decimal128(price)
+
+
+def _sort(query: Query) -> list[tuple[str, int]]:
+    direction = DESCENDING if query.sort.descending else ASCENDING
+    return [(field, direction) for field in _ORDERS[query.sort.by]]
+
+
+def projection(fields: tuple[str, ...]) -> dict[str, int]:
+    """What is read of a product of which these fields are asked for: what it is to moves, too."""
+    stored = {"_id" if field == "id" else field for field in fields} - {"shard"}
+    return {"_id": 0} | dict.fromkeys([*stored, "move", "moves"], 1)
+
+
+def _position(document: Document, query: Query) -> Position:
+    field, tie = _ORDERS[query.sort.by]
+    value = document[field]
+    return (value.to_decimal() if isinstance(value, Decimal128) else value), document[tie]
+
+
+def values_of(document: Document, fields: tuple[str, ...], shard: str) -> dict[str, Any]:
+    """The fields that were asked for, as ``Product`` has them; takes the document over.
+
+    Most values are as they should be, so only the others are touched: this is half of what a page costs beside MongoDB.
+    """
+    document["shard"] = shard
+    document.setdefault("sku", None)  # a product without one has no such field
+    if "_id" in document:
+        document["id"] = document["_id"]
+    if "price" in document:
+        document["price"] = as_decimal(document["price"].bid)
+    if "tags" in document:
+        document["tags"] = tuple(document["tags"])
+    return {name: document[name] for name in fields}
+
+
+@lru_cache(maxsize=10_000)
+def as_decimal(bid: bytes) -> Decimal:
+    """A price; many products have the same, and reading one takes longer than finding it here."""
+    return Decimal128.from_bid(bid).to_decimal()

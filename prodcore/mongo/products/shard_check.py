@@ -1,0 +1,130 @@
+"""One shard's documents and indexes, looked at to find what is wrong; and the mending of what is derived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bson.min_key import MinKey
+from pymongo.errors import DuplicateKeyError, OperationFailure
+
+from prodcore.catalog.write_errors import exists
+from prodcore.deadline import budget
+from prodcore.errors import Conflict
+from prodcore.mongo.client.address import Document
+from prodcore.mongo.client.replica_set import ReplicaSet
+from prodcore.mongo.products.document import NO_HISTORY, as_deleted, as_product
+from prodcore.mongo.products.document_check import check, derived_of
+from prodcore.mongo.products.query import INDEXES
+from prodcore.mongo.products.store import INDEX_SECONDS
+from prodcore.sharding.findings import Stored
+
+_OF_INDEXES = ("key", "unique", "sparse", "expireAfterSeconds", "partialFilterExpression", "hidden", "collation")
+"""What makes an index the one that it should be."""
+
+
+class MongoCheckedShard:
+    """A ``prodcore.sharding.findings.CheckedShard`` on one replica set."""
+
+    def __init__(self, replica_set: ReplicaSet) -> None:
+        self._set = replica_set
+        self._products = replica_set.collection("products")
+
+    @property
+    def shard(self) -> str:
+        """The replica set's name."""
+        return self._set.name
+
+    def count(self) -> int:
+        """About how many documents there are."""
+        return self._set.read(self._products.estimated_document_count)
+
+    def documents(self, after: Stored | None, limit: int) -> list[Stored]:
+        """The next documents in the order of their ids, whatever those are."""
+        first: Any = MinKey() if after is None else after.id
+
+        def read() -> list[Document]:
+            # not by $gt, which would pass over ids of other types
+            found = self._products.find({}, NO_HISTORY, limit=limit + 1)
+            return list(found.hint([("_id", 1)]).min([("_id", first)]))
+
+        documents = self._set.read(read)
+        if after is not None and documents and documents[0]["_id"] == after.id:
+            documents = documents[1:]
+        return [check(document, self.shard) for document in documents[:limit]]
+
+    def alike(self, seen: Sequence[Stored]) -> list[Stored]:
+        """The documents that have an id, a name key or a SKU of these; see the port."""
+        wanted = {
+            "_id": [stored.id for stored in seen],
+            "name_key": sorted({stored.key[0] for stored in seen if stored.key[0]}),
+            "sku": sorted({stored.sku for stored in seen if isinstance(stored.sku, str)}),
+        }
+        found = {repr(d["_id"]): d for field, values in wanted.items() if values for d in self._with(field, values)}
+        return [check(document, self.shard) for document in found.values()]
+
+    def _with(self, field: str, values: list[Any]) -> list[Document]:
+        return self._set.read(lambda: list(self._products.find({field: {"$in": values}}, NO_HISTORY)))
+
+    def wrong_indexes(self) -> dict[str, str]:
+        """What is wrong with the indexes; see the port."""
+        there = {index["name"]: _facts(index) for index in self._set.read(lambda: list(self._products.list_indexes()))}
+        return dict(_wrong_indexes(there))
+
+    def mend_index(self, name: str) -> None:
+        """Make an index as it should be; see the port."""
+        index = next(model for model in INDEXES if model.document["name"] == name)
+        with budget(INDEX_SECONDS):
+            if self.wrong_indexes().get(name) == _DIFFERENT:
+                self._set.write(lambda _again: self._drop(name))
+            try:
+                self._set.write(lambda _again: self._products.create_indexes([index]))
+            except (DuplicateKeyError, OperationFailure) as refused:
+                raise Conflict(f"{self.shard} cannot build it: {_reason(refused)}", shard=self.shard) from None
+
+    def _drop(self, name: str) -> None:
+        if name in self._products.index_information():
+            self._products.drop_index(name)
+
+    def renew(self, seen: Stored) -> bool:
+        """Compute anew what is derived; see the port."""
+
+        def attempt(_again: bool) -> bool:
+            document = self._products.find_one({"_id": seen.id, "version": seen.version}, NO_HISTORY)
+            if document is None:
+                return False
+            product = as_deleted(document, "").product if "deleted" in document else as_product(document, "")
+            known = check(document, self.shard)
+            if not known.derived:
+                return True
+            same = {"_id": seen.id, "version": seen.version, "move": document.get("move", {"$exists": False})}
+            try:
+                done = self._products.update_one(same, {"$set": derived_of(product, known)})
+            except DuplicateKeyError:
+                raise exists(product) from None
+            return done.matched_count > 0
+
+        return self._set.write(attempt)
+
+
+_MISSING = "is missing"
+_DIFFERENT = "is not as it should be"
+
+
+def _wrong_indexes(there: Mapping[str, Document]) -> Iterator[tuple[str, str]]:
+    for model in INDEXES:
+        name = model.document["name"]
+        if name not in there:
+            yield name, _MISSING
+        elif there[name] != _facts(model.document):
+            yield name, _DIFFERENT
+
+
+def _facts(index: Mapping[str, Any]) -> Document:
+    """What makes it this index; the order of its fields counts."""
+    facts = {name: index[name] for name in _OF_INDEXES if index.get(name) not in (None, False)}
+    return {**facts, "key": list(index["key"].items())}
+
+
+def _reason(refused: OperationFailure) -> str:
+    return "two products have the same" if isinstance(refused, DuplicateKeyError) else f"error {refused.code}"

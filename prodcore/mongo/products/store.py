@@ -1,0 +1,274 @@
+"""Products of one shard in its replica set, in ``products_db.products``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from pymongo import DESCENDING, UpdateOne
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from prodcore.catalog.stores import Batch, Deleted, Key, Moment, Slice
+from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted
+from prodcore.deadline import budget
+from prodcore.errors import OutcomeUnknown, ProdError, ProductExists
+from prodcore.mongo.client.address import Document
+from prodcore.mongo.client.replica_set import ReplicaSet, is_transient
+from prodcore.mongo.products.document import (
+    NO_HISTORY,
+    as_change,
+    as_deleted,
+    as_document,
+    as_parking,
+    as_product,
+    as_restoring,
+    as_update,
+)
+from prodcore.mongo.products.document_count import DocumentCount
+from prodcore.mongo.products.import_store import MongoImportStore
+from prodcore.mongo.products.move_store import MongoMoveStore
+from prodcore.mongo.products.query import INDEXES, read_batch
+from prodcore.mongo.products.refusals import refuse
+from prodcore.product.history import Change
+from prodcore.product.model import Product
+from prodcore.routing import LAST
+
+_DUPLICATE_KEY = 11000
+INDEX_SECONDS = 3600.0
+_KEPT = {"purge_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
+"""The documents that will be removed some day."""
+
+
+def ensure_indexes(replica_set: ReplicaSet) -> None:
+    """Make the indexes that uniqueness, order and search stand on; harmless when they exist.
+
+    A large catalogue needs minutes for a new one, and a build that is given up begins anew.
+    """
+    collection = replica_set.collection("products")
+    with budget(INDEX_SECONDS):
+        replica_set.write(lambda _again: collection.create_indexes(list(INDEXES)))
+
+
+def missing_indexes(replica_set: ReplicaSet) -> list[str]:
+    """The names of those indexes that are not there."""
+    found = replica_set.read(lambda: set(replica_set.collection("products").index_information()))
+    return [name for index in INDEXES if (name := index.document["name"]) not in found]
+
+
+class MongoProductStore:
+    """A ``prodcore.catalog.stores.ProductStore`` on one replica set."""
+
+    def __init__(self, replica_set: ReplicaSet) -> None:
+        self._set = replica_set
+        self.imports = MongoImportStore(replica_set)
+        self._count = DocumentCount(replica_set, "products")
+        self.moves = MongoMoveStore(replica_set)
+
+    @property
+    def shard(self) -> str:
+        """The replica set's name."""
+        return self._set.name
+
+    @property
+    def _products(self) -> Collection[Document]:
+        return self._set.collection("products")
+
+    def insert(self, product: Product) -> None:
+        """Add a product; see the port."""
+
+        def attempt(_again: bool) -> None:
+            try:
+                self._products.insert_one(as_document(product))
+            except DuplicateKeyError:
+                if not self._present([product]):
+                    raise self._refusal(product) from None
+
+        self._set.write(attempt, product_id=str(product.id))
+
+    def insert_many(self, products: Sequence[Product]) -> list[ProdError | None]:
+        """Add each product on its own; see the port."""
+        if not products:
+            return []
+        documents = [as_document(product) for product in products]
+
+        def attempt(_again: bool) -> dict[int, ProdError]:
+            try:
+                self._products.insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                write_errors = error.details.get("writeErrors", [])
+                if is_transient(error) or any(e["code"] != _DUPLICATE_KEY for e in write_errors):
+                    raise
+                refused = [e["index"] for e in write_errors]
+                present = self._present([products[i] for i in refused])
+                return {i: self._refusal(products[i]) for i in refused if products[i].id not in present}
+            return {}
+
+        try:
+            refused = self._set.write(attempt)
+        except OutcomeUnknown as unknown:
+            return [unknown] * len(products)
+        return [refused.get(i) for i in range(len(products))]
+
+    def replace(self, product: Product) -> None:
+        """Store a new version; see the port."""
+        self._update(product, _live(product), as_update(product))
+
+    def park(self, product: Product, until: datetime) -> None:
+        """Delete a product, to be restored until then; see the port."""
+        self._update(product, _live(product), as_parking(product, until))
+
+    def restore(self, product: Product) -> None:
+        """Put a deleted product back; see the port."""
+        parked = {"_id": product.id, "version": product.version - 1, "deleted": {"$exists": True}}
+        self._update(product, parked, as_restoring(product))
+
+    def _update(self, product: Product, seen: Document, update: Document) -> None:
+        """Make ``product`` of the version before it, which is ``seen``."""
+
+        def attempt(again: bool) -> None:
+            try:
+                result = self._products.update_one(seen, update)
+            except DuplicateKeyError:
+                raise exists(product) from None
+            if not result.matched_count:
+                self._explain_no_match(product, again)
+
+        self._set.write(attempt, product_id=str(product.id))
+
+    def replace_many(self, products: Sequence[Product]) -> list[ProdError | None]:
+        """Store new versions, each on its own; see the port."""
+        return self._update_many(products, [as_update(product) for product in products])
+
+    def park_many(self, products: Sequence[Product], until: datetime) -> list[ProdError | None]:
+        """Delete products, each on its own; see the port."""
+        return self._update_many(products, [as_parking(product, until) for product in products])
+
+    def _update_many(self, products: Sequence[Product], updates: Sequence[Document]) -> list[ProdError | None]:
+        if not products:
+            return []
+        writes = [UpdateOne(_live(product), update) for product, update in zip(products, updates, strict=True)]
+
+        def attempt(_again: bool) -> list[ProdError | None]:
+            self._products.bulk_write(writes, ordered=False)
+            found = self._products.find({"_id": {"$in": [p.id for p in products]}}, {"write_id": 1})
+            stored = {document["write_id"] for document in found}
+            return [None if p.write_id in stored else changed_meanwhile(p) for p in products]
+
+        try:
+            return self._set.write(attempt)
+        except OutcomeUnknown as unknown:
+            return [unknown] * len(products)
+
+    def get(self, product_id: UUID) -> Product | None:
+        """The product with this id; see the port."""
+        document = self._set.read(lambda: self._products.find_one({"_id": product_id}, NO_HISTORY))
+        if document and "deleted" in document:
+            raise is_deleted(as_deleted(document, self.shard))
+        return as_product(document, self.shard) if document else None
+
+    def get_many(self, product_ids: Sequence[UUID]) -> dict[UUID, Product | Deleted]:
+        """The products with these ids, live or deleted."""
+        wanted = {"_id": {"$in": list(product_ids)}}
+        documents = self._set.read(lambda: list(self._products.find(wanted, NO_HISTORY)))
+        return {d["_id"]: (as_deleted if "deleted" in d else as_product)(d, self.shard) for d in documents}
+
+    def history(self, product_id: UUID) -> list[Change] | None:
+        """What was done to a product, live or deleted; see the port."""
+        document = self._set.read(lambda: self._products.find_one({"_id": product_id}, {"history": 1}))
+        return [as_change(entry) for entry in reversed(document.get("history", ()))] if document else None
+
+    def get_deleted(self, product_id: UUID) -> Deleted | None:
+        """The deleted product with this id."""
+        parked = {"_id": product_id, "deleted": {"$exists": True}}
+        document = self._set.read(lambda: self._products.find_one(parked, NO_HISTORY))
+        return as_deleted(document, self.shard) if document else None
+
+    def deleted(self, before: Moment | None, limit: int, key: str | None = None) -> list[Deleted]:
+        """The last deleted products; see the port."""
+        parked: Document = {"deleted.at": {"$exists": True}}
+        if before:
+            at, product_id = before
+            parked = {"$or": [{"deleted.at": {"$lt": at}}, {"deleted.at": at, "_id": {"$lt": product_id}}]}
+        if key is not None:
+            parked["deleted.name_key"] = key
+        order = [("deleted.at", DESCENDING), ("_id", DESCENDING)]
+        found = self._set.read(lambda: list(self._products.find(parked, NO_HISTORY, sort=order, limit=limit)))
+        return [as_deleted(document, self.shard) for document in found]
+
+    def find(self, keys: Sequence[Key]) -> dict[Key, Product]:
+        """The products that have one of these keys."""
+        if not keys:
+            return {}
+        wanted = set(keys)
+        names = {"name_key": {"$in": sorted({name for name, _variant in wanted})}}
+        documents = self._set.read(lambda: list(self._products.find(names, NO_HISTORY)))
+        found = {(d["name_key"], d["variant_key"]): d for d in documents}
+        return {key: as_product(d, self.shard) for key, d in found.items() if key in wanted}
+
+    def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
+        """The ids of the products that have one of these SKUs."""
+        owners = {"sku": {"$in": list(skus)}}
+        found = self._set.read(lambda: list(self._products.find(owners, {"sku": 1})))
+        return {document["sku"]: document["_id"] for document in found}
+
+    def find_skus(self, skus: Sequence[str]) -> dict[str, Product]:
+        """The products that have one of these SKUs."""
+        documents = self._set.read(lambda: list(self._products.find({"sku": {"$in": list(skus)}}, NO_HISTORY)))
+        return {document["sku"]: as_product(document, self.shard) for document in documents}
+
+    def page(self, part: Slice) -> Batch:
+        """Products in the query's order; see the port."""
+        return self._set.read(lambda: read_batch(self._products, part, self.shard))
+
+    def some_keys(self, count: int) -> list[str]:
+        """Name keys of about so many products, drawn at random: the server jumps to them, whatever there is."""
+        steps: list[Document] = [{"$sample": {"size": count}}, {"$project": {"_id": 0, "name_key": 1}}]
+        drawn = self._set.read(lambda: [d["name_key"] for d in self._products.aggregate(steps)])
+        return [key for key in drawn if key < LAST]
+
+    def count(self) -> int:
+        """How many products the shard holds: all documents less the few that only keep a place."""
+        return self._count.now() - self._set.read(lambda: self._products.count_documents(_KEPT))
+
+    def _settle(self, product_id: UUID) -> None:
+        """Wait until all that an earlier attempt may have written is on a majority, as even an empty write does.
+
+        Before that, a majority read does not show it, and the earlier attempt would be taken for somebody else's.
+        """
+        self._products.update_one({"_id": product_id}, {"$set": {}})
+
+    def _present(self, products: Sequence[Product]) -> set[UUID]:
+        """The ids of those products that were inserted before: same id and same key, so it was this very insert."""
+        if not products:
+            return set()
+        self._settle(products[0].id)
+        keys = {product.id: product.key for product in products}
+        found = self._products.find({"_id": {"$in": list(keys)}}, {"name_key": 1, "variant_key": 1})
+        return {d["_id"] for d in found if (d["name_key"], d["variant_key"]) == keys[d["_id"]]}
+
+    def _refusal(self, product: Product) -> ProductExists:
+        """Why it could not be inserted: its name is taken, or its id."""
+        if self._products.find_one({"_id": product.id, "deleted": {"$exists": True}}, {"_id": 1}):
+            return id_was_used(product)
+        return exists(product)
+
+    def _explain_no_match(self, mine: Product, again: bool) -> None:
+        """Why no document matched; returns when it is because an earlier attempt had written ``mine``."""
+        self._settle(mine.id)
+        current = self._products.find_one({"_id": mine.id}, NO_HISTORY)
+        if again and current and current["write_id"] == mine.write_id:
+            return
+        if again and current and current["version"] > mine.version:
+            raise OutcomeUnknown(
+                "the product was edited again before the answer to this edit came: it may or may not be in between",
+                product_id=str(mine.id),
+            )
+        refuse(current, mine, self.shard)
+
+
+def _live(product: Product) -> Document:
+    """The version before ``product``, neither deleted nor part of a move."""
+    absent = {"$exists": False}
+    return {"_id": product.id, "version": product.version - 1, "deleted": absent, "move": absent}

@@ -1,0 +1,68 @@
+"""The whole cluster at one moment: sets, services, shard map, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from prodcore.replicaset.diagnostic import ProblemLine, problem_line
+from prodcore.replicaset.ports import GuardSign, ServiceProbe, ServiceStatus, SetInspector
+from prodcore.replicaset.status import Health, SetStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """Every set and every service, and a line for everything that is wrong."""
+
+    sets: tuple[SetStatus, ...]
+    services: tuple[ServiceStatus, ...]
+    map_version: int | None
+    """The version of the stored shard map; None when it cannot be read."""
+    health: Health
+    problems: tuple[ProblemLine, ...]
+    guards: tuple[GuardSign, ...] = ()
+
+    def set(self, name: str) -> SetStatus | None:
+        """The set with this name."""
+        return next((s for s in self.sets if s.name == name), None)
+
+
+def inspect_cluster(sets: Sequence[SetInspector], services: Sequence[ServiceProbe], map_set: str) -> ClusterStatus:
+    """Ask everybody at once. ``map_set`` names the set that keeps the shard map."""
+    with ThreadPoolExecutor(max_workers=max(1, len(sets) + len(services))) as pool:
+        asked_sets = [pool.submit(s.inspect) for s in sets]
+        asked_services = [pool.submit(s.probe) for s in services]
+        return judge_cluster([f.result() for f in asked_sets], [f.result() for f in asked_services], map_set)
+
+
+def judge_cluster(sets: Sequence[SetStatus], services: Sequence[ServiceStatus], map_set: str) -> ClusterStatus:
+    """Put the answers together."""
+    map_version, map_problems = _compare_maps(sets, map_set)
+    problems = [line for s in sets for line in s.problems]
+    problems += map_problems
+    problems += [
+        problem_line("service", service=s.name, state=s.state, why=s.detail or s.url)
+        for s in services
+        if s.state != "ready"
+    ]
+    if all(s.health is Health.DOWN for s in sets):
+        health = Health.DOWN
+    else:
+        health = Health.DEGRADED if problems else Health.HEALTHY
+    return ClusterStatus(tuple(sets), tuple(services), map_version, health, tuple(problems))
+
+
+def _compare_maps(sets: Sequence[SetStatus], map_set: str) -> tuple[int | None, list[ProblemLine]]:
+    """The stored map's version, and the shards whose copy is of another one."""
+    held = {s.name: max((m.map_version for m in s.members if m.map_version is not None), default=None) for s in sets}
+    stored = held.pop(map_set, None)
+    if stored is None:
+        return None, [problem_line("map_unreadable", set=map_set)]
+    return stored, [
+        problem_line("map_copy_differs", set=name, copy=version, stored=stored)
+        if version is not None
+        else problem_line("map_copy_missing", set=name)
+        for name, version in held.items()
+        if version != stored
+    ]

@@ -1,0 +1,1 @@
+"""What several packages need and no rule of the catalogue is in."""

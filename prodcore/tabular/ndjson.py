@@ -1,0 +1,131 @@
+"""Products as JSON objects, one a line, in the words of the REST API: each value says exactly what it is."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+from prodcore.product.model import FIELDS
+from prodcore.tabular.cells import PlainNumber
+from prodcore.tabular.columns import IGNORE, REQUIRED, folded_title, refuse_unknown_targets, target_of
+from prodcore.tabular.csv import MAX_LINE, excerpt
+from prodcore.tabular.export import tags_cell
+from prodcore.tabular.report import CellProblem, RefusedRow, refused
+from prodcore.tabular.rows import Row
+
+_TEXTS = ("name", "variant", "sku", "description", "category", "currency", "tag")
+_MAY_BE_NULL = ("sku", "currency")
+
+
+class JsonLines:
+    """An NDJSON file that is read once, from front to end, in bounded memory."""
+
+    def __init__(self, source: io.BufferedReader[Any]) -> None:
+        self._source = source
+
+    def rows(self, given: Mapping[str, str], required: Sequence[str] = REQUIRED) -> Iterator[Row | RefusedRow]:
+        """Each object as a row, or why it is none. A field that is not there stays as it is stored; null empties it.
+
+        ``given`` maps keys to targets. A key that nothing knows refuses its row. Raises InvalidInput for a target that
+        does not exist.
+        """
+        refuse_unknown_targets(given)
+        wanted = {folded_title(key): target for key, target in given.items()}
+        number = 0
+        while line := self._source.readline(MAX_LINE):
+            number += 1
+            if len(line) == MAX_LINE and not line.endswith(b"\n"):
+                while (rest := self._source.readline(MAX_LINE)) and not rest.endswith(b"\n"):
+                    pass
+                reason = f"the line is longer than {MAX_LINE} bytes"
+                yield refused(number, "line_too_long", reason, value=excerpt(line.decode("utf-8", "replace")))
+            elif line.strip():
+                yield _read(number, line.removeprefix(b"\xef\xbb\xbf"), wanted, required)
+
+
+def _read(number: int, line: bytes, wanted: Mapping[str, str], required: Sequence[str]) -> Row | RefusedRow:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return refused(number, "bad_encoding", "is not UTF-8", value=excerpt(line.decode("utf-8", "replace")))
+    try:
+        data = json.loads(text, parse_constant=_refuse, parse_float=PlainNumber, object_pairs_hook=_unique)
+        if "\\u" in text:
+            json.dumps(data, ensure_ascii=False).encode()  # half a surrogate pair cannot be sent
+        if not isinstance(data, dict):
+            raise ValueError("it is no object {…}")  # noqa: TRY004  the same refusal as for the rest
+    except (ValueError, RecursionError) as error:
+        reason = "is no JSON object: " + ("too deep" if isinstance(error, RecursionError) else str(error))
+        return refused(number, "bad_json", reason, value=excerpt(text), cells=[text.strip()])
+    return _as_row(number, text.strip(), data, wanted, required)
+
+
+def _as_row(
+    number: int, text: str, data: dict[str, Any], wanted: Mapping[str, str], required: Sequence[str]
+) -> Row | RefusedRow:
+    row = Row(number, {}, {}, [text])
+    problems = [CellProblem(field, "", "missing", "is required") for field in required]
+    for key, value in data.items():
+        target = wanted.get(folded_title(key)) or target_of(key)
+        shown = excerpt(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        if target == IGNORE:
+            continue
+        problems = [p for p in problems if p.column != target]
+        field = "tags" if target == "tag" else target
+        if target is None or field is None:
+            problems.append(CellProblem(key, shown, "extra_forbidden", f"is not a known field: --map {key}={IGNORE}"))
+        elif reason := _mistaken(target, value):
+            problems.append(CellProblem(key, shown, "wrong_type", reason))
+        elif field == "tags":
+            row.fields.setdefault("tags", []).extend([value] if target == "tag" else value)
+        elif field in row.fields:
+            problems.append(CellProblem(key, shown, "repeated", f"the row gives the {target} twice"))
+        else:
+            row.fields[field] = value
+        row.cells[str(field)] = key, shown
+    return row.refusal(*problems) if problems else row
+
+
+def _mistaken(target: str, value: Any) -> str:
+    """Why a value cannot be what the target is made of; the service looks closer at what passes."""
+    is_text = isinstance(value, str) and not isinstance(value, PlainNumber)
+    if target in _TEXTS:
+        return "" if is_text or (value is None and target in _MAY_BE_NULL) else "must be a text"
+    if target == "tags":
+        return "" if isinstance(value, list) and all(type(tag) is str for tag in value) else "must be a list of texts"
+    return "must be one value" if isinstance(value, list | dict) else ""
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ValueError("it names the same field twice")
+    return data
+
+
+def as_cells(text: str, given: Mapping[str, str]) -> list[str]:
+    """A line as the cells of ``FIELDS``, as far as it can be read: what a CSV file of it would hold."""
+    try:
+        data = json.loads(text, parse_float=PlainNumber)
+        fields = {given.get(key) or target_of(key): value for key, value in data.items()}
+    except (ValueError, AttributeError, RecursionError):
+        fields = {}
+    return [_as_cell(name, fields.get(name)) for name in FIELDS]
+
+
+def _as_cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name == "tags" and isinstance(value, list):
+        return tags_cell([str(tag) for tag in value])
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return PlainNumber(value) if isinstance(value, int) else str(value)

@@ -1,0 +1,1 @@
+"""The REST API and the credentials, as the command line uses them."""

@@ -1,0 +1,1 @@
+"""Imports, exports and bulk edits: long work with progress, a journal and an undo."""

@@ -1,0 +1,100 @@
+"""An export: pages of the REST API into a file that appears when it is whole."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from prodcore.errors import InvalidInput
+from prodcore.tabular.export import as_csv, as_ndjson, csv_head
+from prodcore.tabular.export_xlsx import XlsxBook
+from prodctl.client.api import ApiClient
+from prodctl.client.products import Lacks, Page, pages
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How many products were written, and what may be missing or out of date."""
+
+    products: int
+    lacks: Lacks
+
+
+def export_to(file: Path, kind: str, client: ApiClient, query: Mapping[str, Any], *, force: bool) -> Exported:
+    """Write every product of ``query`` to ``file`` (``-`` for stdout).
+
+    Raises InvalidInput for a file that is there and is not to be written over, or cannot be written.
+    """
+    counted = _Counted(pages(client, query))
+    with _aside(file, force) as target:
+        _write(kind, counted, target)
+    return Exported(counted.products, counted.lacks)
+
+
+class _Counted:
+    """Pages, counted while they pass."""
+
+    def __init__(self, source: Iterator[Page]) -> None:
+        self._source = source
+        self.products = 0
+        self.lacks = Lacks()
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        for page in self._source:
+            self.products += len(page.items)
+            self.lacks.add(page)
+            yield page.items
+
+
+def _write(kind: str, products: _Counted, target: IO[bytes]) -> None:
+    if kind == "xlsx":
+        book = XlsxBook()
+        for rows in products:
+            book.add(rows)
+        book.save(target)
+        return
+    write = as_csv if kind == "csv" else as_ndjson
+    target.write(csv_head() if kind == "csv" else b"")
+    for rows in products:
+        target.write(write(rows))
+
+
+@contextmanager
+def _aside(file: Path, force: bool) -> Iterator[IO[bytes]]:
+    """A file to write to that becomes ``file`` when all went well, and is gone when not."""
+    if str(file) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    file = file.resolve()  # of a link, what it leads to
+    if file.exists() and not file.is_file():
+        raise InvalidInput(f"{file} is no file", hint="- writes to stdout")
+    if file.exists() and not force:
+        raise InvalidInput(f"{file} is there already", hint="--force writes over it")
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as target:
+            yield target
+            target.flush()
+            os.fsync(target.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(file)
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be written: {error.strerror}") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""What the user sees: output formats, tables, progress, questions."""

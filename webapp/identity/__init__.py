@@ -1,0 +1,1 @@
+"""Who is calling, and what webapp knows of authsvc."""

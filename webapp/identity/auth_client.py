@@ -1,0 +1,90 @@
+"""How webapp calls authsvc: as a service, with a deadline, and only as many logins at once as it can wait for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+from flask import g, has_request_context, request
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from prodcore.deadline import remaining
+from prodcore.errors import ConfigError, OutcomeUnknown, Problem, ServiceUnavailable
+from prodcore.settings import Settings
+from prodcore.support.problem_json import as_error
+from webapp.identity.login_gate import HASHING, LoginGate
+
+_CONNECT_SECONDS = 1.0
+_MARGIN_SECONDS = 0.5
+_HARMLESS_TWICE = frozenset({"/session/login", "/session/refresh", "/trust", "/exchange"})
+
+
+class AuthClient:
+    """Calls authsvc's ``/api/v1``. Every failure is a ``ProdError``; use one for each process, after the fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.service_secret is None:
+            raise ConfigError(problems=[Problem("PRODCTL_SERVICE_SECRET", "missing", "is not set")])
+        self._url = settings.auth_server_url.rstrip("/")
+        self._secret = settings.service_secret.get_secret_value()
+        self.gate = LoginGate(max(2, settings.threads // 2))
+        self._session = requests.Session()
+        self._session.trust_env = False  # authsvc is on the private network: no proxy leads there
+        # respect_retry_after_header: else a refusal that says how long to wait would count as no answer
+        retry = Retry(
+            total=2, connect=2, read=0, status=0, other=0, backoff_factor=0.05, respect_retry_after_header=False
+        )
+        self._session.mount(self._url, HTTPAdapter(pool_maxsize=settings.threads + 2, max_retries=retry))
+
+    def call(self, method: str, path: str, body: Any = None, *, bearer: str = "", query: Any = None) -> Any:
+        """Call ``/api/v1`` + ``path`` and return the JSON of the answer. Raises what authsvc raised."""
+        if method != "POST" or path not in HASHING:
+            return self._send(method, path, body, bearer, query)
+        with self.gate.place(request.remote_addr or ""):
+            return self._send(method, path, body, bearer, query)
+
+    def _send(self, method: str, path: str, body: Any, bearer: str, query: Any) -> Any:
+        wait = max(0.1, remaining() - _MARGIN_SECONDS)
+        headers = {"X-Service-Secret": self._secret, "X-Budget-Seconds": f"{wait:.2f}", **_about_the_caller()}
+        if bearer:
+            headers["Authorization"] = f"Bearer {bearer}"
+        try:
+            response = self._session.request(
+                method,
+                f"{self._url}/api/v1{path}",
+                json=body,
+                params=query,
+                headers=headers,
+                timeout=(min(_CONNECT_SECONDS, wait), wait),
+                allow_redirects=False,
+            )
+            document = response.json() if response.content else None
+        except requests.exceptions.RequestException as error:
+            if method == "GET" or path in _HARMLESS_TWICE or isinstance(error, requests.exceptions.ConnectTimeout):
+                raise _silent() from None
+            if "NewConnectionError" in repr(error):
+                raise _silent() from None
+            raise OutcomeUnknown(
+                "authsvc took the request and gave no answer: it may have happened", hint="Look before you repeat it"
+            ) from None
+        if response.ok:
+            return document
+        refused = as_error(response.status_code, document if isinstance(document, dict) else {}, "authsvc")
+        raise _silent() if isinstance(refused, OutcomeUnknown) and path in _HARMLESS_TWICE else refused
+
+
+def _silent() -> ServiceUnavailable:
+    return ServiceUnavailable("the login service does not answer: try again in a moment", service="authsvc")
+
+
+def _about_the_caller() -> dict[str, str]:
+    """What authsvc's limits and audit want to know of whoever stands behind this request."""
+    if not has_request_context():
+        return {}
+    agent = request.user_agent.string[:200].encode("ascii", "replace").decode()
+    return {
+        "X-Client-Address": request.remote_addr or "",
+        "X-Client-Device": "".join(c if c.isprintable() else "?" for c in agent),
+        "X-Request-ID": g.get("request_id", ""),
+    }

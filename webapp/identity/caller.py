@@ -1,0 +1,284 @@
+"""Who is calling: a bearer token under ``/api``, a browser session everywhere else.
+
+``install_identity`` guards every route of an app by the table in ``prodcore.identity.rights``: a view runs only for
+callers that have the right of its row, and can ask ``current_identity()`` who it is. Pages log people in and out with
+``log_in``, ``log_out`` and ``complete_setup``; they raise the project's errors (``NotAuthenticated`` for a wrong
+password, ``ServiceUnavailable`` when nobody can say).
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, cast
+
+from flask import Flask, Request, Response, current_app, g, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from prodcore.errors import ConfigError, Forbidden, NotAuthenticated, OutcomeUnknown, Problem, Unavailable
+from prodcore.identity.rights import Right, right_for
+from prodcore.identity.tokens import GRACE, SERVICE_TOKEN_PREFIX, Identity
+from prodcore.settings import Settings
+from webapp.identity.auth_client import AuthClient
+from webapp.identity.service_access import ServiceAccess
+from webapp.identity.trust import Trust
+from webapp.identity.trust_memory import TrustMemory
+
+_EXTENSION = "prodctl_identity"
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_REPORTED = frozenset({Right.WRITE_PRODUCTS, Right.RUN_DRILLS, Right.CHANGE_SHARDS})
+_ACTIONS = {
+    "pages.product_editing.create": "products.create",
+    "pages.product_editing.save": "products.edit",
+    "pages.product_editing.delete": "products.delete",
+    "pages.drill_orders.start": "drill.start",
+    "pages.drill_orders.stop": "drill.stop",
+}
+"""What the audit calls what a page does: as what the API does."""
+_RENEW_BEFORE = timedelta(seconds=60)
+_KEPT = ("csrf_token", "_flashes")
+"""What outlives a renewal: forms that are open stay good, and messages for the next page are not lost."""
+
+
+def install_identity(app: Flask, settings: Settings) -> None:
+    """Guard every route of ``app``. Raises ConfigError without ``session_secret`` and ``service_secret``."""
+    if settings.session_secret is None:
+        raise ConfigError(problems=[Problem("PRODCTL_SESSION_SECRET", "missing", "is not set")])
+    client = AuthClient(settings)
+    memory = TrustMemory(settings.trust_file)
+    trust = Trust(lambda question: cast("dict[str, Any]", client.call("POST", "/trust", question)), memory)
+    app.extensions[_EXTENSION] = (client, trust, ServiceAccess(client, trust))
+    if isinstance(app.wsgi_app, ProxyFix):  # the gate needs the address that it finds
+        app.wsgi_app.app = client.gate.guard(app.wsgi_app.app)
+    else:
+        app.wsgi_app = client.gate.guard(app.wsgi_app)  # type: ignore[assignment,method-assign]
+    app.secret_key = settings.session_secret.get_secret_value()
+    app.session_interface = _SessionCookie()
+    app.permanent_session_lifetime = timedelta(days=settings.session_days)
+    app.config.update(SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax", SESSION_COOKIE_PATH="/")
+    app.before_request(_check_rights)
+    app.after_request(_report_change)
+
+
+def current_identity() -> Identity | None:
+    """Who is calling, None for nobody.
+
+    Raises NotAuthenticated for a bearer token that is not in force, ServiceUnavailable while that cannot be known.
+    """
+    if "identity" not in g:
+        g.identity = _from_bearer() if request.path.startswith("/api/") else _from_session()
+    return cast("Identity | None", g.identity)
+
+
+def required_identity() -> Identity:
+    """Who is calling. Raises NotAuthenticated for nobody."""
+    identity = current_identity()
+    if identity is None:
+        raise NotAuthenticated(hint="Log in first")
+    return identity
+
+
+def is_still_logged_in() -> bool:
+    """For an answer that goes on for long: whether the session of its caller has not been ended meanwhile."""
+    try:
+        trust().identify(bearer_token())
+    except NotAuthenticated:
+        return False
+    return True
+
+
+def may(right: Right) -> bool:
+    """Whether the caller has a right; for showing or hiding a button."""
+    identity = current_identity()
+    return identity is not None and identity.may(right)
+
+
+def log_in(username: str, password: str, code: str = "") -> Identity:
+    """Start a browser session. ``code`` is the second factor.
+
+    Raises NotAuthenticated, SecondFactorRequired, TooManyAttempts or Unavailable.
+    """
+    body = {"username": username, "password": password, **({"code": code} if code else {})}
+    return _start_session(auth_client().call("POST", "/session/login", body))
+
+
+def complete_setup(code: str, username: str, password: str) -> Identity:
+    """Make the first admin with the one-time setup code, and start a browser session as that admin."""
+    body = {"code": code, "username": username, "password": password}
+    return _start_session(auth_client().call("POST", "/setup", body))
+
+
+def setup_is_open() -> bool:
+    """Whether the system still waits for its first admin."""
+    return bool(auth_client().call("GET", "/setup")["open"])
+
+
+def log_out() -> None:
+    """End the browser session, here at once and everywhere within seconds; the cookie goes in any case."""
+    refresh_token = session.get("refresh")
+    identity = _from_session()
+    session.clear()
+    g.identity = None
+    if identity:
+        trust().end_session(identity.sid)
+    if refresh_token:
+        auth_client().call("POST", "/session/logout", {"refresh_token": refresh_token})
+
+
+def account(method: str, path: str, body: Any = None, *, query: Any = None) -> Any:
+    """Call authsvc for the person who is logged in to these pages: ``account("GET", "/account/sessions")``.
+
+    authsvc knows of a changed role or an ended session up to a second before this process. A token that it refuses for
+    that is renewed; were the visitor led to the login instead, the login would lead them back, and so on.
+    """
+    required_identity()
+    token = bearer_token()
+    try:
+        return auth_client().call(method, path, body, bearer=token, query=query)
+    except NotAuthenticated:  # a wrong password is refused alike
+        trust().catch_up()
+        g.pop("identity")
+        if current_identity() is None or bearer_token() == token:
+            raise
+    return auth_client().call(method, path, body, bearer=bearer_token(), query=query)
+
+
+def bearer_token() -> str:
+    """The access token of this request, from the header or the browser session."""
+    if request.path.startswith("/api/"):
+        token = _bearer()
+        return _service_access().access_token(token) if token.startswith(SERVICE_TOKEN_PREFIX) else token
+    return str(session.get("access", ""))
+
+
+def auth_client() -> AuthClient:
+    """The client for authsvc."""
+    return cast("AuthClient", current_app.extensions[_EXTENSION][0])
+
+
+def trust() -> Trust:
+    """What this process knows of tokens."""
+    return cast("Trust", current_app.extensions[_EXTENSION][1])
+
+
+def _service_access() -> ServiceAccess:
+    return cast("ServiceAccess", current_app.extensions[_EXTENSION][2])
+
+
+def _check_rights() -> None:
+    """Let only callers with the right of the route in; a route without a row is nobody's."""
+    if request.url_rule is None:
+        return  # not found, or not with this method: Flask answers
+    right = right_for(request.url_rule.rule, request.method)
+    if right is Right.PUBLIC:
+        return
+    if right is None or not required_identity().may(right):
+        needed = f"this needs the right {right}" if right else ""
+        raise Forbidden(needed, hint="An admin can give you another role" if right else "")
+
+
+def _from_bearer() -> Identity | None:
+    token = bearer_token()
+    return trust().identify(token) if token else None
+
+
+def _bearer() -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _from_session() -> Identity | None:
+    access, refresh_token = session.get("access"), session.get("refresh")
+    if not access or not refresh_token:
+        return None
+    known = trust()
+    try:
+        identity = known.identify(access, late=-_RENEW_BEFORE)
+    except NotAuthenticated:
+        return _renew(access, refresh_token)
+    return identity
+
+
+def _renew(access: str, refresh_token: str) -> Identity | None:
+    """A new access token for the session; the old one for an hour more while nobody can give a new one."""
+    if trust().silent_since is None:
+        kept = {name: session[name] for name in _KEPT if name in session}
+        try:
+            identity = _start_session(auth_client().call("POST", "/session/refresh", {"refresh_token": refresh_token}))
+        except NotAuthenticated:
+            session.clear()
+            return None
+        except (Unavailable, OutcomeUnknown):
+            pass  # as silent as if the poll had said so
+        else:
+            session.update(kept)
+            return identity
+    try:
+        return trust().identify(access, late=GRACE)
+    except NotAuthenticated:
+        return None
+
+
+def _start_session(answer: dict[str, Any]) -> Identity:
+    """Put the tokens of a login into a session that holds nothing of the one before."""
+    identity = trust().identify(answer["access_token"], in_use=False)
+    session.clear()
+    session.permanent = True
+    session["access"], session["refresh"] = answer["access_token"], answer["refresh_token"]
+    g.identity = identity
+    return identity
+
+
+def _report_change(response: Response) -> Response:
+    """Tell the audit about every change that this service made itself; authsvc notes its own.
+
+    A view may say what it did in ``g.audit_action``, and to what in ``g.audit_subject``; else that is the id in the
+    path or in Location.
+    """
+    rule = request.url_rule
+    if rule is None or request.method in _SAFE_METHODS or right_for(rule.rule, request.method) not in _REPORTED:
+        return response
+    action, identity = _done(response.status_code), g.get("identity")
+    if action and identity is not None:
+        values = list((request.view_args or {}).values())
+        location = response.headers.get("Location", "").rstrip("/").rpartition("/")[2]
+        subject = g.get("audit_subject") or (str(values[0]) if values else location)
+        trust().report(
+            {
+                "id": uuid.uuid4().hex,
+                "at": trust().now().isoformat(),
+                "action": action,
+                "by": identity.username,
+                "subject": str(subject)[:200],
+                "address": request.remote_addr or "",
+                "device": request.user_agent.string[:200],
+                "request_id": g.get("request_id", ""),
+            }
+        )
+    return response
+
+
+def _done(status: int) -> str:
+    """What the request has changed, in the audit's words; empty for nothing."""
+    endpoint = request.endpoint or ""
+    if request.path.startswith("/api/"):
+        return endpoint.replace("_product", "") if status < HTTPStatus.MULTIPLE_CHOICES else ""
+    led_on = status in (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER)  # a page that refuses shows itself again
+    return str(g.get("audit_action", "")) or (_ACTIONS.get(endpoint, "") if led_on else "")
+
+
+class _SessionCookie(SecureCookieSessionInterface):
+    """The session cookie: ``__Host-`` and ``Secure`` where the outer scheme is https, plain on http."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if request.path.startswith("/api/"):  # knows bearer tokens only
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def get_cookie_name(self, app: Flask) -> str:
+        return "__Host-prodctl" if request.is_secure else "prodctl"
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure

@@ -1,0 +1,1 @@
+"""What a worker process keeps while it runs: the catalogue, the cluster's picture, the drill desk."""
