@@ -2,6 +2,6 @@
 
 from prodcore.catalog.catalog import Catalog, ShardCount
 from prodcore.catalog.listing import Page
-from prodcore.catalog.query import Query, Sort, search_words
+from prodcore.catalog.stores import Query, Sort, search_words
 
 __all__ = ["Catalog", "Page", "Query", "ShardCount", "Sort", "search_words"]

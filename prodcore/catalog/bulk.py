@@ -9,8 +9,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from prodcore.catalog.catalog import Catalog
-from prodcore.catalog.failures import Failure, failure, write_each
 from prodcore.catalog.stores import Deleted
+from prodcore.catalog.write_errors import Failure, failure, write_each
 from prodcore.errors import (
     InvalidInput,
     Problem,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from prodcore.catalog.distribution import Spread, spread
-from prodcore.catalog.listing import Listing, Page
+from prodcore.catalog.listing import MAX_PAGE, Listing, Page
 from prodcore.catalog.lookup import Finder
 from prodcore.catalog.moves import Moves, no_step
-from prodcore.catalog.query import EVERYTHING, Query
-from prodcore.catalog.stores import BeingMoved, Deleted, Key, ProductStore
+from prodcore.catalog.stores import EVERYTHING, BeingMoved, Deleted, Key, ProductStore, Query
 from prodcore.catalog.write_errors import exists, has_other_version, id_was_used
-from prodcore.deadline import remaining
+from prodcore.deadline import budget, remaining
 from prodcore.errors import (
     InvalidInput,
     Problem,
@@ -27,8 +26,9 @@ from prodcore.errors import (
     Unavailable,
 )
 from prodcore.product.history import Action, Author, Change
-from prodcore.product.model import FIELDS, STORED, Product, ProductDraft, ProductPatch
+from prodcore.product.model import FIELDS, SHOWN, STORED, Product, ProductDraft, ProductPatch, show_fields
 from prodcore.routing import Route, ShardMap, fold, name_key, route, same_keys
+from prodcore.support.stale_reads import fresh_reads
 
 T = TypeVar("T")
 
@@ -293,3 +293,21 @@ class Catalog:
 def _refuse_other_version(product: Product, seen: int) -> None:
     if product.version != seen:
         raise has_other_version(product, seen)
+
+
+def whole_list(catalog: Catalog, query: Query, page_seconds: float) -> Iterator[list[dict[str, Any]]]:
+    """All products of a query, as the REST API shows them; each page may take ``page_seconds``.
+
+    However many there are, no more than a page is held.
+
+    Raises ShardUnavailable as soon as a product may be missing, or out of date.
+    """
+    cursor: str | None = None
+    while True:
+        with budget(page_seconds), fresh_reads():
+            page = catalog.rows(query, cursor=cursor, limit=MAX_PAGE, fields=SHOWN)
+        page.require_all()
+        yield [show_fields(values) for values in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            return

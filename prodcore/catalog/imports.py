@@ -1,7 +1,8 @@
-"""Take an import back: delete what it created, give what it changed its former values, leave what was changed since.
+"""The imports there were, and taking one back.
 
-Every step is a change of its own under an id that follows from the import's, so it may be repeated, or go on after
-a kill, and finds what it has done.
+Each shard remembers all imports, so one that answers is enough to list them. An undo deletes what an import created,
+gives what it changed its former values, and leaves what was changed since. Every step of it is a change of its own
+under an id that follows from the import's, so it may be repeated, or go on after a kill, and finds what it has done.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from uuid import UUID, uuid5
 
-from prodcore.catalog.catalog import Catalog
-from prodcore.catalog.failures import Failure, failure, write_each
-from prodcore.catalog.import_ports import Touched
-from prodcore.errors import InvalidCursor, ProdError, SkuTaken, Unavailable, VersionConflict
+from prodcore.catalog.catalog import Catalog, now
+from prodcore.catalog.stores import ImportRecord, Touched
+from prodcore.catalog.write_errors import Failure, failure, write_each
+from prodcore.errors import ImportNotFound, InvalidCursor, ProdError, SkuTaken, Unavailable, VersionConflict
 from prodcore.product.history import Author
 from prodcore.product.model import Product
 
@@ -166,3 +167,44 @@ def _cancelled(import_ids: set[str]) -> set[str]:
 
 def _undone(product: Product, done: Status, error: ProdError | None) -> Undone:
     return Undone(product, failure(error) if error else done, error)
+
+
+def remember(catalog: Catalog, record: ImportRecord) -> None:
+    """Note an import, or what became of it, in every shard that answers. Raises Unavailable where none does."""
+    answered, silent = catalog.ask_all(lambda store: store.imports.note(record))
+    if not answered:
+        raise next(iter(silent.values()))
+
+
+def recent_imports(catalog: Catalog, limit: int) -> list[ImportRecord]:
+    """The last imports, the newest first. Raises Unavailable where no shard answers."""
+    answered, silent = catalog.ask_all(lambda store: store.imports.recent(limit))
+    if not answered:
+        raise next(iter(silent.values()))
+    known: dict[UUID, ImportRecord] = {}
+    for record in (record for part in answered.values() for record in part):
+        other = known.setdefault(record.import_id, record)
+        if (record.finished_at is not None, record.undone_at is not None) > (
+            other.finished_at is not None,
+            other.undone_at is not None,
+        ):
+            known[record.import_id] = record  # the other shard was silent when that was noted
+    return sorted(known.values(), key=lambda r: (r.started_at, r.import_id), reverse=True)[:limit]
+
+
+def begin_undo(catalog: Catalog, import_id: UUID) -> None:
+    """Note that an import is being taken back.
+
+    Raises ImportNotFound where nobody remembers it and it did nothing; Unavailable where a shard might.
+    """
+    moment = now()
+    answered, silent = catalog.ask_all(
+        lambda store: store.imports.undone(import_id, moment) or bool(store.imports.touched(import_id, None, 1))
+    )
+    if any(answered.values()):
+        return
+    if silent:
+        raise next(iter(silent.values()))
+    raise ImportNotFound(
+        f"there is no import {import_id}", hint="prodctl product import list", import_id=str(import_id)
+    )

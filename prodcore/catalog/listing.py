@@ -1,20 +1,29 @@
-"""Lists of products over shards: a page at a time, by cursor, in any order."""
+"""Lists of products over shards: a page at a time, by cursor, in any order.
+
+A cursor says where the last page ended, and is bound to the query it was made for. While products move, a list shows
+each once: where it was when the list began.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import heapq
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from uuid import UUID
 
-from prodcore.catalog.cursor import Cursor, decode_cursor, encode_cursor
-from prodcore.catalog.moves import Moves, is_current
-from prodcore.catalog.places import Places
-from prodcore.catalog.query import Query
-from prodcore.catalog.stores import ProductStore, Row, Slice
-from prodcore.errors import InvalidInput, Problem, ShardUnavailable, Unavailable
-from prodcore.product.move import Times
+from prodcore.catalog.moves import MOST_MOVES, Moves, is_current
+from prodcore.catalog.stores import Position, ProductStore, Query, Row, Slice
+from prodcore.errors import InvalidCursor, InvalidInput, OutcomeUnknown, Problem, ShardUnavailable, Unavailable
+from prodcore.product.move import Move, Times, shard_at
 from prodcore.routing import Range, ShardMap
 
 T = TypeVar("T")
@@ -59,7 +68,7 @@ class Listing:
             times = begun.times
         part = Slice(query, (), begun.after if begun else None, limit + 1, fields)
         rows, reader = self._read(part, times)
-        if begun is None and reader.places.met_later:  # what was done just now is to be seen by who did it
+        if begun is None and reader.visibility.met_later:  # what was done just now is to be seen by who did it
             times = self._moves.times()
             rows, reader = self._read(part, times)
         following = encode_cursor(Cursor(rows[limit - 1].position, times), query) if len(rows) > limit else None
@@ -67,7 +76,7 @@ class Listing:
 
     def _read(self, part: Slice, times: Times) -> tuple[list[Row], _Reader]:
         """The first rows of a list that began at ``times``."""
-        reader = _Reader(self._store, Places(self._moves, times, part.fields))
+        reader = _Reader(self._store, Visibility(self._moves, times, part.fields))
         read = self._one_after_the_other if part.query.sort.by == "name" else self._merged
         return list(islice(read(part, reader), part.limit)), reader
 
@@ -101,22 +110,184 @@ class Listing:
 class _Reader:
     """Reads slices, and remembers who was silent."""
 
-    def __init__(self, store: Callable[[str], ProductStore], places: Places) -> None:
+    def __init__(self, store: Callable[[str], ProductStore], visibility: Visibility) -> None:
         self._store = store
-        self.places = places
-        self.silent = places.silent
+        self.visibility = visibility
+        self.silent = visibility.silent
 
     def rows(self, shard: str, part: Slice) -> list[Row]:
         """``part.limit`` rows or all that there are; none from a shard that does not answer."""
         rows: list[Row] = []
-        part = replace(part, not_before=self.places.times.get(shard, 0))
+        part = replace(part, not_before=self.visibility.times.get(shard, 0))
         try:
             while True:
                 batch = self._store(shard).page(part)
-                rows += self.places.shown(shard, batch.rows)
+                rows += self.visibility.shown(shard, batch.rows)
                 if batch.end is None or len(rows) >= part.limit:
                     return rows[: part.limit]
                 part = replace(part, after=batch.end)
         except Unavailable:
             self.silent.add(shard)
             return []
+
+
+_MAX_LENGTH = 4_000
+_MAX_SHARDS = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_MS = 253_402_300_799_999  # the end of the year 9999
+_DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,10})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a list goes on: strictly after ``after``; and when it began, by shard (see ``prodcore.product.move``)."""
+
+    after: Position
+    times: Mapping[str, int] = field(default_factory=dict)
+
+
+def encode_cursor(cursor: Cursor, query: Query) -> str:
+    """The cursor as text.
+
+    >>> decode_cursor(encode_cursor(Cursor(("cafe", "")), Query()), Query())
+    Cursor(after=('cafe', ''), times={})
+    """
+    value, tie = cursor.after
+    document = {"query": query.fingerprint, "after": [_plain(value), str(tie)], "times": dict(cursor.times)}
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_cursor(text: str, query: Query) -> Cursor:
+    """Read a cursor of this query. Raises InvalidCursor."""
+    try:
+        if len(text) > _MAX_LENGTH:
+            raise ValueError
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        document = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        fingerprint = document["query"]
+        value, tie = document["after"]
+        times = document["times"]
+    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
+        raise InvalidCursor(hint="Start again from the first page") from None
+    if fingerprint != query.fingerprint:
+        raise InvalidCursor(
+            "the cursor belongs to another search, filter or order", hint="Start again from the first page"
+        )
+    try:
+        return Cursor(
+            (_READERS[query.sort.by](value), _text(tie) if query.sort.by == "name" else UUID(tie)), _times(times)
+        )
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidCursor(hint="Start again from the first page") from None
+
+
+def _plain(value: Any) -> str | int:
+    if isinstance(value, datetime):
+        return (value - _EPOCH) // timedelta(milliseconds=1)
+    return format(value, "f") if isinstance(value, Decimal) else value
+
+
+def _text(value: Any) -> str:
+    value.encode()  # a lone surrogate cannot be asked of a server
+    return str(value)
+
+
+def _price(value: Any) -> Decimal:
+    if not _DECIMAL.fullmatch(value):
+        raise ValueError
+    return Decimal(value)
+
+
+def _times(times: Any) -> dict[str, int]:
+    if (
+        not isinstance(times, dict)
+        or len(times) > _MAX_SHARDS
+        or not all(type(time) is int and 0 <= time < 2**63 for time in times.values())
+    ):
+        raise ValueError
+    return times
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _LATEST_MS:
+        raise ValueError
+    return value
+
+
+def _moment(value: Any) -> datetime:
+    return _EPOCH + timedelta(milliseconds=_whole(value))
+
+
+_READERS: dict[str, Callable[[Any], str | int | Decimal | datetime]] = {
+    "name": _text,
+    "price": _price,
+    "stock": _whole,
+    "updated": _moment,
+    "created": _moment,
+}
+
+
+class Visibility:
+    """The rule for one list that began at ``times`` and shows ``fields``.
+
+    ``met_later`` tells whether something was met that moved after that; ``silent`` are shards that did not tell where
+    a product is, which then is not shown.
+    """
+
+    def __init__(self, moves: Moves, times: Times, fields: tuple[str, ...]) -> None:
+        self._moves = moves
+        self._fields = fields
+        self.times = times
+        self.met_later = False
+        self.silent: set[str] = set()
+
+    def shown(self, shard: str, rows: Sequence[Row]) -> list[Row]:
+        """Those of a shard's rows that the list shows, with what they show."""
+        unclear = {row.move.product_id: row.move for row in rows if row.move and row.move.state != "intended"}
+        current = self._current(unclear) if unclear else {}
+        shown: list[Row] = []
+        for row in rows:
+            now: Row | None = row
+            if row.move and row.move.product_id in unclear:
+                now = current.get(row.move.product_id)
+            if now and (not now.passages or self._was_in(shard, now)):
+                shown.append(now if now is row else replace(now, position=row.position))
+        return shown
+
+    def _was_in(self, shard: str, row: Row) -> bool:
+        self.met_later |= any(p.at > self.times.get(p.source, 0) for p in row.passages)
+        return shard_at(row.passages, self.times) == shard
+
+    def _current(self, moves: dict[UUID, Move]) -> dict[UUID, Row]:
+        """What became of products whose documents here are a part of a move: the target's rows of decided moves."""
+        found: dict[UUID, Row] = {}
+        for _ in range(MOST_MOVES):
+            wanted: dict[str, list[UUID]] = defaultdict(list)
+            for product_id, move in moves.items():
+                if move.state == "moved" or self._is_decided(move):
+                    wanted[move.target].append(product_id)
+            rows = {i: row for target, ids in wanted.items() for i, row in self._rows(target, ids).items()}
+            moves = {i: row.move for i, row in rows.items() if row.move and row.move.state != "intended"}
+            found |= {i: row for i, row in rows.items() if i not in moves}
+            if not moves:
+                break
+        return found
+
+    def _is_decided(self, move: Move) -> bool:
+        """Whether a product that waits to be seen is to be seen; its move is finished then."""
+        self.met_later = True
+        try:
+            if self._moves.is_decided(move):
+                self._moves.finish(move)
+                return True
+        except (Unavailable, OutcomeUnknown):
+            self.silent.add(move.source)
+        return False
+
+    def _rows(self, shard: str, product_ids: list[UUID]) -> dict[UUID, Row]:
+        try:
+            return self._moves.stores[shard].rows(product_ids, self._fields)
+        except Unavailable:
+            self.silent.add(shard)
+            return {}

@@ -20,7 +20,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from prodcore.catalog.move_ports import MoveStore, Traces
+from prodcore.catalog.stores import MoveStore, Traces
 from prodcore.errors import OutcomeUnknown, ProdError, ProductExists, Unavailable
 from prodcore.product.model import Product
 from prodcore.product.move import Move, Times

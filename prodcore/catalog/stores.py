@@ -1,23 +1,92 @@
-"""What the catalogue needs from a store of products. A store is one replica set; it knows no other shard."""
+"""What the catalogue asks for, and what it needs from a store. A store is one replica set; it knows no other shard."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Literal, Protocol, Self, get_args
 from uuid import UUID
 
-from prodcore.catalog.import_ports import ImportStore
-from prodcore.catalog.query import Position, Query
-from prodcore.errors import ProdError, VersionConflict
+from prodcore.errors import InvalidInput, Problem, ProdError, VersionConflict
 from prodcore.product.history import Change
 from prodcore.product.model import Product
-from prodcore.product.move import Move, Passage
+from prodcore.product.move import Move, Passage, State
+from prodcore.product.terms import split_words
 from prodcore.routing import Range
 
-if TYPE_CHECKING:
-    from prodcore.catalog.move_ports import MoveStore
+SortBy = Literal["name", "price", "stock", "updated", "created"]
+
+Position = tuple[str | int | Decimal | datetime, str | UUID]
+"""A place in a list: (name key, variant key) in name order, else (the value that it is sorted by, id)."""
+
+SORTS = tuple(sign + by for by in get_args(SortBy) for sign in ("", "-"))
+MAX_SEARCH_LENGTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """An order. Products that are equal in it stand by id, in the same direction."""
+
+    by: SortBy = "name"
+    descending: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``price``, or ``-price`` for the highest first. Raises InvalidInput.
+
+        >>> Sort.parse("-price")
+        Sort(by='price', descending=True)
+        """
+        if text not in SORTS:
+            raise InvalidInput(problems=[Problem("sort", "unknown_sort", f"must be one of {', '.join(SORTS)}")])
+        by = text.removeprefix("-")
+        return cls(by, by != text)  # type: ignore[arg-type]  # checked above
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which products, in which order. All conditions must hold; bounds are inclusive; None asks for nothing."""
+
+    words: tuple[str, ...] = ()
+    """Folded beginnings of words; a product must have a word for each."""
+    category: str | None = None
+    tags: tuple[str, ...] = ()
+    price_min: Decimal | None = None
+    price_max: Decimal | None = None
+    stock_min: int | None = None
+    stock_max: int | None = None
+    active: bool | None = None
+    shard: str | None = None
+    updated_since: datetime | None = None
+    sort: Sort = Sort()
+
+    @property
+    def fingerprint(self) -> str:
+        """What binds a cursor to the list that it was made for."""
+        return _fingerprint(self)
+
+
+@lru_cache(maxsize=1_000)
+def _fingerprint(query: Query) -> str:
+    return hashlib.sha256(repr(astuple(query)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+EVERYTHING = Query()
+"""All products in name order."""
+
+
+def search_words(search: str) -> tuple[str, ...]:
+    """The folded word beginnings of a search; all must match. Raises InvalidInput for one that is too long."""
+    if len(search) > MAX_SEARCH_LENGTH:
+        raise InvalidInput(
+            problems=[Problem("search", "string_too_long", f"must be at most {MAX_SEARCH_LENGTH} characters")]
+        )
+    return tuple(dict.fromkeys(split_words(search)))
+
 
 Key = tuple[str, str]
 """(name key, variant key)."""
@@ -76,6 +145,110 @@ class Deleted:
 
 class BeingMoved(VersionConflict):
     """The document that was to be written is part of an unfinished move: finish that first. Nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRecord:
+    """An import as lists show it; what is not known is None."""
+
+    import_id: UUID
+    source: str
+    by: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    undone_at: datetime | None = None
+    """When it was last taken back, perhaps in part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A product that an import made or changed, live or deleted, with its whole history, the oldest change first."""
+
+    product: Product
+    deleted: bool
+    history: Sequence[Change]
+
+
+class ImportStore(Protocol):
+    """Of one shard. Reads raise Unavailable; writes too, or OutcomeUnknown."""
+
+    def note(self, record: ImportRecord) -> None:
+        """Remember an import; what is known of it already stays, but for what ``record`` says."""
+
+    def undone(self, import_id: UUID, at: datetime) -> bool:
+        """Note that it was taken back; False for one that was never noted."""
+
+    def recent(self, limit: int) -> list[ImportRecord]:
+        """The last ones, the newest first."""
+
+    def touched(self, import_id: UUID, after: UUID | None, limit: int) -> list[Touched]:
+        """Products that it made or changed, by id, after one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What one shard's document tells of the moves of its product."""
+
+    move: Move | None
+    passages: tuple[Passage, ...]
+    at: int
+    """A cluster time that is not before anything that is told."""
+    parcel: Any
+    """All that the target needs of the product: made by one store, taken by another."""
+
+    def state_of(self, move: Move) -> State | Literal["done"] | None:
+        """What is known here of a move; None for nothing."""
+        if any(passage.id == move.id for passage in self.passages):
+            return "done"
+        return self.move.state if self.move and self.move.id == move.id else None
+
+
+class MoveStore(Protocol):
+    """One shard's side of moves: it is the source of some and the target of others.
+
+    Each call is one write of one document, does nothing where it is not that step's turn, and may be repeated.
+    Raises Unavailable (nothing happened) and OutcomeUnknown.
+    """
+
+    def intend(self, product: Product, move: Move) -> None:
+        """Note in the source's document of version ``product.version - 1`` what is to become of it.
+
+        Raises VersionConflict, BeingMoved, ProductNotFound.
+        """
+
+    def traces(self, product_id: UUID) -> Traces:
+        """What the product's document here tells, as of now: nothing that was ever acknowledged is overlooked."""
+
+    def receive(self, parcel: Any) -> None:
+        """Store the product in the target, not to be seen yet. Raises ProductExists."""
+
+    def commit(self, move: Move) -> None:
+        """Decide the move, in the source: from now on the product is in the target."""
+
+    def publish(self, move: Move, at: int) -> None:
+        """Make the product simply the target's, with a passage at this time of the source."""
+
+    def retire(self, move: Move, until: datetime) -> None:
+        """Let the source's document keep its old place until then."""
+
+    def undo(self, move: Move) -> None:
+        """Take the intention back, in the source."""
+
+    def discard(self, move: Move) -> None:
+        """Remove what the target received of an undone move."""
+
+    def unfinished(self, since: datetime) -> list[Move]:
+        """The moves that were begun before then and left unfinished, as this shard's documents tell."""
+
+    def rows(self, product_ids: Sequence[UUID], fields: tuple[str, ...]) -> dict[UUID, Row]:
+        """Products by id as rows without a place; those that are deleted or not here are left out."""
+
+    def known_time(self) -> int:
+        """A cluster time that is already on a majority, of a moment ago: costs nothing."""
+
+    def time(self) -> int:
+        """The latest cluster time that is on a majority."""
 
 
 class ProductStore(Protocol):

@@ -1,9 +1,12 @@
-"""Why a product could not be written, as errors."""
+"""Why a product could not be written: as errors, and as the outcome of one of many writes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Literal
+
 from prodcore.catalog.stores import Deleted
-from prodcore.errors import ProductDeleted, ProductExists, VersionConflict
+from prodcore.errors import OutcomeUnknown, ProdError, ProductDeleted, ProductExists, Unavailable, VersionConflict
 from prodcore.product.model import Product
 
 
@@ -54,3 +57,24 @@ def changed_meanwhile(product: Product) -> VersionConflict:
     return VersionConflict(
         f"{product.name!r} was changed by somebody else meanwhile", product_id=str(product.id), version=product.version
     )
+
+
+Failure = Literal["refused", "unavailable", "unknown"]
+"""``unavailable`` did not happen and may be repeated, ``unknown`` may have happened."""
+
+
+def failure(error: ProdError) -> Failure:
+    """What an error says of the write that it ended."""
+    if isinstance(error, OutcomeUnknown):
+        return "unknown"
+    return "unavailable" if isinstance(error, Unavailable) else "refused"
+
+
+def write_each(
+    write: Callable[[Sequence[Product]], Sequence[ProdError | None]], products: Sequence[Product]
+) -> Sequence[ProdError | None]:
+    """Write the products of one shard: an error or None for each; the same for all where the shard is out."""
+    try:
+        return write(products)
+    except Unavailable as error:
+        return [error] * len(products)

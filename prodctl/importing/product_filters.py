@@ -10,7 +10,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 SORTS = ("name", "-name", "price", "-price", "stock", "-stock", "updated", "-updated", "created", "-created")
-"""As ``prodcore.catalog.query`` has them; a help text must not load that much."""
+"""As ``prodcore.catalog.stores`` has them; a help text must not load that much."""
 
 FILTERS = {
     "search": click.option("--search", metavar="WORDS", help="Beginnings of words in name or variant; all must match."),

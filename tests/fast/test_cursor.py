@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prodcore.catalog.cursor import Cursor, decode_cursor, encode_cursor
-from prodcore.catalog.query import EVERYTHING, Query, Sort
+from prodcore.catalog.listing import Cursor, decode_cursor, encode_cursor
+from prodcore.catalog.stores import EVERYTHING, Query, Sort
 from prodcore.errors import InvalidCursor
 from prodcore.routing import fold
 

@@ -1,6 +1,6 @@
 """The command line's filters are the REST API's."""
 
-from prodcore.catalog.query import SORTS
+from prodcore.catalog.stores import SORTS
 from prodctl.importing import product_filters
 from webapp.api.list_query import FilterQuery
 

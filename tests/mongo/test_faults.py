@@ -9,8 +9,7 @@ import pytest
 
 from prodcore.app.wiring import open_catalog, open_replica_set
 from prodcore.catalog import Query, Sort
-from prodcore.catalog.import_items import new_item
-from prodcore.catalog.upsert import upsert
+from prodcore.catalog.upsert import new_item, upsert
 from prodcore.deadline import budget
 from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable
 from prodcore.product.model import ProductDraft, ProductPatch, validate

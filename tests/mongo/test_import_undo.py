@@ -6,10 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from prodcore.catalog.catalog import now
-from prodcore.catalog.import_items import new_item
-from prodcore.catalog.import_ports import ImportRecord
 from prodcore.catalog.imports import undo_id, undo_part
-from prodcore.catalog.upsert import upsert
+from prodcore.catalog.stores import ImportRecord
+from prodcore.catalog.upsert import new_item, upsert
 from prodcore.errors import InvalidCursor, ProductDeleted, SkuTaken, VersionConflict
 from prodcore.product.model import ProductDraft, ProductPatch, validate
 from tests.mongo.authors import ANA, EVA

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from prodcore.catalog import Catalog, Query, Sort, search_words
-from prodcore.catalog.query import SORTS
+from prodcore.catalog.stores import SORTS
 from prodcore.deadline import budget
 from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, ShardUnavailable
 from prodcore.mongo.products import query as product_query

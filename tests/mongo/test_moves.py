@@ -7,8 +7,7 @@ from uuid import uuid4
 import pytest
 
 from prodcore.catalog import Catalog, Query, search_words
-from prodcore.catalog.import_items import new_item
-from prodcore.catalog.upsert import upsert
+from prodcore.catalog.upsert import new_item, upsert
 from prodcore.errors import (
     ProdError,
     ProductDeleted,

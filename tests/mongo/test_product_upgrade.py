@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from prodcore.app.wiring import open_replica_set
-from prodcore.catalog.query import Query, Sort
+from prodcore.catalog.stores import Query, Sort
 from prodcore.mongo.products.document import as_document
 from prodcore.mongo.products.upgrade import upgrade_products
 from prodcore.product.history import Author

@@ -5,8 +5,7 @@ import pytest
 from bench import rename_campaign as campaign
 from prodcore.app.shards import open_shards
 from prodcore.app.wiring import open_catalog
-from prodcore.catalog.import_items import new_item
-from prodcore.catalog.upsert import upsert
+from prodcore.catalog.upsert import new_item, upsert
 from prodcore.errors import ConfigError, VersionConflict
 from prodcore.product.model import ProductPatch, validate
 from prodcore.routing import DEFAULT_MAP, Range, ShardMap

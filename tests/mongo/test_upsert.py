@@ -6,8 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from prodcore.catalog.import_items import Item, new_item
-from prodcore.catalog.upsert import upsert
+from prodcore.catalog.upsert import Item, new_item, upsert
 from prodcore.errors import InvalidInput, ProductExists, SkuTaken
 from prodcore.product.model import ProductDraft, validate
 from tests.mongo.authors import ANA, EVA

@@ -11,11 +11,9 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from prodcore.catalog.catalog import now
-from prodcore.catalog.import_items import By, Item, Outcome, new_item
-from prodcore.catalog.import_log import begin_undo, recent_imports, remember
-from prodcore.catalog.import_ports import ImportRecord
-from prodcore.catalog.imports import Undone, undo_part
-from prodcore.catalog.upsert import upsert
+from prodcore.catalog.imports import Undone, begin_undo, recent_imports, remember, undo_part
+from prodcore.catalog.stores import ImportRecord
+from prodcore.catalog.upsert import By, Item, Outcome, new_item, upsert
 from prodcore.errors import InvalidInput, Problem, ProdError
 from prodcore.product.model import show_time
 from prodcore.web import json_response

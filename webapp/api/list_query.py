@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from prodcore.catalog import Query, Sort, search_words
 from prodcore.catalog.listing import MAX_PAGE
-from prodcore.catalog.query import MAX_SEARCH_LENGTH, SORTS
+from prodcore.catalog.stores import MAX_SEARCH_LENGTH, SORTS
 from prodcore.product.model import MAX_STOCK, SHOWN, Price
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

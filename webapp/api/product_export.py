@@ -10,7 +10,7 @@ from apiflask import APIBlueprint
 from flask import Response, request
 from pydantic import Field
 
-from prodcore.catalog.export import whole_list
+from prodcore.catalog.catalog import whole_list
 from prodcore.tabular.export import as_csv, as_ndjson, csv_head
 from webapp.api.list_query import FilterQuery
 from webapp.live.catalog_provider import current_catalog

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prodcore.catalog import Catalog
-from prodcore.catalog.import_items import new_item
-from prodcore.catalog.upsert import upsert
+from prodcore.catalog.upsert import new_item, upsert
 from prodcore.product.history import Author
 from webapp.pages.upload import Judged
 

@@ -7,9 +7,8 @@ from uuid import UUID
 from apiflask import APIBlueprint
 from flask import render_template, request
 
-from prodcore.catalog.import_log import begin_undo, recent_imports
-from prodcore.catalog.import_ports import ImportRecord
-from prodcore.catalog.imports import undo_part
+from prodcore.catalog.imports import begin_undo, recent_imports, undo_part
+from prodcore.catalog.stores import ImportRecord
 from prodcore.errors import ImportNotFound
 from webapp.identity.author import current_author
 from webapp.live.catalog_provider import current_catalog

@@ -14,7 +14,7 @@ from flask import Response, request, send_file
 from flask_babel import gettext
 from werkzeug.exceptions import BadRequest
 
-from prodcore.catalog.export import whole_list
+from prodcore.catalog.catalog import whole_list
 from prodcore.errors import InvalidInput
 from prodcore.tabular.export import as_csv, as_ndjson, csv_head
 from prodcore.tabular.export_xlsx import XlsxBook

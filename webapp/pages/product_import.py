@@ -16,10 +16,9 @@ from flask_babel import gettext
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from prodcore.catalog.catalog import now
-from prodcore.catalog.import_items import By, Outcome, new_item
-from prodcore.catalog.import_log import remember
-from prodcore.catalog.import_ports import ImportRecord
-from prodcore.catalog.upsert import upsert
+from prodcore.catalog.imports import remember
+from prodcore.catalog.stores import ImportRecord
+from prodcore.catalog.upsert import By, Outcome, new_item, upsert
 from prodcore.errors import ConfigError, InvalidInput, OutcomeUnknown, Unavailable
 from prodcore.tabular.columns import TARGETS, Column
 from prodcore.tabular.refused_file import RefusedFile

@@ -12,8 +12,8 @@ from werkzeug.wrappers import Response
 
 from prodcore.catalog import Catalog, Page
 from prodcore.catalog.catalog import ShardCount
-from prodcore.catalog.cursor import Cursor, encode_cursor
-from prodcore.catalog.query import EVERYTHING
+from prodcore.catalog.listing import Cursor, encode_cursor
+from prodcore.catalog.stores import EVERYTHING
 from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, UnroutableName
 from prodcore.routing import LAST, fold
 from webapp.live.catalog_provider import current_catalog

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from prodcore.catalog.import_items import By, new_item
+from prodcore.catalog.upsert import By, new_item
 from prodcore.errors import InvalidInput
 from prodcore.product.model import FIELDS
 from prodcore.tabular.cells import Locale

@@ -8,14 +8,14 @@ from uuid import UUID
 
 from pymongo import DESCENDING
 
-from prodcore.catalog.import_ports import ImportRecord, Touched
+from prodcore.catalog.stores import ImportRecord, Touched
 from prodcore.mongo.client.address import Document
 from prodcore.mongo.client.replica_set import ReplicaSet
 from prodcore.mongo.products.document import as_change, as_deleted, as_product
 
 
 class MongoImportStore:
-    """A ``prodcore.catalog.import_ports.ImportStore`` on one replica set."""
+    """A ``prodcore.catalog.stores.ImportStore`` on one replica set."""
 
     def __init__(self, replica_set: ReplicaSet) -> None:
         self._set = replica_set

@@ -11,8 +11,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from prodcore.catalog.move_ports import Traces
-from prodcore.catalog.stores import Row
+from prodcore.catalog.stores import Row, Traces
 from prodcore.catalog.write_errors import exists
 from prodcore.mongo.client.address import Document
 from prodcore.mongo.client.replica_set import ReplicaSet
@@ -34,7 +33,7 @@ from prodcore.product.move import Move
 
 
 class MongoMoveStore:
-    """A ``prodcore.catalog.move_ports.MoveStore`` on one replica set."""
+    """A ``prodcore.catalog.stores.MoveStore`` on one replica set."""
 
     def __init__(self, replica_set: ReplicaSet) -> None:
         self._set = replica_set

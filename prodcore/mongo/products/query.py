@@ -15,8 +15,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
-from prodcore.catalog.query import Position, Query
-from prodcore.catalog.stores import Batch, Row, Slice
+from prodcore.catalog.stores import Batch, Position, Query, Row, Slice
 from prodcore.deadline import remaining
 from prodcore.errors import QueryTooBroad
 from prodcore.mongo.client.address import Document
