@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prodcore.errors import UnreadableInput
-from prodcore.tabular.report import RefusedRow, as_written, refused
+from prodcore.tabular.report import RefusedRow, refused, unescape_formula
 
 MAX_LINE = 64 * 1024
 MAX_RECORD_LINES = 500
@@ -105,7 +105,7 @@ class CsvText:
                     problem = _refused(first, "bad_quotes", reason)
                     break
             else:
-                return Record(first.number, [as_written(cell) for cell in cells])
+                return Record(first.number, [unescape_formula(cell) for cell in cells])
             following = self._next_line()
             if following is not None:
                 taken.append(following)

@@ -1,10 +1,14 @@
-"""What became of the rows of an import."""
+"""The outcome of every row of an import, and the file of refused rows."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
+
+from prodcore.tabular.cells import Locale, PlainNumber
+from prodcore.tabular.columns import REFUSED_PREFIX
 
 MAX_KEPT = 1_000
 """Refused rows that a report keeps for people; all of them go to its sink."""
@@ -48,19 +52,19 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _MARK = "'"
 
 
-def harmless(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula; ``as_written`` takes the mark off again.
+def escape_formula(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula; ``unescape_formula`` takes the mark off again.
 
-    >>> harmless("=1+1"), harmless("Arroz"), harmless("'=1+1")
+    >>> escape_formula("=1+1"), escape_formula("Arroz"), escape_formula("'=1+1")
     ("'=1+1", 'Arroz', "''=1+1")
     """
     return _MARK + value if isinstance(value, str) and value.lstrip(_MARK).startswith(_FORMULA) else value
 
 
-def as_written(cell: str) -> str:
+def unescape_formula(cell: str) -> str:
     """A cell without the mark that made it harmless.
 
-    >>> as_written("'=1+1"), as_written("'Arroz'")
+    >>> unescape_formula("'=1+1"), unescape_formula("'Arroz'")
     ('=1+1', "'Arroz'")
     """
     return cell[1:] if cell.startswith(_MARK) and cell.lstrip(_MARK).startswith(_FORMULA) else cell
@@ -120,3 +124,44 @@ class ImportReport:
         always = {"created": self.created, "changed": self.changed, "unchanged": self.unchanged}
         failures = {"unavailable": self.unavailable, "unknown": self.unknown, "not_sent": self.not_sent}
         return always | {"refused": self.refused} | {name: n for name, n in failures.items() if n}
+
+
+_WHY = ("line", "column", "value", "code", "message")
+
+
+class RefusedFile:
+    """A sink for ``ImportReport``: a CSV file of the refused rows, to be corrected and imported again.
+
+    Each says why, and stands as it did in its file. Rows that only repeat a refused one are left out: correcting that
+    one is enough.
+    """
+
+    def __init__(self, file: IO[str], header: Sequence[str], delimiter: str, locale: Locale | None) -> None:
+        self._file = file
+        self._locale = locale
+        self._kept = [i for i, title in enumerate(header) if not title.startswith(REFUSED_PREFIX)]
+        self._width = len(header)
+        self._writer = csv.writer(file, delimiter=delimiter)
+        self._write([*(REFUSED_PREFIX + name for name in _WHY), *(header[i] for i in self._kept)])
+
+    def __call__(self, row: RefusedRow) -> None:
+        """Write one row; several problems of it stand together."""
+        if not row.cells and row.problems[0].code == "duplicate_in_file":
+            return
+        why = [[p.column, p.value, p.code, p.reason] for p in row.problems]
+        told = [" | ".join(dict.fromkeys(parts)) for parts in zip(*why, strict=True)]
+        cells = [*row.cells, *[""] * (self._width - len(row.cells))]
+        self._write([str(row.line), *told, *(cells[i] for i in self._kept), *cells[self._width :]])
+
+    def _write(self, cells: Sequence[str]) -> None:
+        self._writer.writerow([escape_formula(self._number(cell)) for cell in cells])
+        self._file.flush()
+
+    def _number(self, cell: str) -> str:
+        """A sheet's number so that it is read as the same one with the same options."""
+        if not isinstance(cell, PlainNumber):
+            return cell
+        if self._locale == "es":
+            return cell.replace(".", ",")
+        three_places = self._locale is None and len(cell.partition(".")[2]) == 3
+        return cell + "0" if three_places else cell  # 1.234 could be a thousand, 1.2340 cannot

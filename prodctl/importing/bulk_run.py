@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 import click
 
 from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, InvalidInput, OutcomeUnknown, ProdError, Unavailable
-from prodcore.tabular.report import harmless
+from prodcore.tabular.report import escape_formula
 from prodctl.client.api import ApiClient
 from prodctl.client.products import pages
 from prodctl.terminal.output import message, print_item, visible
@@ -68,7 +68,7 @@ class BulkRun:
                 ends[result["status"]] += 1
                 if writer and result["status"] in _EXITS:
                     told = product | result
-                    writer.writerow([harmless(told.get(column)) for column in _REFUSED_COLUMNS])
+                    writer.writerow([escape_formula(told.get(column)) for column in _REFUSED_COLUMNS])
         return dict(ends)
 
     def _send(self, batch: list[Product]) -> list[dict[str, Any]]:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from prodcore.errors import InvalidInput
-from prodcore.tabular.export import as_csv, as_ndjson, csv_head
-from prodcore.tabular.export_xlsx import XlsxBook
+from prodcore.tabular.export import XlsxBook, as_csv, as_ndjson, csv_head
 from prodctl.client.api import ApiClient
 from prodctl.client.products import Lacks, Page, pages
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from prodcore.errors import ProdError
 from prodcore.tabular.report import CellProblem, ImportReport, RefusedRow, refused
-from prodcore.tabular.row_index import Seen
-from prodcore.tabular.rows import RepeatedRow, Row
+from prodcore.tabular.rows import RepeatedRow, Row, RowIndex
 from prodctl.importing.batch_sender import Batch, Outcome, Patience, Post, send
 from prodctl.importing.journal import Journal
 
@@ -27,7 +26,7 @@ class Importer:
 
     post: Post
     patience: Patience
-    seen: Seen
+    seen: RowIndex
     report: ImportReport
     batch_size: int
     journal: Journal
@@ -92,11 +91,11 @@ class Importer:
             self.journal.settled(batch.last_line, self.report, refusals)
         self.progress(self.report.rows)
 
-    def _drop(self, batch: Batch, fate: str) -> None:
+    def _drop(self, batch: Batch, outcome: str) -> None:
         """Account for a batch that will not be settled any more."""
         self._refuse(batch.refused)
         for row in batch.rows:
-            self._count(row.line, fate)
+            self._count(row.line, outcome)
 
     def _refuse(self, rows: Iterable[RefusedRow]) -> None:
         for row in rows:
@@ -110,13 +109,13 @@ class Importer:
             self._all_settled = False
 
     def _settle_repeats(self) -> None:
-        """A row that says what an earlier one says shares its fate."""
-        for line, first, fate in self.seen.fates():
-            if fate == "refused":
+        """A row that says what an earlier one says shares its outcome."""
+        for line, first, outcome in self.seen.outcomes():
+            if outcome == "refused":
                 reason = f"says the same as line {first}, which is refused"
                 self.report.refuse(refused(line, "duplicate_in_file", reason))
             else:
-                self.report.count(fate or "unchanged")
+                self.report.count(outcome or "unchanged")
 
 
 def _after(rows: Iterable[AnyRow], line: int) -> Iterator[AnyRow]:

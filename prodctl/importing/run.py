@@ -17,10 +17,8 @@ from prodcore.errors import OutcomeUnknown, Unavailable
 from prodcore.product.model import FIELDS
 from prodcore.settings import load_settings
 from prodcore.tabular.ndjson import as_cells
-from prodcore.tabular.refused_file import RefusedFile
-from prodcore.tabular.report import ImportReport, RefusedRow
-from prodcore.tabular.row_index import Seen
-from prodcore.tabular.rows import without_repeats
+from prodcore.tabular.report import ImportReport, RefusedFile, RefusedRow
+from prodcore.tabular.rows import RowIndex, without_repeats
 from prodcore.tabular.source import Reading, Source, open_source
 from prodctl.client.api import ApiClient
 from prodctl.importing.batch_sender import Patience
@@ -64,7 +62,7 @@ class ImportRun:
         if self.refused_file:
             report.sink = self._sink(source, self.refused_file)
         started = time.monotonic()
-        with Seen() as seen, row_progress(file.tell, _size(file)) as tell:
+        with RowIndex() as seen, row_progress(file.tell, _size(file)) as tell:
             client, patience = ApiClient(load_settings()), Patience(self.patience, message)
             post = self._poster(client, journal.import_id)
             importer = Importer(post, patience, seen, report, self.batch, journal, tell)

@@ -15,8 +15,7 @@ from prodcore.product.history import Author
 from prodcore.product.model import ProductDraft, validate
 from prodcore.routing import DEFAULT_MAP
 from prodcore.tabular.cells import read_tags
-from prodcore.tabular.export import EXPORTED, as_csv, as_ndjson, csv_head, tags_cell
-from prodcore.tabular.export_xlsx import XlsxBook
+from prodcore.tabular.export import EXPORTED, XlsxBook, as_csv, as_ndjson, csv_head, tags_cell
 from prodcore.tabular.rows import Row
 from prodcore.tabular.source import Reading, open_source
 

@@ -12,8 +12,7 @@ from prodcore.tabular.cells import CellRefused, PlainNumber, read_active, read_p
 from prodcore.tabular.columns import SYNONYMS, count_known, map_columns, unknown_titles
 from prodcore.tabular.csv import CsvText
 from prodcore.tabular.report import RefusedRow
-from prodcore.tabular.row_index import Seen
-from prodcore.tabular.rows import RepeatedRow, Row, read_rows, without_repeats
+from prodcore.tabular.rows import RepeatedRow, Row, RowIndex, read_rows, without_repeats
 
 MERCADONA = Path(__file__).parents[2] / ".." / "shared" / "data" / "mercadona" / "productos.csv"
 
@@ -21,7 +20,7 @@ MERCADONA = Path(__file__).parents[2] / ".." / "shared" / "data" / "mercadona" /
 def rows(text, locale="es", mapping=None):
     source = CsvText(io.BufferedReader(io.BytesIO(text.encode())), count_known)
     columns = map_columns(source.header.cells, mapping or {})
-    with Seen() as seen:
+    with RowIndex() as seen:
         return list(without_repeats(read_rows(source.records(), columns, locale), seen))
 
 
@@ -233,7 +232,7 @@ def test_what_exports_and_refused_files_add_is_left_out_without_a_word():
 def test_a_row_of_a_file_by_sku_needs_no_name():
     source = CsvText(io.BufferedReader(io.BytesIO(b"sku;stock\nA-1;7\n;8\nA-1;9\nA-1;7\n")), count_known)
     columns = map_columns(source.header.cells, {}, ("sku",))
-    with Seen() as seen:
+    with RowIndex() as seen:
         found = list(without_repeats(read_rows(source.records(), columns, "es", ("sku",)), seen))
     assert found[0].fields == {"sku": "A-1", "stock": 7}
     assert [r.problems[0].code for r in found[1:3]] == ["missing", "duplicate_in_file"]
@@ -270,7 +269,7 @@ def test_a_sku_said_twice_is_refused():
 
 
 def test_the_real_catalogue_reads_as_counted_by_hand():
-    with MERCADONA.open("rb") as file, Seen() as seen:
+    with MERCADONA.open("rb") as file, RowIndex() as seen:
         text = CsvText(file, count_known)
         columns = map_columns(text.header.cells, {})
         found = list(without_repeats(read_rows(text.records(), columns, "es"), seen))

@@ -10,9 +10,8 @@ from uuid import uuid5
 import pytest
 
 from prodcore.errors import Conflict, Forbidden, OutcomeUnknown, ShardUnavailable
-from prodcore.tabular.report import ImportReport, harmless, refused
-from prodcore.tabular.row_index import Seen
-from prodcore.tabular.rows import Row, without_repeats
+from prodcore.tabular.report import ImportReport, escape_formula, refused
+from prodcore.tabular.rows import Row, RowIndex, without_repeats
 from prodcore.tabular.source import Reading
 from prodctl.importing.batch_sender import MAX_CHARACTERS, Batch, Patience
 from prodctl.importing.importer import Importer
@@ -61,7 +60,7 @@ def many(count):
 def run(service, rows, *, batch_size=3, patience=30.0, report=None, journal=None):
     report = report or ImportReport()
     told = []
-    with Seen() as seen:
+    with RowIndex() as seen:
         importer = Importer(
             service.post,
             Patience(patience, told.append),
@@ -269,7 +268,7 @@ def test_batches_stay_small_in_characters_too():
 
 
 def test_a_report_makes_no_formula():
-    assert [harmless(cell) for cell in ("=1", "+1", "-1", "@a", "\tx", "a=1", 5)] == [
+    assert [escape_formula(cell) for cell in ("=1", "+1", "-1", "@a", "\tx", "a=1", 5)] == [
         "'=1",
         "'+1",
         "'-1",

@@ -13,8 +13,7 @@ import pytest
 from prodcore.routing import DEFAULT_MAP, name_key
 from prodcore.tabular.columns import count_known, map_columns
 from prodcore.tabular.csv import CsvText
-from prodcore.tabular.row_index import Seen
-from prodcore.tabular.rows import Row, read_rows, without_repeats
+from prodcore.tabular.rows import Row, RowIndex, read_rows, without_repeats
 from tests.system.cli import Cli
 from tests.system.test_pages_faults import stopped
 from tests.waiting import wait_until
@@ -52,7 +51,7 @@ def test_the_real_catalogue_imports_and_importing_it_again_changes_nothing(cli):
         "code": "duplicate_in_file",
         "reason": "line 31 has this name and variant, with other values",
     }
-    with MERCADONA.open("rb") as file, Seen() as seen:
+    with MERCADONA.open("rb") as file, RowIndex() as seen:
         text = CsvText(file, count_known)
         rows = without_repeats(read_rows(text.records(), map_columns(text.header.cells, {}), "es"), seen)
         routed = Counter(DEFAULT_MAP.shard_for(name_key(r.fields["name"])) for r in rows if isinstance(r, Row))

@@ -10,7 +10,7 @@ import resource, sys
 from pathlib import Path
 from prodcore.tabular.report import ImportReport
 from prodcore.tabular.rows import without_repeats
-from prodcore.tabular.row_index import Seen
+from prodcore.tabular.rows import RowIndex
 from prodcore.tabular.source import Reading, open_source
 from prodctl.importing.batch_sender import Patience
 from prodctl.importing.journal import journal_of
@@ -23,7 +23,7 @@ def post(items):
     return [{"status": "created", "id": item["id"]} for item in items]
 
 how, report, before = Reading(locale="es"), ImportReport(), peak()
-with open(sys.argv[1], "rb") as file, Seen() as seen, journal_of(Path(sys.argv[2]), file, how, "x") as journal:
+with open(sys.argv[1], "rb") as file, RowIndex() as seen, journal_of(Path(sys.argv[2]), file, how, "x") as journal:
     rows = open_source(file, how).rows
     importer = Importer(post, Patience(60, print), seen, report, 1000, journal, lambda _rows: None)
     importer.run(without_repeats(rows, seen))

@@ -16,8 +16,7 @@ from werkzeug.exceptions import BadRequest
 
 from prodcore.catalog.catalog import whole_list
 from prodcore.errors import InvalidInput
-from prodcore.tabular.export import as_csv, as_ndjson, csv_head
-from prodcore.tabular.export_xlsx import XlsxBook
+from prodcore.tabular.export import XlsxBook, as_csv, as_ndjson, csv_head
 from webapp.live.catalog_provider import current_catalog
 from webapp.pages.list_state import read_state
 

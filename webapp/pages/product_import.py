@@ -21,8 +21,7 @@ from prodcore.catalog.stores import ImportRecord
 from prodcore.catalog.upsert import By, Outcome, new_item, upsert
 from prodcore.errors import ConfigError, InvalidInput, OutcomeUnknown, Unavailable
 from prodcore.tabular.columns import TARGETS, Column
-from prodcore.tabular.refused_file import RefusedFile
-from prodcore.tabular.report import CellProblem, RefusedRow
+from prodcore.tabular.report import CellProblem, RefusedFile, RefusedRow
 from webapp.identity.author import current_author
 from webapp.live.catalog_provider import current_catalog
 from webapp.pages.import_forecast import forecast

@@ -23,8 +23,7 @@ from prodcore.tabular.columns import IGNORE, Column, count_known, target_of
 from prodcore.tabular.csv import CsvText
 from prodcore.tabular.ndjson import as_cells
 from prodcore.tabular.report import RefusedRow
-from prodcore.tabular.row_index import Seen
-from prodcore.tabular.rows import RepeatedRow, Row, without_repeats
+from prodcore.tabular.rows import RepeatedRow, Row, RowIndex, without_repeats
 from prodcore.tabular.source import Kind, Reading, kind_of, open_source
 from prodcore.tabular.xlsx import XlsxSheet
 from webapp.pages.posted import pack, unpack
@@ -88,7 +87,7 @@ class Upload:
             _opened(self.content), Reading(self.by, None if is_json else self.numbers, mapping=mapping)
         )
         judged = Judged(self.by, FIELDS if is_json else source.header, source.csv.delimiter if source.csv else ",")
-        with Seen() as seen:
+        with RowIndex() as seen:
             for row in without_repeats(source.rows, seen):
                 judged.take(row)
         if is_json:
