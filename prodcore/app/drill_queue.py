@@ -18,7 +18,7 @@ def open_board(settings: Settings) -> Iterator[MongoDrillBoard]:
     """Where drills are ordered, and where how they go is written; closes its connections at the end."""
     from prodcore.app.wiring import open_replica_set
     from prodcore.mongo.admin.drill_board import MongoDrillBoard
-    from prodcore.mongo.client.address import SetAddress
+    from prodcore.mongo.client.replica_set import SetAddress
 
     sets = [SetAddress(uri).name for uri in set_addresses(settings).values()]
     board = MongoDrillBoard(open_replica_set(settings, "db3_url"), sets)

@@ -114,7 +114,7 @@ class _Load:
     def _open_records(self, name: str) -> Traffic:
         from prodcore.app.wiring import open_replica_set
         from prodcore.mongo.admin.drill_traffic import MongoRecordTraffic
-        from prodcore.mongo.client.address import SetAddress
+        from prodcore.mongo.client.replica_set import SetAddress
 
         setting = next(key for key, uri in set_addresses(self._settings).items() if SetAddress(uri).name == name)
         replica_set = open_replica_set(self._settings, setting, count_retries=True)

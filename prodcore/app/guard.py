@@ -70,7 +70,7 @@ def run_guards(
     """Guard every set until ``stop``."""
     from prodcore.guard.guard import SetGuard
     from prodcore.mongo.admin.guarded_set import MongoGuardedSet
-    from prodcore.mongo.client.address import SetAddress
+    from prodcore.mongo.client.replica_set import SetAddress
 
     with ExitStack() as stack:
         switch = stack.enter_context(open_switch(settings))

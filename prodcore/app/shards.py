@@ -17,8 +17,8 @@ from prodcore.settings import Settings
 
 if TYPE_CHECKING:
     from prodcore.catalog import Catalog
+    from prodcore.mongo.products.checks import MongoCheckedShard
     from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
-    from prodcore.mongo.products.shard_check import MongoCheckedShard
     from prodcore.mongo.products.store import MongoProductStore
     from prodcore.product.move import Move
     from prodcore.routing import ShardMap
@@ -103,8 +103,8 @@ class _Mover:
 @contextmanager
 def open_shards(settings: Settings) -> Iterator[Shards]:
     """The shards and the map, whether they agree or not; closes the connections at the end."""
+    from prodcore.mongo.products.checks import MongoCheckedShard
     from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
-    from prodcore.mongo.products.shard_check import MongoCheckedShard
     from prodcore.mongo.products.store import MongoProductStore
 
     with open_replica_sets(settings) as (users, sets):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from prodcore.installation.progress import Progress
 from prodcore.installation.users import roles_of
 from prodcore.mongo.admin.replica_set_admin import DatabaseUser, ReplicaSetAdmin, SetTiming
-from prodcore.mongo.client.address import Document
+from prodcore.mongo.client.replica_set import Document
 
 HEARTBEAT_MS = 250
 _FAST_HEARTBEAT_MS = 10

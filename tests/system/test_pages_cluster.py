@@ -6,8 +6,8 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import expect
 
-from prodcore.mongo.client.address import SetAddress
 from prodcore.mongo.client.observer import MongoSetWatch
+from prodcore.mongo.client.replica_set import SetAddress
 from tests.system.browser import log_in, open_page
 from tests.system.faults import members, paused, primary, stopped, wait_healthy
 

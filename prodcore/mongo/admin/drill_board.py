@@ -18,8 +18,7 @@ from pymongo.errors import DuplicateKeyError
 from prodcore.drill.order import DrillOrder, DrillRun, RunnerSign, RunState, RunStep, read_plan
 from prodcore.drill.plan import DrillPlan
 from prodcore.errors import InvalidInput
-from prodcore.mongo.client.address import Document
-from prodcore.mongo.client.replica_set import ReplicaSet
+from prodcore.mongo.client.replica_set import Document, ReplicaSet
 
 ON_DUTY_SECONDS = 10.0
 """A runner that has given no sign of life for so long counts as gone."""

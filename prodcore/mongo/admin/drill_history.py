@@ -9,8 +9,7 @@ from typing import Any
 from pymongo import DESCENDING
 
 from prodcore.errors import DrillNotFound
-from prodcore.mongo.client.address import Document
-from prodcore.mongo.client.replica_set import ReplicaSet
+from prodcore.mongo.client.replica_set import Document, ReplicaSet
 
 _KEPT = 500
 _DATABASE, _COLLECTION = "prodctl_meta", "drill_history"

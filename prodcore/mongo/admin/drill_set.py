@@ -16,8 +16,8 @@ from prodcore.drill.verdict import Found
 from prodcore.errors import MemberUnavailable, NoPrimary, Unavailable
 from prodcore.mongo.admin.inspection import MongoSetInspector
 from prodcore.mongo.admin.member import MemberConnection
-from prodcore.mongo.client.address import Document
 from prodcore.mongo.client.observer import MongoSetWatch
+from prodcore.mongo.client.replica_set import Document
 from prodcore.replicaset.status import SetStatus
 
 STEP_DOWN_SECONDS = 30

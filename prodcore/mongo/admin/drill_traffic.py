@@ -10,8 +10,7 @@ from pymongo.write_concern import WriteConcern
 from prodcore.drill.ledger import State
 from prodcore.drill.ports import Place, Record
 from prodcore.errors import ProductNotFound, VersionConflict
-from prodcore.mongo.client.address import Document
-from prodcore.mongo.client.replica_set import ReplicaSet
+from prodcore.mongo.client.replica_set import Document, ReplicaSet
 
 DRILL_RECORDS = ("prodctl_meta", "drill_records")
 

@@ -20,8 +20,8 @@ from prodcore.errors import CommandRefused, MemberUnavailable
 from prodcore.guard.ports import Pulse, Standing
 from prodcore.mongo.admin.member import MemberConnection
 from prodcore.mongo.admin.switch import GuardSwitch
-from prodcore.mongo.client.address import Document, SetAddress
 from prodcore.mongo.client.observer import role_of
+from prodcore.mongo.client.replica_set import Document, SetAddress
 
 _COMMAND_SECONDS = 3.0
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from prodcore.errors import CommandRefused, MemberUnavailable
 from prodcore.mongo.admin.member import MemberConnection
-from prodcore.mongo.client.address import Document, SetAddress
+from prodcore.mongo.client.replica_set import Document, SetAddress
 from prodcore.replicaset.status import SECONDARY, MemberAnswers, SetStatus, read_set
 
 INSPECTION_SECONDS = 1.5

@@ -19,7 +19,7 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from prodcore.errors import CommandRefused, ConfigError, MemberUnavailable
-from prodcore.mongo.client.address import Document
+from prodcore.mongo.client.replica_set import Document
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from bson.min_key import MinKey
 from prodcore.deadline import remaining
 from prodcore.errors import CommandRefused, Conflict, MemberUnavailable, NoPrimary, Unavailable
 from prodcore.mongo.admin.member import MemberConnection
-from prodcore.mongo.client.address import Document
+from prodcore.mongo.client.replica_set import Document
 
 T = TypeVar("T")
 

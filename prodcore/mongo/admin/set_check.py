@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from prodcore.errors import CommandRefused, ConfigError, MemberUnavailable
 from prodcore.mongo.admin.member import MemberConnection
 from prodcore.mongo.admin.replica_set_admin import DatabaseRole, DatabaseUser, SetTiming
-from prodcore.mongo.client.address import Document
+from prodcore.mongo.client.replica_set import Document
 
 Lack = tuple[str, str, str]
 """What would have to be done: action, what, reason."""

@@ -19,7 +19,7 @@ from pymongo.monitoring import (
 )
 
 from prodcore.drill.ports import Sighting
-from prodcore.mongo.client.address import SetAddress
+from prodcore.mongo.client.replica_set import SetAddress
 
 _UNKNOWN = "Unknown"
 

@@ -11,7 +11,7 @@ from prodcore.errors import CommandRefused, MemberUnavailable
 from prodcore.mongo.admin.inspection import MongoSetInspector
 from prodcore.mongo.admin.member import MemberConnection
 from prodcore.mongo.admin.switch import ON_DUTY_SECONDS
-from prodcore.mongo.client.address import Document, SetAddress
+from prodcore.mongo.client.replica_set import Document, SetAddress
 from prodcore.replicaset.elections import MemberRecords
 from prodcore.replicaset.lint import MemberSetup
 from prodcore.replicaset.ports import GuardSign

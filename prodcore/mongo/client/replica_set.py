@@ -12,23 +12,71 @@ from pymongo import MongoClient, ReadPreference
 from pymongo.collection import Collection
 from pymongo.errors import (
     BulkWriteError,
+    ConfigurationError,
     ConnectionFailure,
     ExecutionTimeout,
+    InvalidURI,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
     WriteConcernError,
 )
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+    ServerHeartbeatListener,
+)
 from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 from prodcore.deadline import remaining
-from prodcore.errors import NoPrimary, OutcomeUnknown, ProdError, Unavailable
+from prodcore.errors import ConfigError, NoPrimary, OutcomeUnknown, ProdError, Unavailable
 from prodcore.mongo.admin.set_view import SetView
-from prodcore.mongo.client.address import Document, SetAddress
-from prodcore.mongo.client.retry_counter import RetryCounter
+from prodcore.support.retries import note_failed, note_sent
 from prodcore.support.stale_reads import may_be_stale, note_stale
+
+Document = dict[str, Any]
+
+
+class SetAddress:
+    """A replica set's address, taken apart: its name, its members, and how to log in at each of them.
+
+    It is written ``mongodb://user:password@host:port,…/database?replicaSet=name``.
+    """
+
+    def __init__(self, uri: str) -> None:
+        try:
+            parsed = parse_uri(uri)
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            raise ConfigError(f"not a usable MongoDB address: {error}") from None
+        options = parsed["options"]
+        self.name: str = options.get("replicaSet") or ""
+        if not self.name:
+            raise ConfigError("a MongoDB address names no replica set", hint="add ?replicaSet=rsA (or rsB, rsU) to it")
+        self.database: str = parsed["database"] or "products_db"
+        self.members: list[str] = [f"{host}:{port}" for host, port in parsed["nodelist"]]
+        self.login: Document = {k: v for k, v in options.items() if k.lower().startswith(("tls", "auth"))}
+        if parsed["username"]:
+            self.login |= {"username": parsed["username"], "password": parsed["password"]}
+            self.login.setdefault("authSource", parsed["database"] or "admin")
+
+    def watching_client(self, listener: ServerHeartbeatListener, name: str) -> MongoClient[Document]:
+        """A client that does nothing but hear every member's heartbeat; ``name`` is how the servers' logs call it."""
+        return MongoClient(
+            self.members,
+            replicaSet=self.name,
+            heartbeatFrequencyMS=500,
+            connectTimeoutMS=500,
+            serverMonitoringMode="stream",
+            appname=name,
+            event_listeners=[listener],
+            **self.login,
+        )
+
 
 T = TypeVar("T")
 
@@ -219,3 +267,21 @@ class ReplicaSet:
                 failed = error
             if not self._view.wait_for_change(seen):
                 raise give_up(failed) from None
+
+
+class RetryCounter(CommandListener):
+    """Says to whoever counts (``prodcore.support.retries``) that a command follows one that failed.
+
+    Costs something for each command, so only drills listen. The driver calls it in the thread that sends.
+    """
+
+    def started(self, _event: CommandStartedEvent) -> None:
+        """A command goes out."""
+        note_sent()
+
+    def succeeded(self, _event: CommandSucceededEvent) -> None:
+        """Nothing to do."""
+
+    def failed(self, _event: CommandFailedEvent) -> None:
+        """No answer, or a refusal such as one of a member that is no primary any more."""
+        note_failed()

@@ -8,8 +8,7 @@ from typing import cast
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from prodcore.mongo.client.address import Document
-from prodcore.mongo.client.replica_set import ReplicaSet
+from prodcore.mongo.client.replica_set import Document, ReplicaSet
 
 FORGOTTEN_AFTER = timedelta(hours=24)
 """When a count is removed; a limit may forget it earlier."""

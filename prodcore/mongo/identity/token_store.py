@@ -11,8 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from prodcore.errors import TokenExists
 from prodcore.identity.rights import Right, Role
 from prodcore.identity.users import ServiceToken
-from prodcore.mongo.client.address import Document
-from prodcore.mongo.client.replica_set import ReplicaSet
+from prodcore.mongo.client.replica_set import Document, ReplicaSet
 
 _STORED = tuple(f.name for f in fields(ServiceToken) if f.name != "id")
 _LISTED_AFTER_END = timedelta(days=90)

@@ -17,8 +17,7 @@ from prodcore.errors import AlreadySetUp, LastAdmin, UserExists, UserNotFound
 from prodcore.identity.rights import Role
 from prodcore.identity.tokens import GRACE
 from prodcore.identity.users import User, fold_username
-from prodcore.mongo.client.address import Document
-from prodcore.mongo.client.replica_set import ReplicaSet
+from prodcore.mongo.client.replica_set import Document, ReplicaSet
 
 _SETUP = "first_admin"
 _ADMINS = "admins"

@@ -2,21 +2,28 @@
 
 A **deleted** product is parked in its place: its fields lie under ``deleted.product``, out of every index, and its
 ``name_key`` begins with the last code point, which no name's does, so its name is free and no list meets it.
+
+A **move** stands under ``move`` while the document is a part of one, and in ``moves`` after it. A document that keeps
+an old place has U+0000 and its id behind its ``variant_key``. No key holds U+0000, so the old name is free, and the
+place is right behind the one that it was.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
+from bson import Timestamp
 from bson.decimal128 import Decimal128
 
-from prodcore.catalog.stores import Deleted
-from prodcore.mongo.client.address import Document
-from prodcore.mongo.products.move_document import as_move
+from prodcore.catalog.stores import BeingMoved, Deleted
+from prodcore.catalog.write_errors import is_deleted
+from prodcore.errors import ProductNotFound, VersionConflict
+from prodcore.mongo.client.replica_set import Document
 from prodcore.product.history import MAX_CHANGES, Author, Change
 from prodcore.product.model import STORED, Product
+from prodcore.product.move import Move, Passage
 from prodcore.routing import LAST
 
 _FIELDS = tuple(name for name in STORED if name not in {"id", "sku", "shard"})
@@ -135,3 +142,59 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal128):
         return value.to_decimal()
     return tuple(value) if isinstance(value, list) else value
+
+
+MARK = "\0"
+
+MOVES_KEPT = 20
+"""How many moves a product remembers; lists look at those of some minutes."""
+
+MOVE_FIELDS = ("id", "product", "state", "source", "target", "since")
+
+
+def as_sub_document(move: Move) -> Document:
+    """What stands under ``move``."""
+    values = (move.id, move.product_id, move.state, move.source, move.target, move.since)
+    return dict(zip(MOVE_FIELDS, values, strict=True))
+
+
+def as_move(document: Document) -> Move | None:
+    """The move that a document is a part of."""
+    found = document.get("move")
+    return Move(*(found[name] for name in MOVE_FIELDS)) if found else None
+
+
+def as_passages(document: Document) -> tuple[Passage, ...]:
+    """The moves that its product made."""
+    return tuple(Passage(p["id"], p["source"], p["target"], as_time(p["at"])) for p in document.get("moves", ()))
+
+
+def as_entry(move: Move, at: int) -> Document:
+    """What stands in ``moves``."""
+    return {"id": move.id, "source": move.source, "target": move.target, "at": as_timestamp(at)}
+
+
+def as_time(timestamp: Timestamp) -> int:
+    """A cluster time as a number."""
+    return timestamp.time << 32 | timestamp.inc
+
+
+def as_timestamp(time: int) -> Timestamp:
+    """A cluster time as MongoDB has it."""
+    return Timestamp(time >> 32, time & 0xFFFF_FFFF)
+
+
+def refuse(current: Document | None, product: Product, shard: str) -> NoReturn:
+    """Say why ``product`` could not be made of ``current``, the document that is there.
+
+    Raises ProductNotFound, ProductDeleted, BeingMoved or VersionConflict.
+    """
+    if current is None:
+        raise ProductNotFound(f"there is no product {product.id}", product_id=str(product.id))
+    if "deleted" in current:
+        raise is_deleted(as_deleted(current, shard))
+    hint = "Read it again, then repeat your change"
+    facts = {"product_id": str(product.id), "version": current["version"]}
+    if "move" in current:
+        raise BeingMoved(f"{product.name!r} is being renamed just now", hint=hint, **facts)
+    raise VersionConflict(f"the product is at version {current['version']} now", hint=hint, **facts)

@@ -9,8 +9,7 @@ from uuid import UUID
 from pymongo import DESCENDING
 
 from prodcore.catalog.stores import ImportRecord, Touched
-from prodcore.mongo.client.address import Document
-from prodcore.mongo.client.replica_set import ReplicaSet
+from prodcore.mongo.client.replica_set import Document, ReplicaSet
 from prodcore.mongo.products.document import as_change, as_deleted, as_product
 
 

@@ -13,20 +13,20 @@ from pymongo.errors import DuplicateKeyError
 
 from prodcore.catalog.stores import Row, Traces
 from prodcore.catalog.write_errors import exists
-from prodcore.mongo.client.address import Document
-from prodcore.mongo.client.replica_set import ReplicaSet
-from prodcore.mongo.products.document import as_new_content, as_product
-from prodcore.mongo.products.move_document import (
+from prodcore.mongo.client.replica_set import Document, ReplicaSet
+from prodcore.mongo.products.document import (
     MARK,
-    REMEMBERED,
+    MOVES_KEPT,
     as_entry,
     as_move,
+    as_new_content,
     as_passages,
+    as_product,
     as_sub_document,
     as_time,
+    refuse,
 )
 from prodcore.mongo.products.query import projection, values_of
-from prodcore.mongo.products.refusals import refuse
 from prodcore.product.history import MAX_CHANGES
 from prodcore.product.model import Product
 from prodcore.product.move import Move
@@ -97,7 +97,7 @@ class MongoMoveStore:
 
     def publish(self, move: Move, at: int) -> None:
         """Make the product simply this shard's; see the port."""
-        passage = {"$each": [as_entry(move, at)], "$slice": -REMEMBERED}
+        passage = {"$each": [as_entry(move, at)], "$slice": -MOVES_KEPT}
         self._step(move, "pending", {"$unset": {"move": ""}, "$push": {"moves": passage}})
 
     def retire(self, move: Move, until: datetime) -> None:

@@ -18,8 +18,8 @@ from pymongo.errors import PyMongoError
 from prodcore.catalog.stores import Batch, Position, Query, Row, Slice
 from prodcore.deadline import remaining
 from prodcore.errors import QueryTooBroad
-from prodcore.mongo.client.address import Document
-from prodcore.mongo.products.move_document import MARK, as_move, as_passages, as_timestamp
+from prodcore.mongo.client.replica_set import Document
+from prodcore.mongo.products.document import MARK, as_move, as_passages, as_timestamp
 from prodcore.product.terms import ANY, INACTIVE, beginning_of, category_term, tag_term
 from prodcore.routing import LAST, prefix_range
 

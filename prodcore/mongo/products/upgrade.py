@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from pymongo import UpdateOne
 
-from prodcore.mongo.client.address import Document
-from prodcore.mongo.client.replica_set import ReplicaSet
+from prodcore.mongo.client.replica_set import Document, ReplicaSet
 from prodcore.mongo.products.document import NO_HISTORY, as_product, keys_of
 from prodcore.product.terms import TERMS_VERSION
 from prodcore.routing import LAST
