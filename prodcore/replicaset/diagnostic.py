@@ -1,4 +1,6 @@
-"""Sentences about what is wrong with a cluster: plain text in English, which knows its code and what it speaks of.
+"""What is wrong, and how it is said: diagnostics with a severity and a fix, and sentences about a cluster.
+
+A sentence is plain text in English which knows its code and what it speaks of.
 
 A door that speaks another language has a sentence of its own for each code. The text itself is what the command line
 prints and what stands in JSON.
@@ -12,8 +14,47 @@ rsA: h:1 is 12.0 s behind the primary
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
+
+
+class Severity(StrEnum):
+    """How much a diagnostic matters."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Worth knowing; nothing to repair."""
+    WARNING = "warning"
+    """A risk that one may live with for a while."""
+    PROBLEM = "problem"
+    """To be repaired. These alone decide an exit status."""
+    SKIPPED = "skipped"
+    """It does not apply, or could not be examined; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One thing that was examined, and what to do about it: in ``doctor``, ``cluster lint`` and ``deploy status``."""
+
+    code: str
+    """Stable, in snake case: programs may ignore what they know about."""
+    subject: str
+    """A member, a set, a container, a file …"""
+    severity: Severity
+    text: str
+    fix: str = ""
+
+    def as_dict(self) -> dict[str, str | None]:
+        """For JSON; ``fix`` is null where there is nothing to do."""
+        return asdict(self) | {"severity": self.severity.value, "fix": self.fix or None}
+
+
+def count(diagnostics: Iterable[Diagnostic], severity: Severity) -> int:
+    """How many are of this severity."""
+    return sum(d.severity is severity for d in diagnostics)
+
 
 SENTENCES = {
     "no_member": "{set}: no member answers",
