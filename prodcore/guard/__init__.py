@@ -1,1 +1,1 @@
-"""The guard: sees a primary die, asks the freshest secondary to stand, keeps a successor ready. See docs/guard.md."""
+"""The guard: sees a primary die, asks the freshest secondary to stand, keeps a successor ready."""

@@ -1,7 +1,7 @@
 """Who may do what: one table of route × method × right, and the rights of each role.
 
 The table drives the check in both services and the tests; what has no row is refused. Docs show it as
-``docs/identity.md``. A service token has rights of its own (its scopes) instead of a role.
+``docs/reference/identity.md``. A service token has rights of its own (its scopes) instead of a role.
 
 >>> Right.WRITE_PRODUCTS in rights_of(Role.EDITOR), Right.WRITE_PRODUCTS in rights_of(Role.VIEWER)
 (True, False)

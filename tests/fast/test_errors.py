@@ -27,5 +27,5 @@ def test_codes_are_unique():
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_class_is_documented_for_callers(cls):
-    documented = (ROOT / "docs" / "errors.md").read_text()
+    documented = (ROOT / "docs" / "reference" / "errors.md").read_text()
     assert f"`{cls.code}`" in documented

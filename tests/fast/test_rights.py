@@ -8,7 +8,7 @@ import pytest
 
 from prodcore.identity.rights import ROUTES, SCOPES, Right, Role, right_for, rights_of
 
-DOCS = Path(__file__).parents[2] / "docs" / "identity.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "identity.md"
 
 
 def test_each_role_may_what_the_one_before_may():
@@ -55,7 +55,7 @@ def test_the_docs_show_every_route():
 
 
 def test_the_tests_that_the_docs_name_exist():
-    root = DOCS.parents[1]
+    root = DOCS.parents[2]
     tests = {path.name: path for path in root.glob("tests/**/test_*.py")}
     named = re.findall(r"`((?:tests/|bench/)?[\w/]*\.py)(?:::(\w+))?`", DOCS.read_text())
     assert len(named) > 20

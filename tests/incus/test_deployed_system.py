@@ -127,7 +127,7 @@ def test_all_containers_at_once_restart_and_nothing_is_lost(deployed):
 
 def documented_listeners(role, address):
     """The row of this kind of container in the table under Listening."""
-    text = (ROOT / "docs/units.md").read_text().partition("## Listening")[2]
+    text = (ROOT / "docs/reference/units.md").read_text().partition("## Listening")[2]
     where = next(m[1] for m in re.finditer(r"^\| (\w+) \|.*$", text, re.MULTILINE) if m[1] == role)
     words = re.search(rf"^\| {where} \| ([^|]+) \|", text, re.MULTILINE)[1]
     addresses = {address} | ({"127.0.0.1"} if "127.0.0.1" in words else set())

@@ -23,7 +23,7 @@ class FieldProblem(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error (RFC 9457); the codes are listed in docs/errors.md. Further members are facts about the case."""
+    """An error (RFC 9457); docs/reference/errors.md has the codes. Further members are facts about the case."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -59,7 +59,8 @@ INDEXES = (
     _index("purge_at", "purge_at", sparse=True, expireAfterSeconds=0),
     _index("history_import", "history.import", "_id", partialFilterExpression={"history.import": {"$exists": True}}),
 )
-"""Every filter is served in name order, category and tag by price and stock too; docs/architecture.md has the rest."""
+"""Every filter is served in name order, category and tag by price and stock too;
+``docs/explanation/architecture.md`` has the rest."""
 
 
 def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch:
