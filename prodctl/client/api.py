@@ -34,6 +34,7 @@ class ApiClient:
 
     def __init__(self, settings: Settings) -> None:
         self._url = _usable(settings.url)
+        self._budget_seconds = settings.request_budget_seconds
         self._timeout = (_CONNECT_SECONDS, settings.request_budget_seconds + 5)
         self._credentials = Credentials(settings.state_dir)
         self._fixed_token = settings.token.get_secret_value() if settings.token else None
@@ -60,6 +61,11 @@ class ApiClient:
     def url(self) -> str:
         """The webapp that is called."""
         return self._url
+
+    @property
+    def budget_seconds(self) -> float:
+        """How long one request may take there."""
+        return self._budget_seconds
 
     @property
     def credentials(self) -> Credentials:

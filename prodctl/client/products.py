@@ -26,12 +26,12 @@ _MAX_SEARCH = 100
 _PAUSE_SECONDS = 0.25
 
 
-def create(client: ApiClient, product: Product, seconds: float, notify: Callable[[str], None]) -> Product:
+def create(client: ApiClient, product: Product, notify: Callable[[str], None]) -> Product:
     """Create a product, whose ``id`` makes a repeated request the same creation.
 
-    A lost answer is asked for again for ``seconds``. Raises OutcomeUnknown with the id when none came.
+    A lost answer is asked for again, as long as one request may take. Raises OutcomeUnknown with the id when none came.
     """
-    gives_up = time.monotonic() + seconds
+    gives_up = time.monotonic() + client.budget_seconds
     lost: OutcomeUnknown | None = None
     while True:
         try:

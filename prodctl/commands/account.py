@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from prodctl.client import open_client
 from prodctl.terminal.confirm import confirm, confirm_options
 from prodctl.terminal.output import columns, message, output_option, print_rows, print_text, success
 from prodctl.terminal.secret_input import ask_secret, from_file, from_stdin
-
-if TYPE_CHECKING:
-    from prodctl.client.api import ApiClient
 
 SESSION_COLUMNS = columns(
     "Current", "Device", "From=address", "Last used=last_used_at", "Began=created_at", "Ends=expires_at+", "ID=id"
@@ -35,7 +33,7 @@ def password(stdin: bool) -> None:
         "old_password": _secret("old password", stdin),
         "new_password": _secret("new password", stdin, twice=True),
     }
-    client().call("POST", "/account/password", body=body)
+    open_client().call("POST", "/account/password", body=body)
     success("The password is changed; your other logins have ended.")
 
 
@@ -43,7 +41,7 @@ def password(stdin: bool) -> None:
 @output_option
 def sessions(output: str) -> None:
     """Your logins, with device and last use."""
-    items = client().call("GET", "/account/sessions")["items"]
+    items = open_client().call("GET", "/account/sessions")["items"]
     print_rows(items, SESSION_COLUMNS, output, kind="sessions")
 
 
@@ -55,10 +53,10 @@ def end_session(session_id: str | None, others: bool) -> None:
     if (session_id is None) != others:
         raise click.UsageError("give a session id, or --others")
     if others:
-        ended = client().call("DELETE", "/account/sessions")["ended"]
+        ended = open_client().call("DELETE", "/account/sessions")["ended"]
         success(f"Ended {ended} other login{'' if ended == 1 else 's'}.")
     else:
-        client().call("DELETE", f"/account/sessions/{session_id}")
+        open_client().call("DELETE", f"/account/sessions/{session_id}")
         success("Ended.")
 
 
@@ -75,14 +73,14 @@ def add_second_factor(stdin: bool) -> None:
     On a terminal the app scans the picture; else the secret goes to it by hand, or as the otpauth:// address. Then the
     app's first code confirms it.
     """
-    begun = client().call("POST", "/account/second-factor")
+    begun = open_client().call("POST", "/account/second-factor")
     message("Give this to your authenticator app:")
     if sys.stdout.isatty():
         _print_picture(begun["uri"])
     print_text(begun["secret"])
     print_text(begun["uri"])
     code = _secret("code that the app shows", stdin)
-    codes = client().call("PUT", "/account/second-factor", body={"code": code})["recovery_codes"]
+    codes = open_client().call("PUT", "/account/second-factor", body={"code": code})["recovery_codes"]
     message("The second factor is in force. Recovery codes, each good once, for the day when the app is lost:")
     print_text("\n".join(codes))
 
@@ -101,7 +99,7 @@ def _print_picture(uri: str) -> None:
 def remove_second_factor(stdin: bool, yes: bool, no_input: bool) -> None:
     """Do without the second factor; asks for the password."""
     confirm("Remove your second factor?", yes=yes, no_input=no_input)
-    client().call("DELETE", "/account/second-factor", body={"password": _secret("password", stdin)})
+    open_client().call("DELETE", "/account/second-factor", body={"password": _secret("password", stdin)})
     success("The second factor is removed.")
 
 
@@ -115,7 +113,7 @@ def register(username: str, invitation_file: str | None, stdin: bool) -> None:
     if invitation_file:
         body["invitation"] = from_file(invitation_file, "invitation")
     body["password"] = _secret("password", stdin, twice=True)
-    made = client().call("POST", "/register", body=body, authenticate=False)["user"]
+    made = open_client().call("POST", "/register", body=body, authenticate=False)["user"]
     success(f"Made the account {made['username']} ({made['role']}). Now: prodctl login -u {made['username']}")
 
 
@@ -129,16 +127,8 @@ def reset(username: str, stdin: bool) -> None:
         "code": _secret("one-time code", stdin),
         "password": _secret("new password", stdin, twice=True),
     }
-    client().call("POST", "/reset", body=body, authenticate=False)
+    open_client().call("POST", "/reset", body=body, authenticate=False)
     success("The password is set. Now: prodctl login")
-
-
-def client() -> ApiClient:
-    """The REST API with this person's login."""
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
-
-    return ApiClient(load_settings())
 
 
 def _secret(what: str, stdin: bool, *, twice: bool = False) -> str:

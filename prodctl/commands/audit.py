@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from prodctl.client import open_client
 from prodctl.terminal.output import columns, output_option, print_rows
 
 _COLUMNS = columns(
@@ -46,12 +47,10 @@ def list_entries(
       prodctl audit list --since 24h
       prodctl audit list --action session.login --since 2026-11-24 -o json
     """
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
 
     wanted = {"since": _moment(since), "action": action, "by": by, "subject": subject, "limit": limit}
     query = {name: value for name, value in wanted.items() if value is not None}
-    print_rows(ApiClient(load_settings()).call("GET", "/audit", query=query)["items"], _COLUMNS, output, kind="audit")
+    print_rows(open_client().call("GET", "/audit", query=query)["items"], _COLUMNS, output, kind="audit")
 
 
 def _moment(text: str | None) -> str | None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
+from prodctl.client import open_client
 from prodctl.terminal.output import columns, output_option, print_item, print_rows, success
-
-if TYPE_CHECKING:
-    from prodctl.client.api import ApiClient
 
 _COLUMNS = columns("Key=kid", "State", "Active from")
 
@@ -23,21 +19,14 @@ def key() -> None:
 @output_option
 def list_keys(output: str) -> None:
     """Every key and what it does. One signs, one may be published ahead, retired ones only verify."""
-    print_rows(_client().call("GET", "/keys")["items"], _COLUMNS, output, kind="keys")
+    print_rows(open_client().call("GET", "/keys")["items"], _COLUMNS, output, kind="keys")
 
 
 @key.command()
 @output_option
 def rotate(output: str) -> None:
     """Make a new key. It is published at once and signs seconds later; nobody is logged out."""
-    made = _client().call("POST", "/keys")
+    made = open_client().call("POST", "/keys")
     success(f"Key {made['kid']} is published and signs from {made['active_from']} on.", output)
     if output not in ("table", "wide"):
         print_item(made, output, kind="key")
-
-
-def _client() -> ApiClient:
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
-
-    return ApiClient(load_settings())

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from prodctl.client import open_client
 from prodctl.commands import product_history
 from prodctl.commands.product_bulk import bulk
 from prodctl.commands.product_export import export_products
@@ -17,7 +18,6 @@ from prodctl.terminal.confirm import confirm, confirm_options
 from prodctl.terminal.output import message, output_option, print_item, success, warn_if_stale
 
 if TYPE_CHECKING:
-    from prodctl.client.api import ApiClient
     from prodctl.client.products import Product
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -82,9 +82,9 @@ def add(name: str, product_id: UUID | None, output: str, **values: Any) -> None:
 
     from prodctl.client.products import create
 
-    client, budget_seconds = _client()
+    client = open_client()
     body = {"id": str(product_id or uuid4()), "name": name, **_given(values)}
-    made = create(client, body, budget_seconds, message)
+    made = create(client, body, message)
     success(f"Added {_title(made)} to {made['shard']}.", output)
     print_item(made, output, kind="product")
 
@@ -103,7 +103,7 @@ def show(name_or_id: str, variant: str | None, output: str) -> None:
     """
     from prodctl.client.products import find
 
-    client = _client()[0]
+    client = open_client()
     print_item(find(client, name_or_id, variant), output, kind="product")
     warn_if_stale(client.stale)
 
@@ -149,7 +149,7 @@ def edit(
         changes["sku"] = None
     if not changes:
         raise InvalidInput("nothing to change is given", hint="prodctl product edit --help lists what can be changed")
-    client, _ = _client()
+    client = open_client()
     old = find(client, name_or_id, variant)
     seen = {"If-Match": f'"{version or old["version"]}"'}
     new = client.call("PATCH", f"/products/{old['id']}", body=changes, headers=seen)
@@ -177,7 +177,7 @@ def rename(name_or_id: str, new_name: str, variant: str | None, version: int | N
     """
     from prodctl.client.products import find
 
-    client, _ = _client()
+    client = open_client()
     old = find(client, name_or_id, variant)
     seen = {"If-Match": f'"{version or old["version"]}"'}
     new = client.call("PATCH", f"/products/{old['id']}", body={"name": new_name}, headers=seen)
@@ -201,22 +201,13 @@ def rm(name_or_id: str, variant: str | None, version: int | None, yes: bool, no_
     """
     from prodctl.client.products import find
 
-    client, _ = _client()
+    client = open_client()
     old = find(client, name_or_id, variant)
     confirm(
         f"Remove {_title(old)}, {old['price']} {old['currency']}, stock {old['stock']}?", yes=yes, no_input=no_input
     )
     client.call("DELETE", f"/products/{old['id']}", headers={"If-Match": f'"{version or old["version"]}"'})
     message(f"Removed {_title(old)} from {old['shard']}. To bring it back: prodctl product restore {old['id']}")
-
-
-def _client() -> tuple[ApiClient, float]:
-    """The API, and the seconds that one request may take there."""
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
-
-    settings = load_settings()
-    return ApiClient(settings), settings.request_budget_seconds
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

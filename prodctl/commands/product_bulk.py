@@ -7,6 +7,7 @@ from typing import IO, Any, TypeVar
 
 import click
 
+from prodctl.client import open_client
 from prodctl.importing.product_filters import filter_options, query_of
 from prodctl.terminal.confirm import confirm_options
 from prodctl.terminal.output import output_option
@@ -102,15 +103,13 @@ def _run(
 ) -> int:
     from prodcore.errors import InvalidInput
     from prodcore.routing import fold
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
     from prodctl.importing.bulk_run import BulkRun, confirm_count, show_preview, show_report
 
     query = query_of(filters)
     narrows = any(name != "search" or fold(words) for name, words in query.items())
     if narrows == everything:
         raise InvalidInput("--all takes no filter" if everything else "no filter is given", hint="a filter, or --all")
-    with BulkRun(ApiClient(load_settings()), action, changes) as run:
+    with BulkRun(open_client(), action, changes) as run:
         run.collect(query)
         show_preview(run)
         if dry_run or not run.count:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prodctl.client import open_client
 from prodctl.importing.product_filters import filter_options, query_of, sort_option
 from prodctl.terminal.output import message
 
@@ -38,12 +39,10 @@ def export_products(file: Path, kind: str | None, force: bool, allow_partial: bo
       prodctl product export sold-out.xlsx --stock-max 0 --sort -updated
       prodctl product export - --format ndjson --category lácteos | jq .name
     """
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
     from prodctl.importing.export_run import export_to
 
     query = query_of(filters) | ({} if allow_partial else {"require_all": "true"})
-    done = export_to(file, kind or _kind_of(file), ApiClient(load_settings()), query, force=force)
+    done = export_to(file, kind or _kind_of(file), open_client(), query, force=force)
     message(_told(done, file))
     done.lacks.refuse("the file is not whole")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from prodctl.client import open_client
 from prodctl.terminal.output import columns, output_option, print_item, print_rows, row_writer, success, warn_if_stale
 
 _CHANGES = columns(
@@ -51,7 +52,7 @@ def history(name_or_id: str, variant: str | None, output: str) -> None:
     """
     from prodctl.client.deleted import find_any
 
-    client = _client()
+    client = open_client()
     changes = client.call("GET", f"/products/{find_any(client, name_or_id, variant)['id']}/history")["items"]
     warn_if_stale(client.stale)
     shown = [c | {"was": _before(c["was"])} for c in changes] if output in ("table", "wide", "csv") else changes
@@ -75,7 +76,7 @@ def deleted(limit: int, everything: bool, output: str) -> None:
 
     writer = row_writer(_DELETED, output, "deleted_products", empty="Nothing to restore.")
     lacks = Lacks()
-    for page in deleted_pages(_client(), None if everything else limit):
+    for page in deleted_pages(open_client(), None if everything else limit):
         writer.add(page.items)
         lacks.add(page)
     writer.finish(lacks.as_dict())
@@ -99,18 +100,11 @@ def restore(name_or_id: str, variant: str | None, output: str) -> None:
     """
     from prodctl.client.deleted import find_deleted
 
-    client = _client()
+    client = open_client()
     old = find_deleted(client, name_or_id, variant)
     new = client.call("POST", f"/products/{old['id']}/restore", headers={"If-Match": f'"{old["version"]}"'})
     success(f"Restored {new['name']} to {new['shard']}.", output)
     print_item(new, output, kind="product")
-
-
-def _client() -> Any:
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
-
-    return ApiClient(load_settings())
 
 
 def _before(was: dict[str, Any]) -> str:

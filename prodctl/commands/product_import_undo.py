@@ -7,6 +7,7 @@ from uuid import UUID
 import click
 
 from prodcore.errors import EXIT_OK, Conflict, Unavailable
+from prodctl.client import open_client
 from prodctl.importing.options import patience_option
 from prodctl.terminal.confirm import confirm, confirm_options
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text
@@ -37,10 +38,8 @@ def list_imports(limit: int, output: str) -> None:
       prodctl product import list
       prodctl product import list -o json
     """
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
 
-    found = ApiClient(load_settings()).call("GET", "/imports", query={"limit": limit})["items"]
+    found = open_client().call("GET", "/imports", query={"limit": limit})["items"]
     rows = found if output in ("json", "yaml") else [{**item, **item["counts"]} for item in found]
     print_rows(rows, _IMPORT_COLUMNS, output, kind="imports", empty="No import yet.")
 
@@ -64,15 +63,13 @@ def undo(import_id: UUID, patience: float, yes: bool, no_input: bool, output: st
       prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10
       prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10 --yes -o json
     """
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
     from prodctl.importing.batch_sender import Patience
     from prodctl.importing.undo import undo_import
     from prodctl.terminal.progress import row_progress
 
     confirm(f"Take the import {import_id} back?", yes=yes, no_input=no_input)
     with row_progress(lambda: 0, None) as tell:
-        report = undo_import(ApiClient(load_settings()), import_id, Patience(patience, message), tell)
+        report = undo_import(open_client(), import_id, Patience(patience, message), tell)
     facts = {"import_id": str(import_id)}
     if output in ("json", "yaml"):
         missing = {"partial": bool(report.unavailable), "unavailable": report.unavailable}

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from prodctl.client import open_client
 from prodctl.importing.product_filters import filter_options, query_of, sort_option
 from prodctl.terminal.output import columns, output_option, row_writer, success
 from prodctl.terminal.rows import Column
@@ -62,15 +63,13 @@ def list_products(
       prodctl product list --all --sort -price -o csv > products.csv
       prodctl product list --updated-since 2026-01-31 --fields name,price -o json
     """
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
     from prodctl.client.products import Lacks, pages
 
     query = query_of(filters) | ({"require_all": "true"} if require_all else {}) | _fields(fields, output)
     writer = row_writer(_shown(fields), output, "products", empty=_nothing(filters))
     lacks = Lacks()
     next_cursor: str | None = None
-    for page in pages(ApiClient(load_settings()), query, cursor, None if everything else limit):
+    for page in pages(open_client(), query, cursor, None if everything else limit):
         writer.add(page.items)
         lacks.add(page)
         next_cursor = page.next_cursor

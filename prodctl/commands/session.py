@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prodctl.client import open_client
 from prodctl.terminal.output import message, output_option, print_item, success
 from prodctl.terminal.secret_input import ask, ask_secret, from_file, from_stdin
 
@@ -32,7 +33,7 @@ def login(username: str | None, password_stdin: bool, setup_code_file: str | Non
       prodctl login -u admin --password-stdin < password.txt
       (cat setup-code; cat password) | prodctl login -u admin --setup-code-file - --password-stdin
     """
-    client = _client()
+    client = open_client()
     first = client.call("GET", "/setup", authenticate=False)["open"]
     if first:
         message("There is no user yet: this makes the first admin.")
@@ -58,7 +59,7 @@ def logout(everywhere: bool) -> None:
     The stored tokens go in any case; when the service cannot be told, that is said (exit status 6), and the login
     itself goes on until it is ended elsewhere.
     """
-    client = _client()
+    client = open_client()
     with client.credentials.locked():
         stored = client.credentials.get(client.url)
         if stored is None:
@@ -77,15 +78,8 @@ def whoami(output: str) -> None:
 
     Exit status 4 when nobody is.
     """
-    client = _client()
+    client = open_client()
     print_item({"url": client.url, **client.call("GET", "/session")}, output, kind="session")
-
-
-def _client() -> ApiClient:
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
-
-    return ApiClient(load_settings())
 
 
 def _log_in(client: ApiClient, body: dict[str, str], code_stdin: bool) -> Any:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import click
 
+from prodctl.client import open_client
 from prodctl.terminal.confirm import confirm, confirm_options
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
-
-if TYPE_CHECKING:
-    from prodctl.client.api import ApiClient
 
 _COLUMNS = columns(
     "Name", "Scopes", "Expires=expires_at", "Last used=last_used_at", "Revoked", "By=created_by+", "Created=created_at+"
@@ -41,7 +38,7 @@ def create(name: str, scope: str, expires: str, output: str) -> None:
     """
     scopes = [part.strip() for part in scope.split(",") if part.strip()]
     body = {"name": name, "scopes": scopes, "days": _days(expires)}
-    made = _client().call("POST", "/tokens", body=body)
+    made = open_client().call("POST", "/tokens", body=body)
     if output in ("table", "wide"):
         message(f"Token {made['name']}, good until {made['expires_at'][:10]}; it is not shown again:")
         print_text(made["token"])
@@ -53,7 +50,7 @@ def create(name: str, scope: str, expires: str, output: str) -> None:
 @output_option
 def list_tokens(output: str) -> None:
     """Every token, with its end and last use. Never the tokens themselves."""
-    print_rows(_client().call("GET", "/tokens")["items"], _COLUMNS, output, kind="tokens")
+    print_rows(open_client().call("GET", "/tokens")["items"], _COLUMNS, output, kind="tokens")
 
 
 @token.command()
@@ -64,15 +61,8 @@ def revoke(name: str, yes: bool, no_input: bool) -> None:
     from urllib.parse import quote
 
     confirm(f"Revoke {name}? What uses it stops working.", yes=yes, no_input=no_input)
-    _client().call("DELETE", f"/tokens/{quote(name, safe='')}")
+    open_client().call("DELETE", f"/tokens/{quote(name, safe='')}")
     success(f"Revoked {name}.")
-
-
-def _client() -> ApiClient:
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
-
-    return ApiClient(load_settings())
 
 
 def _days(text: str) -> int:

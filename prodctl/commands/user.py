@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import click
 
+from prodctl.client import open_client
 from prodctl.commands.account import SESSION_COLUMNS
 from prodctl.terminal.confirm import confirm, confirm_options
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
 from prodctl.terminal.secret_input import ask_secret, from_stdin
-
-if TYPE_CHECKING:
-    from prodctl.client.api import ApiClient
 
 ROLES = ("viewer", "editor", "operator", "admin")
 
@@ -42,7 +40,7 @@ def user() -> None:
 @output_option
 def list_users(output: str) -> None:
     """Every user, by name."""
-    print_rows(_client().call("GET", "/users")["items"], _COLUMNS, output, kind="users")
+    print_rows(open_client().call("GET", "/users")["items"], _COLUMNS, output, kind="users")
 
 
 @user.command()
@@ -50,7 +48,7 @@ def list_users(output: str) -> None:
 @output_option
 def show(username: str, output: str) -> None:
     """One user. Exit status 3 when there is none of that name."""
-    print_item(_client().call("GET", _path(username)), output, kind="user")
+    print_item(open_client().call("GET", _path(username)), output, kind="user")
 
 
 @user.command()
@@ -69,7 +67,7 @@ def add(username: str, role: str, password_stdin: bool, output: str) -> None:
     hint = "in a script: --password-stdin < FILE"
     password = from_stdin("password") if password_stdin else ask_secret("password", twice=True, hint=hint)
     body = {"username": username, "password": password, "role": role}
-    added = _client().call("POST", "/users", body=body)
+    added = open_client().call("POST", "/users", body=body)
     success(f"Added {added['username']} ({added['role']}).", output)
     _show_to_programs(added, output)
 
@@ -80,7 +78,7 @@ def add(username: str, role: str, password_stdin: bool, output: str) -> None:
 @output_option
 def set_role(username: str, role: str, output: str) -> None:
     """Give a user another role. It holds on every worker within seconds. The last admin stays one (exit status 5)."""
-    changed = _client().call("PATCH", _path(username), body={"role": role})
+    changed = open_client().call("PATCH", _path(username), body={"role": role})
     success(f"{changed['username']} is {changed['role']} now.", output)
     _show_to_programs(changed, output)
 
@@ -91,7 +89,7 @@ def set_role(username: str, role: str, output: str) -> None:
 @output_option
 def rename(username: str, new_username: str, output: str) -> None:
     """Give a user another name. Exit status 5 when it is taken."""
-    changed = _client().call("PATCH", _path(username), body={"username": new_username})
+    changed = open_client().call("PATCH", _path(username), body={"username": new_username})
     success(f"{username} is called {changed['username']} now.", output)
     _show_to_programs(changed, output)
 
@@ -101,7 +99,7 @@ def rename(username: str, new_username: str, output: str) -> None:
 @output_option
 def disable(username: str, output: str) -> None:
     """Let a user in no more. Their logins end; nothing is removed. The last admin cannot be disabled."""
-    changed = _client().call("PATCH", _path(username), body={"disabled": True})
+    changed = open_client().call("PATCH", _path(username), body={"disabled": True})
     success(f"{changed['username']} is disabled.", output)
     _show_to_programs(changed, output)
 
@@ -111,7 +109,7 @@ def disable(username: str, output: str) -> None:
 @output_option
 def enable(username: str, output: str) -> None:
     """Let a disabled user in again."""
-    changed = _client().call("PATCH", _path(username), body={"disabled": False})
+    changed = open_client().call("PATCH", _path(username), body={"disabled": False})
     success(f"{changed['username']} is enabled.", output)
     _show_to_programs(changed, output)
 
@@ -121,7 +119,7 @@ def enable(username: str, output: str) -> None:
 @confirm_options
 def rm(username: str, yes: bool, no_input: bool) -> None:
     """Remove a user and end their logins. The last admin stays (exit status 5)."""
-    client = _client()
+    client = open_client()
     found = client.call("GET", _path(username))
     confirm(f"Remove {found['username']} ({found['role']})?", yes=yes, no_input=no_input)
     client.call("DELETE", _path(username))
@@ -133,7 +131,7 @@ def rm(username: str, yes: bool, no_input: bool) -> None:
 @output_option
 def reset(username: str, output: str) -> None:
     """Make a one-time code for a new password. It is shown this once and good for a day."""
-    made = _client().call("POST", f"{_path(username)}/reset")
+    made = open_client().call("POST", f"{_path(username)}/reset")
     if output in ("table", "wide"):
         message(f"One-time code for {made['username']}, good until {made['expires_at']}; it is not shown again:")
         message(f"They use it with: prodctl account reset {made['username']}")
@@ -148,7 +146,7 @@ def reset(username: str, output: str) -> None:
 @output_option
 def invite(role: str, days: int, output: str) -> None:
     """Make an invitation to register. It is shown this once and good once."""
-    made = _client().call("POST", "/invitations", body={"role": role, "days": days})
+    made = open_client().call("POST", "/invitations", body={"role": role, "days": days})
     if output in ("table", "wide"):
         message(f"Invitation as {made['role']}, good until {made['expires_at']}; it is not shown again:")
         print_text(made["code"])
@@ -161,7 +159,7 @@ def invite(role: str, days: int, output: str) -> None:
 @output_option
 def sessions(username: str, output: str) -> None:
     """A user's logins, with device and last use."""
-    items = _client().call("GET", f"{_path(username)}/sessions")["items"]
+    items = open_client().call("GET", f"{_path(username)}/sessions")["items"]
     print_rows(items, SESSION_COLUMNS, output, kind="sessions")
 
 
@@ -169,7 +167,7 @@ def sessions(username: str, output: str) -> None:
 @click.argument("username")
 def end_sessions(username: str) -> None:
     """Log a user out everywhere; they may log in again."""
-    ended = _client().call("DELETE", f"{_path(username)}/sessions")["ended"]
+    ended = open_client().call("DELETE", f"{_path(username)}/sessions")["ended"]
     success(f"Ended {ended} login{'' if ended == 1 else 's'} of {username}.")
 
 
@@ -179,15 +177,8 @@ def end_sessions(username: str) -> None:
 def remove_second_factor(username: str, yes: bool, no_input: bool) -> None:
     """Take away the second factor of somebody who has lost it."""
     confirm(f"Remove the second factor of {username}?", yes=yes, no_input=no_input)
-    _client().call("DELETE", f"{_path(username)}/second-factor")
+    open_client().call("DELETE", f"{_path(username)}/second-factor")
     success(f"{username} has no second factor any more.")
-
-
-def _client() -> ApiClient:
-    from prodcore.settings import load_settings
-    from prodctl.client.api import ApiClient
-
-    return ApiClient(load_settings())
 
 
 def _path(username: str) -> str:
