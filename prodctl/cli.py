@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Products and users (through the REST API)": {
-        "login": ("session:login", "Log in; the first time, as the first admin."),
-        "logout": ("session:logout", "End the login on this machine."),
-        "whoami": ("session:whoami", "Who is logged in, with which role."),
+        "login": ("account:login", "Log in; the first time, as the first admin."),
+        "logout": ("account:logout", "End the login on this machine."),
+        "whoami": ("account:whoami", "Who is logged in, with which role."),
         "product": ("product:product", "Add, find, edit, remove and import products."),
         "account": ("account:account", "Your own password, logins and second factor."),
         "user": ("user:user", "Who may use the catalogue, and with which role."),
         "token": ("token:token", "Credentials for cron and CI."),
-        "key": ("key:key", "The keys that sign access tokens."),
+        "key": ("token:key", "The keys that sign access tokens."),
         "audit": ("audit:audit", "Who did what, when, and from where."),
     },
     "Shards and replica sets (straight to the members)": {
@@ -35,7 +35,7 @@ _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "expose": ("expose:expose", "The way in from the internet, hop by hop."),
         "doctor": ("doctor:doctor", "What is wrong or risky on this machine, each with its fix."),
         "config": ("config:config", "Every setting, its value and where it comes from."),
-        "completion": ("completion:completion", "Completion for bash, zsh and fish."),
+        "completion": ("config:completion", "Completion for bash, zsh and fish."),
     },
 }
 

@@ -8,15 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from prodcore.drill.ledger import State
+from prodcore.drill.ports import Place, Record
 from prodcore.errors import (
     InvalidInput,
     OutcomeUnknown,
+    ProductDeleted,
     ProductNotFound,
     ShardUnavailable,
     Unavailable,
     UnroutableName,
+    VersionConflict,
 )
-from prodcore.routing import name_key
+from prodcore.routing import fold, name_key
 from prodctl.client.api import ApiClient
 
 Product = dict[str, Any]
@@ -156,3 +160,86 @@ def as_id(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def deleted_pages(client: ApiClient, limit: int | None) -> Iterator[Page]:
+    """Pages of deleted products, the last one first: up to ``limit`` of them, or all with None."""
+    return pages(client, {}, limit=limit, path="/products/deleted")
+
+
+def find_deleted(client: ApiClient, name_or_id: str, variant: str | None) -> Product:
+    """``id`` and ``version`` of the deleted product with this id, or that was called so.
+
+    Raises ProductNotFound; InvalidInput naming the ids where several were; VersionConflict for one that is not
+    deleted.
+    """
+    if product_id := as_id(name_or_id):
+        try:
+            live = client.call("GET", f"/products/{product_id}")
+        except ProductDeleted as deleted:
+            return {"id": str(product_id), "version": deleted.details["version"]}
+        raise VersionConflict(f"{live['name']!r} is not deleted")
+    answer = client.call("GET", "/products/deleted", query={"name": name_or_id, "limit": MAX_PAGE})
+    named: list[Product] = [p for p in answer["items"] if variant is None or fold(p["variant"]) == fold(variant)]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        ids = "; ".join(f"{p['id']} ({p['variant'] or 'no variant'}, {p['deleted_at'][:16]})" for p in named[:10])
+        raise InvalidInput(f"{len(named)} deleted products were called {name_or_id!r}", hint=f"give the id: {ids}")
+    if answer["unavailable"]:
+        raise ShardUnavailable(f"{', '.join(answer['unavailable'])} unavailable: it may be deleted there")
+    raise ProductNotFound(f"no deleted product was called {name_or_id!r}", hint="prodctl product deleted lists them")
+
+
+def find_any(client: ApiClient, name_or_id: str, variant: str | None) -> Product:
+    """``id`` of the product with this id or name, live or deleted. Raises what ``find`` raises."""
+    if variant is None and (product_id := as_id(name_or_id)):
+        return {"id": str(product_id)}
+    try:
+        return find(client, name_or_id, variant)
+    except ProductNotFound as not_found:
+        try:
+            return find_deleted(client, name_or_id, variant)
+        except ProductNotFound:
+            raise not_found from None
+
+
+class ApiTraffic:
+    """A ``prodcore.drill.ports.Traffic`` on products with names of these places."""
+
+    def __init__(self, client: ApiClient, home: Place, elsewhere: Place | None) -> None:
+        self.home = home
+        self.elsewhere = elsewhere
+        self._client = client
+
+    def create(self, record: Record) -> None:
+        """POST a product that is not for sale, under an id of our own."""
+        body = {"id": str(record.id), "price": "1", "active": False, **_content(record.state)}
+        self._client.call("POST", "/products", body=body)
+
+    def write(self, record: Record, state: State) -> int:
+        """PATCH name and stock of the version that was seen."""
+        answer = self._client.call("PATCH", self._path(record), body=_content(state), headers=_seen(record))
+        return int(answer["version"])
+
+    def delete(self, record: Record) -> None:
+        """DELETE the version that was seen."""
+        self._client.call("DELETE", self._path(record), headers=_seen(record))
+
+    def read(self, record: Record) -> None:
+        """GET it."""
+        self._client.call("GET", self._path(record))
+
+    def close(self) -> None:
+        """The client belongs to whoever made it."""
+
+    def _path(self, record: Record) -> str:
+        return f"/products/{record.id}"
+
+
+def _content(state: State) -> dict[str, Any]:
+    return {"name": state.name, "stock": state.value}
+
+
+def _seen(record: Record) -> dict[str, str]:
+    return {"If-Match": f'"{record.state.version}"'}

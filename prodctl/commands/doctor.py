@@ -67,8 +67,7 @@ def _ask(settings: Settings, path: str) -> Any:
     """``GET`` with the token or login of this user as it is: the doctor refreshes nothing."""
     from pydantic import SecretStr
 
-    from prodctl.client.api import ApiClient
-    from prodctl.client.credentials import Credentials
+    from prodctl.client.api import ApiClient, Credentials
 
     login = Credentials(settings.state_dir).get(settings.url.rstrip("/"))
     if settings.token is None and login:

@@ -118,7 +118,7 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
     from prodcore.drill.engine import preflight, run_drill
     from prodcore.settings import load_settings
     from prodctl.client.api import ApiClient
-    from prodctl.client.drills import ApiTraffic
+    from prodctl.client.products import ApiTraffic
 
     settings = load_settings()
     options |= {"fault": "lose", "via": "driver"} if control else {}

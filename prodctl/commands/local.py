@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from prodctl.terminal.output import columns, message, output_option, print_rows, print_text, success, visible
-from prodctl.terminal.units import duration, size
+from prodctl.terminal.rows import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""``prodctl product``: add, show, edit, rm; the group with list, import, history and the others."""
+"""``prodctl product``: one product at a time, its history, and the group with list, import, export and bulk."""
 
 from __future__ import annotations
 
@@ -9,18 +9,49 @@ from uuid import UUID
 import click
 
 from prodctl.client import open_client
-from prodctl.commands import product_history
 from prodctl.commands.product_bulk import bulk
-from prodctl.commands.product_export import export_products
 from prodctl.commands.product_import import product_import
-from prodctl.commands.product_list import list_products
-from prodctl.terminal.confirm import confirm, confirm_options
-from prodctl.terminal.output import message, output_option, print_item, success, warn_if_stale
+from prodctl.commands.product_list import export_products, list_products
+from prodctl.terminal.output import (
+    columns,
+    message,
+    output_option,
+    print_item,
+    print_rows,
+    row_writer,
+    success,
+    warn_if_stale,
+)
+from prodctl.terminal.prompt import confirm, confirm_options
 
 if TYPE_CHECKING:
     from prodctl.client.products import Product
 
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+_CHANGES = columns(
+    "Version>",
+    "When=at",
+    "Who=by",
+    "Action",
+    "Before=was",
+    "From=from+",
+    "To=to+",
+    "Import=import+",
+    "Request=request_id+",
+)
+_DELETED = columns(
+    "Name",
+    "Variant",
+    "Price>",
+    "Cur=currency",
+    "Deleted=deleted_at",
+    "By=deleted_by",
+    "Until=restorable_until",
+    "Shard+",
+    "ID=id+",
+)
 
 
 @click.group()
@@ -35,9 +66,6 @@ product.add_command(product_import)
 product.add_command(export_products)
 product.add_command(bulk)
 product.add_command(list_products)
-product.add_command(product_history.history)
-product.add_command(product_history.deleted)
-product.add_command(product_history.restore)
 
 
 def _value_options(command: F) -> F:
@@ -217,3 +245,83 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 def _title(of: Product) -> str:
     return f"{of['name']} ({of['variant']})" if of["variant"] else str(of["name"])
+
+
+@product.command()
+@_which
+@_variant
+@output_option
+def history(name_or_id: str, variant: str | None, output: str) -> None:
+    """Who changed what of a product, and when; of a removed one too.
+
+    The last change comes first, with what the changed fields held before it.
+
+    \b
+    Examples:
+      prodctl product history arroz
+      prodctl product history arroz -o json
+    """
+    from prodctl.client.products import find_any
+
+    client = open_client()
+    changes = client.call("GET", f"/products/{find_any(client, name_or_id, variant)['id']}/history")["items"]
+    warn_if_stale(client.stale)
+    shown = [c | {"was": _before(c["was"])} for c in changes] if output in ("table", "wide", "csv") else changes
+    print_rows(shown, _CHANGES, output, kind="product_history", empty="Nothing is known of its changes.")
+
+
+@product.command()
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
+@click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
+@output_option
+def deleted(limit: int, everything: bool, output: str) -> None:
+    """List removed products that can still be restored, the last one first.
+
+    \b
+    Examples:
+      prodctl product deleted
+      prodctl product deleted --all -o json
+    """
+    from prodctl.client.products import Lacks, deleted_pages
+
+    writer = row_writer(_DELETED, output, "deleted_products", empty="Nothing to restore.")
+    lacks = Lacks()
+    for page in deleted_pages(open_client(), None if everything else limit):
+        writer.add(page.items)
+        lacks.add(page)
+    writer.finish(lacks.as_dict())
+    lacks.refuse("removed products are missing")
+
+
+@product.command()
+@_which
+@_variant
+@output_option
+def restore(name_or_id: str, variant: str | None, output: str) -> None:
+    """Bring a removed product back, as it was.
+
+    That works for 30 days (PRODCTL_DELETED_DAYS of webapp). If its name or SKU was given to another product meanwhile
+    nothing is changed, and the exit status is 5.
+
+    \b
+    Examples:
+      prodctl product restore arroz
+      prodctl product restore 7f0e0a3c-5d2f-4b52-9d7e-3f6f4b1f3a10
+    """
+    from prodctl.client.products import find_deleted
+
+    client = open_client()
+    old = find_deleted(client, name_or_id, variant)
+    new = client.call("POST", f"/products/{old['id']}/restore", headers={"If-Match": f'"{old["version"]}"'})
+    success(f"Restored {new['name']} to {new['shard']}.", output)
+    print_item(new, output, kind="product")
+
+
+def _before(was: dict[str, Any]) -> str:
+    return "; ".join(f"{name}: {_text(value)}" for name, value in was.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "–"
+    return "–" if value in (None, "") else str(value)

@@ -8,9 +8,9 @@ from typing import IO, Any, TypeVar
 import click
 
 from prodctl.client import open_client
-from prodctl.importing.product_filters import filter_options, query_of
-from prodctl.terminal.confirm import confirm_options
+from prodctl.importing.options import filter_options, query_of
 from prodctl.terminal.output import output_option
+from prodctl.terminal.prompt import confirm_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,7 +103,7 @@ def _run(
 ) -> int:
     from prodcore.errors import InvalidInput
     from prodcore.routing import fold
-    from prodctl.importing.bulk_run import BulkRun, confirm_count, show_preview, show_report
+    from prodctl.importing.bulk import BulkRun, confirm_count, show_preview, show_report
 
     query = query_of(filters)
     narrows = any(name != "search" or fold(words) for name, words in query.items())

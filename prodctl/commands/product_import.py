@@ -1,19 +1,22 @@
-"""``prodctl product import``: import a file."""
+"""``prodctl product import``: import a file, list the imports, take one back."""
 
 from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Any
+from uuid import UUID
 
 import click
 
-from prodcore.errors import EXIT_OK, InvalidInput, OutcomeUnknown, Unavailable
-from prodctl.commands.product_import_undo import list_imports, undo
+from prodcore.errors import EXIT_OK, Conflict, InvalidInput, OutcomeUnknown, Unavailable
+from prodctl.client import open_client
 from prodctl.importing.options import patience_option, reading_options
 from prodctl.terminal.default_group import DefaultGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text
+from prodctl.terminal.prompt import confirm, confirm_options
 
 if TYPE_CHECKING:
     from prodcore.tabular.report import ImportReport
+
 
 _SHOWN = 20
 _REFUSAL_COLUMNS = columns("Line>", "Column", "Value", "Code", "Reason")
@@ -93,8 +96,6 @@ def import_file(
 
 
 product_import = DefaultGroup(name="import", default=import_file)
-product_import.add_command(list_imports)
-product_import.add_command(undo)
 
 
 def _print_report(report: ImportReport, output: str, facts: dict[str, Any]) -> None:
@@ -136,3 +137,78 @@ def _raise_unsettled(report: ImportReport) -> None:
         raise OutcomeUnknown(f"{report.unknown:,} rows were sent and not answered, they may be stored", hint=again)
     if left:
         raise Unavailable(f"{left:,} rows are not stored: the import gave up waiting", hint=again)
+
+
+_IMPORT_COLUMNS = columns(
+    "ID=id",
+    "Started=started_at",
+    "By",
+    "Source",
+    "Created>",
+    "Changed>",
+    "Refused>",
+    "Ended=finished_at+",
+    "Undone=undone_at",
+)
+_LEFT_COLUMNS = columns("Name", "Variant", "Status+", "Code", "Why=message", "ID=id+")
+
+
+@product_import.command("list")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many at most.")
+@output_option
+def list_imports(limit: int, output: str) -> None:
+    """List the last imports, the newest first.
+
+    \b
+    Examples:
+      prodctl product import list
+      prodctl product import list -o json
+    """
+
+    found = open_client().call("GET", "/imports", query={"limit": limit})["items"]
+    rows = found if output in ("json", "yaml") else [{**item, **item["counts"]} for item in found]
+    print_rows(rows, _IMPORT_COLUMNS, output, kind="imports", empty="No import yet.")
+
+
+@product_import.command("undo")
+@click.argument("import_id", metavar="ID", type=click.UUID)
+@patience_option
+@confirm_options
+@output_option
+def undo(import_id: UUID, patience: float, yes: bool, no_input: bool, output: str) -> int:
+    """Take back what an import did, after asking.
+
+    What it created is deleted (and can be restored for some days), what it changed gets its former values. Products
+    that somebody has changed since stay as they are and are listed. The command may be repeated: it finds what it has
+    done and goes on.
+
+    Exit status 0 all is taken back, 5 some products were changed since, 6 some could not be reached.
+
+    \b
+    Examples:
+      prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10
+      prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10 --yes -o json
+    """
+    from prodctl.importing.importer import Patience
+    from prodctl.importing.run import undo_import
+    from prodctl.terminal.progress import row_progress
+
+    confirm(f"Take the import {import_id} back?", yes=yes, no_input=no_input)
+    with row_progress(lambda: 0, None) as tell:
+        report = undo_import(open_client(), import_id, Patience(patience, message), tell)
+    facts = {"import_id": str(import_id)}
+    if output in ("json", "yaml"):
+        missing = {"partial": bool(report.unavailable), "unavailable": report.unavailable}
+        print_item({**facts, **report.as_dict(), "left": report.left, **missing}, output, kind="undo_report")
+    else:
+        print_item(report.as_dict(), output, kind="undo_report")
+        if output != "csv" and report.left:
+            print_text("")
+            shown = report.left if output == "wide" else report.left[:_SHOWN]
+            print_rows(shown, _LEFT_COLUMNS, output, kind="left")
+            if len(shown) < len(report.left):
+                message(f"… and {len(report.left) - len(shown):,} more: -o json lists them all")
+    if report.unavailable or report.open:
+        silent = ", ".join(report.unavailable) or "a shard"
+        raise Unavailable(f"not all is taken back: {silent} did not answer", hint="repeat the command: it goes on")
+    return Conflict.exit_status if report.refused else EXIT_OK

@@ -1,4 +1,4 @@
-"""``prodctl token``: credentials for cron and CI, with rights of their own."""
+"""``prodctl token`` and ``key``: credentials for cron and CI, and the keys that sign access tokens."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 import click
 
 from prodctl.client import open_client
-from prodctl.terminal.confirm import confirm, confirm_options
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
+from prodctl.terminal.prompt import confirm, confirm_options
 
-_COLUMNS = columns(
+_TOKEN_COLUMNS = columns(
     "Name", "Scopes", "Expires=expires_at", "Last used=last_used_at", "Revoked", "By=created_by+", "Created=created_at+"
 )
 
@@ -50,7 +50,7 @@ def create(name: str, scope: str, expires: str, output: str) -> None:
 @output_option
 def list_tokens(output: str) -> None:
     """Every token, with its end and last use. Never the tokens themselves."""
-    print_rows(open_client().call("GET", "/tokens")["items"], _COLUMNS, output, kind="tokens")
+    print_rows(open_client().call("GET", "/tokens")["items"], _TOKEN_COLUMNS, output, kind="tokens")
 
 
 @token.command()
@@ -71,3 +71,28 @@ def _days(text: str) -> int:
     if not match:
         raise click.BadParameter(f"{text!r} is no number of days or weeks, such as 90d or 12w")
     return int(match[1]) * (7 if match[2] == "w" else 1)
+
+
+_KEY_COLUMNS = columns("Key=kid", "State", "Active from")
+
+
+@click.group()
+def key() -> None:
+    """The keys that sign access tokens."""
+
+
+@key.command("list")
+@output_option
+def list_keys(output: str) -> None:
+    """Every key and what it does. One signs, one may be published ahead, retired ones only verify."""
+    print_rows(open_client().call("GET", "/keys")["items"], _KEY_COLUMNS, output, kind="keys")
+
+
+@key.command()
+@output_option
+def rotate(output: str) -> None:
+    """Make a new key. It is published at once and signs seconds later; nobody is logged out."""
+    made = open_client().call("POST", "/keys")
+    success(f"Key {made['kid']} is published and signs from {made['active_from']} on.", output)
+    if output not in ("table", "wide"):
+        print_item(made, output, kind="key")

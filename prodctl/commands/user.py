@@ -9,9 +9,8 @@ import click
 
 from prodctl.client import open_client
 from prodctl.commands.account import SESSION_COLUMNS
-from prodctl.terminal.confirm import confirm, confirm_options
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
-from prodctl.terminal.secret_input import ask_secret, from_stdin
+from prodctl.terminal.prompt import ask_secret, confirm, confirm_options, from_stdin
 
 ROLES = ("viewer", "editor", "operator", "admin")
 

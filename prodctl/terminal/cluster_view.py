@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prodctl.terminal.output import columns, message, print_item, print_rows, print_text
-from prodctl.terminal.units import duration, size
+from prodctl.terminal.rows import duration, size
 
 if TYPE_CHECKING:
     from prodcore.replicaset.cluster import ClusterStatus

@@ -16,14 +16,12 @@ import click
 from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, InvalidInput, OutcomeUnknown, ProdError, Unavailable
 from prodcore.tabular.report import escape_formula
 from prodctl.client.api import ApiClient
-from prodctl.client.products import pages
+from prodctl.client.products import Product, pages
 from prodctl.terminal.output import message, print_item, visible
-
-Product = dict[str, Any]
 
 _BATCH = 500
 _PREVIEW = 10
-_FIELDS = "id,name,variant,version,price,stock,shard"
+_BULK_FIELDS = "id,name,variant,version,price,stock,shard"
 _DONE = {"edit": "changed", "delete": "deleted"}
 _VERBS = {"edit": "change", "delete": "remove"}
 _REFUSED_COLUMNS = ("id", "name", "variant", "version", "status", "code", "message")
@@ -49,7 +47,7 @@ class BulkRun:
 
     def collect(self, query: Mapping[str, Any]) -> None:
         """Find the products and the versions that they have now. Raises ShardUnavailable when some may be missing."""
-        for page in pages(self._client, {**query, "fields": _FIELDS, "require_all": "true"}):
+        for page in pages(self._client, {**query, "fields": _BULK_FIELDS, "require_all": "true"}):
             self.first += page.items[: _PREVIEW - len(self.first)]
             self.count += len(page.items)
             self._found.writelines(f"{json.dumps(product)}\n" for product in page.items)
