@@ -40,25 +40,25 @@ bench-import: ## An import beside a bare insert_many of its documents: the ratio
 	.venv/bin/python -m bench.import_speed --rows 100000
 
 rename-campaign: ## Rename over the border under readers and kill -9: takes half an hour
-	.venv/bin/python bench/rename_campaign.py
+	.venv/bin/python -m campaigns.renames
 
 deploy-kills: ## Kill `deploy apply` at ten random moments: the next one always ends healthy
 	DEPLOY_KILLS=10 .venv/bin/pytest tests/incus/test_deploy.py --durations=10
 
 drill-campaign: ## Kill a random member of every set 50 times under load: nothing lost, half an hour
-	.venv/bin/python -m bench.failover.campaign
+	.venv/bin/python -m campaigns.kills
 
 failover-bench: ## The write gaps of MongoDB's defaults, ours, and ours with the guard: an hour and a half
-	.venv/bin/python -m bench.failover.gaps
+	.venv/bin/python -m campaigns.gaps
 
 shard-outage: ## A whole shard killed and hanging under load: the other one as quick as before, two minutes
-	.venv/bin/python -m bench.shard_outage
+	.venv/bin/python -m campaigns.shard_outage
 
 guard-soak: ## Ten minutes of busy processors, ten of a slow network: no election nobody asked for
-	.venv/bin/python -m bench.failover.soak
+	.venv/bin/python -m campaigns.soak
 
 guard-faults: ## Kill, pause and double the guard in the middle of failovers: half an hour
-	.venv/bin/python -m bench.failover.guard_faults
+	.venv/bin/python -m campaigns.guard_faults
 
 fuzz: ## Fuzz the REST API for ten minutes, sequences of calls included
-	FUZZ_SECONDS=600 FUZZ_PHASES=examples,coverage,fuzzing,stateful .venv/bin/pytest tests/system/test_fuzz.py
+	FUZZ_SECONDS=600 FUZZ_PHASES=examples,coverage,fuzzing,stateful .venv/bin/pytest tests/api/test_fuzz.py

@@ -1,12 +1,51 @@
-"""What holds for every ring."""
+"""What holds for every ring, and the one running system that tests through HTTP, program and supervisor share."""
 
 import os
+import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.support.cli import Cli
+from tests.support.site import start_site
+
 settings.register_profile("untimed", deadline=None)  # how long an example takes says something of the machine
 settings.load_profile("untimed")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell starts its background jobs with Ctrl-C ignored, and what the tests start would inherit that."""
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The system with its first admin and one user of each other role."""
+    site = start_site(tmp_path_factory.mktemp("site") / "cluster")
+    try:
+        site.make_admin()
+        site.add_people()
+        yield site
+    finally:
+        site.cluster.destroy()
+
+
+@pytest.fixture
+def cli(site, tmp_path):
+    """The installed program, logged in as the admin by a token in its environment."""
+    return Cli(tmp_path, {"PRODCTL_URL": site.url, "PRODCTL_TOKEN": site.token()})
+
+
+@pytest.fixture(scope="module")
+def token(site):
+    """The admin's access token."""
+    return site.token()
+
+
+def pytest_collection_modifyitems(items):
+    """The first test that needs a system also waits for all of it to come up: minutes on a busy machine."""
+    for item in items:
+        if not item.path.is_relative_to(Path(__file__).parent / "fast"):
+            item.add_marker(pytest.mark.timeout(400))
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,7 +8,7 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from authsvc.passwords import LONGEST, PasswordHasher, check_policy
 from prodcore.errors import InvalidInput, Unavailable
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 GOOD = "plum tractor silently 77"
 

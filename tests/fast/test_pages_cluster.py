@@ -9,7 +9,7 @@ from flask import Flask
 from prodcore.catalog.distribution import spread
 from prodcore.replicaset.diagnostic import SENTENCES, problem_line
 from prodcore.routing import DEFAULT_MAP, fold
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from webapp.live.watched import Watched
 from webapp.pages.locale import install_locale
 from webapp.pages.problem_sentences import SENTENCES as TRANSLATED

@@ -10,7 +10,7 @@ from bson import json_util
 from prodcore.replicaset.status import Health, MemberAnswers, read_set
 from prodcore.replicaset.switchover import choose_successor
 
-DOCUMENTS = Path(__file__).parent / "replica_set_documents"
+DOCUMENTS = Path(__file__).parents[1] / "data" / "replica_set_documents"
 SITUATIONS = sorted(path.stem for path in DOCUMENTS.glob("*.json"))
 
 

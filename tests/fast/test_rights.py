@@ -57,7 +57,7 @@ def test_the_docs_show_every_route():
 def test_the_tests_that_the_docs_name_exist():
     root = DOCS.parents[2]
     tests = {path.name: path for path in root.glob("tests/**/test_*.py")}
-    named = re.findall(r"`((?:tests/|bench/)?[\w/]*\.py)(?:::(\w+))?`", DOCS.read_text())
+    named = re.findall(r"`((?:tests/|campaigns/)?[\w/]*\.py)(?:::(\w+))?`", DOCS.read_text())
     assert len(named) > 20
     for file, test in named:
         path = tests.get(file.rpartition("/")[2]) if "test_" in file else root / file

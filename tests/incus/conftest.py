@@ -1,6 +1,6 @@
 """One real Incus a run, and one deployment in it."""
 
-from tests.incus.bed import bed
-from tests.incus.deployed import deployed, wheelhouse
+from tests.support.deployed import deployed, wheelhouse
+from tests.support.incus_bed import bed
 
 __all__ = ["bed", "deployed", "wheelhouse"]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.incus.deployed import URL, Deployed, describe
+from tests.support.deployed import URL, Deployed, describe
 
 pytestmark = pytest.mark.timeout(1800)
 

@@ -10,7 +10,7 @@ from prodcore.app.cluster import member_control
 from prodcore.errors import IncusRefused, IncusUnavailable, MemberNotFound, Unavailable
 from prodcore.incus.client import Incus
 from prodcore.settings import load_settings
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 ADDRESSES = [f"10.10.10.12:{port}" for port in (27017, 27018, 27019)]
 HOST = "db1"

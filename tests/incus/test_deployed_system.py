@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.drill_report import DRILL_REPORT, fields
-from tests.incus.bed import SCRIPT
-from tests.incus.deployed import ROOT, URL, describe
-from tests.system.site import ADMIN, PASSWORD
-from tests.waiting import wait_until
+from tests.support.deployed import ROOT, URL, describe
+from tests.support.drill_report import DRILL_REPORT, fields
+from tests.support.incus_bed import SCRIPT
+from tests.support.site import ADMIN, PASSWORD
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -6,7 +6,7 @@ import pytest
 
 import prodcore.deploy
 from prodcore.incus.client import Incus
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 UNIT_FILES = Path(prodcore.deploy.__file__).parent / "systemd"
 MEMBER = "mongod@27017.service"

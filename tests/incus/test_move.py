@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.incus.deployed import Deployed
+from tests.support.deployed import Deployed
 
 pytestmark = pytest.mark.timeout(1800)
 

@@ -17,7 +17,7 @@ from prodcore.errors import (
     VersionConflict,
 )
 from prodcore.product.model import ProductDraft, ProductPatch, validate
-from tests.mongo.authors import ANA, EVA
+from tests.support.products import ANA, EVA
 
 A_TO_M = ["Arroz", "Café", "Manzana", "Águila"]
 N_TO_Z = ["Naranja", "Pan", "Zanahoria", "Ñandú", "7up"]

@@ -19,7 +19,7 @@ from prodcore.drill.verdict import Found
 from prodcore.errors import DrillRunning, InvalidInput, Unavailable
 from prodcore.replicaset.status import Health
 from prodcore.settings import load_settings
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 BRIEF = {"baseline_seconds": 0.5, "recovery_seconds": 40.0}
 

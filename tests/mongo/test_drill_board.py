@@ -17,7 +17,7 @@ from prodcore.drill.order import DrillOrder, DrillRun, RunnerSign, RunState
 from prodcore.drill.plan import DrillPlan, Fault
 from prodcore.drill.runner import DrillRunner
 from prodcore.settings import load_settings
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 BRIEF = {"baseline_seconds": 0.5, "recovery_seconds": 40.0, "writes_per_second": 20.0}
 DRILL_SECONDS = 90

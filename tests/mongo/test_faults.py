@@ -2,7 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from uuid import UUID
 
 import pytest
@@ -14,9 +14,10 @@ from prodcore.deadline import budget
 from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable
 from prodcore.product.model import ProductDraft, ProductPatch, validate
 from prodcore.support.stale_reads import stale_reads
-from tests.mongo.authors import ANA
-from tests.survivor import wait_until_known
-from tests.waiting import wait_until
+from tests.support.faults import failing
+from tests.support.products import ANA
+from tests.support.survivor import wait_until_known
+from tests.support.waiting import wait_until
 
 
 def draft(name, **fields):
@@ -25,18 +26,6 @@ def draft(name, **fields):
 
 def item(name, **fields):
     return new_item({"name": name, "price": "1.20", **fields})
-
-
-@contextmanager
-def failing(client, commands, **what):
-    """Make the primary fail the next of these commands, as a fail point of the server does."""
-    times = what.pop("times", 1)
-    point = {"configureFailPoint": "failCommand", "mode": {"times": times}}
-    client.admin.command({**point, "data": {"failCommands": commands, **what}})
-    try:
-        yield
-    finally:
-        client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from prodcore.errors import (
 )
 from prodcore.product.history import Author
 from prodcore.product.model import ProductDraft, ProductPatch, validate
-from tests.mongo.authors import ANA, EVA
+from tests.support.products import ANA, EVA
 
 
 def draft(name, **fields):

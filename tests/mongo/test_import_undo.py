@@ -11,7 +11,7 @@ from prodcore.catalog.stores import ImportRecord
 from prodcore.catalog.upsert import new_item, upsert
 from prodcore.errors import InvalidCursor, ProductDeleted, SkuTaken, VersionConflict
 from prodcore.product.model import ProductDraft, ProductPatch, validate
-from tests.mongo.authors import ANA, EVA
+from tests.support.products import ANA, EVA
 
 NAMES = ["Arroz", "Café", "Manzana", "Naranja", "Pan", "Zanahoria"]
 

@@ -13,20 +13,11 @@ from prodcore.catalog.stores import SORTS
 from prodcore.deadline import budget
 from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, ShardUnavailable
 from prodcore.mongo.products import query as product_query
-from prodcore.product.model import ProductDraft, validate
 from prodcore.routing import DEFAULT_MAP
-from tests.mongo.authors import ANA, EVA
+from tests.support.products import ANA, EVA, draft, names
 
 A_TO_M = ["Arroz", "Café", "Manzana", "Águila"]
 N_TO_Z = ["Naranja", "Pan", "Zanahoria", "Ñandú", "7up"]
-
-
-def draft(name, **fields):
-    return validate(ProductDraft, {"name": name, "price": "1.20", **fields})
-
-
-def names(page):
-    return [product.name for product in page.items]
 
 
 def pages(catalog, query=None, limit=50):

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from bench import rename_campaign as campaign
+from campaigns import renames as campaign
 from prodcore.deadline import budget
 from prodcore.errors import Unavailable
 from prodcore.product.model import ProductPatch, validate
-from tests.mongo.authors import ANA
+from tests.support.products import ANA
 
 
 def test_readers_see_each_product_once_while_they_are_renamed(catalog):

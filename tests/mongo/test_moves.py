@@ -15,19 +15,10 @@ from prodcore.errors import (
     ProductNotFound,
     VersionConflict,
 )
-from prodcore.product.model import ProductDraft, ProductPatch, validate
-from tests.mongo.authors import ANA, EVA
+from tests.support.products import ANA, EVA, Killed, draft, patch
 
 STEPS = ["intended", "received", "committed", "published"]
 AT_ONCE = timedelta(0)
-
-
-def draft(name, **fields):
-    return validate(ProductDraft, {"name": name, "price": "1.20", **fields})
-
-
-def patch(**fields):
-    return validate(ProductPatch, fields)
 
 
 def listed(catalog, limit=200, **query):
@@ -40,10 +31,6 @@ def listed(catalog, limit=200, **query):
         cursor = page.next_cursor
         if cursor is None:
             return found
-
-
-class Killed(BaseException):
-    """Ends a move between two steps, as the end of its process does: nothing is tidied up."""
 
 
 @pytest.fixture

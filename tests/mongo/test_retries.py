@@ -4,7 +4,7 @@ import pytest
 
 from prodcore.app.wiring import open_replica_set
 from prodcore.support.retries import counted
-from tests.mongo.test_faults import failing
+from tests.support.faults import failing
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ import pytest
 
 from prodcore.catalog import Query, Sort, search_words
 from prodcore.mongo.products.document import as_document
-from tests.mongo.authors import ANA
-from tests.mongo.test_listing import draft, names
+from tests.support.products import ANA, draft, names
 
 
 @pytest.mark.parametrize(

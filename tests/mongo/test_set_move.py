@@ -18,7 +18,7 @@ from prodcore.installation.set_up import SetBringUp
 from prodcore.local import find_free_ports
 from prodcore.local.mongod import find_mongod
 from prodcore.mongo.admin.replica_set_admin import DatabaseUser, ReplicaSetAdmin, SetTiming, keyfile_login
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 TIMING = SetTiming(1_000, 250)
 ROOT = DatabaseUser("root", secrets.token_urlsafe(12), (("root", "admin"),))

@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.mongo.authors import ANA
-from tests.mongo.test_moves import draft
-from tests.system.cli import Cli
+from tests.support.cli import Cli
+from tests.support.products import ANA, draft
 
 
 @pytest.fixture

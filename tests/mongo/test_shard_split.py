@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import rename_campaign as campaign
+from campaigns import renames as campaign
 from prodcore.app.shards import open_shards
 from prodcore.app.wiring import open_catalog
 from prodcore.catalog.upsert import new_item, upsert
@@ -11,7 +11,7 @@ from prodcore.product.model import ProductPatch, validate
 from prodcore.routing import DEFAULT_MAP, Range, ShardMap
 from prodcore.settings import load_settings
 from prodcore.sharding.trust import split_map, trusted_map
-from tests.mongo.authors import ANA
+from tests.support.products import ANA
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from bson.decimal128 import Decimal128
 
-from bench import rename_campaign as campaign
+from campaigns import renames as campaign
 from prodcore.app.shards import open_shards
 from prodcore.catalog import Catalog
 from prodcore.mongo.products.document import as_document
@@ -18,8 +18,7 @@ from prodcore.product.model import ProductPatch, validate
 from prodcore.routing import DEFAULT_MAP
 from prodcore.settings import load_settings
 from prodcore.sharding.verify import Verifier
-from tests.mongo.authors import ANA, EVA
-from tests.mongo.test_moves import Killed, draft
+from tests.support.products import ANA, EVA, Killed, draft
 
 MERCADONA = Path(__file__).parents[2] / ".." / "shared" / "data" / "mercadona" / "productos.csv"
 _INDEXES = sorted(["_id_", *(index.document["name"] for index in INDEXES)])

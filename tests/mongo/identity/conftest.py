@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.mongo.identity.rig import AuthService, Worker, auth_settings, web_settings
-from tests.waiting import wait_until
+from tests.support.identity import AuthService, Worker, auth_settings, web_settings
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from pymongo.errors import OperationFailure
 
 from prodcore.errors import ProdError
 from prodcore.identity.rights import Role
-from tests.mongo.identity.rig import ADMIN, OTHER_PASSWORD, PASSWORD
-from tests.waiting import wait_until
+from tests.support.identity import ADMIN, OTHER_PASSWORD, PASSWORD
+from tests.support.waiting import wait_until
 
 
 def test_names_that_fold_alike_are_one_user(authsvc, admin):

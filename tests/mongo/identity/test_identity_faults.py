@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.mongo.identity.rig import ADMIN, PASSWORD
-from tests.mongo.identity.test_identity_web import Browser
-from tests.waiting import wait_until
+from tests.support.identity import ADMIN, PASSWORD, Browser
+from tests.support.waiting import wait_until
 
 RSU = ("rsU-1", "rsU-2", "rsU-3")
 

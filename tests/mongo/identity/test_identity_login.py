@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.mongo.identity.rig import ADMIN, BCRYPT_COST, OTHER_PASSWORD, PASSWORD, SETUP_CODE, auth_settings
+from tests.support.identity import ADMIN, BCRYPT_COST, OTHER_PASSWORD, PASSWORD, SETUP_CODE, auth_settings
 
 
 def test_without_the_service_secret_nobody_is_heard(authsvc, admin):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from prodcore.identity.rights import ROUTES, Right, Role, right_for, rights_of
-from tests.mongo.identity.rig import ADMIN
+from tests.support.identity import ADMIN
 
 NOBODY = "nobody"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

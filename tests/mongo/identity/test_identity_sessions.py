@@ -8,8 +8,8 @@ import pytest
 
 from prodcore.identity.rights import Role
 from prodcore.identity.tokens import GRACE, Identity, issue
-from tests.mongo.identity.rig import ADMIN, OTHER_PASSWORD, PASSWORD, Worker, web_settings
-from tests.waiting import wait_until
+from tests.support.identity import ADMIN, OTHER_PASSWORD, PASSWORD, Worker, web_settings
+from tests.support.waiting import wait_until
 
 SECONDS_TO_EVERY_WORKER = 5.0
 

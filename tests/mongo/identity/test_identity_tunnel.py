@@ -11,8 +11,8 @@ import pytest
 import requests
 from werkzeug.serving import make_server
 
-from tests.mongo.identity.rig import ADMIN, PASSWORD, Worker, _QuietHandler, web_settings
-from tests.tls_hop import ADDRESS, tls_hop
+from tests.support.identity import ADMIN, PASSWORD, Worker, _QuietHandler, web_settings
+from tests.support.tls_hop import ADDRESS, tls_hop
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "tunnel"
 NAME = "shop.example"

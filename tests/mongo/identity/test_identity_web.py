@@ -1,37 +1,11 @@
 """Browser sessions: the cookie, a new session at login, transparent renewal, life without authsvc, addresses."""
 
-import re
 from datetime import timedelta
 
 import pytest
 
-from tests.mongo.identity.rig import ADMIN, OTHER_PASSWORD, PASSWORD, Worker, web_settings
-from tests.waiting import wait_until
-
-
-class Browser:
-    """A person with cookies."""
-
-    def __init__(self, worker, scheme="http"):
-        self.client = worker.app.test_client()
-        self.base = f"{scheme}://localhost"
-
-    def get(self, path, **more):
-        return self.client.get(path, base_url=self.base, **more)
-
-    def post(self, path, form, page=None, **more):
-        html = self.get(page or path).get_data(as_text=True)
-        token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', html)
-        data = {**form, **({"csrf_token": token[1]} if token else {})}
-        headers = {"Referer": f"{self.base}{path}"}
-        return self.client.post(path, data=data, base_url=self.base, headers=headers, **more)
-
-    def log_in(self, **more):
-        return self.post("/login", {"username": ADMIN, "password": PASSWORD, **more})
-
-    def cookie(self, name="prodctl"):
-        found = self.client.get_cookie(name, domain="localhost")
-        return found.value if found else None
+from tests.support.identity import ADMIN, OTHER_PASSWORD, PASSWORD, Browser, Worker, web_settings
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Long proofs under load and faults; each prints a table and judges it. Their short forms run with the tests."""
