@@ -16,10 +16,10 @@ from prodcore.settings import Settings
 from prodcore.web import install
 from webapp import api, pages
 from webapp.identity.caller import install_identity
-from webapp.live.catalog_provider import CatalogProvider
-from webapp.live.cluster_picture import ClusterPicture
+from webapp.live.catalog import CatalogProvider
+from webapp.live.cluster import ClusterPicture
+from webapp.security import install_trusted_hosts
 from webapp.staleness import install_staleness
-from webapp.trusted_hosts import install_trusted_hosts
 
 READY_SECONDS = 2.0
 

@@ -11,15 +11,15 @@ from prodcore.replicaset.diagnostic import SENTENCES, problem_line
 from prodcore.routing import DEFAULT_MAP, fold
 from tests.support.waiting import wait_until
 from webapp.live.watched import Watched
-from webapp.pages.locale import install_locale
-from webapp.pages.problem_sentences import SENTENCES as TRANSLATED
-from webapp.pages.problem_sentences import problem_text
+from webapp.pages.cluster import SENTENCES as TRANSLATED
+from webapp.pages.cluster import problem_text
+from webapp.pages.language import install_language
 
 
 @pytest.fixture(scope="module")
 def app():
     app = Flask("webapp")
-    install_locale(app)
+    install_language(app)
     return app
 
 

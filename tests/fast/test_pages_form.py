@@ -14,10 +14,10 @@ from werkzeug.utils import redirect
 
 from prodcore.errors import InvalidInput
 from prodcore.product.model import FIELDS, Product, ProductDraft, validate
-from webapp.pages.address import safe_next
 from webapp.pages.assets import asset
-from webapp.pages.locale import install_locale, read_price, show_price, show_range, write_price
-from webapp.pages.messages import problems_by_field
+from webapp.pages.errors import problems_by_field
+from webapp.pages.forms import safe_next
+from webapp.pages.language import install_language, read_price, show_price, show_range, write_price
 from webapp.pages.product_form import as_input, blank_values, typed_values, values_of
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ SPANISH, ENGLISH = "es-ES,es;q=0.9", "en-GB,en;q=0.9"
 @pytest.fixture(scope="module")
 def app():
     app = Flask("webapp")
-    install_locale(app)
+    install_language(app)
     return app
 
 

@@ -2,7 +2,7 @@
 
 from prodcore.catalog.stores import SORTS
 from prodctl.importing import options
-from webapp.api.list_query import FilterQuery
+from webapp.api.listing import FilterQuery
 
 
 def test_options_are_the_parameters_of_the_api():

@@ -5,21 +5,8 @@ from apiflask import APIFlask
 from prodcore.catalog.bulk import MAX_BULK
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.upsert import MAX_ITEMS
-from webapp.api import (
-    account,
-    administration,
-    cluster,
-    imports,
-    product_bulk,
-    product_export,
-    product_history,
-    product_list,
-    products,
-    session,
-    shards,
-    users,
-)
-from webapp.api.document import install_document
+from webapp.api import account, administration, bulk, cluster, history, imports, listing, products, session, users
+from webapp.api.openapi import install_document
 
 DESCRIPTION = (
     "Products over MongoDB replica sets. Errors are application/problem+json (RFC 9457). "
@@ -30,8 +17,7 @@ DESCRIPTION = (
 
 def register(app: APIFlask) -> None:
     """Add every part of the API."""
-    catalog = (product_list, product_export, product_bulk, products, product_history, imports, shards)
-    for part in (session, account, users, administration, *catalog, cluster):
+    for part in (session, account, users, administration, listing, bulk, products, history, imports, cluster):
         app.register_blueprint(part.blueprint, url_prefix="/api/v1")
-    app.config["ANSWERS"] = {product_export.ENDPOINT: tuple(product_export.TYPES.values())}
+    app.config["ANSWERS"] = {listing.EXPORT: tuple(listing.TYPES.values())}
     install_document(app)

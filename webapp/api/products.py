@@ -1,22 +1,54 @@
-"""``/api/v1/products``: create, read, edit, delete."""
+"""``/api/v1/products``: create, read, edit, delete; the headers that make a write safe to repeat."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from flask import Response, url_for
+from flask import Response, request, url_for
+from pydantic import BaseModel, ConfigDict, Field
 
 from prodcore.catalog.idempotency import create_once
-from prodcore.errors import InvalidInput, Problem
-from prodcore.product.model import ProductDraft, ProductPatch
-from webapp.api.models import NameQuery, NewProduct, ProductOut
-from webapp.api.product_answer import idempotency_key, product_answer, seen_version
+from prodcore.errors import InvalidInput, PreconditionRequired, Problem, UnreadableInput
+from prodcore.product.model import Product, ProductDraft, ProductPatch
+from prodcore.web import json_response
 from webapp.identity.author import current_author
-from webapp.live.catalog_provider import current_catalog
+from webapp.live.catalog import current_catalog
 
 blueprint = APIBlueprint("products", __name__, tag="Products")
+
+_VERSION = re.compile(r'"([0-9]{1,15})"')
+_KEY = re.compile(r"[!-~]{1,255}")
+
+
+class NameQuery(BaseModel):
+    """A name and variant, however they are spelled."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=200)
+    variant: str = Field("", max_length=200)
+
+
+class NewProduct(ProductDraft):
+    """A product to make; with the same id a repeated request is the same creation."""
+
+    id: str | None = Field(None, pattern="^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+
+
+class ProductOut(ProductDraft):
+    """A product."""
+
+    id: UUID
+    price: str  # type: ignore[assignment]  # a decimal string: JSON numbers are binary floats to many clients
+    currency: str
+    shard: str
+    version: int
+    created_at: str
+    updated_at: str
+    updated_by: str
 
 
 @blueprint.post("/products")
@@ -78,3 +110,30 @@ def _uuid(text: Any) -> UUID:
         return UUID(text)
     except (ValueError, AttributeError, TypeError):
         raise InvalidInput(problems=[Problem("id", "uuid_parsing", "must be a UUID")]) from None
+
+
+def product_answer(product: Product, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """The product, with its version as ETag; 304 for a version that the caller has."""
+    response = json_response(product.as_dict(), status, {"ETag": f'"{product.version}"', **(headers or {})})
+    if request.method == "GET" and "HTTP_IF_NONE_MATCH" in request.environ:
+        response.make_conditional(request)
+    return response
+
+
+def idempotency_key() -> str | None:
+    """The Idempotency-Key, where one is given. Raises UnreadableInput for one that cannot be a key."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise UnreadableInput("Idempotency-Key must be 1 to 255 printable ASCII characters, such as a UUID")
+    return key
+
+
+def seen_version() -> int:
+    """The version in If-Match. Raises PreconditionRequired without one, UnreadableInput for one not of ours."""
+    header = request.headers.get("If-Match")
+    if header is None:
+        raise PreconditionRequired(hint='Read the product and send its ETag back: If-Match: "3"')
+    match = _VERSION.fullmatch(header.strip())
+    if not match:
+        raise UnreadableInput('If-Match is not a version of ours, such as "3"')
+    return int(match[1])

@@ -30,11 +30,11 @@ _EXTENSION = "prodctl_identity"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REPORTED = frozenset({Right.WRITE_PRODUCTS, Right.RUN_DRILLS, Right.CHANGE_SHARDS})
 _ACTIONS = {
-    "pages.product_editing.create": "products.create",
-    "pages.product_editing.save": "products.edit",
-    "pages.product_editing.delete": "products.delete",
-    "pages.drill_orders.start": "drill.start",
-    "pages.drill_orders.stop": "drill.stop",
+    "pages.product_form.create": "products.create",
+    "pages.product_form.save": "products.edit",
+    "pages.product_form.delete": "products.delete",
+    "pages.drills.start": "drill.start",
+    "pages.drills.stop": "drill.stop",
 }
 """What the audit calls what a page does: as what the API does."""
 _RENEW_BEFORE = timedelta(seconds=60)

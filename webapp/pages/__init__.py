@@ -11,53 +11,44 @@ from prodcore.identity.rights import Right
 from prodcore.identity.tokens import Identity
 from prodcore.settings import Settings
 from webapp.identity import caller as identity
-from webapp.live.drill_desk import DrillDesk
+from webapp.live.drills import DrillDesk
 from webapp.pages import (
     account,
     assets,
     audit,
     bulk,
     cluster,
-    drill_chart,
-    drill_orders,
     drills,
     imports,
     labels,
-    my_account,
-    preferences,
-    product_editing,
-    product_export,
-    product_import,
-    product_page,
+    language,
+    login,
+    product,
+    product_form,
     products,
     tokens,
     users,
 )
-from webapp.pages.address import with_query
-from webapp.pages.compress import compress
-from webapp.pages.errors import error_page
+from webapp.pages.assets import compress
+from webapp.pages.cluster import problem_text, reason_text
+from webapp.pages.errors import error_page, password_help, refusal_text
+from webapp.pages.forms import with_query
 from webapp.pages.live import install_live
-from webapp.pages.locale import LANGUAGES, install_locale, language
-from webapp.pages.messages import password_help, refusal_text
-from webapp.pages.problem_sentences import problem_text, reason_text
-from webapp.security_headers import install_security_headers
+from webapp.security import install_security_headers
 
 __all__ = ["error_page", "register"]
 
 _PARTS = (
     assets,
-    preferences,
+    language,
+    login,
     account,
-    my_account,
     products,
-    product_page,
-    product_editing,
+    product,
+    product_form,
     bulk,
-    product_export,
-    product_import,
     imports,
     cluster,
-    drill_orders,
     drills,
     users,
     tokens,
@@ -76,13 +67,13 @@ def register(app: Flask, settings: Settings) -> None:
     app.config["MAX_FORM_MEMORY_SIZE"] = 3_500_000  # an import's file travels with its forms
     app.config["PASSWORD_MIN_LENGTH"] = settings.password_min_length
     _csrf.init_app(app)  # adds the tokens; ``protect`` below checks them, on pages only
-    install_locale(app)
+    language.install_language(app)
     install_security_headers(app)
     install_live(app, settings)
     app.extensions["drill_desk"] = DrillDesk(settings)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
-        asset_url=assets.asset_url, chart_size=drill_chart, with_query=with_query, Right=Right, languages=LANGUAGES
+        asset_url=assets.asset_url, chart_size=drills, with_query=with_query, Right=Right, languages=language.LANGUAGES
     )
     app.jinja_env.filters.update(problem=problem_text, reason=reason_text)
     app.jinja_env.globals.update(labels.ALL, password_help=password_help, refusal=refusal_text)
@@ -101,8 +92,8 @@ def _surroundings() -> dict[str, object]:
     return {
         "visitor": visitor,
         "may": visitor.may if visitor else lambda _right: False,
-        "language": language(),
-        "theme": preferences.theme(),
+        "language": language.current_language(),
+        "theme": language.theme(),
         "form_token": generate_csrf,
         "here": request.full_path.rstrip("?") if request.method == "GET" else "/",
     }

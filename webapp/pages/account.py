@@ -1,125 +1,118 @@
-"""Logging in and out, and making the first administrator."""
+"""One's own account: password, second factor, sessions. authsvc decides; this asks it and shows the answer."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+import segno
 from apiflask import APIBlueprint
 from flask import flash, render_template, request, url_for
 from flask_babel import gettext
+from markupsafe import Markup
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
-from prodcore.errors import (
-    AlreadySetUp,
-    AuthError,
-    InvalidInput,
-    OutcomeUnknown,
-    ProdError,
-    SecondFactorRequired,
-    TooManyAttempts,
-    Unavailable,
-)
-from webapp.identity import caller as identity
-from webapp.pages.address import safe_next
-from webapp.pages.messages import problems_by_field, wait_text
+from prodcore.errors import AuthError, Conflict, InvalidInput, NotAuthenticated, NotFound, TooManyAttempts
+from webapp.identity.caller import account, current_identity
+from webapp.pages.errors import problems_by_field, wait_text
 
 blueprint = APIBlueprint("account", __name__, enable_openapi=False)
+
 
 View = Response | str | tuple[str, int]
 
 
-@blueprint.get("/")
-def home() -> Response:
-    """The products are what people come for."""
-    return redirect(url_for("pages.products.listing"), 302)
+@blueprint.get("/account")
+def show() -> str:
+    """Everything about the account on one page."""
+    return _page()
 
 
-@blueprint.get("/login")
-def login() -> View:
-    """The login form; a system without anybody begins with the set-up instead."""
-    try:
-        if identity.current_identity():
-            return redirect(_next(), 303)
-        if identity.setup_is_open():
-            return redirect(url_for("pages.account.setup"), 303)
-    except (Unavailable, OutcomeUnknown):
-        return _login_form(gettext("The login service does not answer just now."), "service", 200)
-    return _login_form()
-
-
-@blueprint.post("/login")
-def log_in() -> View:
-    """Start a session and go where the visitor wanted to go."""
+@blueprint.post("/account/password")
+def change_password() -> View:
+    """A new password; every other session of the account ends."""
     form = request.form
+    body = {"old_password": form.get("old_password", ""), "new_password": form.get("new_password", "")}
     try:
-        identity.log_in(form.get("username", ""), form.get("password", ""), form.get("code", "").replace(" ", ""))
-    except TooManyAttempts as error:
-        return _login_form(wait_text(error), "wrong", 429)
-    except SecondFactorRequired:
-        return _login_form(status=401, asks_code=True)
-    except (AuthError, InvalidInput):
-        return _login_form(gettext("User name or password is not right."), "wrong", 401, asks_code="code" in form)
-    except (Unavailable, OutcomeUnknown):
-        return _login_form(gettext("The login service does not answer just now."), "service", 503)
-    return redirect(_next(), 303)
-
-
-@blueprint.post("/logout")
-def log_out() -> Response:
-    """End the session; the cookie goes even while authsvc is silent."""
-    try:
-        identity.log_out()
-    except ProdError:
-        flash(gettext("You are logged out on this device. The login service will hear of it later."), "note")
-    else:
-        flash(gettext("You are logged out."), "done")
-    return redirect(url_for("pages.account.login"), 303)
-
-
-@blueprint.get("/setup")
-def setup() -> View:
-    """The form for the first administrator, as long as there is none."""
-    try:
-        if not identity.setup_is_open():
-            return redirect(url_for("pages.account.login"), 303)
-    except (Unavailable, OutcomeUnknown):
-        return _setup_form(gettext("The login service does not answer just now."), {}, 200)
-    return _setup_form()
-
-
-@blueprint.post("/setup")
-def complete_setup() -> View:
-    """Make the first administrator and log them in."""
-    form = request.form
-    try:
-        identity.complete_setup(form.get("code", "").strip(), form.get("username", ""), form.get("password", ""))
-    except AlreadySetUp:
-        flash(gettext("The system has its first administrator already. Log in."), "note")
-        return redirect(url_for("pages.account.login"), 303)
+        account("POST", "/account/password", body)
     except InvalidInput as error:
-        return _setup_form("", problems_by_field(error), 422)
-    except TooManyAttempts as error:
-        return _setup_form(wait_text(error), {}, 429)
-    except AuthError:
-        wrong = gettext("This is not the setup code, or it has expired. prodctl local up prints a new one.")
-        return _setup_form("", {"code": wrong}, 401)
-    except (Unavailable, OutcomeUnknown):
-        return _setup_form(gettext("The login service does not answer just now."), {}, 503)
-    flash(gettext("Welcome. You are the administrator of this system."), "done")
-    return redirect(url_for("pages.products.listing"), 303)
+        problems = problems_by_field(error)
+        wrong = problems.get("old_password", "")
+        return _page({"old_password": wrong} if wrong else {"new_password": next(iter(problems.values()))}), 422
+    except AuthError as error:
+        return _page({"old_password": _refusal(error)}), error.http_status
+    flash(gettext("The password was changed. Your other sessions have ended."), "done")
+    return _back()
 
 
-def _next() -> str:
-    return safe_next(request.values.get("next"))
+@blueprint.post("/account/sessions")
+def end_sessions() -> Response:
+    """End one session, or all but this one."""
+    session_id = request.form.get("session", "")
+    with suppress(NotFound):  # it may have ended by itself
+        account("DELETE", f"/account/sessions/{quote(session_id, safe='')}" if session_id else "/account/sessions")
+    flash(gettext("It has ended.") if session_id else gettext("All your other sessions have ended."), "done")
+    return _back()
 
 
-def _login_form(error: str = "", kind: str = "", status: int = 200, *, asks_code: bool = False) -> tuple[str, int]:
-    username = request.form.get("username", "")
-    page = render_template(
-        "account/login.html", error=error, kind=kind, username=username, next=_next(), asks_code=asks_code
-    )
-    return page, status
+@blueprint.post("/account/second-factor")
+def begin_second_factor() -> View:
+    """Show the secret for an authenticator; it counts once a code has confirmed it."""
+    try:
+        return _enrolment(account("POST", "/account/second-factor"))
+    except Conflict:
+        flash(gettext("Your account has a second factor already. Remove it first to set up another one."), "note")
+        return _back()
 
 
-def _setup_form(error: str = "", errors: dict[str, str] | None = None, status: int = 200) -> tuple[str, int]:
-    page = render_template("account/setup.html", error=error, errors=errors or {}, values=request.form)
-    return page, status
+@blueprint.post("/account/second-factor/confirm")
+def confirm_second_factor() -> View:
+    """Put the second factor in force, and show the recovery codes this one time."""
+    form = request.form
+    try:
+        answer = account("PUT", "/account/second-factor", {"code": form.get("code", "").replace(" ", "")})
+    except (AuthError, InvalidInput) as error:
+        if isinstance(error, NotAuthenticated) and current_identity() is None:
+            raise
+        begun = {"secret": form.get("secret", ""), "uri": form.get("uri", "")}
+        if isinstance(error, TooManyAttempts):
+            return _enrolment(begun, wait_text(error)), error.http_status
+        return _enrolment(begun, gettext("This code is not right. Codes change every 30 seconds.")), 422
+    return render_template("account/recovery_codes.html", codes=answer["recovery_codes"])
+
+
+@blueprint.post("/account/second-factor/remove")
+def remove_second_factor() -> View:
+    """Needs the password once more: a stolen session must not do this."""
+    try:
+        account("DELETE", "/account/second-factor", {"password": request.form.get("password", "")})
+    except (AuthError, InvalidInput) as error:
+        return _page({"password": _refusal(error)}), 422
+    except (Conflict, NotFound):
+        flash(gettext("Your account has no second factor."), "note")
+        return _back()
+    flash(gettext("The second factor is gone."), "done")
+    return _back()
+
+
+def _page(errors: dict[str, str] | None = None) -> str:
+    sessions = account("GET", "/account/sessions")["items"]
+    second_factor = account("GET", "/account/second-factor")["in_force"]
+    return render_template("account/mine.html", sessions=sessions, second_factor=second_factor, errors=errors or {})
+
+
+def _enrolment(begun: dict[str, Any], error: str = "") -> str:
+    picture = ""
+    if begun["uri"].startswith("otpauth://"):
+        picture = Markup(segno.make(begun["uri"]).svg_inline(scale=5, border=3, light="#ffffff"))  # noqa: S704  segno's
+    return render_template("account/second_factor.html", begun=begun, picture=picture, error=error)
+
+
+def _refusal(error: Exception) -> str:
+    return wait_text(error) if isinstance(error, TooManyAttempts) else gettext("This is not your password.")
+
+
+def _back() -> Response:
+    return redirect(url_for("pages.account.show"), 303)

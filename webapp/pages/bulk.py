@@ -5,6 +5,7 @@ What was chosen travels with the forms as ids and versions: what somebody else c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 from urllib.parse import parse_qsl
@@ -18,26 +19,30 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
-from prodcore.catalog.bulk import Outcome, Seen, bulk_delete, bulk_edit
+from prodcore.catalog.bulk import Changes, Outcome, Seen, bulk_delete, bulk_edit
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import Deleted
-from prodcore.errors import InvalidInput
-from prodcore.product.model import Product
+from prodcore.errors import InvalidInput, Problem
+from prodcore.product.model import Product, ProductPatch, validate
 from webapp.identity.author import current_author
-from webapp.live.catalog_provider import current_catalog
-from webapp.pages.bulk_form import BOXES, TEXTS, BulkValues, differences, read_bulk_values
-from webapp.pages.list_state import ListState, read_state
-from webapp.pages.locale import show_number
-from webapp.pages.messages import problems_by_field
-from webapp.pages.posted import pack_json, unpack_json
+from webapp.live.catalog import current_catalog
+from webapp.pages.errors import problems_by_field
+from webapp.pages.forms import pack_json, unpack_json
+from webapp.pages.language import read_price, show_number
 from webapp.pages.product_form import example_price, read_whole
+from webapp.pages.products import ListState, read_state
 from webapp.pages.steps import STEP, Run, portions, resumed
 
 blueprint = APIBlueprint("bulk", __name__, enable_openapi=False)
 
+FIELDS = ("price", "currency", "stock", "category", "description", "active")
+"""The fields that can get the same value in every product."""
+_MAY_BE_EMPTIED = ("category", "description")
+
+TEXTS = (*FIELDS, "add_tags", "remove_tags")
+BOXES = tuple(f"empty_{name}" for name in _MAY_BE_EMPTIED)
 View = Response | str | tuple[str, int]
 Action = Literal["edit", "delete"]
-
 MOST = 20_000
 """Products that the browser changes at once; the shell takes any number."""
 _SHOWN = 10
@@ -47,6 +52,52 @@ _STATUSES = {
 }
 _ADDRESS = "/products/bulk/run"
 _SENT = ("action", "list", *TEXTS, *BOXES)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkValues:
+    """What somebody typed. An empty field leaves the products' own, unless it is to be emptied."""
+
+    texts: Mapping[str, str]
+    emptied: frozenset[str]
+
+    def changes(self) -> Changes:
+        """What that means. Raises InvalidInput, also where nothing is to be changed."""
+        fields = validate(ProductPatch, self._fields()).changes()
+        add, take = (validate(ProductPatch, {"tags": self._tags(name)}).tags for name in ("add_tags", "remove_tags"))
+        if not (fields or add or take):
+            raise InvalidInput(problems=[Problem("", "missing", "nothing to change is given")])
+        return Changes(fields, tuple(add), tuple(take))
+
+    def _fields(self) -> dict[str, Any]:
+        given: dict[str, Any] = dict.fromkeys(self.emptied, "")
+        given |= {name: self.texts[name] for name in FIELDS if self.texts[name]}
+        if "price" in given:
+            given["price"] = read_price(given["price"])
+        if "stock" in given:
+            given["stock"] = read_whole(given["stock"])
+        if "currency" in given:
+            given["currency"] = given["currency"].upper()
+        if "active" in given:
+            given["active"] = given["active"] == "yes"
+        return given
+
+    def _tags(self, name: str) -> list[str]:
+        return [tag.strip() for tag in self.texts[name].split(",") if tag.strip()]
+
+
+def read_bulk_values(form: Mapping[str, str]) -> BulkValues:
+    """What a form brings."""
+    texts = {name: form.get(name, "").replace("\r\n", "\n").strip() for name in TEXTS}
+    emptied = frozenset(name for name in _MAY_BE_EMPTIED if form.get(f"empty_{name}") and not texts[name])
+    return BulkValues(texts, emptied)
+
+
+def differences(product: Product, changes: Changes) -> list[tuple[str, Any, Any]]:
+    """What would change in a product: field, old and new value."""
+    new = changes.of(product)
+    names = (*FIELDS, "tags")
+    return [(n, getattr(product, n), getattr(new, n)) for n in names if getattr(product, n) != getattr(new, n)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The cluster as it is at this moment: what is wrong, the shards, their ranges and members."""
+"""The cluster as it is at this moment: shards, ranges and members, and what is wrong in the reader's language."""
 
 from __future__ import annotations
 
@@ -6,12 +6,82 @@ from typing import Any
 
 from apiflask import APIBlueprint
 from flask import Response
+from flask_babel import lazy_gettext
 
 from prodcore.errors import ShardNotFound
-from webapp.live.cluster_picture import current_picture
+from prodcore.replicaset.diagnostic import ProblemLine
+from webapp.live.cluster import current_picture
+from webapp.pages.labels import ALL
+from webapp.pages.language import show_number
 from webapp.pages.live import live_page
 
 blueprint = APIBlueprint("cluster", __name__, enable_openapi=False)
+
+SENTENCES: dict[str, Any] = {
+    "no_member": lazy_gettext("{set}: no member answers"),
+    "no_primary": lazy_gettext("{set}: there is no primary, so it takes no writes"),
+    "no_majority": lazy_gettext("{set}: no majority: {reached} of {votes} votes can be reached, {needed} are needed"),
+    "stranger": lazy_gettext("{set}: {member} is in the address and is no member of the set"),
+    "unreachable": lazy_gettext("{set}: {member} is {role}: {why}"),
+    "not_working": lazy_gettext("{set}: {member} is {role}"),
+    "lag": lazy_gettext("{set}: {member} is {seconds} s behind the primary"),
+    "former_primary": lazy_gettext(
+        "{set}: {member} still takes itself for primary in term {term}; {primary} is, in term {newer}"
+    ),
+    "other_primary": lazy_gettext("{set}: {member} takes {believed} for primary, not {primary}"),
+    "no_believed_primary": lazy_gettext("{set}: {member} takes nobody for primary, not {primary}"),
+    "cut_off": lazy_gettext("{set}: {member} cannot reach {other}, which answers us"),
+    "configurations": lazy_gettext("{set}: the members hold different configurations: {told}"),
+    "map_unreadable": lazy_gettext("shard map: cannot be read from {set}"),
+    "map_copy_differs": lazy_gettext(
+        "shard map: {set} holds a copy of version {copy}, the stored map is version {stored}"
+    ),
+    "map_copy_missing": lazy_gettext("shard map: {set} gives no copy of it"),
+    "service": lazy_gettext("{service}: {state}: {why}"),
+    "set_without_primary": lazy_gettext("{set} has no primary"),
+    "majority_at_stake": lazy_gettext("{set} would lose its majority: {working} members work, {needed} must stay"),
+    "little_disk": lazy_gettext("{set}: {member} has only {megabytes} MB of free disk"),
+    "not_controlled": lazy_gettext("{member} is not under control of the drill runner"),
+    "not_a_member": lazy_gettext("{member} is not a member of {sets}"),
+    "only_primary_steps_down": lazy_gettext("Only a primary can step down"),
+    "no_guard": lazy_gettext("No guard is on duty to compare with"),
+    "cannot_isolate": lazy_gettext("{why}"),
+    "cannot_stop_host": lazy_gettext("{why}"),
+    "import_at_work": lazy_gettext("An import is at work: {what}"),
+    "another_is_primary": lazy_gettext("Only a primary can step down; that is {primary}"),
+}
+"""By the codes of ``prodcore.replicaset.diagnostic``."""
+
+REASONS: dict[str, Any] = {
+    "connection refused": lazy_gettext("connection refused"),
+    "no answer in time": lazy_gettext("no answer in time"),
+    "closed the connection": lazy_gettext("closed the connection"),
+    "no answer": lazy_gettext("no answer"),
+}
+"""Why a member or service does not answer, by the words of the core; what is rarer stays in English."""
+
+
+def problem_text(line: ProblemLine) -> str:
+    """The sentence in the language of the page."""
+    return str(SENTENCES[line.code]).format(**{name: _word(name, value) for name, value in line.facts.items()})
+
+
+def reason_text(reason: str) -> str:
+    """Why something does not answer, in the language of the page where it is known."""
+    return str(REASONS.get(reason, reason))
+
+
+def _word(name: str, value: Any) -> str:
+    """A fact as the language writes it."""
+    if name == "role":
+        return str(ALL["role_labels"].get(value, value))
+    if name == "state":
+        return str(ALL["service_states"].get(value, value))
+    if name == "why":
+        return reason_text(value)
+    if isinstance(value, float):
+        return show_number(round(value) if name == "megabytes" else round(value, 1))
+    return str(value)
 
 
 @blueprint.get("/cluster")

@@ -1,24 +1,207 @@
-"""Errors as pages that help: what happened, what it means for the visitor's work, where to go from here."""
+"""Errors in the reader's language, as sentences and as pages: what happened, what it means, where to go from here."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
-from flask import Response, g, make_response, render_template, request, url_for
-from flask_babel import gettext
+from flask import Response, current_app, g, make_response, render_template, request, url_for
+from flask_babel import gettext, lazy_gettext
 from werkzeug.exceptions import HTTPException
 from werkzeug.utils import redirect
 
-from prodcore.errors import NotAuthenticated, ProdError, Unavailable
-from webapp.pages.address import with_query
-from webapp.pages.messages import error_text
+from prodcore.errors import InvalidInput, NotAuthenticated, Problem, ProdError, Unavailable
+from prodcore.product.model import MAX_PRICE, MAX_STOCK
+from webapp.pages.forms import is_partial, with_query
+from webapp.pages.language import show_number
+
+_FIELD_MESSAGES: dict[str, Any] = {
+    "string_too_short": lazy_gettext("Fill this in."),
+    "unroutable_name": lazy_gettext("Use at least one letter, digit or sign."),
+    "forbidden_character": lazy_gettext("It holds a character that cannot be stored."),
+    "unknown_currency": lazy_gettext("Use an ISO 4217 code such as EUR."),
+    "string_pattern_mismatch": lazy_gettext("Use letters, digits and signs without spaces or accents."),
+    "too_long": lazy_gettext("At most 20 tags."),
+    "decimal_max_places": lazy_gettext("At most 4 decimals."),
+    "int_type": lazy_gettext("Write a whole number such as 40."),
+    "greater_than_equal": lazy_gettext("It cannot be negative."),
+    "string_unicode": lazy_gettext("It holds a character that cannot be stored."),
+    "literal_error": lazy_gettext("There is no such choice."),
+    "bool_parsing": lazy_gettext("There is no such choice."),
+    "datetime_parsing": lazy_gettext("Write a day such as 2026-01-31."),
+    "password_too_short": lazy_gettext("Too short: use a sentence of several words."),
+    "password_too_long": lazy_gettext("Too long: at most 1024 characters."),
+    "username": lazy_gettext("Use 1 to 64 Latin letters, digits and . _ - @, beginning with a letter or digit."),
+    "password_guessable": lazy_gettext("Too easy to guess: use several words that have nothing to do with each other."),
+}
+_LENGTHS = {"name": 200, "variant": 200, "sku": 64, "description": 5000, "category": 100, "tags": 50, "search": 100}
+
+
+def field_message(problem: Problem, *, price_example: str = "") -> str:
+    """What is wrong with one field, as a sentence."""
+    field = problem.field.split(".")[0]
+    if problem.code in ("decimal_type", "decimal_parsing"):
+        return str(gettext("Write a price such as %(example)s.", example=price_example))
+    if problem.code == "string_too_long" and field in _LENGTHS:
+        return str(gettext("At most %(count)s characters.", count=show_number(_LENGTHS[field])))
+    if problem.code in ("less_than", "less_than_equal", "int_parsing_size"):
+        return str(gettext("At most %(most)s.", most=show_number(MAX_PRICE if field == "price" else MAX_STOCK)))
+    code = "unknown_currency" if field == "currency" else problem.code
+    known = _FIELD_MESSAGES.get(code)
+    return str(known) if known else problem.message[:1].upper() + problem.message[1:] + "."
+
+
+_ERROR_TEXTS: dict[str, tuple[Any, Any]] = {
+    "product_not_found": (
+        lazy_gettext("This product is not here"),
+        lazy_gettext("It was deleted, or the address is not complete. The list shows what there is."),
+    ),
+    "shard_not_found": (
+        lazy_gettext("There is no such shard"),
+        lazy_gettext("The cluster page shows the ones that there are."),
+    ),
+    "drill_not_found": (
+        lazy_gettext("There is no such drill"),
+        lazy_gettext("Only the last 500 are kept. The list shows them."),
+    ),
+    "forbidden": (
+        lazy_gettext("Your role does not allow this"),
+        lazy_gettext("You are logged in, and your role has no right to do this. An administrator can give it to you."),
+    ),
+    "invalid_cursor": (
+        lazy_gettext("This place in the list no longer exists"),
+        lazy_gettext("The link belongs to another search or is damaged. Start again from the first page."),
+    ),
+    "no_primary": (
+        lazy_gettext("A new primary is being elected"),
+        lazy_gettext("Nothing was changed. This usually takes a second or two: try again in a moment."),
+    ),
+    "shard_unavailable": (
+        lazy_gettext("A part of the catalogue does not answer"),
+        lazy_gettext("Nothing was changed. Products in other shards work as usual. Try again in a moment."),
+    ),
+    "service_unavailable": (
+        lazy_gettext("The login service does not answer"),
+        lazy_gettext("Whoever is logged in can keep working. Logging in will work again when the service is back."),
+    ),
+    "unavailable": (
+        lazy_gettext("Not available just now"),
+        lazy_gettext("Nothing was changed. Try again in a moment."),
+    ),
+    "outcome_unknown": (
+        lazy_gettext("We do not know whether this was done"),
+        lazy_gettext("It was sent to the database and no answer came in time. Look before you repeat it."),
+    ),
+    "too_many_attempts": (
+        lazy_gettext("Too many attempts"),
+        lazy_gettext("Wait a moment before you try again."),
+    ),
+    "already_set_up": (
+        lazy_gettext("The system is set up already"),
+        lazy_gettext("The first administrator exists. Log in, or ask an administrator for an account."),
+    ),
+}
+_STATUS_TEXTS: dict[int, tuple[Any, Any]] = {
+    400: (
+        lazy_gettext("This request could not be understood"),
+        lazy_gettext("The form may have been open for too long. Go back, load the page again and repeat it."),
+    ),
+    403: _ERROR_TEXTS["forbidden"],
+    404: (
+        lazy_gettext("There is no such page"),
+        lazy_gettext("The address may be mistyped, or what it showed was removed."),
+    ),
+    405: (
+        lazy_gettext("This address does not work that way"),
+        lazy_gettext("Use the buttons and links of the pages."),
+    ),
+    409: (
+        lazy_gettext("It collides with what is already there"),
+        lazy_gettext("Nothing was changed. Go back and look at what is there now."),
+    ),
+    413: (
+        lazy_gettext("That is too large"),
+        lazy_gettext("Send less at a time."),
+    ),
+    422: (
+        lazy_gettext("Something in this request is not valid"),
+        lazy_gettext("Go back and correct it."),
+    ),
+    429: _ERROR_TEXTS["too_many_attempts"],
+    503: _ERROR_TEXTS["unavailable"],
+}
+_UNEXPECTED = (
+    lazy_gettext("Something went wrong here"),
+    lazy_gettext("It is not your fault. The number below leads whoever runs the system to what happened."),
+)
+
+
+def error_text(error: ProdError | HTTPException, status: int) -> tuple[str, str]:
+    """Title and explanation of an error."""
+    code = error.code if isinstance(error, ProdError) else ""
+    title, text = _ERROR_TEXTS.get(str(code)) or _STATUS_TEXTS.get(status) or _UNEXPECTED
+    details = error.details if isinstance(error, ProdError) else {}
+    if shard := details.get("shard"):
+        return gettext("%(title)s (%(shard)s)", title=title, shard=shard), str(text)
+    if isinstance(error, InvalidInput) and error.problems:
+        return str(title), " ".join(field_message(p) for p in error.problems)
+    return str(title), str(text)
+
+
+def problems_by_field(error: InvalidInput, *, price_example: str = "") -> dict[str, str]:
+    """The first sentence for each field; what belongs to no field stands under the empty name."""
+    found: dict[str, str] = {}
+    for problem in error.problems:
+        found.setdefault(problem.field.split(".")[0], field_message(problem, price_example=price_example))
+    return found or {"": error.message}
+
+
+_REFUSALS: dict[str, Any] = {
+    "version_conflict": lazy_gettext("Somebody changed it meanwhile."),
+    "product_not_found": lazy_gettext("It is not there any more."),
+    "product_deleted": lazy_gettext("It was deleted."),
+    "product_exists": lazy_gettext("Another product has this name and presentation."),
+    "sku_taken": lazy_gettext("Another product has this SKU."),
+    "not_a_price": lazy_gettext("It is no price."),
+    "decimal_type": lazy_gettext("It is no price."),
+    "decimal_parsing": lazy_gettext("It is no price."),
+    "not_a_number": lazy_gettext("It is no number as they are written here."),
+    "not_a_whole_number": lazy_gettext("It is no whole number."),
+    "not_yes_or_no": lazy_gettext("It is neither yes nor no."),
+    "two_currencies": lazy_gettext("It names two currencies."),
+    "missing": lazy_gettext("It is missing."),
+    "duplicate_in_file": lazy_gettext("An earlier row of the file has it, with other values."),
+    "wrong_cell_count": lazy_gettext("The row has more or fewer cells than the header."),
+    "wrong_type": lazy_gettext("It is of another kind: a text, a number or a list is wanted."),
+    "bad_json": lazy_gettext("It is no JSON object."),
+    "shard_unavailable": lazy_gettext("Its shard does not answer: nothing was done."),
+    "no_primary": lazy_gettext("Its shard does not answer: nothing was done."),
+    "outcome_unknown": lazy_gettext("No answer came: it may have been done. Look at it."),
+}
+
+
+def refusal_text(code: str, reason: str) -> str:
+    """Why one of many was refused; the core's own English words where there are no others."""
+    known = _REFUSALS.get(code) or _FIELD_MESSAGES.get(code)
+    return str(known) if known else reason
+
+
+def wait_text(error: ProdError) -> str:
+    """After too many attempts: when the next one may be made."""
+    wait = error.details.get("retry_after_seconds", 60)
+    return str(gettext("Too many attempts. Try again in %(wait)s seconds.", wait=wait))
+
+
+def password_help() -> str:
+    """What a new password must be like."""
+    least = current_app.config["PASSWORD_MIN_LENGTH"]
+    advice = gettext(
+        "At least %(count)s characters. Several words are easy to remember and hard to guess.", count=least
+    )
+    return str(advice)
+
 
 _RETRY_AFTER_SECONDS = 2
-
-
-def is_partial() -> bool:
-    """Whether a script asks for a part of a page (htmx)."""
-    return request.headers.get("HX-Request") == "true"
 
 
 def error_page(error: ProdError | HTTPException) -> Response:
@@ -49,7 +232,7 @@ def _status(error: ProdError | HTTPException) -> int:
 def _to_login() -> Response:
     """Send the visitor to log in, and afterwards back to where they were."""
     came_from = request.full_path.rstrip("?") if request.method == "GET" and not is_partial() else ""
-    target = with_query(url_for("pages.account.login"), next="" if came_from == "/" else came_from)
+    target = with_query(url_for("pages.login.login"), next="" if came_from == "/" else came_from)
     if is_partial():
         return Response(gettext("Log in again to go on."), 200, {"HX-Redirect": target})
     return make_response(redirect(target, 303))

@@ -1,36 +1,236 @@
-"""Imports that were, from the browser and the shell, and taking one back."""
+"""Importing a file: what it would do, storing it step by step, what was refused; past imports, and undoing one."""
 
 from __future__ import annotations
 
-from uuid import UUID
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID, uuid4, uuid5
 
 from apiflask import APIBlueprint
-from flask import render_template, request
+from flask import Response, render_template, request
+from flask_babel import gettext
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
-from prodcore.catalog.imports import begin_undo, recent_imports, undo_part
+from prodcore.catalog import Catalog
+from prodcore.catalog.catalog import now
+from prodcore.catalog.imports import begin_undo, recent_imports, remember, undo_part
 from prodcore.catalog.stores import ImportRecord
-from prodcore.errors import ImportNotFound
+from prodcore.catalog.upsert import By, Outcome, new_item, upsert
+from prodcore.errors import ConfigError, ImportNotFound, InvalidInput, OutcomeUnknown, Unavailable
+from prodcore.product.history import Author
+from prodcore.tabular.columns import TARGETS, Column
+from prodcore.tabular.report import CellProblem, RefusedFile, RefusedRow
 from webapp.identity.author import current_author
-from webapp.live.catalog_provider import current_catalog
-from webapp.pages.steps import STEP, Run, resumed
+from webapp.live.catalog import current_catalog
+from webapp.pages.forms import posted_uuid
+from webapp.pages.language import current_language
+from webapp.pages.steps import STEP, Refusal, Run, kept_refusals, portions, resumed
+from webapp.pages.upload import MAX_PACKED_BYTES, Judged, Upload
 
 blueprint = APIBlueprint("imports", __name__, enable_openapi=False)
 
-_SHOWN = 100
-_MOST = 500
-_STATUSES = ("deleted", "restored", "refused", "already", "unavailable", "unknown")
+_BATCH = 1_000
+MOST_ROWS = 5_000
+"""Rows that are looked at: more would keep the visitor waiting."""
+_SHOWN_CHANGES = 10
+
+View = str | tuple[str, int]
+_STATUSES = ("created", "changed", "unchanged", "refused", "unavailable", "unknown")
+_ALWAYS = 4
+"""Of these, as many are always shown."""
+_ADDRESS = "/products/import/run"
+_SENT = ("import", "source", "by", "table")
+_SHOWN_IMPORTS = 100
+_LOOKED_AT = 500
+_UNDO_STATUSES = ("deleted", "restored", "refused", "already", "unavailable", "unknown")
+
+
+@dataclass(slots=True)
+class Forecast:
+    """What would become of the first rows."""
+
+    rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    changes: list[tuple[dict[str, Any], tuple[dict[str, Any], ...]]] = field(default_factory=list)
+    """The first rows that would change a product: their fields, and what they change."""
+    refused: list[tuple[int, str, str]] = field(default_factory=list)
+    """The first rows that would be refused: line, code and reason."""
+
+
+def forecast(catalog: Catalog, judged: Judged, by: Author) -> Forecast:
+    """Ask what would become of the rows; nothing is stored."""
+    seen = Forecast()
+    rows = judged.good[:MOST_ROWS]
+    for i in range(0, len(rows), _BATCH):
+        batch = rows[i : i + _BATCH]
+        items = [new_item(fields, by=judged.by) for _line, fields, _cells in batch]
+        outcomes = upsert(catalog, items, by, found_by=judged.by, dry_run=True)
+        for (line, fields, _cells), outcome in zip(batch, outcomes, strict=True):
+            seen.rows += 1
+            seen.counts[outcome.status] += 1
+            if outcome.differences and len(seen.changes) < _SHOWN_CHANGES:
+                seen.changes.append((fields, outcome.differences))
+            if outcome.error is not None and len(seen.refused) < _SHOWN_CHANGES:
+                seen.refused.append((line, outcome.error.code, outcome.error.message))
+    return seen
+
+
+@blueprint.get("/products/import")
+def begin() -> str:
+    """Choose a file."""
+    return _start()
+
+
+@blueprint.post("/products/import")
+def preview() -> View:
+    """What the file would do, before anything is stored; again after other columns were chosen."""
+    dropped = request.files.get("upload")
+    try:
+        if dropped and dropped.filename:
+            upload = Upload.received(dropped.read(), dropped.filename, request.form)
+        elif request.form.get("file"):
+            upload = Upload.unpacked(request.form)
+        else:
+            return _start(gettext("Choose a file first.")), 422
+        columns = upload.columns()
+    except RequestEntityTooLarge:
+        return _too_large()
+    except (InvalidInput, ConfigError) as error:
+        return _start(error.message, error.hint), 422
+    context = {"upload": upload, "columns": columns, "targets": TARGETS, "meaning": _meaning(columns)}
+    try:
+        judged = upload.read()
+    except InvalidInput as error:
+        return render_template("imports/preview.html", **context, judged=None, error=error.message), 422
+    seen = forecast(current_catalog(), judged, current_author())
+    return render_template("imports/preview.html", **context, judged=judged, forecast=seen, import_id=uuid4())
+
+
+@blueprint.post("/products/import/run")
+def run() -> View:
+    """Store the next rows."""
+    if "file" in request.form:
+        upload = Upload.unpacked(request.form)
+        if request.form.get("looked_at") != _meaning(upload.columns()):
+            return preview()  # other columns were chosen: what they would do was not seen yet
+        judged = upload.read()
+        work = Run("import", _ADDRESS, _STATUSES, _sent(upload, judged), len(judged.good))
+        work.portions = portions(judged.good)
+        if sum(map(len, work.portions)) > 2 * MAX_PACKED_BYTES:
+            return _too_large()
+        work.counts["refused"] = len(judged.refused)
+        work.refuse([as_refusal(row) for row in judged.refused])
+    else:
+        work = resumed("import", _ADDRESS, _STATUSES, _SENT)
+    work.always = _ALWAYS
+    if work.done < work.total:
+        _store(work)
+    work.ended = work.done >= work.total
+    _remember(work)
+    return work.render()
+
+
+@blueprint.post("/products/import/refused")
+def refused() -> Response:
+    """The refused rows as a CSV file that says why, to be corrected and imported; no cell is taken for a formula."""
+    text = io.StringIO()
+    try:
+        table = json.loads(request.form.get("table", ""))
+        file = RefusedFile(text, [str(title) for title in table["titles"]], str(table["delimiter"]), table["numbers"])
+        for entry in kept_refusals():
+            problems = tuple(CellProblem(*map(str, problem)) for problem in entry["problems"])
+            file(RefusedRow(int(entry["line"]), problems, [str(cell) for cell in entry["cells"]]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise BadRequest from None
+    headers = {"Content-Disposition": 'attachment; filename="refused.csv"'}
+    return Response("\ufeff" + text.getvalue(), headers=headers, content_type="text/csv; charset=utf-8")
+
+
+def as_refusal(row: RefusedRow) -> Refusal:
+    """A refused row as the page keeps it."""
+    problems = [[p.column, p.value, p.code, p.reason] for p in row.problems]
+    return {"line": row.line, "problems": problems, "cells": list(row.cells)}
+
+
+def _store(work: Run) -> None:
+    """Store a portion. A row has the same id each time, so it is created once."""
+    by: By = "sku" if work.sent["by"] == "sku" else "name"
+    import_id = posted_uuid("import")
+    try:
+        rows = [(int(line), dict(fields), list(cells)) for line, fields, cells in work.take()][:STEP]
+        items = [new_item(fields, uuid5(import_id, str(line)), by) for line, fields, _cells in rows]
+    except (ValueError, TypeError, InvalidInput):
+        raise BadRequest from None
+    author = replace(current_author(), import_id=str(import_id))
+    outcomes = upsert(current_catalog(), items, author, found_by=by)
+    for (line, _fields, cells), outcome in zip(rows, outcomes, strict=True):
+        work.counts[outcome.status] += 1
+        if outcome.error is not None:
+            work.refuse([as_refusal(RefusedRow(line, problems_of(outcome), cells))])
+    work.done += len(rows)
+
+
+def problems_of(outcome: Outcome) -> tuple[CellProblem, ...]:
+    """Why a row was not stored."""
+    error = outcome.error
+    if isinstance(error, InvalidInput) and error.problems:
+        return tuple(CellProblem(p.field, "", p.code, p.message) for p in error.problems)
+    return (CellProblem("", "", error.code, error.message),) if error else ()
+
+
+def _meaning(columns: Sequence[Column]) -> str:
+    return ",".join(column.target for column in columns)
+
+
+def _sent(upload: Upload, judged: Judged) -> dict[str, str]:
+    table = {"titles": list(judged.header), "delimiter": judged.delimiter, "numbers": upload.numbers}
+    import_id = str(posted_uuid("import"))
+    return {"import": import_id, "source": upload.name, "by": upload.by, "table": json.dumps(table)}
+
+
+def _remember(work: Run) -> None:
+    """Note the import, so that it can be taken back; with its counts once it has ended."""
+    moment = now()
+    counts = {status: work.counts[status] for status in _STATUSES if work.counts[status]} if work.ended else {}
+    record = ImportRecord(
+        UUID(work.sent["import"]),
+        work.sent["source"],
+        current_author().username,
+        moment,
+        moment if work.ended else None,
+        Counter(counts),
+    )
+    with suppress(Unavailable, OutcomeUnknown):  # the rows are in all the same
+        remember(current_catalog(), record)
+
+
+def _start(error: str = "", hint: str = "") -> str:
+    numbers = request.form.get("numbers", current_language())
+    return render_template(
+        "imports/start.html", error=error, hint=hint, numbers=numbers, by=request.form.get("by", "name")
+    )
+
+
+def _too_large() -> View:
+    too_large = gettext("This file is too large for the browser. The shell takes any size: prodctl product import")
+    return _start(too_large), 413
 
 
 @blueprint.get("/products/imports")
 def listing() -> str:
     """The last ones, the newest first."""
-    return render_template("import/list.html", imports=recent_imports(current_catalog(), _SHOWN))
+    return render_template("imports/list.html", imports=recent_imports(current_catalog(), _SHOWN_IMPORTS))
 
 
 @blueprint.get("/products/imports/<uuid:import_id>/undo")
 def ask_to_undo(import_id: UUID) -> str:
     """What taking it back means."""
-    return render_template("import/undo.html", record=_record(import_id))
+    return render_template("imports/undo.html", record=_record(import_id))
 
 
 @blueprint.post("/products/imports/<uuid:import_id>/undo")
@@ -38,10 +238,10 @@ def undo(import_id: UUID) -> str:
     """Take it back, some products at a time."""
     catalog, address = current_catalog(), f"/products/imports/{import_id}/undo"
     if "done" in request.form:
-        work = resumed("undo", address, _STATUSES, ())
+        work = resumed("undo", address, _UNDO_STATUSES, ())
     else:
         counts = _record(import_id).counts
-        work = Run("undo", address, _STATUSES, {}, counts.get("created", 0) + counts.get("changed", 0))
+        work = Run("undo", address, _UNDO_STATUSES, {}, counts.get("created", 0) + counts.get("changed", 0))
         begin_undo(catalog, import_id)
     work.always = 2
     part = undo_part(catalog, import_id, current_author(), work.place or None, STEP)
@@ -59,7 +259,7 @@ def undo(import_id: UUID) -> str:
 
 def _record(import_id: UUID) -> ImportRecord:
     """What is known of an import. Raises ImportNotFound."""
-    for record in recent_imports(current_catalog(), _MOST):
+    for record in recent_imports(current_catalog(), _LOOKED_AT):
         if record.import_id == import_id:
             return record
     raise ImportNotFound(f"there is no import {import_id}")

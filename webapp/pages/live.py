@@ -17,7 +17,7 @@ from flask import Flask, Response, current_app, render_template, request, stream
 from prodcore.errors import ProdError
 from prodcore.settings import Settings
 from webapp.identity import caller as identity
-from webapp.pages.errors import is_partial
+from webapp.pages.forms import is_partial
 
 STREAM_SECONDS = 30.0
 _SIGN_OF_LIFE_SECONDS = 2.0

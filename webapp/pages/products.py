@@ -1,33 +1,192 @@
-"""Looking at products: the list with search, filters, order and pages; one product; where a name would go."""
+"""The list of products: its address read and written back, the page with filters and order, and the file of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextvars import Context
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.util import find_spec
+from itertools import chain
+from typing import IO, Any, cast
 
 from apiflask import APIBlueprint
-from flask import make_response, render_template, request
+from flask import Response, make_response, render_template, request, send_file
+from flask_babel import gettext
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import BadRequest
 from werkzeug.utils import redirect
-from werkzeug.wrappers import Response
 
-from prodcore.catalog import Catalog, Page
-from prodcore.catalog.catalog import ShardCount
+from prodcore.catalog import Catalog, Page, Query, Sort
+from prodcore.catalog.catalog import ShardCount, whole_list
 from prodcore.catalog.listing import Cursor, encode_cursor
 from prodcore.catalog.stores import EVERYTHING
 from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, UnroutableName
+from prodcore.product.model import validate
 from prodcore.routing import LAST, fold
-from webapp.live.catalog_provider import current_catalog
-from webapp.pages.errors import is_partial
-from webapp.pages.list_state import COLUMNS, DEFAULT_COLUMNS, SORTED_BY, ListState, read_state
-from webapp.pages.messages import problems_by_field
-from webapp.pages.preferences import COLUMNS_COOKIE, remember
-from webapp.pages.product_export import FORMATS
+from prodcore.tabular.export import XlsxBook, as_csv, as_ndjson, csv_head
+from webapp.api.listing import FilterQuery
+from webapp.live.catalog import current_catalog
+from webapp.pages.errors import problems_by_field
+from webapp.pages.forms import is_partial, with_query
+from webapp.pages.labels import ALL
+from webapp.pages.language import COLUMNS_COOKIE, remember, show_day, show_number
+from webapp.pages.product_form import example_price
 
 blueprint = APIBlueprint("products", __name__, enable_openapi=False)
+
+PATH = "/products"
+COLUMNS = (
+    "category",
+    "tags",
+    "sku",
+    "price",
+    "stock",
+    "active",
+    "shard",
+    "version",
+    "updated_at",
+    "updated_by",
+    "created_at",
+)
+DEFAULT_COLUMNS = ("category", "price", "stock", "shard")
+SORTED_BY = {"name": "name", "price": "price", "stock": "stock", "updated_at": "updated", "created_at": "created"}
+"""The columns that a list can be sorted by, and how the order is called."""
+
+_ALWAYS = ("id", "name", "variant", "active", "version", "currency", "shard")
+_NEWEST_FIRST = ("updated", "created")
+_RANGES = {"price_min": "≥", "price_max": "≤", "stock_min": "≥", "stock_max": "≤"}
+
+Given = dict[str, Any]
+"""The filters and the order that are given, as texts; ``tag`` is a list of them."""
 
 PAGE_SIZE = 50
 _LETTERS = "abcdefghijklmnñopqrstuvwxyz"
 _NOTHING: Page[dict[str, Any]] = Page((), None)
+MOST_ROWS = 50_000
+"""Of a workbook, which is sent when it is whole."""
+_PAGE_SECONDS = 15.0
+FORMATS = ("csv", "ndjson", "xlsx") if find_spec("openpyxl") else ("csv", "ndjson")
+_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "ndjson": "application/x-ndjson; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+Pages = Iterator[list[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A filter that is active, in words, and the address of the list without it."""
+
+    label: str
+    value: str
+    without: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListState:
+    """A list as its address describes it."""
+
+    given: Given
+    query: Query | None
+    """None where a filter means nothing: ``problems`` says why."""
+    columns: tuple[str, ...]
+    cursor: str = ""
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of a product that the list shows."""
+        return tuple(dict.fromkeys((*_ALWAYS, *self.columns)))
+
+    @property
+    def sort(self) -> Sort:
+        """The order."""
+        return self.query.sort if self.query else Sort()
+
+    @property
+    def filters(self) -> Given:
+        """What is given but the search and the order."""
+        return {name: value for name, value in self.given.items() if name not in ("search", "sort")}
+
+    def url(self, path: str = PATH, /, **changes: Any) -> str:
+        """The address of this list with other values; None takes one away. A place in the list is not kept."""
+        columns = ",".join(self.columns) if self.columns != DEFAULT_COLUMNS else None
+        return with_query(path, **{**self.given, "columns": columns or ("name" if columns == "" else None), **changes})
+
+    def cleared(self) -> str:
+        """The address of this list without filters, and without what means nothing."""
+        without: Given = dict.fromkeys([*self.filters, *self.problems])
+        return self.url(**without)
+
+    def direction(self, column: str) -> str:
+        """How the list is sorted by a column, in ARIA's words; empty where it is not."""
+        if self.sort.by != SORTED_BY.get(column):
+            return ""
+        return "descending" if self.sort.descending else "ascending"
+
+    def sorted_by(self, column: str) -> str:
+        """The address of the list sorted by a column, the other way round where it is already."""
+        by = SORTED_BY[column]
+        down = not self.sort.descending if self.sort.by == by else by in _NEWEST_FIRST
+        sort = f"-{by}" if down else by
+        return self.url(sort=None if sort == "name" else sort)
+
+    def chips(self) -> list[Chip]:
+        """The active filters."""
+        return [
+            Chip(_label(name), self._said(name, value), self._without(name, value))
+            for name, values in self.filters.items()
+            for value in (values if isinstance(values, list) else [values])
+        ]
+
+    def _without(self, name: str, value: str) -> str:
+        kept = self.given[name]
+        without: Given = {name: [tag for tag in kept if tag != value] if isinstance(kept, list) else None}
+        return self.url(**without)
+
+    def _said(self, name: str, value: str) -> str:
+        if name in self.problems or self.query is None:
+            return value
+        if name in _RANGES:
+            return f"{_RANGES[name]} {show_number(getattr(self.query, name))}"
+        if name == "active":
+            return str(gettext("active") if self.query.active else gettext("not active"))
+        since: datetime | None = self.query.updated_since
+        return show_day(since) if name == "updated_since" and since else value
+
+
+def read_state(args: MultiDict[str, str], preferred: str | None = None) -> ListState:
+    """The list that an address asks for; ``preferred`` columns where it names none."""
+    given = _given(args)
+    columns = _columns(args.getlist("columns") or [preferred or ""])
+    try:
+        return ListState(given, validate(FilterQuery, given).query(), columns, args.get("cursor", ""))
+    except InvalidInput as error:
+        return ListState(given, None, columns, problems=problems_by_field(error, price_example=example_price()))
+
+
+def _given(args: MultiDict[str, str]) -> Given:
+    given: Given = {}
+    for name in FilterQuery.model_fields:
+        values = [value.strip() for value in args.getlist(name) if value.strip()]
+        if values:
+            given[name] = list(dict.fromkeys(values)) if name == "tag" else values[0]
+    if given.get("sort") == "name":
+        del given["sort"]
+    return given
+
+
+def _columns(values: list[str]) -> tuple[str, ...]:
+    wanted = {name for value in values for name in value.split(",")}
+    return tuple(name for name in COLUMNS if name in wanted) if wanted != {""} else DEFAULT_COLUMNS
+
+
+def _label(name: str) -> str:
+    field_name = {"tag": "tags"}.get(name, name.removesuffix("_min").removesuffix("_max"))
+    return str(ALL["column_names"].get(field_name, field_name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +208,7 @@ def listing() -> Response | tuple[str, int]:
         answer.headers["HX-Replace-Url"] = state.url()
         return answer
     if _came_from_form():
-        return _remembered(state, redirect(state.url(), 303))
+        return _remembered(state, make_response(redirect(state.url(), 303)))
     context = _results(catalog, state)
     counts = catalog.counts()
     page = render_template("products/list.html", counts=counts, total=_total(counts), **context)
@@ -130,3 +289,41 @@ def _total(counts: list[ShardCount]) -> int | None:
     """All products, None while a shard does not say."""
     known = [c.products for c in counts if c.products is not None]
     return sum(known) if len(known) == len(counts) else None
+
+
+@blueprint.get("/products/export")
+def export() -> Response:
+    """The whole list, or an error: a file is never silently short."""
+    chosen = request.args.get("format", "")
+    query = read_state(request.args).query
+    if chosen not in FORMATS or query is None:
+        raise BadRequest
+    pages = whole_list(current_catalog(), query, _PAGE_SECONDS)
+    name = f"products.{chosen}"
+    if chosen == "xlsx":
+        # In a context of its own: the time for a page of this site is not enough for a workbook.
+        file = Context().run(_workbook, pages, gettext("A workbook from here holds at most 50,000 products: take CSV."))
+        return send_file(file, _TYPES[chosen], as_attachment=True, download_name=name)
+    first = next(pages)  # what can be refused is refused before the answer begins
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(_written(chosen, chain([first], pages)), headers=headers, content_type=_TYPES[chosen])
+
+
+def _written(chosen: str, pages: Pages) -> Iterator[bytes]:
+    if chosen == "csv":
+        yield b"\xef\xbb\xbf" + csv_head()  # so that spreadsheets read it as UTF-8
+    for page in pages:
+        yield as_csv(page) if chosen == "csv" else as_ndjson(page)
+
+
+def _workbook(pages: Pages, too_many: str) -> IO[bytes]:
+    book, rows = XlsxBook(), 0
+    for page in pages:
+        rows += len(page)
+        if rows > MOST_ROWS:
+            raise InvalidInput(too_many)
+        book.add(page)
+    file = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115  sent and closed by the answer
+    book.save(file)
+    file.seek(0)
+    return file

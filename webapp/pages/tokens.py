@@ -17,6 +17,7 @@ from webapp.identity.caller import account
 
 blueprint = APIBlueprint("tokens", __name__, enable_openapi=False)
 
+
 View = Response | str | tuple[str, int]
 
 _LIVES = (7, 30, 90, 365)

@@ -26,7 +26,7 @@ from prodcore.tabular.report import RefusedRow
 from prodcore.tabular.rows import RepeatedRow, Row, RowIndex, without_repeats
 from prodcore.tabular.source import Kind, Reading, kind_of, open_source
 from prodcore.tabular.xlsx import XlsxSheet
-from webapp.pages.posted import pack, unpack
+from webapp.pages.forms import pack, unpack
 
 MAX_FILE_BYTES = 3_000_000
 MAX_PACKED_BYTES = 1_000_000

@@ -15,9 +15,10 @@ from werkzeug.wrappers import Response
 from prodcore.errors import InvalidInput, LastAdmin, UserExists
 from prodcore.identity.rights import Role
 from webapp.identity.caller import account
-from webapp.pages.messages import problems_by_field
+from webapp.pages.errors import problems_by_field
 
 blueprint = APIBlueprint("users", __name__, enable_openapi=False)
+
 
 View = Response | str | tuple[str, int]
 

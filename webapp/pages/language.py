@@ -1,4 +1,4 @@
-"""The language of a page and how it writes prices, numbers and times."""
+"""The language and the colours that a visitor chose, and how the language writes prices, numbers and times."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from apiflask import APIBlueprint
 from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_currency, format_decimal, get_decimal_symbol, parse_decimal
 from flask import Flask, request
 from flask_babel import Babel, get_locale, gettext
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response
 
 from prodcore.product.model import show_time
+from webapp.pages.forms import safe_next
+
+blueprint = APIBlueprint("language", __name__, enable_openapi=False)
 
 LANGUAGES = {"es": "Español", "en": "English"}
 LANGUAGE_COOKIE = "language"
@@ -30,8 +36,13 @@ _SYSTEMS = (
     ("Linux", "Linux"),
 )
 
+THEME_COOKIE = "theme"
+COLUMNS_COOKIE = "columns"
+THEMES = ("auto", "light", "dark")
+_YEAR_SECONDS = 365 * 24 * 3600
 
-def install_locale(app: Flask) -> None:
+
+def install_language(app: Flask) -> None:
     """Translations for the templates, and filters that write values as the language does."""
     folder = str(Path(__file__).parent.parent / "translations")
     Babel(app, default_locale=_FALLBACK, default_translation_directories=folder, locale_selector=_choose)
@@ -50,7 +61,7 @@ def install_locale(app: Flask) -> None:
     )
 
 
-def language() -> str:
+def current_language() -> str:
     """The language of this request: ``es`` or ``en``."""
     return str(get_locale() or _FALLBACK)[:2]
 
@@ -65,12 +76,12 @@ def _choose() -> str:
 
 def show_price(price: Decimal, currency: str) -> str:
     """A price with its currency: ``1,20 €``; never rounded, at least the currency's usual decimals."""
-    return format_currency(price, currency, locale=language(), decimal_quantization=False)
+    return format_currency(price, currency, locale=current_language(), decimal_quantization=False)
 
 
 def show_number(number: int | float | Decimal) -> str:
     """A number with the language's separators."""
-    return format_decimal(number, locale=language(), group_separator=True)
+    return format_decimal(number, locale=current_language(), group_separator=True)
 
 
 def show_moment(moment: datetime | str) -> str:
@@ -86,7 +97,7 @@ def show_day(moment: datetime) -> str:
 
 
 def _of_times() -> str:
-    return _TIMES.get(language(), language())
+    return _TIMES.get(current_language(), current_language())
 
 
 def show_range(text: str) -> str:
@@ -96,12 +107,12 @@ def show_range(text: str) -> str:
 
 def show_seconds(value: float | None) -> str:
     """Seconds as a drill needs them: ``1,234 s``; a dash for none."""
-    return "—" if value is None else f"{format_decimal(round(value, 3), locale=language())} s"
+    return "—" if value is None else f"{format_decimal(round(value, 3), locale=current_language())} s"
 
 
 def show_span(seconds: float | None) -> str:
     """A span of time in words: ``3 hours``; a dash for none."""
-    return "—" if seconds is None else format_timedelta(timedelta(seconds=seconds), locale=language())
+    return "—" if seconds is None else format_timedelta(timedelta(seconds=seconds), locale=current_language())
 
 
 def show_size(size_bytes: int | None) -> str:
@@ -109,7 +120,7 @@ def show_size(size_bytes: int | None) -> str:
     if size_bytes is None:
         return "—"
     power, unit = (30, "GiB") if size_bytes >= 2**30 else (20, "MiB")
-    return f"{format_decimal(round(size_bytes / 2**power, 1), locale=language())} {unit}"
+    return f"{format_decimal(round(size_bytes / 2**power, 1), locale=current_language())} {unit}"
 
 
 def show_device(user_agent: str) -> str:
@@ -125,14 +136,37 @@ def show_device(user_agent: str) -> str:
 def write_price(price: Decimal) -> str:
     """A price as a form field holds it: the language's decimal sign, no grouping, at least two decimals."""
     places = max(2, -int(price.as_tuple().exponent))
-    return f"{price:.{places}f}".replace(".", get_decimal_symbol(language()))
+    return f"{price:.{places}f}".replace(".", get_decimal_symbol(current_language()))
 
 
 def read_price(text: str) -> Decimal | None:
     """A price as somebody types it in this language; None where it is no number there (``1.20`` in Spanish)."""
     cleaned = text.strip().removesuffix("€").strip()
     try:
-        price = parse_decimal(cleaned, locale=language(), strict=True)
+        price = parse_decimal(cleaned, locale=current_language(), strict=True)
     except ValueError:
         return None
     return price if price.is_finite() else None
+
+
+def theme() -> str:
+    """The colours picked; ``auto`` follows the system."""
+    picked = request.cookies.get(THEME_COOKIE, "")
+    return picked if picked in THEMES else "auto"
+
+
+@blueprint.post("/preferences")
+def choose() -> Response:
+    """Remember a choice and go back."""
+    response = redirect(safe_next(request.form.get("next")), 303)
+    for cookie, allowed in ((LANGUAGE_COOKIE, LANGUAGES), (THEME_COOKIE, THEMES)):
+        value = request.form.get(cookie, "")
+        if value in allowed:
+            remember(response, cookie, value)
+    return response
+
+
+def remember(response: Response, cookie: str, value: str) -> None:
+    """Keep a choice for a year; an empty one is forgotten."""
+    age = _YEAR_SECONDS if value else 0
+    response.set_cookie(cookie, value, max_age=age, secure=request.is_secure, httponly=True, samesite="Lax")

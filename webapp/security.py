@@ -1,4 +1,4 @@
-"""What browsers may do with our pages: load from here only, and be framed by nobody.
+"""What browsers may do with our pages (load from here only, be framed by nobody), and which names we answer to.
 
 The library's presets force https, which would break the plain http of a private network; hence a policy of our own.
 Strict-Transport-Security is sent where the request came over https.
@@ -18,11 +18,16 @@ from secure import (
     XContentTypeOptions,
     XFrameOptions,
 )
+from werkzeug.exceptions import SecurityError
 
+from prodcore.settings import Settings
 from prodcore.web.headers import add_missing
+from prodcore.web.problem import problem_response
 
 _OWN = "'self'"
 _NOBODY = "'none'"
+
+_HTTPS_ONLY = StrictTransportSecurity().max_age(31_536_000)
 
 
 def _policy() -> ContentSecurityPolicy:
@@ -49,7 +54,6 @@ _HEADERS = Secure(
     xcto=XContentTypeOptions().nosniff(),
     xfo=XFrameOptions().deny(),
 )
-_HTTPS_ONLY = StrictTransportSecurity().max_age(31_536_000)
 
 
 def install_security_headers(app: Flask) -> None:
@@ -61,3 +65,22 @@ def install_security_headers(app: Flask) -> None:
     def add(response: Response) -> Response:
         add_missing(response, secure if request.is_secure else plain)
         return response
+
+
+def install_trusted_hosts(app: Flask, settings: Settings) -> None:
+    """Refuse requests for other hosts than the setting names, with 400; a leading dot admits subdomains.
+
+    A foreign Host could end up in an address that we make, or in a shared cache.
+    """
+    names = [name.strip() for name in settings.trusted_hosts.split(",") if name.strip()]
+    if not names:
+        return
+    # By its own address it is called in its private network; health checks come from its machine.
+    app.config["TRUSTED_HOSTS"] = [*names, settings.bind, "localhost", "127.0.0.1", "[::1]"]
+
+    def refuse() -> Response | None:
+        if isinstance(request.routing_exception, SecurityError):
+            return problem_response(request.routing_exception)
+        return None
+
+    app.before_request(refuse)

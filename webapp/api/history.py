@@ -1,4 +1,4 @@
-"""What was done to products: their history, the deleted ones, and putting one back."""
+"""What was done to products: their history, the deleted ones, and restoring one."""
 
 from __future__ import annotations
 
@@ -7,19 +7,68 @@ from uuid import UUID
 
 from apiflask import APIBlueprint
 from flask import Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from prodcore.catalog.deleted import deleted_page
+from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import Deleted
+from prodcore.product.history import Action
 from prodcore.product.model import show_change, show_time
 from prodcore.web import json_response
-from webapp.api.history_models import DeletedPageOut, DeletedQuery, HistoryOut
-from webapp.api.models import ProductOut
-from webapp.api.product_answer import product_answer, seen_version
+from webapp.api.products import ProductOut, product_answer, seen_version
 from webapp.identity.author import current_author
-from webapp.live.catalog_provider import current_catalog
+from webapp.live.catalog import current_catalog
 from webapp.staleness import stale_shards
 
 blueprint = APIBlueprint("product_history", __name__, tag="Products")
+
+
+class ChangeOut(BaseModel):
+    """How a version came to be."""
+
+    version: int
+    at: str
+    by: str
+    action: Action
+    was: dict[str, Any] = Field(description="The former values of the fields that it changed")
+    source: str | None = Field(None, alias="from", description="The shard that a move led from")
+    target: str | None = Field(None, alias="to", description="The shard that a move led to")
+    request_id: str | None = None
+    import_id: str | None = Field(None, alias="import", description="The import that it was a part of")
+
+
+class HistoryOut(BaseModel):
+    """Changes, the last one first."""
+
+    items: list[ChangeOut]
+
+
+class DeletedQuery(BaseModel):
+    """Which page of the deleted products; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(None, max_length=200, description="Only those that were called so")
+    limit: int = Field(50, ge=1, le=MAX_PAGE)
+    cursor: str | None = Field(None, max_length=100, description="next_cursor of the page before")
+
+
+class DeletedOut(ProductOut):
+    """A deleted product; version is the one to name in If-Match to restore it."""
+
+    deleted_at: str
+    deleted_by: str
+    restorable_until: str
+
+
+class DeletedPageOut(BaseModel):
+    """A page of deleted products; partial when a shard did not answer."""
+
+    items: list[DeletedOut]
+    next_cursor: str | None
+    partial: bool
+    unavailable: list[str]
+    stale: list[str]
 
 
 @blueprint.get("/products/<uuid:product_id>/history")

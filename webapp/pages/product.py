@@ -19,10 +19,11 @@ from prodcore.product.history import Change
 from prodcore.product.model import FIELDS, Product
 from prodcore.routing import show_key
 from webapp.identity.author import current_author
-from webapp.live.catalog_provider import current_catalog
-from webapp.pages.posted import posted_number
+from webapp.live.catalog import current_catalog
+from webapp.pages.forms import posted_number
 
-blueprint = APIBlueprint("product_page", __name__, enable_openapi=False)
+blueprint = APIBlueprint("product", __name__, enable_openapi=False)
+
 
 _SHOWN_CHANGES = 10
 _PAGE_SIZE = 50
@@ -80,7 +81,7 @@ def restore(product_id: UUID) -> Response:
     else:
         g.audit_action = "product_history.restore"
         flash(gettext("“%(name)s” is back.", name=product.name), "done")
-    return redirect(url_for("pages.product_page.show", product_id=product_id), 303)
+    return redirect(url_for("pages.product.show", product_id=product_id), 303)
 
 
 def steps_of(product: Product, history: list[Change]) -> list[Step]:

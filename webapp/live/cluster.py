@@ -15,7 +15,7 @@ from prodcore.errors import ProdError
 from prodcore.replicaset.cluster import ClusterStatus
 from prodcore.replicaset.services import HttpServiceProbe
 from prodcore.settings import Settings
-from webapp.live.catalog_provider import CatalogProvider
+from webapp.live.catalog import CatalogProvider
 from webapp.live.watched import Watched
 
 if TYPE_CHECKING:
