@@ -8,7 +8,7 @@ comes from the disk's cache, decompressed and put together, and again; with the 
 with a larger one. Asks the servers how many index keys and documents they looked at for a page, which no load changes.
 Then it reads everything through webapp and watches that process's memory:
 
-    bench/catalogue_size.py --names ../shared/data/mercadona/productos.csv --small 10000 --large 200000
+    bench/catalogue_size.py --small 10000 --large 200000
 
 Exit status 1 when a list takes more than 1.5 × as long in the large catalogue with the default cache, the first time or
 again, or webapp grows; what the larger cache changes is printed beside.
@@ -59,6 +59,7 @@ LARGE_CACHE_GB = 1
 """The members of ``prodctl local`` have a quarter of it, which a million products do not fit in."""
 ROUNDS = 60
 BATCH = 1_000
+_CATALOGUE = Path(__file__).parents[1] / "tests" / "data" / "catalogue.csv"
 _FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 
 LISTS = {
@@ -95,7 +96,7 @@ UNSERVED = {
 def main() -> int:
     """Fill, measure and print."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--names", type=Path, default=Path("../shared/data/mercadona/productos.csv"))
+    options.add_argument("--names", type=Path, default=_CATALOGUE)
     options.add_argument("--small", type=int, default=10_000)
     options.add_argument("--large", type=int, default=200_000)
     given = options.parse_args()
@@ -239,7 +240,7 @@ def enlarge_caches(cluster: LocalCluster) -> None:
 
 def made_from(names: Path) -> Iterator[Product]:
     """Products without end: the rows of the catalogue in turn, each time with another presentation and price."""
-    with names.open(encoding="utf-8") as file:
+    with names.open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file, delimiter=";"))
     chance = random.Random(4)  # noqa: S311  the same products every time
     clock = Clock(chance)

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from uuid import uuid4
 
 import openpyxl
@@ -10,9 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser import SCRIPT_OR_NOT, complaints_of_axe, log_in, open_page
+from tests.support.catalogue import CATALOGUE
 from tests.support.products import stored, write_csv
-
-MERCADONA = Path(__file__).parents[3] / "shared/data/mercadona/productos.csv"
 
 
 def look_at(page, path, **options):
@@ -277,12 +275,11 @@ def test_a_viewer_sees_the_imports_and_takes_none_back(browser, site):
             assert page.goto(path).status == 403
 
 
-@pytest.mark.skipif(not MERCADONA.exists(), reason="the Mercadona catalogue is not beside the project")
 def test_a_whole_catalogue_goes_in(browser, site):
     with open_page(browser, site, locale="es-ES") as page:
         log_in(page, site)
         page.goto("/products/import")
-        page.get_by_label("Archivo").set_input_files(MERCADONA)
+        page.get_by_label("Archivo").set_input_files(CATALOGUE)
         page.get_by_role("button", name="Examinarlo").click()
         page.get_by_role("button", name="Guardar").click()
         expect(page.get_by_text("Todas las filas procesadas")).to_be_visible(timeout=90_000)

@@ -13,8 +13,9 @@ from prodcore.tabular.columns import SYNONYMS, count_known, map_columns, unknown
 from prodcore.tabular.csv import CsvText
 from prodcore.tabular.report import RefusedRow
 from prodcore.tabular.rows import RepeatedRow, Row, RowIndex, read_rows, without_repeats
+from tests.support.catalogue import CATALOGUE, CONTRADICTED, PRODUCTS, REPEATED, ROWS, written
 
-MERCADONA = Path(__file__).parents[2] / ".." / "shared" / "data" / "mercadona" / "productos.csv"
+SMALL = Path(__file__).parents[1] / "data" / "small.csv"
 
 
 def rows(text, locale="es", mapping=None):
@@ -268,14 +269,40 @@ def test_a_sku_said_twice_is_refused():
     assert only_refusal("nombre;precio;sku\nArroz;1;S\nPan;1;S\n") == (3, "sku", "S", "duplicate_in_file")
 
 
-def test_the_real_catalogue_reads_as_counted_by_hand():
-    with MERCADONA.open("rb") as file, RowIndex() as seen:
+def read(path):
+    with path.open("rb") as file, RowIndex() as seen:
         text = CsvText(file, count_known)
         columns = map_columns(text.header.cells, {})
-        found = list(without_repeats(read_rows(text.records(), columns, "es"), seen))
-    assert [column.target for column in columns] == ["name", "variant", "price", "category", "tag"]
-    assert len(found) == 4749
-    assert sum(isinstance(row, Row) for row in found) == 4487
+        assert [column.target for column in columns] == ["name", "variant", "price", "category", "tag"]
+        return list(without_repeats(read_rows(text.records(), columns, "es"), seen))
+
+
+def test_a_small_catalogue_reads_as_counted_by_hand():
+    found = read(SMALL)
+    assert [row.fields["name"][:20] for row in found if isinstance(row, Row)] == [
+        "Café molido",
+        "Café molido",
+        'Galletas "de la abue',
+        "Piñón",
+        "Ñoras\r\nsecas",
+        "Zumo",
+        "Mezcla muy larga muy",
+        "Mezcla demasiado lar",
+        "Agua",
+    ]
+    refused = {row.line: row.problems[0].code for row in found if isinstance(row, RefusedRow)}
+    assert refused == {4: "duplicate_in_file", 11: "not_a_price", 14: "missing"}
+    assert [(row.line, row.first) for row in found if isinstance(row, RepeatedRow)] == [(3, 2)]
+
+
+def test_a_whole_catalogue_reads_as_it_was_made():
+    found = read(CATALOGUE)
+    assert (len(found), sum(isinstance(row, Row) for row in found)) == (ROWS, PRODUCTS)
     refused = [row for row in found if isinstance(row, RefusedRow)]
-    assert len(refused) == 262
+    assert len(refused) == CONTRADICTED
     assert {problem.code for row in refused for problem in row.problems} == {"duplicate_in_file"}
+    assert sum(isinstance(row, RepeatedRow) for row in found) == REPEATED
+
+
+def test_the_catalogue_is_what_its_program_writes():
+    assert CATALOGUE.read_bytes() == written()
