@@ -15,7 +15,7 @@ up: ## Start the whole system on this machine
 test: ## Run every check and test, as CI does
 	./scripts/test
 
-fast: ## Run the fast ring only: no sockets, seconds
+fast: ## Run the fast ring only: no sockets, less than a minute
 	./scripts/test fast
 
 lint: ## Run the checks of style, types and import rules

@@ -15,6 +15,8 @@ settings.load_profile("untimed")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell starts its background jobs with Ctrl-C ignored, and what the tests start would inherit that."""
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+"""Whoever ends the run so wants its clusters ended too."""
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +43,16 @@ def token(site):
     return site.token()
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption("--nightly", action="store_true", help="run also what is marked nightly")
+
+
+def pytest_collection_modifyitems(config, items):
     """The first test that needs a system also waits for all of it to come up: minutes on a busy machine."""
+    if not config.getoption("nightly"):
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=nightly)
+        items[:] = [item for item in items if item not in nightly]
     for item in items:
         if not item.path.is_relative_to(Path(__file__).parent / "fast"):
             item.add_marker(pytest.mark.timeout(400))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prodcore.settings import Settings
 
 LOOPBACK = "127.0.0.1"
-_LOWEST_FREE, _HIGHEST_FREE = 20_000, 32_000
+_FREE_PORTS = "20000-32000"
 _DYING_SECONDS = 3.0
 _POLL_SECONDS = 0.05
 
@@ -81,12 +81,14 @@ def ports_from_settings(settings: Settings, stored: Mapping[str, int] | None = N
 def find_free_ports() -> LocalPorts:
     """Ports that nobody uses at this moment, for clusters that live as long as a test run.
 
-    Below the range from which the system gives ports to outgoing connections, so that none of those takes one.
+    Below the range from which the system gives ports to outgoing connections, so that none of those takes one. Runs
+    side by side keep apart by TEST_PORTS, a range such as 20000-21000.
     """
+    lowest, highest = map(int, os.environ.get("TEST_PORTS", _FREE_PORTS).split("-"))
     while True:
-        first = _LOWEST_FREE + secrets.randbelow(_HIGHEST_FREE - _LOWEST_FREE)
+        first = lowest + secrets.randbelow(highest - lowest)
         block = range(first, first + 3 * MEMBERS_OF_A_SET + 2)
-        if all(_is_free(port) for port in block):
+        if block.stop <= highest and all(_is_free(port) for port in block):
             return LocalPorts(*block[0:9:3], *block[9:])
 
 
