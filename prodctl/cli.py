@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prodctl.terminal.groups import ALIASES, NounGroup
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -41,8 +43,26 @@ _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
 
 _COMMANDS = {name: entry for section in _SECTIONS.values() for name, entry in section.items()}
 
+_PRODUCT = ("add", "show", "edit", "rename", "rm", "list", "import", "export", "bulk", "history", "restore")
+_ELSEWHERE = {
+    **{word: f"product {word}" for word in _PRODUCT},
+    **{word: f"product {command}" for word, command in ALIASES.items() if command in _PRODUCT},
+    **{word: f"local {word}" for word in ("up", "down", "logs", "start", "stop", "destroy")},
+    **{word: f"cluster {word}" for word in ("status", "topology", "lint", "switchover", "guard")},
+    **{word: f"shard {word}" for word in ("where", "split", "verify", "repair")},
+    **{word: f"deploy {word}" for word in ("plan", "apply", "diff", "render")},
+    **dict.fromkeys(("search", "find"), "product list --search WORDS"),
+    "undo": "product import undo",
+    "failover": "failover-test",
+    "drill": "failover-test",
+    "passwd": "account password",
+    "register": "account register",
+    "settings": "config show",
+}
+"""What people type without its noun."""
 
-class LazyGroup(click.Group):
+
+class LazyGroup(NounGroup):
     """A group that imports a command when it is called, and shows its own help without importing any."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -80,7 +100,11 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
         ctx.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    elsewhere=_ELSEWHERE,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show it.")
 @click.option("--debug", is_flag=True, envvar="PRODCTL_DEBUG", help="Show where an unexpected error comes from.")
 @click.pass_context

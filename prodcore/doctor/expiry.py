@@ -21,7 +21,7 @@ def judge_tokens(tokens: Iterable[Mapping[str, Any]], now: datetime) -> Iterator
         if token.get("revoked"):
             continue
         ends = datetime.fromisoformat(str(token["expires_at"]))
-        fix = f"prodctl token create --name {token['name']}-2 …, then prodctl token revoke {token['name']}"
+        fix = f"prodctl token add --name {token['name']}-2 …, then prodctl token rm {token['name']}"
         if ends <= now:
             yield Check(GROUP, f"token {token['name']}", State.WARNING, f"ended on {ends:%Y-%m-%d}", fix)
         elif ends - now < SOON:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prodctl.client import open_client
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
 from prodctl.terminal.prompt import ask, ask_secret, confirm, confirm_options, from_file, from_stdin
 
@@ -23,7 +24,7 @@ _HINT = "in a script: give them on stdin, a line each, with the option --stdin"
 _stdin_option = click.option("--stdin", "stdin", is_flag=True, help="Read what is secret from stdin, a line each.")
 
 
-@click.group()
+@click.group(cls=NounGroup)
 def account() -> None:
     """Your own password, logins and second factor."""
 
@@ -31,7 +32,13 @@ def account() -> None:
 @account.command()
 @_stdin_option
 def password(stdin: bool) -> None:
-    """Change your password; your other logins end. On stdin: the old one, then the new one."""
+    """Change your password; your other logins end. On stdin: the old one, then the new one.
+
+    \b
+    Examples:
+      prodctl account password
+      prodctl account password --stdin < old-and-new.txt
+    """
     body = {
         "old_password": _secret("old password", stdin),
         "new_password": _secret("new password", stdin, twice=True),
@@ -43,7 +50,13 @@ def password(stdin: bool) -> None:
 @account.command()
 @output_option
 def sessions(output: str) -> None:
-    """Your logins, with device and last use."""
+    """Your logins, with device and last use.
+
+    \b
+    Examples:
+      prodctl account sessions
+      prodctl account sessions -o wide
+    """
     items = open_client().call("GET", "/account/sessions")["items"]
     print_rows(items, SESSION_COLUMNS, output, kind="sessions")
 
@@ -52,7 +65,13 @@ def sessions(output: str) -> None:
 @click.argument("session_id", required=False)
 @click.option("--others", is_flag=True, help="End all of your logins but this one.")
 def end_session(session_id: str | None, others: bool) -> None:
-    """End one of your logins, or all the others. See `prodctl account sessions`."""
+    """End one of your logins, or all the others. See `prodctl account sessions`.
+
+    \b
+    Examples:
+      prodctl account end-session 6f1c0c2e
+      prodctl account end-session --others
+    """
     if (session_id is None) != others:
         raise click.UsageError("give a session id, or --others")
     if others:
@@ -75,6 +94,10 @@ def add_second_factor(stdin: bool) -> None:
 
     On a terminal the app scans the picture; else the secret goes to it by hand, or as the otpauth:// address. Then the
     app's first code confirms it.
+
+    \b
+    Examples:
+      prodctl account second-factor add
     """
     begun = open_client().call("POST", "/account/second-factor")
     message("Give this to your authenticator app:")
@@ -100,7 +123,12 @@ def _print_picture(uri: str) -> None:
 @_stdin_option
 @confirm_options
 def remove_second_factor(stdin: bool, yes: bool, no_input: bool) -> None:
-    """Do without the second factor; asks for the password."""
+    """Do without the second factor; asks for the password.
+
+    \b
+    Examples:
+      prodctl account second-factor rm
+    """
     confirm("Remove your second factor?", yes=yes, no_input=no_input)
     open_client().call("DELETE", "/account/second-factor", body={"password": _secret("password", stdin)})
     success("The second factor is removed.")
@@ -111,7 +139,12 @@ def remove_second_factor(stdin: bool, yes: bool, no_input: bool) -> None:
 @click.option("--invitation-file", metavar="FILE", help="The invitation's code is in FILE (- is stdin).")
 @_stdin_option
 def register(username: str, invitation_file: str | None, stdin: bool) -> None:
-    """Make an account. Registration must be open, or you were invited."""
+    """Make an account. Registration must be open, or you were invited.
+
+    \b
+    Examples:
+      prodctl account register eva --invitation-file invitation.txt
+    """
     body: dict[str, Any] = {"username": username}
     if invitation_file:
         body["invitation"] = from_file(invitation_file, "invitation")
@@ -124,7 +157,12 @@ def register(username: str, invitation_file: str | None, stdin: bool) -> None:
 @click.argument("username")
 @_stdin_option
 def reset(username: str, stdin: bool) -> None:
-    """Set a new password with the one-time code from an admin. On stdin: the code, then the password."""
+    """Set a new password with the one-time code from an admin. On stdin: the code, then the password.
+
+    \b
+    Examples:
+      prodctl account reset ana
+    """
     body = {
         "username": username,
         "code": _secret("one-time code", stdin),
@@ -183,6 +221,11 @@ def logout(everywhere: bool) -> None:
 
     The stored tokens go in any case; when the service cannot be told, that is said (exit status 6), and the login
     itself goes on until it is ended elsewhere.
+
+    \b
+    Examples:
+      prodctl logout
+      prodctl logout --everywhere
     """
     client = open_client()
     with client.credentials.locked():
@@ -202,6 +245,11 @@ def whoami(output: str) -> None:
     """Who is logged in, with which role.
 
     Exit status 4 when nobody is.
+
+    \b
+    Examples:
+      prodctl whoami
+      prodctl whoami -o json
     """
     client = open_client()
     print_item({"url": client.url, **client.call("GET", "/session")}, output, kind="session")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from prodctl.client import open_client
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, output_option, print_rows
 
 _COLUMNS = columns(
@@ -25,7 +26,7 @@ _COLUMNS = columns(
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-@click.group()
+@click.group(cls=NounGroup)
 def audit() -> None:
     """Who did what to whom or what, when, and from where."""
 

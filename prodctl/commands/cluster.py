@@ -8,6 +8,7 @@ import click
 
 from prodctl.commands.cluster_guard import guard
 from prodctl.terminal.cluster_view import show_prometheus, show_status, show_topology, status_line
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _ELECTION_COLUMNS = columns("Set=set_name", "Term>", "Time=at", "Old primary", "
 _FINDING_COLUMNS = columns("Where", "Finding=text", "Fix", "Code+")
 
 
-@click.group()
+@click.group(cls=NounGroup)
 def cluster() -> None:
     """Shards and their members: roles, health, lag.
 
@@ -66,7 +67,12 @@ def status(output: str, watch: bool, wait: str | None, timeout: float, check: bo
 
 @cluster.command()
 def topology() -> int:
-    """Services, sets and members as a tree: who copies from whom."""
+    """Services, sets and members as a tree: who copies from whom.
+
+    \b
+    Examples:
+      prodctl cluster topology
+    """
     from prodcore.app.cluster import cluster_status
     from prodcore.settings import load_settings
 
@@ -107,7 +113,13 @@ def history(set_name: str | None, output: str) -> None:
 @cluster.command()
 @output_option
 def lint(output: str) -> int:
-    """What is risky in the set-up, each with its fix. Exit status 6 when there is anything."""
+    """What is risky in the set-up, each with its fix. Exit status 6 when there is anything.
+
+    \b
+    Examples:
+      prodctl cluster lint
+      prodctl cluster lint -o json
+    """
     from dataclasses import asdict
 
     from prodcore.app.cluster import lint_cluster, member_control

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 import click
 
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_rows
 
 _COLUMNS = columns("Guard=_id", "Set", "On duty", "Primary", "Successor", "Elected>", "Refrained>", "Seen+")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=NounGroup, invoke_without_command=True)
 @click.option(
     "--silence",
     type=click.FloatRange(0.5),
@@ -39,6 +40,11 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
 
     Runs until it is stopped. Several may run. It can only ask for ordinary elections, so it cannot lose data, and
     when it is gone the sets behave as MongoDB's do. docs/explanation/guard.md says why, and what was measured.
+
+    \b
+    Examples:
+      prodctl cluster guard
+      prodctl cluster guard --cooldown 10 --fence-after 30
     """
     if ctx.invoked_subcommand:
         return
@@ -62,7 +68,12 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
 @guard.command()
 @click.option("--for", "seconds", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds.")
 def off(seconds: float) -> None:
-    """Take every guard off duty for a while, as for maintenance; they come back by themselves."""
+    """Take every guard off duty for a while, as for maintenance; they come back by themselves.
+
+    \b
+    Examples:
+      prodctl cluster guard off --for 600
+    """
     from prodcore.app.guard import open_switch
     from prodcore.settings import load_settings
 
@@ -73,7 +84,12 @@ def off(seconds: float) -> None:
 
 @guard.command()
 def on() -> None:
-    """Put every guard back on duty."""
+    """Put every guard back on duty.
+
+    \b
+    Examples:
+      prodctl cluster guard on
+    """
     from prodcore.app.guard import open_switch
     from prodcore.settings import load_settings
 
@@ -85,7 +101,13 @@ def on() -> None:
 @guard.command()
 @output_option
 def show(output: str) -> int:
-    """Who is on guard, who the successors are, what was done. Exit status 6 when nobody is."""
+    """Who is on guard, who the successors are, what was done. Exit status 6 when nobody is.
+
+    \b
+    Examples:
+      prodctl cluster guard show
+      prodctl cluster guard show -o json
+    """
     from prodcore.app.guard import open_switch
     from prodcore.settings import load_settings
 

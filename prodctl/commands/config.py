@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, output_option, print_rows, print_text
 
 
-@click.group()
+@click.group(cls=NounGroup)
 def config() -> None:
     """Every setting, its value and where it comes from."""
 
@@ -46,14 +47,11 @@ def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script for a shell.
 
     \b
-    Install it for your user:
+    Examples:
       prodctl completion bash > ~/.local/share/bash-completion/completions/prodctl
       prodctl completion zsh  > "${fpath[1]}/_prodctl"
       prodctl completion fish > ~/.config/fish/completions/prodctl.fish
-
-    \b
-    Or try it in this shell only:
-      source <(prodctl completion bash)
+      source <(prodctl completion bash)        in this shell only
 
     The folders must exist; open a new shell afterwards. bash needs the package bash-completion and bash 4.4.
     """

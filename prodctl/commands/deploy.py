@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_rows, print_text, success, visible
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _file_option(command: F) -> F:
     return option(command)
 
 
-@click.group()
+@click.group(cls=NounGroup)
 def deploy() -> None:
     """The system in Incus containers: from one description to running services.
 
@@ -55,7 +56,13 @@ def deploy() -> None:
 @deploy.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default=Path("deploy.toml"))
 def init(file: Path) -> None:
-    """Write a description with every default, and what each means."""
+    """Write a description with every default, and what each means.
+
+    \b
+    Examples:
+      prodctl deploy init
+      prodctl deploy init shop/deploy.toml
+    """
     from prodcore.deploy.config import default_text
     from prodcore.errors import Conflict
 
@@ -71,7 +78,13 @@ def init(file: Path) -> None:
 @_file_option
 @output_option
 def plan(file: Path | None, output: str) -> None:
-    """Everything that apply would do, from looking at what is there. Changes nothing."""
+    """Everything that apply would do, from looking at what is there. Changes nothing.
+
+    \b
+    Examples:
+      prodctl deploy plan
+      prodctl deploy plan -o json
+    """
     _seen, planned = _open(file).compare(settle=False)
     rows = [asdict(change) for change in planned.changes]
     print_rows(rows, _CHANGE_COLUMNS, output, kind="deploy_plan", empty="Nothing would change.")
@@ -85,6 +98,10 @@ def apply(file: Path | None, output: str) -> None:
 
     Looks, compares and does what differs, so it may be run again at any time: after a change of the description, with
     a new wheelhouse, and after it was cut short. Members restart one at a time, the primary last.
+
+    \b
+    Examples:
+      prodctl deploy apply
     """
     system = _open(file)
     began = time.monotonic()
@@ -102,7 +119,13 @@ def apply(file: Path | None, output: str) -> None:
 @_file_option
 @output_option
 def status(file: Path | None, output: str) -> int:
-    """Containers, members, units and services. Exit status 6 when something is wrong."""
+    """Containers, members, units and services. Exit status 6 when something is wrong.
+
+    \b
+    Examples:
+      prodctl deploy status
+      prodctl deploy status -o json
+    """
     from prodcore.deploy.status import read_status
 
     system = _open(file)
@@ -114,7 +137,12 @@ def status(file: Path | None, output: str) -> int:
 @deploy.command()
 @_file_option
 def diff(file: Path | None) -> int:
-    """The files in the containers that differ, line by line; secrets are masked. Exit status 6 when any does."""
+    """The files in the containers that differ, line by line; secrets are masked. Exit status 6 when any does.
+
+    \b
+    Examples:
+      prodctl deploy diff
+    """
     from prodcore.deploy.diff import differences
 
     system = _open(file)
@@ -129,7 +157,12 @@ def diff(file: Path | None) -> int:
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @_file_option
 def render(directory: Path, file: Path | None) -> None:
-    """Write everything that apply would make into DIRECTORY, to be read; secrets are masked. Touches no Incus."""
+    """Write everything that apply would make into DIRECTORY, to be read; secrets are masked. Touches no Incus.
+
+    \b
+    Examples:
+      prodctl deploy render rendered
+    """
     from prodcore.deploy.rendering import write_rendering
 
     system = _open(file)
@@ -141,7 +174,12 @@ def render(directory: Path, file: Path | None) -> None:
 @_file_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def destroy(file: Path | None, yes: bool) -> None:
-    """Remove all containers of the deployment, with their data, and its secrets. Asks for its name."""
+    """Remove all containers of the deployment, with their data, and its secrets. Asks for its name.
+
+    \b
+    Examples:
+      prodctl deploy destroy
+    """
     system = _open(file)
     names = system.owned_instances()
     if not yes:
@@ -220,7 +258,12 @@ def import_(directory: Path, file: Path | None) -> int:
 @deploy.command(hidden=True)
 @click.argument("task")
 def inside(task: str) -> None:
-    """What a deployment does from inside a container: JSON on stdin, JSON on stdout."""
+    """What a deployment does from inside a container: JSON on stdin, JSON on stdout.
+
+    \b
+    Examples:
+      echo '{}' | prodctl deploy inside help
+    """
     import json
 
     from prodcore.app.container_tasks import run_inside

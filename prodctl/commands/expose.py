@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_rows
 
 EXIT_BROKEN = 6
@@ -11,7 +12,7 @@ EXIT_BROKEN = 6
 _COLUMNS = columns("Hop=name", "Where", "Outcome", "Found=text", "Fix+")
 
 
-@click.group()
+@click.group(cls=NounGroup)
 def expose() -> None:
     """The way in from the internet: container, proxy device, VM, tunnel."""
 

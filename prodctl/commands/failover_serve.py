@@ -34,6 +34,10 @@ def serve(directory: Path | None) -> None:
     Runs until it is stopped, on the machine that controls the members; "local up" starts it. It needs an operator's
     access, so that webapp needs none: orders and progress go through the users' set. One drill at a time. When it is
     stopped during a drill, it puts everything back first.
+
+    \b
+    Examples:
+      prodctl failover-test serve
     """
     from prodcore.app.cluster import member_control
     from prodcore.app.drill_queue import open_board

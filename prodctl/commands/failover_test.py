@@ -15,6 +15,7 @@ import click
 from prodctl.commands.failover_serve import serve
 from prodctl.terminal.drill_keep import keep
 from prodctl.terminal.drill_view import show_comparison, show_history, show_preflight, show_progress, show_report
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import message, output_option
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class _Percent(click.ParamType[float]):
         return float(match[1])
 
 
-class _DefaultGroup(click.Group):
+class _DefaultGroup(NounGroup):
     """``failover-test rsA …`` is ``failover-test run rsA …``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -112,6 +113,12 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
 
     Writes and reads steadily, breaks a member, waits for the new primary, puts the member back, waits until it has
     caught up, and then compares every acknowledged write with a majority read of every member.
+
+    \b
+    Examples:
+      prodctl failover-test rsA
+      prodctl failover-test rsA --fault stepdown --max-write-gap 2s
+      prodctl failover-test --all --dry-run
     """
     from prodcore.app.cluster import member_control
     from prodcore.app.drills import open_drill
@@ -144,7 +151,12 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
 
 @failover_test.command()
 def restore() -> int:
-    """Put back what a killed drill has left. That is stopped or paused members, and records of its own."""
+    """Put back what a killed drill has left. That is stopped or paused members, and records of its own.
+
+    \b
+    Examples:
+      prodctl failover-test restore
+    """
     from prodcore.app.cluster import member_control
     from prodcore.app.drills import open_drill
     from prodcore.drill.restore import restore_leftovers
@@ -164,7 +176,13 @@ failover_test.add_command(serve)
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many, the newest first.")
 @output_option
 def history(limit: int, output: str) -> None:
-    """Drills that were."""
+    """Drills that were.
+
+    \b
+    Examples:
+      prodctl failover-test history
+      prodctl failover-test history --limit 5 -o json
+    """
     with _history() as kept:
         show_history(kept.last(limit), output)
 
@@ -174,7 +192,13 @@ def history(limit: int, output: str) -> None:
 @click.option("--report", "html", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report.")
 @output_option
 def show(drill: str, html: Path | None, output: str) -> None:
-    """One drill, by its id or the beginning of it."""
+    """One drill, by its id or the beginning of it.
+
+    \b
+    Examples:
+      prodctl failover-test show 3f2a
+      prodctl failover-test show 3f2a --report drill.html
+    """
     with _history() as kept:
         report = kept.get(drill)
     _write_files(report, {"html": html})
@@ -186,7 +210,12 @@ def show(drill: str, html: Path | None, output: str) -> None:
 @click.argument("b")
 @output_option
 def compare(a: str, b: str, output: str) -> None:
-    """Two drills side by side, with the change from A to B."""
+    """Two drills side by side, with the change from A to B.
+
+    \b
+    Examples:
+      prodctl failover-test compare 3f2a 91bc
+    """
     from prodcore.drill.history import compare as compare_reports
 
     with _history() as kept:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_rows, print_text, success, visible
 from prodctl.terminal.rows import duration, size
 
@@ -42,7 +43,7 @@ def _directory_option(command: F) -> F:
     return option(command)
 
 
-@click.group()
+@click.group(cls=NounGroup)
 def local() -> None:
     """The whole system on this machine: start, look, stop.
 
@@ -64,6 +65,11 @@ def up(directory: Path | None) -> None:
     """Start what does not run, and repair what is half made.
 
     Ready when all three replica sets have taken a majority write and both services answer. Run it again at any time.
+
+    \b
+    Examples:
+      prodctl local up
+      prodctl local up --dir ~/catalogue
     """
     cluster = _open(directory)
     report = cluster.up(_progress_printer(), lambda: _prepare(cluster))
@@ -77,6 +83,11 @@ def status(directory: Path | None, output: str) -> int:
     """Every program: role, address, process, memory.
 
     Exit status 0 when all of them run and do their work, 6 otherwise.
+
+    \b
+    Examples:
+      prodctl local status
+      prodctl local status -o json
     """
     programs = _open(directory).status()
     well = sum(p.is_well for p in programs)
@@ -95,7 +106,13 @@ def status(directory: Path | None, output: str) -> int:
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=20, show_default=True, help="How many old lines.")
 @_directory_option
 def logs(names: tuple[str, ...], follow: bool, lines: int, directory: Path | None) -> None:
-    """The logs of these programs, or of all."""
+    """The logs of these programs, or of all.
+
+    \b
+    Examples:
+      prodctl local logs webapp --follow
+      prodctl local logs rsA-1 rsA-2 -n 100
+    """
     from prodcore.local.log import follow_lines, last_lines
 
     files = _open(directory).log_files(names)
@@ -116,6 +133,10 @@ def stop(name: str, directory: Path | None) -> None:
     """Stop one program, and leave it stopped.
 
     A member gets SIGTERM, as in a planned shutdown. It stays stopped until it is started, or until the next up.
+
+    \b
+    Examples:
+      prodctl local stop rsA-2
     """
     _open(directory).stop(name)
     success(f"{name} is stopped.")
@@ -128,6 +149,10 @@ def start(name: str, directory: Path | None) -> None:
     """Start one program and wait until it works.
 
     A member works when it is PRIMARY or SECONDARY, a service when it is ready.
+
+    \b
+    Examples:
+      prodctl local start rsA-2
     """
     role = _open(directory).start(name)
     success(f"{name} is {role}.")
@@ -136,7 +161,12 @@ def start(name: str, directory: Path | None) -> None:
 @local.command()
 @_directory_option
 def down(directory: Path | None) -> None:
-    """Stop everything; the data stays."""
+    """Stop everything; the data stays.
+
+    \b
+    Examples:
+      prodctl local down
+    """
     began = time.monotonic()
     stopped = _open(directory).down(_progress_printer())
     success(f"Everything is stopped, in {time.monotonic() - began:.1f} s." if stopped else "Nothing was running.")
@@ -149,6 +179,11 @@ def destroy(directory: Path | None, yes: bool) -> None:
     """Stop everything and remove all its data.
 
     Asks for the name of the directory first. Only what prodctl has made there is removed.
+
+    \b
+    Examples:
+      prodctl local destroy
+      prodctl local destroy --dir ~/catalogue
     """
     cluster = _open(directory)
     place = cluster.plan.directory

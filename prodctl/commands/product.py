@@ -12,6 +12,7 @@ from prodctl.client import open_client
 from prodctl.commands.product_bulk import bulk
 from prodctl.commands.product_import import product_import
 from prodctl.commands.product_list import export_products, list_products
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import (
     columns,
     message,
@@ -54,7 +55,7 @@ _DELETED = columns(
 )
 
 
-@click.group()
+@click.group(cls=NounGroup, elsewhere=dict.fromkeys(("search", "find"), "list --search WORDS"))
 def product() -> None:
     """Add, find, edit, remove, restore, import and export products.
 

@@ -9,13 +9,14 @@ import click
 
 from prodctl.client import open_client
 from prodctl.importing.options import filter_options, query_of
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import output_option
 from prodctl.terminal.prompt import confirm_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group()
+@click.group(cls=NounGroup)
 def bulk() -> None:
     """Edit or remove all products of a filter, after a preview.
 

@@ -10,7 +10,7 @@ import click
 from prodcore.errors import EXIT_OK, Conflict, InvalidInput, OutcomeUnknown, Unavailable
 from prodctl.client import open_client
 from prodctl.importing.options import patience_option, reading_options
-from prodctl.terminal.default_group import DefaultGroup
+from prodctl.terminal.groups import DefaultGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text
 from prodctl.terminal.prompt import confirm, confirm_options
 

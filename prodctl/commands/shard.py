@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from prodcore.errors import EXIT_OK
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, output_option, print_item, print_rows, row_writer, success
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _COLUMNS = columns("Shard", "Ranges", "Products>")
 _RANGE_COLUMNS = columns("Range", "Shard")
 
 
-@click.group()
+@click.group(cls=NounGroup)
 def shard() -> None:
     """Which shard a name belongs to, what each shard holds, and whether all is as it should be.
 

@@ -7,6 +7,7 @@ import re
 import click
 
 from prodctl.client import open_client
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
 from prodctl.terminal.prompt import confirm, confirm_options
 
@@ -15,7 +16,7 @@ _TOKEN_COLUMNS = columns(
 )
 
 
-@click.group()
+@click.group(cls=NounGroup)
 def token() -> None:
     """Credentials for cron and CI: named, with rights of their own, ending, revocable.
 
@@ -23,18 +24,20 @@ def token() -> None:
     """
 
 
-@token.command()
+@token.command("add")
 @click.option("--name", required=True, help="What it is for: small letters, digits and . _ -")
 @click.option("--scope", required=True, metavar="SCOPE[,SCOPE…]", help="Such as products:read,drill:run.")
 @click.option("--expires", default="90d", show_default=True, metavar="DAYS", help="How long it is good: 30d, 12w.")
 @output_option
-def create(name: str, scope: str, expires: str, output: str) -> None:
+def add_token(name: str, scope: str, expires: str, output: str) -> None:
     """Make a token; it is shown this once.
 
     \b
     Scopes: products:read products:write cluster:read drill:run shards:change users:manage audit:read
-    Example:
-      prodctl token create --name nightly-drill --scope products:read,drill:run --expires 90d
+
+    \b
+    Examples:
+      prodctl token add --name nightly-drill --scope products:read,drill:run --expires 90d
     """
     scopes = [part.strip() for part in scope.split(",") if part.strip()]
     body = {"name": name, "scopes": scopes, "days": _days(expires)}
@@ -49,15 +52,27 @@ def create(name: str, scope: str, expires: str, output: str) -> None:
 @token.command("list")
 @output_option
 def list_tokens(output: str) -> None:
-    """Every token, with its end and last use. Never the tokens themselves."""
+    """Every token, with its end and last use. Never the tokens themselves.
+
+    \b
+    Examples:
+      prodctl token list
+      prodctl token list -o wide
+    """
     print_rows(open_client().call("GET", "/tokens")["items"], _TOKEN_COLUMNS, output, kind="tokens")
 
 
-@token.command()
+@token.command("rm")
 @click.argument("name")
 @confirm_options
 def revoke(name: str, yes: bool, no_input: bool) -> None:
-    """End a token; it is refused everywhere within seconds. Exit status 3 when there is none of that name."""
+    """End a token; it is refused everywhere within seconds. Exit status 3 when there is none of that name.
+
+    \b
+    Examples:
+      prodctl token rm nightly-drill
+      prodctl token rm nightly-drill --yes
+    """
     from urllib.parse import quote
 
     confirm(f"Revoke {name}? What uses it stops working.", yes=yes, no_input=no_input)
@@ -76,7 +91,7 @@ def _days(text: str) -> int:
 _KEY_COLUMNS = columns("Key=kid", "State", "Active from")
 
 
-@click.group()
+@click.group(cls=NounGroup)
 def key() -> None:
     """The keys that sign access tokens."""
 
@@ -84,14 +99,24 @@ def key() -> None:
 @key.command("list")
 @output_option
 def list_keys(output: str) -> None:
-    """Every key and what it does. One signs, one may be published ahead, retired ones only verify."""
+    """Every key and what it does. One signs, one may be published ahead, retired ones only verify.
+
+    \b
+    Examples:
+      prodctl key list
+    """
     print_rows(open_client().call("GET", "/keys")["items"], _KEY_COLUMNS, output, kind="keys")
 
 
 @key.command()
 @output_option
 def rotate(output: str) -> None:
-    """Make a new key. It is published at once and signs seconds later; nobody is logged out."""
+    """Make a new key. It is published at once and signs seconds later; nobody is logged out.
+
+    \b
+    Examples:
+      prodctl key rotate
+    """
     made = open_client().call("POST", "/keys")
     success(f"Key {made['kid']} is published and signs from {made['active_from']} on.", output)
     if output not in ("table", "wide"):

@@ -9,6 +9,7 @@ import click
 
 from prodctl.client import open_client
 from prodctl.commands.account import SESSION_COLUMNS
+from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
 from prodctl.terminal.prompt import ask_secret, confirm, confirm_options, from_stdin
 
@@ -23,7 +24,7 @@ _role_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=NounGroup)
 def user() -> None:
     """Who may use the catalogue, and with which role.
 
@@ -38,7 +39,13 @@ def user() -> None:
 @user.command("list")
 @output_option
 def list_users(output: str) -> None:
-    """Every user, by name."""
+    """Every user, by name.
+
+    \b
+    Examples:
+      prodctl user list
+      prodctl user list -o json
+    """
     print_rows(open_client().call("GET", "/users")["items"], _COLUMNS, output, kind="users")
 
 
@@ -46,7 +53,12 @@ def list_users(output: str) -> None:
 @click.argument("username")
 @output_option
 def show(username: str, output: str) -> None:
-    """One user. Exit status 3 when there is none of that name."""
+    """One user. Exit status 3 when there is none of that name.
+
+    \b
+    Examples:
+      prodctl user show ana
+    """
     print_item(open_client().call("GET", _path(username)), output, kind="user")
 
 
@@ -76,7 +88,12 @@ def add(username: str, role: str, password_stdin: bool, output: str) -> None:
 @click.argument("role", type=click.Choice(ROLES))
 @output_option
 def set_role(username: str, role: str, output: str) -> None:
-    """Give a user another role. It holds on every worker within seconds. The last admin stays one (exit status 5)."""
+    """Give a user another role. It holds on every worker within seconds. The last admin stays one (exit status 5).
+
+    \b
+    Examples:
+      prodctl user role ana operator
+    """
     changed = open_client().call("PATCH", _path(username), body={"role": role})
     success(f"{changed['username']} is {changed['role']} now.", output)
     _show_to_programs(changed, output)
@@ -87,7 +104,12 @@ def set_role(username: str, role: str, output: str) -> None:
 @click.argument("new_username")
 @output_option
 def rename(username: str, new_username: str, output: str) -> None:
-    """Give a user another name. Exit status 5 when it is taken."""
+    """Give a user another name. Exit status 5 when it is taken.
+
+    \b
+    Examples:
+      prodctl user rename ana ana.ruiz
+    """
     changed = open_client().call("PATCH", _path(username), body={"username": new_username})
     success(f"{username} is called {changed['username']} now.", output)
     _show_to_programs(changed, output)
@@ -97,7 +119,12 @@ def rename(username: str, new_username: str, output: str) -> None:
 @click.argument("username")
 @output_option
 def disable(username: str, output: str) -> None:
-    """Let a user in no more. Their logins end; nothing is removed. The last admin cannot be disabled."""
+    """Let a user in no more. Their logins end; nothing is removed. The last admin cannot be disabled.
+
+    \b
+    Examples:
+      prodctl user disable ana
+    """
     changed = open_client().call("PATCH", _path(username), body={"disabled": True})
     success(f"{changed['username']} is disabled.", output)
     _show_to_programs(changed, output)
@@ -107,7 +134,12 @@ def disable(username: str, output: str) -> None:
 @click.argument("username")
 @output_option
 def enable(username: str, output: str) -> None:
-    """Let a disabled user in again."""
+    """Let a disabled user in again.
+
+    \b
+    Examples:
+      prodctl user enable ana
+    """
     changed = open_client().call("PATCH", _path(username), body={"disabled": False})
     success(f"{changed['username']} is enabled.", output)
     _show_to_programs(changed, output)
@@ -117,7 +149,13 @@ def enable(username: str, output: str) -> None:
 @click.argument("username")
 @confirm_options
 def rm(username: str, yes: bool, no_input: bool) -> None:
-    """Remove a user and end their logins. The last admin stays (exit status 5)."""
+    """Remove a user and end their logins. The last admin stays (exit status 5).
+
+    \b
+    Examples:
+      prodctl user rm ana
+      prodctl user rm ana --yes
+    """
     client = open_client()
     found = client.call("GET", _path(username))
     confirm(f"Remove {found['username']} ({found['role']})?", yes=yes, no_input=no_input)
@@ -129,7 +167,12 @@ def rm(username: str, yes: bool, no_input: bool) -> None:
 @click.argument("username")
 @output_option
 def reset(username: str, output: str) -> None:
-    """Make a one-time code for a new password. It is shown this once and good for a day."""
+    """Make a one-time code for a new password. It is shown this once and good for a day.
+
+    \b
+    Examples:
+      prodctl user reset ana
+    """
     made = open_client().call("POST", f"{_path(username)}/reset")
     if output in ("table", "wide"):
         message(f"One-time code for {made['username']}, good until {made['expires_at']}; it is not shown again:")
@@ -144,7 +187,13 @@ def reset(username: str, output: str) -> None:
 @click.option("--days", type=click.IntRange(1, 90), default=7, show_default=True, help="How long it is good.")
 @output_option
 def invite(role: str, days: int, output: str) -> None:
-    """Make an invitation to register. It is shown this once and good once."""
+    """Make an invitation to register. It is shown this once and good once.
+
+    \b
+    Examples:
+      prodctl user invite --role editor
+      prodctl user invite --days 1 > invitation.txt
+    """
     made = open_client().call("POST", "/invitations", body={"role": role, "days": days})
     if output in ("table", "wide"):
         message(f"Invitation as {made['role']}, good until {made['expires_at']}; it is not shown again:")
@@ -157,7 +206,12 @@ def invite(role: str, days: int, output: str) -> None:
 @click.argument("username")
 @output_option
 def sessions(username: str, output: str) -> None:
-    """A user's logins, with device and last use."""
+    """A user's logins, with device and last use.
+
+    \b
+    Examples:
+      prodctl user sessions ana
+    """
     items = open_client().call("GET", f"{_path(username)}/sessions")["items"]
     print_rows(items, SESSION_COLUMNS, output, kind="sessions")
 
@@ -165,7 +219,12 @@ def sessions(username: str, output: str) -> None:
 @user.command("end-sessions")
 @click.argument("username")
 def end_sessions(username: str) -> None:
-    """Log a user out everywhere; they may log in again."""
+    """Log a user out everywhere; they may log in again.
+
+    \b
+    Examples:
+      prodctl user end-sessions ana
+    """
     ended = open_client().call("DELETE", f"{_path(username)}/sessions")["ended"]
     success(f"Ended {ended} login{'' if ended == 1 else 's'} of {username}.")
 
@@ -174,7 +233,12 @@ def end_sessions(username: str) -> None:
 @click.argument("username")
 @confirm_options
 def remove_second_factor(username: str, yes: bool, no_input: bool) -> None:
-    """Take away the second factor of somebody who has lost it."""
+    """Take away the second factor of somebody who has lost it.
+
+    \b
+    Examples:
+      prodctl user rm-second-factor ana
+    """
     confirm(f"Remove the second factor of {username}?", yes=yes, no_input=no_input)
     open_client().call("DELETE", f"{_path(username)}/second-factor")
     success(f"{username} has no second factor any more.")

@@ -63,11 +63,66 @@ def test_every_command_has_help_in_a_hundred_columns(path):
     assert max(map(len, done.output.splitlines())) <= 100
 
 
+LEAVES = [path for path, c in commands() if not isinstance(c, click.Group) or c.invoke_without_command]
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_the_help_of_every_command_shows_examples_of_it(path):
+    text = CliRunner().invoke(prodctl, [*path, "--help"]).output
+    examples = text.partition("\n  Examples:\n")[2].partition("\n\n")[0]
+    assert f"prodctl {' '.join(path)}".removesuffix(" run") in examples
+
+
 @pytest.mark.parametrize(
-    "path", [p for p in ALL if p[:1] in (("product",), ("shard",), ("config",), ("expose",)) and p[1:]], ids=" ".join
+    ("typed", "meant"),
+    [
+        ("ls", "prodctl product list"),
+        ("delete", "prodctl product rm"),
+        ("import", "prodctl product import"),
+        ("undo", "prodctl product import undo"),
+        ("poduct", "prodctl product"),
+        ("users", "prodctl user"),
+        ("up", "prodctl local up"),
+        ("product serach", "prodctl product list --search WORDS"),
+        ("product lst", "prodctl product list"),
+        ("product deleet", "prodctl product rm or prodctl product deleted"),
+        ("account seesions", "prodctl account sessions"),
+    ],
 )
-def test_help_shows_examples(path):
-    assert "Examples:\n" in CliRunner().invoke(prodctl, [*path, "--help"]).output
+def test_a_wrong_word_is_answered_with_the_command_that_may_be_meant(typed, meant):
+    done = CliRunner().invoke(prodctl, typed.split())
+    assert done.exit_code == 2
+    assert f" Did you mean {meant}?\n" in done.stderr
+
+
+@pytest.mark.parametrize("typed", ["frobnicate", "product frobnicate", "product xx"])
+def test_a_word_that_is_like_none_gets_no_suggestion(typed):
+    done = CliRunner().invoke(prodctl, typed.split())
+    assert done.exit_code == 2
+    assert done.stderr.endswith(f"Error: No such command '{typed.split()[-1]}'.\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "does"),
+    [
+        ("product ls", "product list"),
+        ("product delete", "product rm"),
+        ("product remove", "product rm"),
+        ("product get", "product show"),
+        ("product update", "product edit"),
+        ("product create", "product add"),
+        ("product bulk delete", "product bulk rm"),
+        ("product import ls", "product import list"),
+        ("token create", "token add"),
+        ("token revoke", "token rm"),
+        ("user delete", "user rm"),
+        ("account second-factor remove", "account second-factor rm"),
+    ],
+)
+def test_other_words_for_a_command_do_the_same(typed, does):
+    asked = [CliRunner().invoke(prodctl, [*words.split(), "--help"]) for words in (typed, does)]
+    assert asked[0].exit_code == 0
+    assert asked[0].output == asked[1].output
 
 
 def test_the_documentation_of_the_commands_is_what_they_say():
