@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from flask import Flask
 
-from authsvc import api, api_users
+from authsvc import api
 from authsvc.callers import install_guard
 from authsvc.service import ServiceProvider
 from prodcore.deadline import budget
@@ -25,7 +25,6 @@ def create_app(settings: Settings) -> Flask:
     install(app, settings, "authsvc", lambda: _ready(provider))
     install_guard(app, settings.service_secret.get_secret_value())
     app.register_blueprint(api.blueprint)
-    app.register_blueprint(api_users.blueprint)
     return app
 
 

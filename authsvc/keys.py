@@ -7,13 +7,9 @@ token bears it. An old key stays published until the last token it signed has en
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
-import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +26,7 @@ from jwt.utils import base64url_encode
 
 from prodcore.errors import ConfigError
 from prodcore.identity.tokens import GRACE
+from prodcore.support.secure_files import locked, read_private, write_private
 
 PUBLISHED_AHEAD = timedelta(seconds=10)
 _KEPT_AFTER = GRACE + timedelta(minutes=20)  # the longest access token, the grace, and a margin for clocks
@@ -61,12 +58,12 @@ class KeyRing:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if directory.stat().st_mode & 0o077:
             raise ConfigError(f"{directory} is open to other users", hint=f"chmod 700 {directory}")
-        with self._locked():
+        with locked(directory / "lock"):
             if not self._read():
                 self._write_key(datetime.now(UTC))
             if not (directory / _SECRET_FILE).exists():
-                _write(directory / _SECRET_FILE, secrets.token_bytes(32))
-        self._secret = (directory / _SECRET_FILE).read_bytes()
+                write_private(directory / _SECRET_FILE, secrets.token_bytes(32))
+        self._secret = read_private(directory / _SECRET_FILE)
 
     def derive(self, purpose: str) -> bytes:
         """A secret of 32 bytes for one purpose, the same in every process."""
@@ -86,7 +83,7 @@ class KeyRing:
 
     def rotate(self, now: datetime) -> SigningKey:
         """Add a key that signs soon, and drop those that nobody can need any more."""
-        with self._locked():
+        with locked(self._directory / "lock"):
             for old, successor in zip(self._read()[1:], self._read(), strict=False):
                 if successor.active_from + _KEPT_AFTER < now:
                     self._path(old).unlink()
@@ -96,7 +93,7 @@ class KeyRing:
         private = Ed25519PrivateKey.generate()
         raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         key = SigningKey(hashlib.sha256(raw).hexdigest()[:16], active_from, private)
-        _write(self._path(key), private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        write_private(self._path(key), private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return key
 
     def _path(self, key: SigningKey) -> Path:
@@ -106,29 +103,10 @@ class KeyRing:
         keys = [_load(path) for path in self._directory.glob("*.pem")]
         return tuple(sorted(keys, key=lambda key: key.active_from, reverse=True))
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with (self._directory / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
 
 def _load(path: Path) -> SigningKey:
-    if path.stat().st_mode & 0o077:
-        raise ConfigError(f"{path} is open to other users", hint=f"chmod 600 {path}")
     second, _, kid = path.stem.partition("-")
-    private = load_pem_private_key(path.read_bytes(), password=None)
+    private = load_pem_private_key(read_private(path), password=None)
     if not isinstance(private, Ed25519PrivateKey):
         raise ConfigError(f"{path} holds no Ed25519 key")
     return SigningKey(kid, datetime.fromtimestamp(int(second), UTC), private)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Appear whole or not at all, and readable by nobody else at any moment."""
-    partial = path.with_suffix(".partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -8,14 +8,11 @@ from typing import cast
 
 from flask import current_app
 
-from authsvc.account import OwnAccount
+from authsvc.credentials import PasswordHasher, SecondFactor
 from authsvc.keys import KeyRing
 from authsvc.limits import LoginLimits
-from authsvc.passwords import PasswordHasher
-from authsvc.second_factor import SecondFactor
-from authsvc.service_tokens import ServiceTokens
-from authsvc.sessions import Sessions, utc_now
-from authsvc.users import Accounts
+from authsvc.sessions import ServiceTokens, Sessions, utc_now
+from authsvc.users import Accounts, OwnAccount
 from prodcore.app.users import UserStores, open_user_stores
 from prodcore.errors import ConfigError, Problem
 from prodcore.settings import Settings

@@ -1,4 +1,4 @@
-"""Sessions: access and refresh tokens, rotation, and what the verifiers must know.
+"""Sessions and service tokens: access and refresh tokens, rotation, and what the verifiers must know.
 
 A refresh token is 256 random bits; its successor is a keyed hash of it. So a caller whose answer got lost gets the
 very same successor again for ten seconds, although only hashes are stored. Whoever shows a spent token later than that
@@ -11,19 +11,23 @@ import hashlib
 import hmac
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jwt.utils import base64url_encode
 
 from authsvc.keys import KeyRing
 from prodcore.app.users import UserStores
-from prodcore.errors import NotAuthenticated
-from prodcore.identity.rights import Role
-from prodcore.identity.tokens import GRACE, LEEWAY, Identity, authenticate, issue
-from prodcore.identity.users import Session, User
+from prodcore.errors import NotAuthenticated, TokenNotFound
+from prodcore.identity.rights import Right, Role
+from prodcore.identity.tokens import GRACE, LEEWAY, SERVICE_TOKEN_PREFIX, Identity, authenticate, issue
+from prodcore.identity.users import ServiceToken, Session, User
+
+if TYPE_CHECKING:
+    from prodcore.mongo.identity.token_store import MongoServiceTokenStore
+
 
 LOST_ANSWER = timedelta(seconds=10)
 """How long a spent refresh token gets its successor again in any case: requests that set out together arrive together.
@@ -179,3 +183,45 @@ def utc_now() -> datetime:
 def jwks(ring: KeyRing) -> Mapping[str, Any]:
     """The public keys as a JSON Web Key Set."""
     return {"keys": [key.as_jwk() for key in ring.published()]}
+
+
+class ServiceTokens:
+    """Makes, exchanges, lists and revokes them."""
+
+    def __init__(
+        self, store: MongoServiceTokenStore, ring: KeyRing, clock: Callable[[], datetime], access_seconds: int
+    ) -> None:
+        self._store = store
+        self._ring = ring
+        self._clock = clock
+        self._access = timedelta(seconds=access_seconds)
+
+    def create(self, name: str, scopes: Iterable[Right], days: int, created_by: str) -> dict[str, Any]:
+        """A new token; its secret is in the answer and nowhere else. Raises TokenExists."""
+        now = self._clock()
+        secret = SERVICE_TOKEN_PREFIX + secrets.token_urlsafe(32)
+        token = ServiceToken(
+            uuid.uuid4().hex, name, _hash(secret), frozenset(scopes), created_by, now, now + timedelta(days=days)
+        )
+        self._store.add(token)
+        return {**token.as_dict(), "token": secret}
+
+    def exchange(self, secret: str) -> dict[str, Any]:
+        """An access token for the secret. Raises NotAuthenticated."""
+        now = self._clock()
+        token = self._store.use(_hash(secret), now)
+        if token is None:
+            raise NotAuthenticated("the token is not valid")
+        expires_at = min(now + self._access, token.expires_at)
+        key = self._ring.signing(now)
+        identity = Identity(token.id, token.name, None, token.id, expires_at, scopes=token.scopes)
+        return {"access_token": issue(identity, key.kid, key.private, now)}
+
+    def all(self) -> list[ServiceToken]:
+        """Every token, the ended ones for some time too."""
+        return self._store.all()
+
+    def revoke(self, name: str) -> None:
+        """End a token; it is refused on every worker within seconds. Raises TokenNotFound."""
+        if not self._store.revoke(name, self._clock()):
+            raise TokenNotFound(f"there is no token {name!r}")

@@ -21,7 +21,7 @@ from secure import (
 from werkzeug.exceptions import SecurityError
 
 from prodcore.settings import Settings
-from prodcore.web.headers import add_missing
+from prodcore.web.install import add_missing
 from prodcore.web.problem import problem_response
 
 _OWN = "'self'"

@@ -16,11 +16,11 @@ from prodcore.deploy.layout import Layout
 from prodcore.doctor import clock, cluster, container, disk, expiry, layout, listening
 from prodcore.doctor.check import Check, State
 from prodcore.errors import AuthError, ConfigError, ProdError, Unavailable
-from prodcore.expose.http import get
 from prodcore.incus.client import Incus
 from prodcore.replicaset.services import HttpServiceProbe
 from prodcore.replicaset.status import SetStatus
 from prodcore.settings import Settings, load_settings
+from prodcore.support.http import get
 
 Ask = Callable[[Settings, str], Any]
 """``GET`` of a path of the REST API, with the rights of whoever asks."""

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from prodcore.mongo.client.replica_set import ReplicaSet
     from prodcore.mongo.identity.attempt_store import MongoAttemptStore
     from prodcore.mongo.identity.audit_store import MongoAuditStore
-    from prodcore.mongo.identity.session_store import MongoSessionStore
-    from prodcore.mongo.identity.token_store import MongoInvitationStore, MongoServiceTokenStore
+    from prodcore.mongo.identity.token_store import MongoInvitationStore, MongoServiceTokenStore, MongoSessionStore
     from prodcore.mongo.identity.user_store import MongoUserStore
 
 
@@ -43,8 +42,7 @@ def open_user_stores(settings: Settings) -> UserStores:
     """The stores on the users' replica set. Call it after the fork. Raises ConfigError without DB3_URL."""
     from prodcore.mongo.identity.attempt_store import MongoAttemptStore
     from prodcore.mongo.identity.audit_store import MongoAuditStore
-    from prodcore.mongo.identity.session_store import MongoSessionStore
-    from prodcore.mongo.identity.token_store import MongoInvitationStore, MongoServiceTokenStore
+    from prodcore.mongo.identity.token_store import MongoInvitationStore, MongoServiceTokenStore, MongoSessionStore
     from prodcore.mongo.identity.user_store import MongoUserStore
 
     users_set = open_replica_set(settings, "db3_url")

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from prodcore.deploy.layout import Host, Layout
 from prodcore.errors import ProdError, Unavailable
 from prodcore.expose import judge
-from prodcore.expose.http import Answer
 from prodcore.expose.public import LOCAL_FIXES, Met, same_instance
 from prodcore.expose.walk import Seen, Step
 from prodcore.incus.client import Incus
+from prodcore.support.http import Answer
 
 _SECONDS = 30.0
 _APPLY = "prodctl deploy apply"

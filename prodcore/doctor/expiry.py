@@ -45,7 +45,7 @@ def judge_keys(keys: Iterable[Mapping[str, Any]], now: datetime) -> Iterator[Che
 
 def judge_setup_code(open_: bool, sealed: str | None, now: datetime) -> Check:
     """The first admin; ``sealed`` is the content of the code's file where it can be seen."""
-    from prodcore.identity.setup_code import has_ended
+    from prodcore.identity.users import has_ended
 
     if not open_:
         return Check(GROUP, "first admin", State.OK, "has been made; the setup code is spent")

@@ -6,17 +6,17 @@ journal without a lock is what a killed drill left behind.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from prodcore.drill.plan import Fault
 from prodcore.errors import DrillRunning
+from prodcore.support.secure_files import locked, write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +51,16 @@ class Journal:
     def lock(self) -> Iterator[None]:
         """Be the only drill on this machine inside the block. Raises DrillRunning."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
+        path = self._directory / "lock"
+        with ExitStack() as stack:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                descriptor = stack.enter_context(locked(path, wait=False))
             except BlockingIOError:
-                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+                holder = path.read_text(errors="replace").strip()[:32] or "unknown"
                 raise DrillRunning(f"another drill is at work (process {holder})", hint="wait for it to end") from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
             yield
-        finally:
-            os.close(descriptor)
 
     def unfinished(self) -> Unfinished | None:
         """What an earlier drill left behind, or this one has not yet put back."""
@@ -100,10 +98,4 @@ class Journal:
         return current
 
     def _store(self, unfinished: Unfinished) -> None:
-        temporary = self._file.with_suffix(".new")
-        with temporary.open("w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o600)
-            json.dump(asdict(unfinished), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._file)
+        write_private(self._file, json.dumps(asdict(unfinished)))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
-from prodcore.expose.http import Answer
 from prodcore.expose.walk import Seen
+from prodcore.support.http import Answer
 
 TUNNELLED_PORT = 3000
 NEVER_TUNNELLED = {5000: "authsvc", 8443: "Incus", 27017: "a mongod"}

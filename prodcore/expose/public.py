@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from prodcore.errors import ServiceUnavailable
 from prodcore.expose import judge
-from prodcore.expose.http import Answer, get, is_open, split
 from prodcore.expose.walk import Seen, Step
+from prodcore.support.http import Answer, get, is_open, split
 
 NO_PUBLIC = "no public address given (--url)"
 _INSIDE = {"Host": "localhost"}  # webapp answers to this name, whatever else it is called

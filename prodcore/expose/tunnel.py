@@ -12,9 +12,9 @@ from pathlib import Path
 
 from prodcore.errors import ServiceUnavailable
 from prodcore.expose import judge
-from prodcore.expose.http import Answer, get
 from prodcore.expose.public import LOCAL_FIXES
 from prodcore.expose.walk import Seen
+from prodcore.support.http import Answer, get
 
 NGROK_FLOOR = (3, 24, 0)
 """ngrok itself calls older agents vulnerable (its error 9042)."""

@@ -1,14 +1,11 @@
-"""Who may do what: one table of route × method × right, and the rights of each role.
+"""What can be allowed, the rights of each role, and which route needs which right.
 
-The table drives the check in both services and the tests; what has no row is refused. Docs show it as
-``docs/reference/identity.md``. A service token has rights of its own (its scopes) instead of a role.
+The identity routes have their rows in ``routes``, which puts all of them together.
+
+A service token has rights of its own (its scopes) instead of a role.
 
 >>> Right.WRITE_PRODUCTS in rights_of(Role.EDITOR), Right.WRITE_PRODUCTS in rights_of(Role.VIEWER)
 (True, False)
->>> right_for("/api/v1/products", "POST")
-<Right.WRITE_PRODUCTS: 'products:write'>
->>> right_for("/api/v1/nonsense", "GET") is None
-True
 """
 
 from __future__ import annotations
@@ -78,45 +75,20 @@ class Route(NamedTuple):
 
 
 _R = Route
-ROUTES = (
+SERVED = (
     # health and the files of the pages
     _R("/healthz", ("GET",), Right.PUBLIC),
     _R("/readyz", ("GET",), Right.PUBLIC),
     _R("/metrics", ("GET",), Right.PUBLIC),
     _R("/static/<path:filename>", ("GET",), Right.PUBLIC),
     _R("/.well-known/jwks.json", ("GET",), Right.PUBLIC),
-    # logging in and out
-    _R("/api/v1/setup", ("GET", "POST"), Right.PUBLIC),
-    _R("/api/v1/session/login", ("POST",), Right.PUBLIC),
-    _R("/api/v1/session/refresh", ("POST",), Right.PUBLIC),
-    _R("/api/v1/session/logout", ("POST",), Right.PUBLIC),
+    # who is calling
     _R("/api/v1/session", ("GET",), Right.PUBLIC),
-    _R("/api/v1/register", ("GET", "POST"), Right.PUBLIC),
-    _R("/api/v1/reset", ("POST",), Right.PUBLIC),
-    # between the services
-    _R("/api/v1/trust", ("POST",), Right.SERVICE),
-    _R("/api/v1/exchange", ("POST",), Right.SERVICE),
-    # one's own account
-    _R("/api/v1/account/password", ("POST",), Right.ACCOUNT),
-    _R("/api/v1/account/sessions", ("GET", "DELETE"), Right.ACCOUNT),
-    _R("/api/v1/account/sessions/<session_id>", ("DELETE",), Right.ACCOUNT),
-    _R("/api/v1/account/second-factor", ("GET", "POST", "PUT", "DELETE"), Right.ACCOUNT),
-    # users
-    _R("/api/v1/users", ("GET", "POST"), Right.MANAGE_USERS),
-    _R("/api/v1/users/<username>", ("GET", "PATCH", "DELETE"), Right.MANAGE_USERS),
-    _R("/api/v1/users/<username>/reset", ("POST",), Right.MANAGE_USERS),
-    _R("/api/v1/users/<username>/sessions", ("GET", "DELETE"), Right.MANAGE_USERS),
-    _R("/api/v1/users/<username>/second-factor", ("DELETE",), Right.MANAGE_USERS),
-    _R("/api/v1/invitations", ("POST",), Right.MANAGE_USERS),
-    _R("/api/v1/tokens", ("GET", "POST"), Right.MANAGE_USERS),
-    _R("/api/v1/tokens/<name>", ("DELETE",), Right.MANAGE_USERS),
-    _R("/api/v1/keys", ("GET", "POST"), Right.MANAGE_USERS),
-    _R("/api/v1/audit", ("GET",), Right.READ_AUDIT),
     # products
     _R("/api/v1/products", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/products", ("POST",), Right.WRITE_PRODUCTS),
     _R("/api/v1/products/<uuid:product_id>", ("GET",), Right.READ_PRODUCTS),
-    _R("/api/v1/products/<uuid:product_id>", ("PUT", "PATCH", "DELETE"), Right.WRITE_PRODUCTS),
+    _R("/api/v1/products/<uuid:product_id>", ("PATCH", "DELETE"), Right.WRITE_PRODUCTS),
     _R("/api/v1/products/<uuid:product_id>/history", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/products/<uuid:product_id>/restore", ("POST",), Right.WRITE_PRODUCTS),
     _R("/api/v1/products/deleted", ("GET",), Right.READ_PRODUCTS),
@@ -179,12 +151,4 @@ ROUTES = (
     _R("/tokens/<name>/revoke", ("POST",), Right.MANAGE_USERS),
     _R("/audit", ("GET",), Right.READ_AUDIT),
 )
-
-_TABLE = {(row.rule, method): row.right for row in ROUTES for method in row.methods}
-
-
-def right_for(rule: str, method: str) -> Right | None:
-    """The right that a route needs, None when the table does not know the route. HEAD and OPTIONS count as GET."""
-    if method == "HEAD" or (method == "OPTIONS" and (rule, "OPTIONS") not in _TABLE):
-        return _TABLE.get((rule, "GET")) or next((r for (u, _), r in _TABLE.items() if u == rule), None)
-    return _TABLE.get((rule, method))
+"""The routes that one service alone answers: health, products, the cluster, pages."""

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from prodcore.errors import ConfigError, Conflict
+from prodcore.support import secure_files
 
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold the installation's lock inside the block. Raises Conflict at once when another process has it."""
-    try:
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigError(f"{directory / 'lock'} cannot be used: {(error.strerror or str(error)).lower()}") from None
-    try:
-        _take(descriptor)
+    path = directory / "lock"
+    with ExitStack() as stack:
+        try:
+            descriptor = stack.enter_context(secure_files.locked(path, wait=False))
+        except BlockingIOError:
+            holder = path.read_text(errors="replace")[:20] or "unknown"
+            raise Conflict(
+                f"another prodctl (process {holder}) is changing this installation", hint="wait until it is done"
+            ) from None
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be used: {(error.strerror or str(error)).lower()}") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _take(descriptor: int) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 20, 0).decode(errors="replace") or "unknown"
-        raise Conflict(
-            f"another prodctl (process {holder}) is changing this installation", hint="wait until it is done"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)

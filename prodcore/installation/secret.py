@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from prodcore.errors import ConfigError
-from prodcore.identity.setup_code import new_setup_code, opens, seal
+from prodcore.identity.users import new_setup_code, opens, seal
 from prodcore.support.secure_files import write_private
 
 SETUP_CODE_FILE = "setup-code"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
 from collections.abc import Iterable
 
@@ -14,6 +12,8 @@ from prodcore.local.log import last_words
 from prodcore.local.plan import LocalPlan, Service
 from prodcore.local.ports import LOOPBACK
 from prodcore.processes.supervisord import Supervisor
+from prodcore.replicaset.services import probe
+from prodcore.support.http import get
 
 _ANSWER_SECONDS = 3.0
 _READY_SECONDS = 120.0
@@ -23,18 +23,17 @@ _OK = 200
 
 def is_ready(service: Service) -> bool:
     """Whether the service answers ``GET /readyz`` with 200."""
-    return _get(service.port, "/readyz")[0] == _OK
+    return probe(service.name, f"http://{LOOPBACK}:{service.port}", seconds=_ANSWER_SECONDS).state == "ready"
 
 
 def setup_is_open(service: Service) -> bool | None:
     """Whether webapp still waits for its first admin; None when it does not say."""
-    status, body = _get(service.port, "/api/v1/setup")
-    if status != _OK:
-        return None
     try:
-        return bool(json.loads(body)["open"])
-    except (ValueError, KeyError, TypeError):
+        answer = get(f"http://{LOOPBACK}:{service.port}", "/api/v1/setup", seconds=_ANSWER_SECONDS)
+    except ServiceUnavailable:
         return None
+    is_open = answer.fact("open") if answer.status == _OK else None
+    return None if is_open is None else bool(is_open)
 
 
 def wait_ready(plan: LocalPlan, supervisor: Supervisor, services: Iterable[Service], progress: Progress) -> None:
@@ -60,16 +59,3 @@ def _not_ready(plan: LocalPlan, service: Service, what: str) -> ServiceUnavailab
         hint=f"prodctl local logs {service.name}",
         service=service.name,
     )
-
-
-def _get(port: int, path: str) -> tuple[int, bytes]:
-    """Status and body; status 0 when there is no answer."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_ANSWER_SECONDS)
-    try:
-        connection.request("GET", path, headers={"Accept": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    except (OSError, http.client.HTTPException):
-        return 0, b""
-    finally:
-        connection.close()

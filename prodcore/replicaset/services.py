@@ -1,49 +1,41 @@
-"""Asking webapp and authsvc whether they are ready."""
+"""How webapp and authsvc are: what ``GET /readyz`` answers."""
 
 from __future__ import annotations
 
-import http.client
-import json
-from urllib.parse import urlsplit
+from http import HTTPStatus
 
+from prodcore.errors import ServiceUnavailable
 from prodcore.replicaset.ports import ServiceStatus
+from prodcore.support.http import Answer, get
+
+_SECONDS = 2.0
 
 
 class HttpServiceProbe:
-    """A ``ServiceProbe`` over ``GET /readyz``, with the standard library: the CLI's start-up time counts here."""
+    """A ``ServiceProbe`` of the service at an address."""
 
-    def __init__(self, name: str, url: str, *, timeout_seconds: float = 2.0) -> None:
+    def __init__(self, name: str, url: str, *, timeout_seconds: float = _SECONDS) -> None:
         self._name = name
         self._url = url.rstrip("/")
-        self._timeout = timeout_seconds
+        self._seconds = timeout_seconds
 
     def probe(self) -> ServiceStatus:
         """Ready, degraded or down, with the reason."""
-        parts = urlsplit(self._url)
-        make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = make(parts.netloc, timeout=self._timeout)
-        try:
-            connection.request("GET", f"{parts.path}/readyz", headers={"Accept": "application/json"})
-            response = connection.getresponse()
-            body = response.read(65_536)
-        except TimeoutError:
-            return self._status("down", "no answer in time")
-        except (OSError, http.client.HTTPException) as error:
-            return self._status("down", (getattr(error, "strerror", None) or str(error) or "no answer").lower())
-        finally:
-            connection.close()
-        return self._read(response.status, body)
+        return probe(self._name, self._url, seconds=self._seconds)
 
-    def _read(self, status: int, body: bytes) -> ServiceStatus:
-        try:
-            answer = json.loads(body)
-            said = str(answer.get("status", ""))
-            missing = [name for name, state in dict(answer.get("checks", {})).items() if state not in ("ok", "ready")]
-        except (ValueError, TypeError, AttributeError):
-            said, missing = "", []
-        state = "ready" if status == 200 and said in ("", "ok", "ready") else "degraded" if status == 200 else "down"
-        detail = "" if state == "ready" else f"not ready: {', '.join(missing)}" if missing else f"it answers {status}"
-        return self._status(state, detail)
 
-    def _status(self, state: str, detail: str) -> ServiceStatus:
-        return ServiceStatus(self._name, self._url, state, detail)
+def probe(name: str, url: str, *, seconds: float = _SECONDS) -> ServiceStatus:
+    """Ask a service whether it is ready, degraded (part of it) or down, with the reason."""
+    try:
+        answer = get(url, "/readyz", {"Accept": "application/json"}, seconds=seconds)
+    except ServiceUnavailable as error:
+        return ServiceStatus(name, url, "down", error.message.removeprefix(f"{url} gives no answer: "))
+    is_ready = answer.status == HTTPStatus.OK and answer.fact("status") in (None, "ok", "ready")
+    state = "ready" if is_ready else "degraded" if answer.status == HTTPStatus.OK else "down"
+    return ServiceStatus(name, url, state, "" if is_ready else _detail(answer))
+
+
+def _detail(answer: Answer) -> str:
+    checks = answer.fact("checks")
+    missing = [name for name, state in checks.items() if state not in ("ok", "ready")] if type(checks) is dict else []
+    return f"not ready: {', '.join(missing)}" if missing else f"it answers {answer.status}"

@@ -1,11 +1,22 @@
-"""Files that only their owner may read, written so that a crash leaves the old or the new content, never half of it."""
+"""Files that only their owner may read: the one writer, reader and lock of them.
+
+A crash, even of the machine, leaves the old or the new content, never half of it. No symbolic link is followed at the
+file's own name: whoever can put one there would choose what is read or overwritten.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prodcore.errors import ConfigError
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def make_private_directory(path: Path) -> None:
@@ -20,20 +31,64 @@ def make_private_directory(path: Path) -> None:
         ) from None
 
 
-def write_private(path: Path, text: str) -> bool:
+def write_private(path: Path, content: str | bytes) -> bool:
     """Write a file with mode 0600, through a new file beside it. Returns whether the content changed."""
+    data = content.encode() if isinstance(content, str) else content
+    if _is(path, data):
+        return False
+    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600, and new in any case
     try:
-        if path.read_text(encoding="utf-8") == text:
-            path.chmod(0o600)
-            return False
-    except FileNotFoundError:
-        pass
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)  # else the new name may be lost with the power
+    finally:
+        os.close(directory)
     return True
+
+
+def read_private(path: Path) -> bytes:
+    """The content of a file that must be ours alone.
+
+    Raises FileNotFoundError, OSError; ConfigError for one that others may read or write, or could have put there.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if found.st_mode & _OTHERS:
+            raise ConfigError(
+                f"{path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})", hint=f"chmod 600 {path}"
+            )
+        if found.st_uid not in (os.geteuid(), 0):
+            raise ConfigError(f"{path} belongs to another user", hint=f"remove {path}")
+        return file.read()
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold the lock that a file stands for, among processes; its descriptor.
+
+    Raises BlockingIOError at once when another process has it and ``wait`` is False; OSError.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is(path: Path, data: bytes) -> bool:
+    """Whether the file is as it would be written."""
+    try:
+        found = path.lstat()
+        return stat.S_ISREG(found.st_mode) and not found.st_mode & _OTHERS and path.read_bytes() == data
+    except OSError:
+        return False

@@ -7,7 +7,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -28,10 +28,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from prodcore.deadline import budget
 from prodcore.errors import InvalidInput, Problem, ProdError
 from prodcore.settings import Settings
-from prodcore.web.headers import add_missing
 from prodcore.web.problem import install_problems
-from prodcore.web.repeated import REPEATABLE, RepeatingRequest
-from prodcore.web.strict_json import StrictJSON, json_response
+from prodcore.web.strict_json import REPEATABLE, RepeatingRequest, StrictJSON, json_response
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _JSON_TYPES = {"application/json", "application/merge-patch+json"}
@@ -173,3 +171,11 @@ def _install_logs(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
+
+
+def add_missing(response: Response, headers: Iterable[tuple[str, str]]) -> None:
+    """Add those that the answer does not have: ``setdefault`` for all of them in one look at what is there."""
+    present = {name.lower() for name, _value in response.headers}
+    for name, value in headers:
+        if name.lower() not in present:
+            response.headers.add(name, value)

@@ -1,4 +1,4 @@
-"""JSON that refuses what other parsers let through, and is written fast.
+"""What a request holds, read strictly: JSON that refuses what other parsers let through, parameters that repeat.
 
 Refused: NaN and Infinity, repeated keys, anything but UTF-8, lone surrogates, nesting without end. Numbers with a
 fraction are read as Decimal, so that a price never passes through a binary float.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, NoReturn
 
 import orjson
-from flask import Response
+from flask import Request, Response
 from flask.json.provider import JSONProvider
+from werkzeug.datastructures import ImmutableMultiDict, MultiDict
 
 from prodcore.errors import UnreadableInput
 
@@ -101,3 +103,22 @@ def _reason(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} (line {error.lineno}, column {error.colno})"
     return "a number has too many digits" if "digits" in str(error) else str(error)
+
+
+REPEATABLE = frozenset({"tag"})
+"""The others are refused when they come twice."""
+
+
+class _Parameters(ImmutableMultiDict[str, str]):
+    def to_dict(self, flat: bool = True) -> dict[str, Any]:
+        """What APIFlask hands to our models: all values of a parameter that comes more than once."""
+        return {name: values[0] if flat and len(values) == 1 else values for name, values in self.lists()}
+
+
+class RepeatingRequest(Request):
+    """A request whose repeated parameters reach the models as lists."""
+
+    @cached_property
+    def args(self) -> MultiDict[str, str]:
+        """The query string."""
+        return _Parameters(super().args)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import platform
 import re
 from collections.abc import Iterator
@@ -28,8 +26,9 @@ from prodcore.errors import (
     ServiceUnavailable,
 )
 from prodcore.settings import Settings
-from prodcore.support.problem_json import as_error
+from prodcore.support.http import as_error
 from prodcore.support.retries import note_retries
+from prodcore.support.secure_files import locked, read_private, write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +59,18 @@ class Credentials:
         else:
             logins[url] = asdict(login)
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".partial")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(logins, file)
-        partial.replace(self._path)
+        write_private(self._path, json.dumps(logins))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other prodctl processes from refreshing the same login at the same time."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._path.with_suffix(".lock")):
             yield
 
     def _read(self) -> dict[str, dict[str, str]]:
         try:
-            logins: dict[str, dict[str, str]] = json.loads(self._path.read_text())
+            logins: dict[str, dict[str, str]] = json.loads(read_private(self._path))
         except FileNotFoundError:
             return {}
         except (ValueError, OSError) as error:

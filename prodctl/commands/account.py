@@ -72,13 +72,15 @@ def end_session(session_id: str | None, others: bool) -> None:
       prodctl account end-session 6f1c0c2e
       prodctl account end-session --others
     """
+    from prodcore.support.http import path_of
+
     if (session_id is None) != others:
         raise click.UsageError("give a session id, or --others")
     if others:
         ended = open_client().call("DELETE", "/account/sessions")["ended"]
         success(f"Ended {ended} other login{'' if ended == 1 else 's'}.")
     else:
-        open_client().call("DELETE", f"/account/sessions/{session_id}")
+        open_client().call("DELETE", path_of("/account/sessions/<session_id>", session_id=session_id or ""))
         success("Ended.")
 
 

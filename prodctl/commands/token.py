@@ -73,10 +73,10 @@ def revoke(name: str, yes: bool, no_input: bool) -> None:
       prodctl token rm nightly-drill
       prodctl token rm nightly-drill --yes
     """
-    from urllib.parse import quote
+    from prodcore.support.http import path_of
 
     confirm(f"Revoke {name}? What uses it stops working.", yes=yes, no_input=no_input)
-    open_client().call("DELETE", f"/tokens/{quote(name, safe='')}")
+    open_client().call("DELETE", path_of("/tokens/<name>", name=name))
     success(f"Revoked {name}.")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 import click
 
@@ -119,7 +118,7 @@ def rename(username: str, new_username: str, output: str) -> None:
 @click.argument("username")
 @output_option
 def disable(username: str, output: str) -> None:
-    """Let a user in no more. Their logins end; nothing is removed. The last admin cannot be disabled.
+    """Disable a user. Their logins end; nothing is removed. The last admin cannot be disabled.
 
     \b
     Examples:
@@ -134,7 +133,7 @@ def disable(username: str, output: str) -> None:
 @click.argument("username")
 @output_option
 def enable(username: str, output: str) -> None:
-    """Let a disabled user in again.
+    """Enable a disabled user.
 
     \b
     Examples:
@@ -233,7 +232,7 @@ def end_sessions(username: str) -> None:
 @click.argument("username")
 @confirm_options
 def remove_second_factor(username: str, yes: bool, no_input: bool) -> None:
-    """Take away the second factor of somebody who has lost it.
+    """Remove the second factor of a user who has lost it.
 
     \b
     Examples:
@@ -245,7 +244,9 @@ def remove_second_factor(username: str, yes: bool, no_input: bool) -> None:
 
 
 def _path(username: str) -> str:
-    return f"/users/{quote(username, safe='')}"
+    from prodcore.support.http import path_of
+
+    return path_of("/users/<username>", username=username)
 
 
 def _show_to_programs(item: dict[str, Any], output: str) -> None:

@@ -6,7 +6,7 @@ import bcrypt
 import pytest
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from authsvc.passwords import LONGEST, PasswordHasher, check_policy
+from authsvc.credentials import LONGEST, PasswordHasher, check_policy
 from prodcore.errors import InvalidInput, Unavailable
 from tests.support.waiting import wait_until
 

@@ -10,7 +10,7 @@ import pytest
 from prodcore.doctor import clock, cluster, disk, expiry, files, layout, listening, versions
 from prodcore.doctor.check import Check, State, count
 from prodcore.doctor.files import FileFacts
-from prodcore.identity.setup_code import seal
+from prodcore.identity.users import seal
 from prodcore.replicaset.lint import Finding
 from prodcore.replicaset.status import MemberConfig
 

@@ -6,9 +6,9 @@ import pytest
 
 from prodcore.errors import InvalidInput
 from prodcore.expose import judge
-from prodcore.expose.http import Answer, split
 from prodcore.expose.tunnel import command, is_host_name, judge_version
 from prodcore.expose.walk import Outcome, Seen, Step, first_broken, walk
+from prodcore.support.http import Answer, split
 
 HSTS = ("Strict-Transport-Security", "max-age=31536000")
 GOOD_COOKIE = ("Set-Cookie", "__Host-prodctl=x; Secure; HttpOnly; Path=/; SameSite=Lax")

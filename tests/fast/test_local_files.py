@@ -15,7 +15,7 @@ import pytest
 from dotenv import dotenv_values
 
 from prodcore.errors import ConfigError, Conflict
-from prodcore.identity.setup_code import LIFE, opens
+from prodcore.identity.users import LIFE, opens
 from prodcore.installation.lock import locked
 from prodcore.installation.secret import SEALED_CODE_FILE, ensure_secrets, ensure_setup_code, forget_setup_code
 from prodcore.installation.users import users_of

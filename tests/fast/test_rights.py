@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from prodcore.identity.rights import ROUTES, SCOPES, Right, Role, right_for, rights_of
+from prodcore.identity.rights import SCOPES, Right, Role, rights_of
+from prodcore.identity.routes import ROUTES, right_for
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "identity.md"
 

@@ -11,7 +11,7 @@ import requests
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from authsvc.app import create_app as create_authsvc
-from prodcore.identity.setup_code import seal
+from prodcore.identity.users import seal
 from prodcore.settings import load_settings
 from webapp.app import create_app as create_webapp
 

@@ -14,7 +14,7 @@ from prodcore.catalog.bulk import MAX_BULK, Changes, Outcome, Seen, bulk_delete,
 from prodcore.errors import InvalidInput, Problem
 from prodcore.product.model import Category, Currency, Description, Price, Stock, Tags
 from prodcore.web import json_response
-from webapp.identity.author import current_author
+from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
 
 blueprint = APIBlueprint("product_bulk", __name__, tag="Products")

@@ -16,7 +16,7 @@ from prodcore.product.history import Action
 from prodcore.product.model import show_change, show_time
 from prodcore.web import json_response
 from webapp.api.products import ProductOut, product_answer, seen_version
-from webapp.identity.author import current_author
+from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
 from webapp.staleness import stale_shards
 

@@ -18,8 +18,7 @@ from prodcore.catalog.upsert import MAX_ITEMS, By, Item, Outcome, new_item, upse
 from prodcore.errors import InvalidInput, Problem, ProdError
 from prodcore.product.model import show_time
 from prodcore.web import json_response
-from webapp.identity.author import current_author
-from webapp.identity.caller import required_identity
+from webapp.identity.caller import current_author, required_identity
 from webapp.live.catalog import current_catalog
 
 blueprint = APIBlueprint("imports", __name__, tag="Imports")

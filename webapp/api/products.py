@@ -14,7 +14,7 @@ from prodcore.catalog.idempotency import create_once
 from prodcore.errors import InvalidInput, PreconditionRequired, Problem, UnreadableInput
 from prodcore.product.model import Product, ProductDraft, ProductPatch
 from prodcore.web import json_response
-from webapp.identity.author import current_author
+from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
 
 blueprint = APIBlueprint("products", __name__, tag="Products")

@@ -1,7 +1,15 @@
-"""How webapp calls authsvc: as a service, with a deadline, and only as many logins at once as it can wait for."""
+"""How webapp calls authsvc: as a service, with a deadline, and only as many logins at once as it can wait for.
+
+``ServiceAccess`` exchanges service tokens there for short access tokens, once for many requests.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import requests
@@ -10,10 +18,11 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from prodcore.deadline import remaining
-from prodcore.errors import ConfigError, OutcomeUnknown, Problem, ServiceUnavailable
+from prodcore.errors import ConfigError, NotAuthenticated, OutcomeUnknown, Problem, ServiceUnavailable, Unavailable
 from prodcore.settings import Settings
-from prodcore.support.problem_json import as_error
+from prodcore.support.http import as_error, path_of
 from webapp.identity.login_gate import HASHING, LoginGate
+from webapp.identity.trust import Trust
 
 _CONNECT_SECONDS = 1.0
 _MARGIN_SECONDS = 0.5
@@ -37,8 +46,21 @@ class AuthClient:
         )
         self._session.mount(self._url, HTTPAdapter(pool_maxsize=settings.threads + 2, max_retries=retry))
 
-    def call(self, method: str, path: str, body: Any = None, *, bearer: str = "", query: Any = None) -> Any:
-        """Call ``/api/v1`` + ``path`` and return the JSON of the answer. Raises what authsvc raised."""
+    def call(
+        self,
+        method: str,
+        rule: str,
+        body: Any = None,
+        *,
+        names: Mapping[str, str] | None = None,
+        bearer: str = "",
+        query: Any = None,
+    ) -> Any:
+        """Call ``/api/v1`` + ``rule`` filled with ``names`` and return the JSON of the answer.
+
+        Raises what authsvc raised; NotFound for names that no path can hold.
+        """
+        path = path_of(rule, **(names or {}))
         if method != "POST" or path not in HASHING:
             return self._send(method, path, body, bearer, query)
         with self.gate.place(request.remote_addr or ""):
@@ -88,3 +110,53 @@ def _about_the_caller() -> dict[str, str]:
         "X-Client-Device": "".join(c if c.isprintable() else "?" for c in agent),
         "X-Request-ID": g.get("request_id", ""),
     }
+
+
+_RENEW_BEFORE = timedelta(seconds=60)
+_REMEMBERED = 1_000
+
+
+class ServiceAccess:
+    """The access tokens of the service tokens that this process has seen, by hash."""
+
+    def __init__(self, client: AuthClient, trust: Trust) -> None:
+        self._client = client
+        self._trust = trust
+        self._lock = threading.Lock()
+        self._access: OrderedDict[bytes, str] = OrderedDict()
+
+    def access_token(self, token: str) -> str:
+        """An access token for a service token.
+
+        While authsvc is silent the last one serves on. Raises NotAuthenticated; ServiceUnavailable for a token that
+        was not seen before the silence.
+        """
+        digest = hashlib.sha256(token.encode(errors="replace")).digest()
+        with self._lock:
+            access = self._access.get(digest, "")
+        if access and self._is_fresh(access):
+            return access
+        if self._trust.silent_since is None:
+            try:
+                access = str(self._client.call("POST", "/exchange", {"token": token})["access_token"])
+            except (Unavailable, OutcomeUnknown):
+                pass  # as silent as if the poll had said so
+            else:
+                self._remember(digest, access)
+        if not access:
+            raise ServiceUnavailable("the login service does not answer: try again in a moment", service="authsvc")
+        return access
+
+    def _is_fresh(self, access: str) -> bool:
+        try:
+            self._trust.identify(access, late=-_RENEW_BEFORE)
+        except NotAuthenticated:
+            return False
+        return True
+
+    def _remember(self, digest: bytes, access: str) -> None:
+        with self._lock:
+            self._access[digest] = access
+            self._access.move_to_end(digest)
+            if len(self._access) > _REMEMBERED:
+                self._access.popitem(last=False)

@@ -18,11 +18,12 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from prodcore.errors import ConfigError, Forbidden, NotAuthenticated, OutcomeUnknown, Problem, Unavailable
-from prodcore.identity.rights import Right, right_for
+from prodcore.identity.rights import Right
+from prodcore.identity.routes import right_for
 from prodcore.identity.tokens import GRACE, SERVICE_TOKEN_PREFIX, Identity
+from prodcore.product.history import Author
 from prodcore.settings import Settings
-from webapp.identity.auth_client import AuthClient
-from webapp.identity.service_access import ServiceAccess
+from webapp.identity.auth_client import AuthClient, ServiceAccess
 from webapp.identity.trust import Trust
 from webapp.identity.trust_memory import TrustMemory
 
@@ -127,8 +128,8 @@ def log_out() -> None:
         auth_client().call("POST", "/session/logout", {"refresh_token": refresh_token})
 
 
-def account(method: str, path: str, body: Any = None, *, query: Any = None) -> Any:
-    """Call authsvc for the person who is logged in to these pages: ``account("GET", "/account/sessions")``.
+def account(method: str, rule: str, body: Any = None, *, query: Any = None, **names: str) -> Any:
+    """Call authsvc for the user who is logged in to these pages: ``account("GET", "/users/<username>", username=…)``.
 
     authsvc knows of a changed role or an ended session up to a second before this process. A token that it refuses for
     that is renewed; were the visitor led to the login instead, the login would lead them back, and so on.
@@ -136,13 +137,13 @@ def account(method: str, path: str, body: Any = None, *, query: Any = None) -> A
     required_identity()
     token = bearer_token()
     try:
-        return auth_client().call(method, path, body, bearer=token, query=query)
+        return auth_client().call(method, rule, body, names=names, bearer=token, query=query)
     except NotAuthenticated:  # a wrong password is refused alike
         trust().catch_up()
         g.pop("identity")
         if current_identity() is None or bearer_token() == token:
             raise
-    return auth_client().call(method, path, body, bearer=bearer_token(), query=query)
+    return auth_client().call(method, rule, body, names=names, bearer=bearer_token(), query=query)
 
 
 def bearer_token() -> str:
@@ -282,3 +283,8 @@ class _SessionCookie(SecureCookieSessionInterface):
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure
+
+
+def current_author() -> Author:
+    """The author of what this request changes. Raises NotAuthenticated."""
+    return Author(required_identity().username, g.request_id)

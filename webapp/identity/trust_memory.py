@@ -6,15 +6,13 @@ known to every worker. The file holds no secret: public keys, ids of ended sessi
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from prodcore.support.secure_files import write_private
+from prodcore.support.secure_files import locked, write_private
 
 _HEARD_STEP = timedelta(seconds=5)
 """How old the time in the file may become before it is written again for its sake alone."""
@@ -72,7 +70,7 @@ class TrustMemory:
         """Replace what is remembered; workers take turns. Raises OSError."""
         if self._path is None:
             return
-        with self._alone(self._path):
+        with locked(self._path.with_name(f"{self._path.name}.lock")):
             old = self.read()
             new = change(old)
             if (
@@ -81,12 +79,6 @@ class TrustMemory:
                 or (new.heard_at - old.heard_at > _HEARD_STEP)
             ):
                 write_private(self._path, _text(new))
-
-    @contextmanager
-    def _alone(self, path: Path) -> Iterator[None]:
-        with path.with_name(f"{path.name}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def _text(known: Known) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
-from urllib.parse import quote
 
 import segno
 from apiflask import APIBlueprint
@@ -52,7 +51,10 @@ def end_sessions() -> Response:
     """End one session, or all but this one."""
     session_id = request.form.get("session", "")
     with suppress(NotFound):  # it may have ended by itself
-        account("DELETE", f"/account/sessions/{quote(session_id, safe='')}" if session_id else "/account/sessions")
+        if session_id:
+            account("DELETE", "/account/sessions/<session_id>", session_id=session_id)
+        else:
+            account("DELETE", "/account/sessions")
     flash(gettext("It has ended.") if session_id else gettext("All your other sessions have ended."), "done")
     return _back()
 

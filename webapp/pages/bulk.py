@@ -24,7 +24,7 @@ from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import Deleted
 from prodcore.errors import InvalidInput, Problem
 from prodcore.product.model import Product, ProductPatch, validate
-from webapp.identity.author import current_author
+from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
 from webapp.pages.errors import problems_by_field
 from webapp.pages.forms import pack_json, unpack_json

@@ -25,7 +25,7 @@ from prodcore.errors import ConfigError, ImportNotFound, InvalidInput, OutcomeUn
 from prodcore.product.history import Author
 from prodcore.tabular.columns import TARGETS, Column
 from prodcore.tabular.report import CellProblem, RefusedFile, RefusedRow
-from webapp.identity.author import current_author
+from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
 from webapp.pages.forms import posted_uuid
 from webapp.pages.language import current_language

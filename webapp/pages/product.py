@@ -18,7 +18,7 @@ from prodcore.errors import ProductDeleted, ProductExists, ProductNotFound, SkuT
 from prodcore.product.history import Change
 from prodcore.product.model import FIELDS, Product
 from prodcore.routing import show_key
-from webapp.identity.author import current_author
+from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
 from webapp.pages.forms import posted_number
 

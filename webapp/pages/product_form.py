@@ -32,7 +32,7 @@ from prodcore.errors import (
     VersionConflict,
 )
 from prodcore.product.model import FIELDS, Product, ProductDraft, ProductPatch, validate
-from webapp.identity.author import current_author
+from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
 from webapp.pages.errors import error_text, problems_by_field
 from webapp.pages.forms import is_partial, posted_number, posted_uuid

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from apiflask import APIBlueprint
 from flask import flash, render_template, request, url_for
@@ -48,7 +47,7 @@ def create() -> View:
 def revoke(name: str) -> Response:
     """End it; whoever uses it is refused within seconds."""
     try:
-        account("DELETE", f"/tokens/{quote(name, safe='')}")
+        account("DELETE", "/tokens/<name>", name=name)
     except NotFound:
         flash(gettext("There is no such token any more."), "note")
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from apiflask import APIBlueprint
 from flask import flash, render_template, request, url_for
@@ -21,6 +20,8 @@ blueprint = APIBlueprint("users", __name__, enable_openapi=False)
 
 
 View = Response | str | tuple[str, int]
+
+_USER = "/users/<username>"
 
 
 @blueprint.get("/users")
@@ -61,7 +62,7 @@ def change(username: str) -> View:
     """Do what the pressed button says: change the role, disable, enable, end sessions, help."""
     action = request.form.get("action", "")
     if action == "reset":
-        return _page(username, reset=account("POST", f"{_path(username)}/reset"))
+        return _page(username, reset=account("POST", f"{_USER}/reset", username=username))
     try:
         flash(_carry_out(username, action), "done")
     except LastAdmin:
@@ -75,7 +76,7 @@ def change(username: str) -> View:
 def delete(username: str) -> Response:
     """Remove the account; the products that the person made stay."""
     try:
-        account("DELETE", _path(username))
+        account("DELETE", _USER, username=username)
     except LastAdmin:
         flash(gettext("The last administrator stays one: make somebody else administrator first."), "note")
         return redirect(url_for("pages.users.show", username=username), 303)
@@ -86,36 +87,31 @@ def delete(username: str) -> Response:
 @blueprint.get("/users/<username>/delete")
 def ask_to_delete(username: str) -> str:
     """Ask once more."""
-    return render_template("users/delete.html", user=account("GET", _path(username)))
+    return render_template("users/delete.html", user=account("GET", _USER, username=username))
 
 
 def _carry_out(username: str, action: str) -> str:
     """Do it, and say what was done."""
-    path = _path(username)
     if action == "role":
-        account("PATCH", path, {"role": request.form.get("role", "")})
+        account("PATCH", _USER, {"role": request.form.get("role", "")}, username=username)
         return str(gettext("The role was changed. It counts within seconds."))
     if action in ("disable", "enable"):
-        account("PATCH", path, {"disabled": action == "disable"})
+        account("PATCH", _USER, {"disabled": action == "disable"}, username=username)
         return str(gettext("The account is closed.") if action == "disable" else gettext("The account is open again."))
     if action == "sessions":
-        account("DELETE", f"{path}/sessions")
+        account("DELETE", f"{_USER}/sessions", username=username)
         return str(gettext("All sessions have ended."))
     if action == "second-factor":
-        account("DELETE", f"{path}/second-factor")
+        account("DELETE", f"{_USER}/second-factor", username=username)
         return str(gettext("The second factor is gone."))
     raise BadRequest
 
 
 def _page(username: str, **more: Any) -> str:
-    path = _path(username)
-    sessions = account("GET", f"{path}/sessions")["items"]
-    return render_template("users/show.html", user=account("GET", path), sessions=sessions, roles=list(Role), **more)
+    user = account("GET", _USER, username=username)
+    sessions = account("GET", f"{_USER}/sessions", username=username)["items"]
+    return render_template("users/show.html", user=user, sessions=sessions, roles=list(Role), **more)
 
 
 def _form(errors: dict[str, str] | None = None) -> str:
     return render_template("users/form.html", values=request.form, errors=errors or {}, roles=list(Role))
-
-
-def _path(username: str) -> str:
-    return f"/users/{quote(username, safe='')}"

@@ -84,7 +84,7 @@ def test_a_damaged_hash_in_the_database_is_a_refusal_not_an_error(authsvc, admin
 def test_the_hash_grows_with_the_setting_at_login(authsvc, admin, auth_db):
     import bcrypt
 
-    from authsvc.passwords import _prepared
+    from authsvc.credentials import _prepared
 
     weak = "v1" + bcrypt.hashpw(_prepared(PASSWORD), bcrypt.gensalt(4)).decode()
     auth_db["users"].update_one({"username": ADMIN}, {"$set": {"password_hash": weak}})

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from prodcore.identity.rights import ROUTES, Right, Role, right_for, rights_of
+from prodcore.identity.rights import Right, Role, rights_of
+from prodcore.identity.routes import ROUTES, right_for
 from tests.support.identity import ADMIN
 
 NOBODY = "nobody"

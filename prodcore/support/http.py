@@ -1,20 +1,30 @@
-"""One HTTP request with a deadline, no redirect followed and no proxy of the environment used."""
+"""HTTP between the parts of the system: paths, one request with a deadline, and the errors of an answer.
+
+No redirect is followed and no proxy of the environment used.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from prodcore.errors import InvalidInput, ServiceUnavailable
+from prodcore import errors
+from prodcore.errors import ConfigError, InvalidInput, NotFound, Problem, ProdError, ServiceUnavailable
 
 SECONDS = 5.0
 _MOST_BYTES = 65_536
+_RULE = re.compile(r"(/[a-z0-9.-]+|/<[a-z_]+>)+")
+_CLASSES = {
+    value.code: value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, ProdError)
+}
+_KNOWN = {"type", "title", "status", "detail", "code", "hint", "errors", "request_id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,29 @@ class Answer:
         except ValueError:
             return None
         return document.get(name) if isinstance(document, dict) else None
+
+
+def path_of(rule: str, **names: str) -> str:
+    """The path that a rule gives with these names in it, each one escaped segment.
+
+    Raises NotFound for a name that no segment can hold: clients and servers on the way resolve ``..`` and split at a
+    slash however they are escaped, and another path would be reached.
+
+    >>> path_of("/users/<username>/reset", username="José?")
+    '/users/Jos%C3%A9%3F/reset'
+    >>> path_of("/users/<username>/reset", username="..")
+    Traceback (most recent call last):
+    ...
+    prodcore.errors.NotFound: there is nothing called '..'
+    """
+    if not _RULE.fullmatch(rule):
+        raise ValueError(f"{rule!r} is no rule: give what varies as a name")
+    path = rule
+    for name, value in names.items():
+        if value in ("", ".", "..") or any(c in "/\\" or not c.isprintable() for c in value):
+            raise NotFound(f"there is nothing called {value[:100]!r}")
+        path = path.replace(f"<{name}>", quote(value, safe=""))
+    return path
 
 
 def get(url: str, path: str, headers: Mapping[str, str] | None = None, *, seconds: float = SECONDS) -> Answer:
@@ -98,3 +131,21 @@ def _why(error: Exception) -> tuple[str, str]:
     if isinstance(error, http.client.HTTPException | ConnectionError):
         return "protocol", "it hung up, or does not speak HTTP"
     return "silent", (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def as_error(status: int, document: Mapping[str, Any], service: str) -> ProdError:
+    """The error that ``service`` answered with; what it calls unknown is unknown here too."""
+    cls = _CLASSES.get(str(document.get("code", "")))
+    if cls is None:
+        cls = ServiceUnavailable if status >= 500 else ProdError
+    message = str(document.get("detail") or f"{service} answered {status}")
+    hint = str(document.get("hint", ""))
+    if cls is ProdError and not hint and document.get("request_id"):
+        hint = f"request id {document['request_id']}"
+    details = {key: value for key, value in document.items() if key not in _KNOWN}
+    problems = [Problem(p["field"], p["code"], p["message"]) for p in document.get("errors", ())]
+    if issubclass(cls, InvalidInput):
+        return cls(message, problems=problems, hint=hint, **details)
+    if issubclass(cls, ConfigError):
+        return cls(message, hint=hint)
+    return cls(message, hint=hint, **details)
