@@ -1,0 +1,1 @@
+"""The installed program on one machine: supervisor, members, services."""
