@@ -24,6 +24,7 @@ lint: ## Run the checks of style, types and import rules
 docs: ## Write the generated pages of the documentation
 	.venv/bin/python scripts/write-command-docs
 	.venv/bin/python scripts/write-rights-docs
+	.venv/bin/python scripts/write-field-docs
 
 screenshots: ## Write a screenshot of every page into screenshots/
 	./scripts/screenshots

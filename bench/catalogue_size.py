@@ -49,9 +49,10 @@ from prodcore.mongo.products.document import as_document
 from prodcore.mongo.products.query import INDEXES, LIST_SECONDS
 from prodcore.mongo.products.store import MongoProductStore, ensure_indexes
 from prodcore.product.history import Author
-from prodcore.product.model import SHOWN, Product, ProductDraft, validate
+from prodcore.product.model import SHOWN, Product, ProductDraft
 from prodcore.routing import DEFAULT_MAP
 from prodcore.settings import load_settings
+from prodcore.support.validation import validate
 
 LIMIT = 1.5
 GROWTH_MIB = 40

@@ -35,9 +35,10 @@ from prodcore.deadline import budget
 from prodcore.errors import OutcomeUnknown, Unavailable
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports
 from prodcore.product.history import Author
-from prodcore.product.model import Product, ProductDraft, ProductPatch, validate
+from prodcore.product.model import Product, ProductDraft, ProductPatch
 from prodcore.routing import name_key
 from prodcore.settings import Settings, load_settings
+from prodcore.support.validation import validate
 
 STEPS = ("intended", "received", "committed", "published")
 VICTIMS = ("process", "source", "target")

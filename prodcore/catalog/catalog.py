@@ -25,8 +25,9 @@ from prodcore.errors import (
     SkuTaken,
     Unavailable,
 )
+from prodcore.product.fields import NAMES
 from prodcore.product.history import Action, Author, Change
-from prodcore.product.model import FIELDS, SHOWN, STORED, Product, ProductDraft, ProductPatch, show_fields
+from prodcore.product.model import SHOWN, STORED, Product, ProductDraft, ProductPatch, show_fields
 from prodcore.routing import Route, ShardMap, fold, name_key, route, same_keys
 from prodcore.support.stale_reads import fresh_reads
 
@@ -207,7 +208,7 @@ class Catalog:
         ``target`` is the shard that it will be in, if another one.
         """
         moment, version = self._clock(), old.version + 1
-        was = {name: getattr(old, name) for name in FIELDS if getattr(new, name) != getattr(old, name)}
+        was = {name: getattr(old, name) for name in NAMES if getattr(new, name) != getattr(old, name)}
         change = Change(version, moment, by, action or ("renamed" if "name" in was else "edited"), was)
         if target not in ("", old.shard):
             change = replace(change, action="moved", source=old.shard, target=target)

@@ -60,6 +60,8 @@ class Query:
     stock_min: int | None = None
     stock_max: int | None = None
     active: bool | None = None
+    codes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Exact values: the field's name, and the spellings of which a product must have one."""
     shard: str | None = None
     updated_since: datetime | None = None
     sort: Sort = Sort()

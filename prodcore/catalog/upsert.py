@@ -13,16 +13,18 @@ from prodcore.catalog.catalog import Catalog
 from prodcore.catalog.stores import Key
 from prodcore.catalog.write_errors import failure
 from prodcore.errors import InvalidInput, Problem, ProdError, ProductExists, SkuTaken, Unavailable
+from prodcore.product.fields import FIELDS, NAMES
 from prodcore.product.history import Author
-from prodcore.product.model import FIELDS, Product, ProductDraft, ProductPatch, validate
+from prodcore.product.model import Product, ProductDraft, ProductPatch
 from prodcore.routing import fold, name_key
+from prodcore.support.validation import validate
 
 By = Literal["name", "sku"]
 """How an item finds its product: by name and variant, or by SKU."""
 
 Status = Literal["created", "changed", "unchanged", "refused", "unavailable", "unknown"]
 
-_NEEDED = ("name", "price")
+_NEEDED = tuple(row.name for row in FIELDS if row.required)
 """What a product cannot be made without."""
 
 _DEFAULTS = {name: f.default for name, f in ProductDraft.model_fields.items() if name not in _NEEDED}
@@ -57,7 +59,8 @@ class Item:
 
     def patch(self) -> ProductPatch:
         """The change of a product that exists."""
-        return ProductPatch.model_construct(set(self.changes), **self.changes)
+        patch: ProductPatch = ProductPatch.model_construct(set(self.changes), **self.changes)
+        return patch
 
 
 def new_item(fields: Mapping[str, Any], product_id: UUID | None = None, by: By = "name") -> Item:
@@ -88,7 +91,7 @@ def differences(old: Product, new: Product) -> tuple[dict[str, Any], ...]:
     before, after = old.content(), new.content()
     return tuple(
         {"field": name, "old": _shown(before[name]), "new": _shown(after[name])}
-        for name in FIELDS
+        for name in NAMES
         if before[name] != after[name]
     )
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 
 from prodcore.errors import InvalidInput
 from prodcore.identity.rights import SCOPES, Right, Role
-from prodcore.product.model import problems_of
+from prodcore.support.validation import problems_of
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=8192)]

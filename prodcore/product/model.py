@@ -1,30 +1,57 @@
-"""The product: what it is made of and which input is refused, field by field."""
+"""The product: what it is made of and which input is refused, field by field.
+
+Which fields there are, and the limits of each, is in ``prodcore.product.fields``.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
-from prodcore.errors import InvalidInput, Problem
+from prodcore.product.fields import (
+    FIELDS,
+    IN_BULK,
+    MAX_PRICE,
+    MAX_PRICE_DECIMALS,
+    MAX_STOCK,
+    MAX_TAG_LENGTH,
+    MAX_TAGS,
+    NAMES,
+    SEARCHED,
+    FieldRefused,
+    Kind,
+    names_of_kind,
+)
+from prodcore.product.fields import Field as FieldRow
 from prodcore.product.history import Change
 from prodcore.product.move import Move
 from prodcore.product.terms import facets_of, words_of
 from prodcore.routing import fold, name_key
 
-MAX_STOCK = 2**31 - 1
-MAX_PRICE = Decimal(10) ** 12
-
 _DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
+
+_KEPT_FORMATS = frozenset("\u200c\u200d\u200e\u200f\u061c\u180e") | frozenset(
+    map(chr, (*range(0x0600, 0x0606), 0x06DD, 0x070F, 0x0890, 0x0891, 0x08E2, 0x110BD, 0x110CD))
+)
+"""Format characters that change what people see: joiners and their opposite, which emoji, Persian and Hindi need, the
+marks of a direction, and signs that stand around Arabic and Kaithi numbers. The others, which hide or reorder what is
+there, are dropped."""
+
+_EDGES = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200e\u200f\u061c"
+"""White space, and the marks of a direction, which have nothing to keep apart at the ends of a text."""
+
+_FLAG, _FLAG_TAGS = "\U0001f3f4", frozenset(map(chr, range(0xE0020, 0xE0080)))
+"""The flags of Scotland and others are a black flag and letters that nobody sees."""
 
 
 def _clean(text: Any, *, multiline: bool = False) -> Any:
@@ -34,28 +61,25 @@ def _clean(text: Any, *, multiline: bool = False) -> Any:
     if text.isprintable():  # nearly all: nothing to drop, nothing to refuse
         return text.strip()
     kept = []
+    in_flag = False
     for char in text:
         category = unicodedata.category(char)
-        if category == "Cf":
+        in_flag = char == _FLAG or (in_flag and char in _FLAG_TAGS)
+        if category == "Cf" and not (char in _KEPT_FORMATS or in_flag):
             continue
-        if category[0] == "C" and not (multiline and char in "\n\t\r"):
+        if category[0] == "C" and category != "Cf" and not (multiline and char in "\n\t\r"):
             raise PydanticCustomError(
                 "forbidden_character",
                 "holds the character U+{code}, which names and texts cannot hold",
                 {"code": f"{ord(char):04X}"},
             )
         kept.append(char)
-    return "".join(kept).strip()
+    cleaned = "".join(kept).strip(_EDGES)
+    return "" if all(char in _KEPT_FORMATS or char.isspace() for char in cleaned) else cleaned
 
 
-def _clean_multiline(text: Any) -> Any:
+def _clean_paragraphs(text: Any) -> Any:
     return _clean(text, multiline=True)
-
-
-def _routable(name: str) -> str:
-    if not fold(name):
-        raise PydanticCustomError("unroutable_name", "holds no letter, digit or sign to route by")
-    return name
 
 
 def _price(value: Any) -> Any:
@@ -72,7 +96,7 @@ def _not_negative_zero(value: Decimal) -> Decimal:
 
 
 def _currency(value: str) -> str:
-    from babel.core import get_global  # only the services need it, and it is not quick to load
+    from babel.core import get_global  # not quick to load
 
     if value not in get_global("all_currencies"):
         raise PydanticCustomError("unknown_currency", "is not an ISO 4217 currency code such as EUR")
@@ -83,69 +107,92 @@ def _unique_tags(tags: list[str]) -> list[str]:
     return list({fold(tag): tag for tag in reversed(tags) if fold(tag)}.values())[::-1]
 
 
-_Text = BeforeValidator(_clean)
-Name = Annotated[str, Field(min_length=1, max_length=200), _Text, AfterValidator(_routable)]
-Variant = Annotated[str, Field(max_length=200), _Text]
-Sku = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$"), _Text]
-Description = Annotated[str, Field(max_length=5000), BeforeValidator(_clean_multiline)]
-Category = Annotated[str, Field(max_length=100), _Text]
-Tag = Annotated[str, Field(min_length=1, max_length=50), _Text]
-Tags = Annotated[list[Tag], Field(max_length=20), AfterValidator(_unique_tags)]
+def _checked(row: FieldRow) -> Any:
+    """The row's own check, as a validator."""
+
+    def check(value: str) -> str:
+        if row.check:
+            try:
+                row.check(value)
+            except FieldRefused as refused:
+                raise PydanticCustomError(refused.code, "{reason}", {"reason": str(refused)}) from None
+        return value
+
+    return AfterValidator(check)
+
+
 Price = Annotated[
     Decimal,
-    Field(ge=0, lt=MAX_PRICE, decimal_places=4, allow_inf_nan=False, strict=False),
+    Field(ge=0, lt=Decimal(MAX_PRICE), decimal_places=MAX_PRICE_DECIMALS, allow_inf_nan=False, strict=False),
     BeforeValidator(_price),
     AfterValidator(_not_negative_zero),
 ]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$"), AfterValidator(_currency)]
-Stock = Annotated[int, Field(ge=0, le=MAX_STOCK)]
+Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_LENGTH), BeforeValidator(_clean)]
+Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS), AfterValidator(_unique_tags)]
 
 
-class ProductDraft(BaseModel):
+def type_of(row: FieldRow) -> Any:
+    """What pydantic makes of a row's values."""
+    limits: dict[str, Any] = {"min_length": row.min_length or None, "max_length": row.max_length}
+    types: dict[Kind, Any] = {
+        "text": Annotated[str, Field(**limits), BeforeValidator(_clean), _checked(row)],
+        "paragraphs": Annotated[str, Field(**limits), BeforeValidator(_clean_paragraphs), _checked(row)],
+        "code": Annotated[str, Field(**limits, pattern=r"^[!-~]+$"), BeforeValidator(_clean), _checked(row)],
+        "tags": Tags,
+        "price": Price,
+        "currency": Annotated[str, Field(json_schema_extra={"pattern": "^[A-Z]{3}$"}), AfterValidator(_currency)],
+        "count": Annotated[int, Field(ge=0, le=MAX_STOCK)],
+        "flag": bool,
+    }
+    return types[row.kind]
+
+
+_PLACEHOLDERS: dict[Kind, Any] = {"tags": [], "price": Decimal(0), "count": 0, "flag": True}
+"""What stands in a patch for a field that is not given, where it is no empty text."""
+
+
+def _draft_field(row: FieldRow) -> Any:
+    kind = type_of(row)
+    if row.required:
+        return kind, ...
+    return kind | None if row.default is None else kind, [] if row.kind == "tags" else row.default
+
+
+def _patch_field(row: FieldRow) -> Any:
+    kind = type_of(row)
+    return (kind | None, None) if row.nullable else (kind, _PLACEHOLDERS.get(row.kind, ""))
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _input(shape: Callable[[FieldRow], Any], rows: Iterable[FieldRow]) -> Any:
+    return create_model("_Fields", __base__=_Input, **{row.name: shape(row) for row in rows})
+
+
+class ProductDraft(_input(_draft_field, FIELDS)):  # type: ignore[misc]  # made of the table
     """What somebody gives to make a product."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Name
-    variant: Variant = ""
-    sku: Sku | None = None
-    description: Description = ""
-    category: Category = ""
-    tags: Tags = []
-    price: Price
-    currency: Currency | None = None
-    stock: Stock = 0
-    active: bool = True
-
-
-class ProductPatch(BaseModel):
+class ProductPatch(_input(_patch_field, FIELDS)):  # type: ignore[misc]  # made of the table
     """What somebody gives to change a product (a JSON merge patch): fields not given stay as they are."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    name: Name = ""
-    variant: Variant = ""
-    sku: Sku | None = None
-    description: Description = ""
-    category: Category = ""
-    tags: Tags = []
-    price: Price = Decimal(0)
-    currency: Currency = ""
-    stock: Stock = 0
-    active: bool = True
 
     def changes(self) -> dict[str, Any]:
         """The fields that were given, with their new values."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-FIELDS = tuple(ProductDraft.model_fields)
-"""The fields that people set, in the order they are shown."""
+class BulkPatch(_input(_patch_field, IN_BULK)):  # type: ignore[misc]  # made of the table
+    """Fields that get the same value in every product; those not given stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product as it is stored; times in UTC with milliseconds."""
+    """A product as it is stored; times in UTC with milliseconds.
+
+    The fields that people set are those of ``prodcore.product.fields``, said once more for the type checker.
+    """
 
     id: UUID
     name: str
@@ -179,7 +226,8 @@ class Product:
     @property
     def words(self) -> list[str]:
         """All terms it is found by, sorted; see ``prodcore.product.terms``."""
-        return words_of(self.name, self.variant, category=self.category, tags=self.tags, active=self.active)
+        texts = [text for name in SEARCHED if (text := getattr(self, name))]
+        return words_of(*texts, category=self.category, tags=self.tags, active=self.active)
 
     @property
     def facets(self) -> list[str]:
@@ -188,7 +236,7 @@ class Product:
 
     def content(self) -> dict[str, Any]:
         """The fields that people set."""
-        return {name: list(self.tags) if name == "tags" else getattr(self, name) for name in FIELDS}
+        return {name: list(self.tags) if name == "tags" else getattr(self, name) for name in NAMES}
 
     def as_dict(self) -> dict[str, Any]:
         """The product as the REST API and ``-o json`` show it."""
@@ -198,7 +246,7 @@ class Product:
 STORED = tuple(f.name for f in fields(Product) if f.name not in {"change", "move"})
 """All fields of a product but what made it and how it moves."""
 
-SHOWN = ("id", *FIELDS, "shard", "version", "created_at", "updated_at", "updated_by")
+SHOWN = ("id", *NAMES, "shard", "version", "created_at", "updated_at", "updated_by")
 """The fields that the REST API shows, in this order."""
 
 
@@ -241,35 +289,9 @@ def show_time(moment: datetime) -> str:
 
 _SHOW: Mapping[str, Callable[[Any], Any]] = {
     "id": str,
-    "tags": list,
-    "price": "{:f}".format,
+    **dict.fromkeys(names_of_kind("tags"), list),
+    **dict.fromkeys(names_of_kind("price"), "{:f}".format),
     "created_at": show_time,
     "updated_at": show_time,
 }
 """How the fields are shown whose values JSON does not know."""
-
-
-M = TypeVar("M", bound=BaseModel)
-
-
-def validate(model: type[M], data: Any) -> M:
-    """Read input into a model. Raises InvalidInput that lists every problem with its field."""
-    if not isinstance(data, Mapping):
-        raise InvalidInput(problems=[Problem("", "object_type", "must be an object with named fields")])
-    try:
-        return model.model_validate(dict(data))
-    except ValidationError as error:
-        raise InvalidInput(problems=problems_of(error)) from None
-
-
-def problems_of(error: ValidationError) -> list[Problem]:
-    """What a model found wrong, field by field, in our words."""
-    return [_problem(e) for e in error.errors(include_url=False, include_context=False)]
-
-
-def _problem(error: Any) -> Problem:
-    path = ".".join(str(part) for part in error["loc"])
-    message = {"extra_forbidden": "is not a known field", "missing": "is required"}.get(
-        error["type"], error["msg"][:1].lower() + error["msg"][1:]
-    )
-    return Problem(path, error["type"], message, error.get("input"))

@@ -15,9 +15,6 @@ from collections.abc import Iterable, Iterator
 
 from prodcore.routing import LAST, fold
 
-TERMS_VERSION = 4
-"""Raise it when products get other terms: the next set-up renews those of all that are stored."""
-
 INACTIVE = " -"
 """The term of products that are not for sale. The others have none: they are nearly all."""
 
@@ -69,9 +66,9 @@ def _beginnings(word: str) -> Iterator[str]:
     yield from ("".join(letters[:count]) for count in _BEGINNINGS if count <= len(letters))
 
 
-def words_of(name: str, variant: str, *, category: str, tags: Iterable[str], active: bool) -> list[str]:
-    """All terms of a product, sorted."""
-    words = {*split_words(name), *split_words(variant)}
+def words_of(*texts: str, category: str, tags: Iterable[str], active: bool) -> list[str]:
+    """All terms of a product, sorted; ``texts`` are what it is searched by."""
+    words = {word for text in texts for word in split_words(text)}
     beginnings = {beginning for word in words for beginning in _beginnings(word)}
     return sorted({*words, *beginnings, *_terms(category, tags, active)})
 

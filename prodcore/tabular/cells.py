@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Literal
 
+from prodcore.product.fields import FIELDS, Kind
 from prodcore.routing import fold
 
 Locale = Literal["es", "en"]
@@ -98,12 +99,14 @@ def read_tags(text: str) -> list[str]:
     return [tag.strip() for tag in tags if tag.strip()]
 
 
-READERS: dict[str, Callable[[str, Locale | None], Any]] = {
-    "stock": read_stock,
-    "active": lambda text, _locale: read_active(text),
+_READERS: dict[Kind, Callable[[str, Locale | None], Any]] = {
+    "count": read_stock,
+    "flag": lambda text, _locale: read_active(text),
     "currency": lambda text, _locale: text.strip().upper(),
-    "sku": lambda text, _locale: text.strip(),
+    "code": lambda text, _locale: text.strip(),
 }
+
+READERS = {row.name: _READERS[row.kind] for row in FIELDS if row.kind in _READERS}
 """How to read the targets that are neither plain text nor a price nor tags."""
 
 

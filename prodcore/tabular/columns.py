@@ -7,24 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prodcore.errors import InvalidInput, Problem, UnreadableInput
+from prodcore.product.fields import FIELDS
 from prodcore.routing import fold
 
 IGNORE = "ignore"
 
-SYNONYMS: Mapping[str, tuple[str, ...]] = {
-    "name": ("name", "product", "product name", "nombre", "producto", "nombre del producto", "artículo"),
-    "variant": ("variant", "presentation", "format", "size", "presentación", "variante", "formato", "tamaño"),
-    "price": ("price", "unit price", "precio", "pvp", "precio unitario", "precio de venta"),
-    "currency": ("currency", "moneda", "divisa"),
-    "stock": ("stock", "quantity", "qty", "inventory", "existencias", "cantidad", "unidades", "inventario"),
-    "sku": ("sku", "code", "product code", "reference", "ref", "código", "referencia", "código de producto"),
-    "description": ("description", "details", "descripción", "detalle", "detalles"),
-    "category": ("category", "department", "categoría", "familia", "sección"),
-    "tags": ("tags", "labels", "etiquetas"),
-    "tag": ("tag", "subcategory", "subcategoría", "subfamilia", "etiqueta"),
-    "active": ("active", "enabled", "activo", "activa", "a la venta"),
-}
-"""Names for each target. ``tags`` is a cell with several tags, ``tag`` one tag as it stands, commas and all."""
+_TAG_HEADINGS = ("tag", "subcategory", "subcategoría", "subfamilia", "etiqueta")
+
+SYNONYMS: Mapping[str, tuple[str, ...]] = {row.name: row.headings for row in FIELDS} | {"tag": _TAG_HEADINGS}
+"""Headings for each target. ``tags`` is a cell with several tags, ``tag`` one tag as it stands, commas and all."""
 
 READ_ONLY = ("id", "shard", "version", "created_at", "updated_at", "updated_by")
 """What exports say of a product and nobody can set: ignored without a word."""

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
 from prodcore.errors import ConfigError, InvalidInput
-from prodcore.product.model import FIELDS, SHOWN
+from prodcore.product.fields import NAMES
+from prodcore.product.model import SHOWN
 from prodcore.tabular.report import escape_formula
 
 Row = Mapping[str, Any]
 
-EXPORTED = (*FIELDS, *(name for name in SHOWN if name not in FIELDS))
+EXPORTED = (*NAMES, *(name for name in SHOWN if name not in NAMES))
 """The columns: what an import sets stands first, it passes over the rest."""
 
 _THREE_PLACES = re.compile(r"[0-9]+\.[0-9]{3}")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from prodcore.product.model import FIELDS
+from prodcore.product.fields import FIELDS, NAMES, names_of_kind
 from prodcore.tabular.cells import PlainNumber
 from prodcore.tabular.columns import IGNORE, REQUIRED, folded_title, refuse_unknown_targets, target_of
 from prodcore.tabular.csv import MAX_LINE, excerpt
@@ -15,8 +15,8 @@ from prodcore.tabular.export import tags_cell
 from prodcore.tabular.report import CellProblem, RefusedRow, refused
 from prodcore.tabular.rows import Row
 
-_TEXTS = ("name", "variant", "sku", "description", "category", "currency", "tag")
-_MAY_BE_NULL = ("sku", "currency")
+_TEXTS = names_of_kind("text", "paragraphs", "code", "currency") | {"tag"}
+_MAY_BE_NULL = frozenset(row.name for row in FIELDS if row.default is None)
 
 
 class JsonLines:
@@ -110,13 +110,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def as_cells(text: str, given: Mapping[str, str]) -> list[str]:
-    """A line as the cells of ``FIELDS``, as far as it can be read: what a CSV file of it would hold."""
+    """A line as the cells of ``NAMES``, as far as it can be read: what a CSV file of it would hold."""
     try:
         data = json.loads(text, parse_float=PlainNumber)
         fields = {given.get(key) or target_of(key): value for key, value in data.items()}
     except (ValueError, AttributeError, RecursionError):
         fields = {}
-    return [_as_cell(name, fields.get(name)) for name in FIELDS]
+    return [_as_cell(name, fields.get(name)) for name in NAMES]
 
 
 def _as_cell(name: str, value: Any) -> str:

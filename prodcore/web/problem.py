@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from prodcore.errors import AuthError, InvalidInput, NotAuthenticated, ProdError, Unavailable
-from prodcore.product.model import problems_of
+from prodcore.support.validation import problems_of
 from prodcore.web.strict_json import dump
 
 RETRY_AFTER_SECONDS = 2

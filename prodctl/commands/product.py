@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from prodcore.product.fields import FIELDS, Field
 from prodctl.client import open_client
 from prodctl.commands.product_bulk import bulk
 from prodctl.commands.product_import import product_import
@@ -69,20 +70,24 @@ product.add_command(bulk)
 product.add_command(list_products)
 
 
+def _value_option(row: Field) -> Callable[[F], F]:
+    help = row.help or None
+    if row.kind == "tags":
+        return click.option("--tag", row.name, multiple=True, help=help)
+    if row.kind == "flag":
+        return click.option(f"--{row.name}/--in{row.name}", default=None, help=help)
+    kind = int if row.kind == "count" else str
+    return click.option(f"--{row.name}", type=kind, metavar=_METAVARS.get(row.kind), help=help)
+
+
+_METAVARS = {"price": "AMOUNT", "currency": "CODE"}
+
+
 def _value_options(command: F) -> F:
     """The fields that add and edit share; a field that is not given is None."""
-    options = (
-        click.option("--price", help="A decimal number such as 1.20.", metavar="AMOUNT"),
-        click.option("--currency", metavar="CODE", help="ISO 4217, such as EUR."),
-        click.option("--stock", type=int, help="How many there are."),
-        click.option("--sku", help="Your own article number; unique."),
-        click.option("--category"),
-        click.option("--tag", "tags", multiple=True, help="May be given several times."),
-        click.option("--description"),
-        click.option("--active/--inactive", default=None, help="Whether it is for sale."),
-    )
-    for option in reversed(options):
-        command = option(command)
+    for row in reversed(FIELDS):
+        if row.name not in ("name", "variant"):
+            command = _value_option(row)(command)
     return command
 
 
@@ -174,8 +179,7 @@ def edit(
     changes = _given(values | {"variant": new_variant})
     if no_tags:
         changes["tags"] = []
-    if changes.get("sku") == "":
-        changes["sku"] = None
+    changes |= {row.name: None for row in FIELDS if row.nullable and changes.get(row.name) == ""}
     if not changes:
         raise InvalidInput("nothing to change is given", hint="prodctl product edit --help lists what can be changed")
     client = open_client()

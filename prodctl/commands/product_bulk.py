@@ -7,6 +7,7 @@ from typing import IO, Any, TypeVar
 
 import click
 
+from prodcore.product.fields import BY_NAME, IN_BULK
 from prodctl.client import open_client
 from prodctl.importing.options import filter_options, query_of
 from prodctl.terminal.groups import NounGroup
@@ -14,6 +15,8 @@ from prodctl.terminal.output import output_option
 from prodctl.terminal.prompt import confirm_options
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_FIELDS = ", ".join(row.name for row in IN_BULK)
 
 
 @click.group(cls=NounGroup)
@@ -55,7 +58,7 @@ def _running_options(command: F) -> F:
 
 
 @bulk.command()
-@click.option("--set", "values", multiple=True, metavar="FIELD=VALUE", help="price, currency, stock, category, active.")
+@click.option("--set", "values", multiple=True, metavar="FIELD=VALUE", help=f"One of {_FIELDS}.")
 @click.option("--add-tag", "add_tags", multiple=True, help="Give this tag; may be given several times.")
 @click.option("--remove-tag", "remove_tags", multiple=True, help="Take this tag away; may be given several times.")
 @_running_options
@@ -127,11 +130,10 @@ def _assignment(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
     if not sign:
         raise InvalidInput(f"{text!r} is not FIELD=VALUE", hint="--set price=1.20")
+    kind = BY_NAME[name].kind if name in BY_NAME else "text"
     try:
-        if name == "active":
+        if kind == "flag":
             return name, read_active(value)
-        return name, int(value) if name == "stock" else value
+        return name, int(value) if kind == "count" else value
     except (CellRefused, ValueError):
-        raise InvalidInput(
-            f"{name}: {value!r} is not {'yes or no' if name == 'active' else 'a whole number'}"
-        ) from None
+        raise InvalidInput(f"{name}: {value!r} is not {'yes or no' if kind == 'flag' else 'a whole number'}") from None

@@ -53,11 +53,9 @@ def import_file(
     column that is missing, leaves that field as it is. Bad rows are refused with line, column, value and reason; they
     never stop the others.
 
-    Delimiter and encoding (UTF-8 or Windows-1252) are found; headings may be Spanish or English: nombre,
-    presentación, precio, moneda, existencias, sku or código, descripción, categoría, subcategoría (a tag), etiquetas,
-    activo. FIELD is one of name, variant, price, currency, stock, sku, description, category, tags, tag, active,
-    ignore. With --locale es 1.234,50 is a number, with en it is 1,234.50. NDJSON holds an object a line, in the words
-    of the REST API.
+    Delimiter and encoding (UTF-8 or Windows-1252) are found; headings may be Spanish or English, such as nombre,
+    precio, existencias, código or subcategoría (a tag). With --locale es 1.234,50 is a number, with en it is 1,234.50.
+    NDJSON holds an object a line, in the words of the REST API.
 
     While a shard elects a primary or does not answer, the import waits and sends the same rows with the same ids
     again, so that nothing is stored twice.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prodcore.product.fields import FIELDS, Field
 from prodctl.client import open_client
 from prodctl.importing.options import filter_options, query_of, sort_option
 from prodctl.terminal.output import columns, message, output_option, row_writer, success
@@ -17,18 +18,15 @@ if TYPE_CHECKING:
     from prodctl.importing.export import Exported
 
 
+def _column(row: Field) -> str:
+    mark = ">" if row.kind in ("price", "count") else ""
+    return f"{row.short or row.label}={row.name}{mark}{'' if row.narrow else '+'}"
+
+
 _COLUMNS = columns(
-    "Name",
-    "Variant",
-    "Price>",
-    "Cur=currency",
-    "Stock>",
+    *(_column(row) for row in FIELDS if row.narrow),
     "Shard",
-    "Active+",
-    "Category+",
-    "Tags+",
-    "SKU=sku+",
-    "Description+",
+    *(_column(row) for row in FIELDS if not row.narrow),
     "ID=id+",
     "Version>+",
     "Created=created_at+",

@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
+from prodcore.product.fields import BY_NAME, FILTERED, SEARCHED, Field
+from prodcore.tabular.columns import TARGETS
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -62,7 +65,12 @@ def reading_options(command: F) -> F:
         ),
         click.option("--encoding", default="", callback=_encoding, help="Such as utf-8 or cp1252.  [default: found]"),
         click.option(
-            "--map", "mapping", multiple=True, callback=_mapping, metavar="COLUMN=FIELD", help="What a column gives."
+            "--map",
+            "mapping",
+            multiple=True,
+            callback=_mapping,
+            metavar="COLUMN=FIELD",
+            help=f"What a column gives. FIELD is one of {', '.join(TARGETS)}.",
         ),
     )
     for option in reversed(options):
@@ -73,9 +81,17 @@ def reading_options(command: F) -> F:
 SORTS = ("name", "-name", "price", "-price", "stock", "-stock", "updated", "-updated", "created", "-created")
 """As ``prodcore.catalog.stores`` has them; a help text must not load that much."""
 
+
+def _called(row: Field) -> str:
+    return row.label if row.label.isupper() else row.label.lower()
+
+
+_SEARCHED = ", ".join(_called(BY_NAME[name]) for name in SEARCHED)
+
 FILTERS = {
-    "search": click.option("--search", metavar="WORDS", help="Beginnings of words in name or variant; all must match."),
+    "search": click.option("--search", metavar="WORDS", help=f"Beginnings of words in {_SEARCHED}; all must match."),
     "category": click.option("--category", help="Of this category, whatever the case and accents; '' for none."),
+    **{row.name: click.option(f"--{row.name}", help=f"With exactly this {_called(row)}.") for row in FILTERED},
     "tag": click.option("--tag", multiple=True, help="With this tag; given several times: with all of them."),
     "price_min": click.option("--price-min", metavar="AMOUNT", help="At this price or above."),
     "price_max": click.option("--price-max", metavar="AMOUNT", help="At this price or below."),

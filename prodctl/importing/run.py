@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 from uuid import UUID
 
 from prodcore.errors import OutcomeUnknown, Unavailable
-from prodcore.product.model import FIELDS
+from prodcore.product.fields import NAMES
 from prodcore.settings import load_settings
 from prodcore.tabular.ndjson import as_cells
 from prodcore.tabular.report import ImportReport, RefusedFile, RefusedRow
@@ -97,7 +97,7 @@ class ImportRun:
         delimiter = source.csv.delimiter if source.csv else ","
         if source.kind != "NDJSON":
             return RefusedFile(file, source.header, delimiter, self.reading.locale)
-        table = RefusedFile(file, FIELDS, delimiter, self.reading.locale)
+        table = RefusedFile(file, NAMES, delimiter, self.reading.locale)
 
         def sink(row: RefusedRow) -> None:
             cells = as_cells(row.cells[0], self.reading.mapping) if row.cells else ()

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from prodcore.catalog import Catalog
 from prodcore.errors import InvalidInput
 from prodcore.product.history import Author
-from prodcore.product.model import ProductDraft, validate
+from prodcore.product.model import ProductDraft
 from prodcore.routing import DEFAULT_MAP
+from prodcore.support.validation import validate
 from prodcore.tabular.cells import read_tags
 from prodcore.tabular.export import EXPORTED, XlsxBook, as_csv, as_ndjson, csv_head, tags_cell
 from prodcore.tabular.rows import Row

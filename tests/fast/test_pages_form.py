@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from werkzeug.utils import redirect
 
 from prodcore.errors import InvalidInput
-from prodcore.product.model import FIELDS, Product, ProductDraft, validate
+from prodcore.product.fields import NAMES
+from prodcore.product.model import Product, ProductDraft
+from prodcore.support.validation import validate
 from webapp.pages.assets import asset
 from webapp.pages.errors import problems_by_field
 from webapp.pages.forms import safe_next
@@ -101,7 +103,7 @@ def test_a_stored_product_passes_through_its_form_unchanged(app):
         values = typed_values(values_of(stored) | {"description": "uno\r\ndos"})
         assert values == values_of(stored)
         draft = validate(ProductDraft, as_input(values))
-    assert {name: getattr(draft, name) for name in FIELDS} == stored.content()
+    assert {name: getattr(draft, name) for name in NAMES} == stored.content()
 
 
 def test_an_empty_form_says_what_is_missing_in_the_visitor_s_language(app):

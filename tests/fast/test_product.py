@@ -1,5 +1,6 @@
 """Which products are refused, field by field."""
 
+import unicodedata
 from decimal import Decimal
 
 import pytest
@@ -7,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prodcore.errors import InvalidInput
-from prodcore.product.model import ProductDraft, ProductPatch, validate
+from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.routing import fold
+from prodcore.support.validation import validate
 
 
 def refusals(**fields):
@@ -95,6 +98,30 @@ def test_every_problem_is_listed_at_once():
 def test_input_that_is_no_object_is_refused(body):
     with pytest.raises(InvalidInput):
         validate(ProductDraft, body)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\U0001f469\u200d\U0001f33e",  # a farmer: a woman, a joiner, an ear of rice
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian, with a joint that must stay open
+        "\u0915\u094d\u200d\u0937",  # Hindi, the half form of a letter
+        "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",  # the flag of Scotland
+        "\u2764\ufe0f",
+        "Lim\u00f3n \u200fABC\u200f 5",
+        "\u0600\u0661\u0662",
+    ],
+)
+def test_what_people_see_is_kept_and_routes_as_if_it_were_not_there(name):
+    draft = validate(ProductDraft, {"name": name, "price": 1, "description": name, "tags": [name]})
+    assert (draft.name, draft.description, draft.tags) == (name, name, [name])
+    seen = "".join(char for char in name if unicodedata.category(char) != "Cf")
+    assert fold(name) == fold(seen)
+
+
+@pytest.mark.parametrize("name", ["\u200d", "\u200c\u200f", "\u200d \u200d", "\u00ad\u200b\u2066"])
+def test_name_of_which_nobody_sees_anything_is_empty(name):
+    assert refusals(name=name) == {("name", "string_too_short")}
 
 
 def test_format_characters_are_dropped_and_outer_space_trimmed():

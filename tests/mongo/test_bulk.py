@@ -9,7 +9,8 @@ from prodcore.catalog.bulk import Changes, Seen, bulk_delete, bulk_edit
 from prodcore.deadline import budget
 from prodcore.errors import ProductDeleted, ProductNotFound, VersionConflict
 from prodcore.product.history import Author
-from prodcore.product.model import ProductDraft, ProductPatch, validate
+from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.support.validation import validate
 
 ANA, EVA = Author("ana"), Author("eva")
 

@@ -16,7 +16,8 @@ from prodcore.errors import (
     Unavailable,
     VersionConflict,
 )
-from prodcore.product.model import ProductDraft, ProductPatch, validate
+from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.support.validation import validate
 from tests.support.products import ANA, EVA
 
 A_TO_M = ["Arroz", "Café", "Manzana", "Águila"]

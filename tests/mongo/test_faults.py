@@ -12,8 +12,9 @@ from prodcore.catalog import Query, Sort
 from prodcore.catalog.upsert import new_item, upsert
 from prodcore.deadline import budget
 from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable
-from prodcore.product.model import ProductDraft, ProductPatch, validate
+from prodcore.product.model import ProductDraft, ProductPatch
 from prodcore.support.stale_reads import stale_reads
+from prodcore.support.validation import validate
 from tests.support.faults import failing
 from tests.support.products import ANA
 from tests.support.survivor import wait_until_known

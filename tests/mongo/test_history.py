@@ -18,7 +18,8 @@ from prodcore.errors import (
     VersionConflict,
 )
 from prodcore.product.history import Author
-from prodcore.product.model import ProductDraft, ProductPatch, validate
+from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.support.validation import validate
 from tests.support.products import ANA, EVA
 
 

@@ -8,7 +8,8 @@ import pytest
 from prodcore.catalog.idempotency import create_once
 from prodcore.errors import IdempotencyKeyReused, ProductExists
 from prodcore.product.history import Author
-from prodcore.product.model import ProductDraft, ProductPatch, validate
+from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.support.validation import validate
 
 ANA, EVA = Author("ana"), Author("eva")
 

@@ -10,7 +10,8 @@ from prodcore.catalog.imports import undo_id, undo_part
 from prodcore.catalog.stores import ImportRecord
 from prodcore.catalog.upsert import new_item, upsert
 from prodcore.errors import InvalidCursor, ProductDeleted, SkuTaken, VersionConflict
-from prodcore.product.model import ProductDraft, ProductPatch, validate
+from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.support.validation import validate
 from tests.support.products import ANA, EVA
 
 NAMES = ["Arroz", "Café", "Manzana", "Naranja", "Pan", "Zanahoria"]

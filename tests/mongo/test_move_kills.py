@@ -7,7 +7,8 @@ import pytest
 from campaigns import renames as campaign
 from prodcore.deadline import budget
 from prodcore.errors import Unavailable
-from prodcore.product.model import ProductPatch, validate
+from prodcore.product.model import ProductPatch
+from prodcore.support.validation import validate
 from tests.support.products import ANA
 
 

@@ -7,10 +7,11 @@ from prodcore.app.shards import open_shards
 from prodcore.app.wiring import open_catalog
 from prodcore.catalog.upsert import new_item, upsert
 from prodcore.errors import ConfigError, VersionConflict
-from prodcore.product.model import ProductPatch, validate
+from prodcore.product.model import ProductPatch
 from prodcore.routing import DEFAULT_MAP, Range, ShardMap
 from prodcore.settings import load_settings
 from prodcore.sharding.trust import split_map, trusted_map
+from prodcore.support.validation import validate
 from tests.support.products import ANA
 
 

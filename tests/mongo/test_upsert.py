@@ -8,7 +8,8 @@ import pytest
 
 from prodcore.catalog.upsert import Item, new_item, upsert
 from prodcore.errors import InvalidInput, ProductExists, SkuTaken
-from prodcore.product.model import ProductDraft, validate
+from prodcore.product.model import ProductDraft
+from prodcore.support.validation import validate
 from tests.support.products import ANA, EVA
 
 NAMES = ["Arroz", "Café", "Manzana", "Águila", "Naranja", "Pan", "Zanahoria", "Ñandú", "7up"]

@@ -3,7 +3,8 @@
 from uuid import uuid4
 
 from prodcore.product.history import Author
-from prodcore.product.model import ProductDraft, ProductPatch, validate
+from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.support.validation import validate
 
 ANA = Author("ana", request_id="request-of-ana")
 EVA = Author("eva")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from prodcore.catalog.bulk import MAX_BULK, Changes, Outcome, Seen, bulk_delete, bulk_edit
 from prodcore.errors import InvalidInput, Problem
-from prodcore.product.model import Category, Currency, Description, Price, Stock, Tags
+from prodcore.product.model import BulkPatch, Tags
 from prodcore.web import json_response
 from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
@@ -29,17 +28,8 @@ class SeenIn(BaseModel):
     version: int = Field(strict=True, ge=1, le=2**53)
 
 
-class BulkFields(BaseModel):
+class BulkFields(BulkPatch):
     """Fields that get the same value in every product; those not given stay as they are."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    price: Price = Decimal(0)
-    currency: Currency = ""
-    stock: Stock = 0
-    category: Category = ""
-    description: Description = ""
-    active: bool = True
 
 
 class BulkDeleteIn(BaseModel):

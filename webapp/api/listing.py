@@ -11,14 +11,15 @@ from urllib.parse import urlencode
 
 from apiflask import APIBlueprint
 from flask import Response, request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
 from prodcore.catalog import Query, Sort, search_words
 from prodcore.catalog.catalog import whole_list
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import MAX_SEARCH_LENGTH, SORTS
-from prodcore.product.model import MAX_STOCK, SHOWN, Price, show_fields
+from prodcore.product.fields import FILTERED, MAX_STOCK
+from prodcore.product.model import SHOWN, Price, show_fields
 from prodcore.tabular.export import as_csv, as_ndjson, csv_head
 from prodcore.web import json_response
 from webapp.api.products import ProductOut
@@ -86,7 +87,13 @@ def _fields(value: str) -> str:
     return value
 
 
-class FilterQuery(BaseModel):
+_CODES: dict[str, Any] = {
+    row.name: (str | None, Field(None, max_length=row.max_length, description="Exactly this")) for row in FILTERED
+}
+_codes: Any = create_model("_Codes", **_CODES)
+
+
+class FilterQuery(_codes):  # type: ignore[misc]  # and what the table of fields says
     """Which products. Texts become numbers, unknown names are refused; all filters must hold, bounds are inclusive."""
 
     model_config = ConfigDict(extra="forbid")
@@ -109,6 +116,7 @@ class FilterQuery(BaseModel):
             words=search_words(self.search),
             tags=tuple(self.tag),
             sort=Sort.parse(self.sort),
+            codes=tuple((row.name, row.same(given)) for row in FILTERED if (given := getattr(self, row.name))),
             **{name: getattr(self, name) for name in _SAME},
         )
 

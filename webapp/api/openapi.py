@@ -8,22 +8,13 @@ from typing import Any
 from apiflask import APIFlask
 from pydantic import BaseModel, ConfigDict, Field
 
+from prodcore.product.fields import FIELDS
+
 _SCHEMA = "#/components/schemas/Problem"
 
 Document = dict[str, Any]
 ID = "7f0e0a3c-5d2f-4b52-9d7e-3f6f4b1f3a10"
-DRAFT: Document = {
-    "name": "Aceite de oliva",
-    "variant": "Botella 1 L",
-    "sku": "ACE-1",
-    "description": "",
-    "category": "Aceite y especias",
-    "tags": ["oliva"],
-    "price": "8.95",
-    "currency": "EUR",
-    "stock": 40,
-    "active": True,
-}
+DRAFT: Document = {row.name: row.example for row in FIELDS}
 PRODUCT: Document = {
     "id": ID,
     **DRAFT,

@@ -42,7 +42,7 @@ class ProductOut(ProductDraft):
     """A product."""
 
     id: UUID
-    price: str  # type: ignore[assignment]  # a decimal string: JSON numbers are binary floats to many clients
+    price: str  # a decimal string: JSON numbers are binary floats to many clients
     currency: str
     shard: str
     version: int

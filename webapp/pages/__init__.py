@@ -9,6 +9,7 @@ from flask_wtf.csrf import CSRFProtect, generate_csrf
 from prodcore.errors import ProdError
 from prodcore.identity.rights import Right
 from prodcore.identity.tokens import Identity
+from prodcore.product.fields import BY_NAME
 from prodcore.settings import Settings
 from webapp.identity import caller as identity
 from webapp.live.drills import DrillDesk
@@ -75,6 +76,7 @@ def register(app: Flask, settings: Settings) -> None:
     app.jinja_env.globals.update(
         asset_url=assets.asset_url, chart_size=drills, with_query=with_query, Right=Right, languages=language.LANGUAGES
     )
+    app.jinja_env.globals.update(product_fields=BY_NAME)
     app.jinja_env.filters.update(problem=problem_text, reason=reason_text)
     app.jinja_env.globals.update(labels.ALL, password_help=password_help, refusal=refusal_text)
     pages = APIBlueprint("pages", __name__, enable_openapi=False)

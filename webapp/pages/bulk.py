@@ -23,21 +23,23 @@ from prodcore.catalog.bulk import Changes, Outcome, Seen, bulk_delete, bulk_edit
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import Deleted
 from prodcore.errors import InvalidInput, Problem
-from prodcore.product.model import Product, ProductPatch, validate
+from prodcore.product.fields import BY_NAME, IN_BULK
+from prodcore.product.model import Product, ProductPatch
+from prodcore.support.validation import validate
 from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
 from webapp.pages.errors import problems_by_field
 from webapp.pages.forms import pack_json, unpack_json
-from webapp.pages.language import read_price, show_number
-from webapp.pages.product_form import example_price, read_whole
+from webapp.pages.language import show_number
+from webapp.pages.product_form import example_price, read_tags, read_typed, read_whole
 from webapp.pages.products import ListState, read_state
 from webapp.pages.steps import STEP, Run, portions, resumed
 
 blueprint = APIBlueprint("bulk", __name__, enable_openapi=False)
 
-FIELDS = ("price", "currency", "stock", "category", "description", "active")
+FIELDS = tuple(row.name for row in IN_BULK)
 """The fields that can get the same value in every product."""
-_MAY_BE_EMPTIED = ("category", "description")
+_MAY_BE_EMPTIED = tuple(row.name for row in IN_BULK if row.kind in ("text", "paragraphs", "code") and not row.required)
 
 TEXTS = (*FIELDS, "add_tags", "remove_tags")
 BOXES = tuple(f"empty_{name}" for name in _MAY_BE_EMPTIED)
@@ -70,20 +72,14 @@ class BulkValues:
         return Changes(fields, tuple(add), tuple(take))
 
     def _fields(self) -> dict[str, Any]:
-        given: dict[str, Any] = dict.fromkeys(self.emptied, "")
-        given |= {name: self.texts[name] for name in FIELDS if self.texts[name]}
-        if "price" in given:
-            given["price"] = read_price(given["price"])
-        if "stock" in given:
-            given["stock"] = read_whole(given["stock"])
-        if "currency" in given:
-            given["currency"] = given["currency"].upper()
-        if "active" in given:
-            given["active"] = given["active"] == "yes"
+        given: dict[str, Any] = {name: None if BY_NAME[name].nullable else "" for name in self.emptied}
+        for row in IN_BULK:
+            if text := self.texts[row.name]:
+                given[row.name] = text == "yes" if row.kind == "flag" else read_typed(row, text)
         return given
 
     def _tags(self, name: str) -> list[str]:
-        return [tag.strip() for tag in self.texts[name].split(",") if tag.strip()]
+        return read_tags(self.texts[name])
 
 
 def read_bulk_values(form: Mapping[str, str]) -> BulkValues:

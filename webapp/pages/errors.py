@@ -10,8 +10,9 @@ from flask_babel import gettext, lazy_gettext
 from werkzeug.exceptions import HTTPException
 from werkzeug.utils import redirect
 
+from prodcore.catalog.stores import MAX_SEARCH_LENGTH
 from prodcore.errors import InvalidInput, NotAuthenticated, Problem, ProdError, Unavailable
-from prodcore.product.model import MAX_PRICE, MAX_STOCK
+from prodcore.product.fields import FIELDS, MAX_PRICE, MAX_STOCK, MAX_TAG_LENGTH
 from webapp.pages.forms import is_partial, with_query
 from webapp.pages.language import show_number
 
@@ -34,7 +35,10 @@ _FIELD_MESSAGES: dict[str, Any] = {
     "username": lazy_gettext("Use 1 to 64 Latin letters, digits and . _ - @, beginning with a letter or digit."),
     "password_guessable": lazy_gettext("Too easy to guess: use several words that have nothing to do with each other."),
 }
-_LENGTHS = {"name": 200, "variant": 200, "sku": 64, "description": 5000, "category": 100, "tags": 50, "search": 100}
+_LENGTHS = {row.name: row.max_length for row in FIELDS if row.max_length} | {
+    "tags": MAX_TAG_LENGTH,
+    "search": MAX_SEARCH_LENGTH,
+}
 
 
 def field_message(problem: Problem, *, price_example: str = "") -> str:
@@ -46,8 +50,7 @@ def field_message(problem: Problem, *, price_example: str = "") -> str:
         return str(gettext("At most %(count)s characters.", count=show_number(_LENGTHS[field])))
     if problem.code in ("less_than", "less_than_equal", "int_parsing_size"):
         return str(gettext("At most %(most)s.", most=show_number(MAX_PRICE if field == "price" else MAX_STOCK)))
-    code = "unknown_currency" if field == "currency" else problem.code
-    known = _FIELD_MESSAGES.get(code)
+    known = _FIELD_MESSAGES.get(problem.code)
     return str(known) if known else problem.message[:1].upper() + problem.message[1:] + "."
 
 

@@ -7,7 +7,10 @@ from typing import Any
 from flask_babel import lazy_gettext
 
 from prodcore.identity.rights import Role
+from prodcore.product.fields import FIELDS
 from prodcore.replicaset.status import Health
+
+_FIELD_LABELS = {row.name: lazy_gettext(row.label) for row in FIELDS}
 
 ALL: dict[str, dict[Any, Any]] = {
     "role_names": {
@@ -96,20 +99,7 @@ ALL: dict[str, dict[Any, Any]] = {
         "unavailable": lazy_gettext("Not stored: a shard did not answer"),
         "unknown": lazy_gettext("Not known: import them again"),
     },
-    "target_names": {
-        "name": lazy_gettext("Name"),
-        "variant": lazy_gettext("Presentation"),
-        "sku": "SKU",
-        "description": lazy_gettext("Description"),
-        "category": lazy_gettext("Category"),
-        "tags": lazy_gettext("Tags"),
-        "tag": lazy_gettext("One tag"),
-        "price": lazy_gettext("Price"),
-        "currency": lazy_gettext("Currency"),
-        "stock": lazy_gettext("Stock"),
-        "active": lazy_gettext("State"),
-        "ignore": lazy_gettext("– leave out –"),
-    },
+    "target_names": {**_FIELD_LABELS, "tag": lazy_gettext("One tag"), "ignore": lazy_gettext("– leave out –")},
     "figure_names": {
         "write gap (s)": lazy_gettext("Longest write gap (s)"),
         "read gap (s)": lazy_gettext("Longest read gap (s)"),
@@ -121,26 +111,10 @@ ALL: dict[str, dict[Any, Any]] = {
         "p99 during (s)": lazy_gettext("99th percentile during the fault (s)"),
         "worst (s)": lazy_gettext("Slowest answer (s)"),
     },
-    "field_labels": {
-        "name": lazy_gettext("Name"),
-        "variant": lazy_gettext("Presentation"),
-        "sku": "SKU",
-        "description": lazy_gettext("Description"),
-        "category": lazy_gettext("Category"),
-        "tags": lazy_gettext("Tags"),
-        "price": lazy_gettext("Price"),
-        "currency": lazy_gettext("Currency"),
-        "stock": lazy_gettext("Stock"),
-        "active": lazy_gettext("State"),
-    },
+    "field_labels": _FIELD_LABELS,
     "column_names": {
+        **_FIELD_LABELS,
         "name": lazy_gettext("Product"),
-        "category": lazy_gettext("Category"),
-        "tags": lazy_gettext("Tags"),
-        "sku": "SKU",
-        "price": lazy_gettext("Price"),
-        "stock": lazy_gettext("Stock"),
-        "active": lazy_gettext("State"),
         "shard": lazy_gettext("Shard"),
         "version": lazy_gettext("Version"),
         "updated_at": lazy_gettext("Changed"),

@@ -15,8 +15,9 @@ from werkzeug.wrappers import Response
 from prodcore.catalog.deleted import deleted_page
 from prodcore.catalog.stores import Deleted
 from prodcore.errors import ProductDeleted, ProductExists, ProductNotFound, SkuTaken, UnroutableName, VersionConflict
+from prodcore.product.fields import NAMES
 from prodcore.product.history import Change
-from prodcore.product.model import FIELDS, Product
+from prodcore.product.model import Product
 from prodcore.routing import show_key
 from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
@@ -86,10 +87,10 @@ def restore(product_id: UUID) -> Response:
 
 def steps_of(product: Product, history: list[Change]) -> list[Step]:
     """Each change, the last first, with the values that it replaced and the ones that it made."""
-    now: dict[str, Any] = {name: getattr(product, name) for name in FIELDS}
+    now: dict[str, Any] = {name: getattr(product, name) for name in NAMES}
     steps = []
     for change in history:
-        steps.append(Step(change, [(name, was, now.get(name)) for name, was in change.was.items() if name in FIELDS]))
+        steps.append(Step(change, [(name, was, now.get(name)) for name, was in change.was.items() if name in NAMES]))
         now.update(change.was)
     return steps
 

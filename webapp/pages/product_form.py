@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -31,7 +31,9 @@ from prodcore.errors import (
     UnroutableName,
     VersionConflict,
 )
-from prodcore.product.model import FIELDS, Product, ProductDraft, ProductPatch, validate
+from prodcore.product.fields import FIELDS, NAMES, Field, Kind
+from prodcore.product.model import Product, ProductDraft, ProductPatch
+from prodcore.support.validation import validate
 from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
 from webapp.pages.errors import error_text, problems_by_field
@@ -41,7 +43,6 @@ from webapp.pages.language import read_price, write_price
 blueprint = APIBlueprint("product_form", __name__, enable_openapi=False)
 
 _WHOLE = re.compile(r"[0-9]{1,12}", re.ASCII)
-_EMPTY = dict.fromkeys(FIELDS, "") | {"stock": "0", "active": "on"}
 
 Values = dict[str, str]
 """The fields as texts, the way a form holds them; a box that is not ticked is empty."""
@@ -49,48 +50,64 @@ Values = dict[str, str]
 View = Response | str | tuple[str, int]
 
 
+_WRITERS: dict[Kind, Callable[[Any], str]] = {
+    "tags": ", ".join,
+    "price": write_price,
+    "count": str,
+    "flag": lambda value: "on" if value else "",
+}
+"""How a value is typed, where it is no text."""
+
+
 def blank_values(currency: str) -> Values:
     """A new product's form."""
-    return {**_EMPTY, "currency": currency}
+    empty = {row.name: "" if row.required else _written(row, row.default) for row in FIELDS}
+    return {**empty, "currency": currency}
 
 
 def values_of(product: Product) -> Values:
     """A stored product's form."""
-    return {
-        "name": product.name,
-        "variant": product.variant,
-        "sku": product.sku or "",
-        "description": product.description,
-        "category": product.category,
-        "tags": ", ".join(product.tags),
-        "price": write_price(product.price),
-        "currency": product.currency,
-        "stock": str(product.stock),
-        "active": "on" if product.active else "",
-    }
+    return {row.name: _written(row, getattr(product, row.name)) for row in FIELDS}
+
+
+def _written(row: Field, value: Any) -> str:
+    return "" if value is None else _WRITERS.get(row.kind, str)(value)
 
 
 def typed_values(form: Mapping[str, str]) -> Values:
     """What somebody typed; line ends as they are stored."""
-    return {name: form.get(name, "").replace("\r\n", "\n").strip() for name in FIELDS}
+    return {name: form.get(name, "").replace("\r\n", "\n").strip() for name in NAMES}
 
 
 def as_input(values: Values) -> dict[str, Any]:
     """What the typed texts mean, for the core to judge; what is no number becomes what the core refuses."""
-    return {
-        **values,
-        "sku": values["sku"] or None,
-        "tags": [tag.strip() for tag in values["tags"].split(",") if tag.strip()],
-        "price": read_price(values["price"]),
-        "currency": values["currency"].upper(),
-        "stock": read_whole(values["stock"]),
-        "active": bool(values["active"]),
-    }
+    return {row.name: read_typed(row, values[row.name]) for row in FIELDS}
+
+
+def read_typed(row: Field, text: str) -> Any:
+    """What a text that was typed into a field means; what is no number stays a text, which the core refuses."""
+    if row.nullable and not text:
+        return None
+    return _READERS.get(row.kind, str)(text)
+
+
+def read_tags(text: str) -> list[str]:
+    """Tags with commas between them."""
+    return [tag.strip() for tag in text.split(",") if tag.strip()]
 
 
 def read_whole(text: str) -> int | str:
     """A whole number; what is none stays a text, which the core refuses."""
     return int(text) if _WHOLE.fullmatch(text) else text
+
+
+_READERS: dict[Kind, Callable[[str], Any]] = {
+    "tags": read_tags,
+    "price": read_price,
+    "currency": str.upper,
+    "count": read_whole,
+    "flag": bool,
+}
 
 
 def example_price() -> str:

@@ -23,8 +23,9 @@ from prodcore.catalog.catalog import ShardCount, whole_list
 from prodcore.catalog.listing import Cursor, encode_cursor
 from prodcore.catalog.stores import EVERYTHING
 from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, UnroutableName
-from prodcore.product.model import validate
+from prodcore.product.fields import LISTED
 from prodcore.routing import LAST, fold
+from prodcore.support.validation import validate
 from prodcore.tabular.export import XlsxBook, as_csv, as_ndjson, csv_head
 from webapp.api.listing import FilterQuery
 from webapp.live.catalog import current_catalog
@@ -37,19 +38,7 @@ from webapp.pages.product_form import example_price
 blueprint = APIBlueprint("products", __name__, enable_openapi=False)
 
 PATH = "/products"
-COLUMNS = (
-    "category",
-    "tags",
-    "sku",
-    "price",
-    "stock",
-    "active",
-    "shard",
-    "version",
-    "updated_at",
-    "updated_by",
-    "created_at",
-)
+COLUMNS = (*(row.name for row in LISTED), "shard", "version", "updated_at", "updated_by", "created_at")
 DEFAULT_COLUMNS = ("category", "price", "stock", "shard")
 SORTED_BY = {"name": "name", "price": "price", "stock": "stock", "updated_at": "updated", "created_at": "created"}
 """The columns that a list can be sorted by, and how the order is called."""

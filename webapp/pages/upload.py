@@ -17,7 +17,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from prodcore.catalog.upsert import By, new_item
 from prodcore.errors import InvalidInput
-from prodcore.product.model import FIELDS
+from prodcore.product.fields import NAMES
 from prodcore.tabular.cells import Locale
 from prodcore.tabular.columns import IGNORE, Column, count_known, target_of
 from prodcore.tabular.csv import CsvText
@@ -86,7 +86,7 @@ class Upload:
         source = open_source(
             _opened(self.content), Reading(self.by, None if is_json else self.numbers, mapping=mapping)
         )
-        judged = Judged(self.by, FIELDS if is_json else source.header, source.csv.delimiter if source.csv else ",")
+        judged = Judged(self.by, NAMES if is_json else source.header, source.csv.delimiter if source.csv else ",")
         with RowIndex() as seen:
             for row in without_repeats(source.rows, seen):
                 judged.take(row)
@@ -132,7 +132,7 @@ class Judged:
                 self.refused.append(row.refusal(*problems))
 
     def spread(self, mapping: Mapping[str, str]) -> None:
-        """Write each line of NDJSON as the cells of ``FIELDS``: refused ones are given back as a table."""
+        """Write each line of NDJSON as the cells of ``NAMES``: refused ones are given back as a table."""
         self.good = [(line, fields, as_cells(cells[0], mapping)) for line, fields, cells in self.good]
         self.refused = [
             RefusedRow(row.line, row.problems, as_cells(row.cells[0], mapping) if row.cells else ())

@@ -21,9 +21,10 @@ from prodcore.mongo.client.replica_set import Document, ReplicaSet
 from prodcore.mongo.products.document import MARK, NO_HISTORY, as_deleted, as_move, as_product, keys_of
 from prodcore.mongo.products.query import INDEXES
 from prodcore.mongo.products.store import INDEX_SECONDS
-from prodcore.product.model import Product, ProductDraft, validate
+from prodcore.product.model import Product, ProductDraft
 from prodcore.routing import LAST
 from prodcore.sharding.findings import Stored
+from prodcore.support.validation import validate
 
 _TYPES: dict[str, type] = {
     "_id": UUID,

@@ -21,12 +21,16 @@ from prodcore.catalog.stores import BeingMoved, Deleted
 from prodcore.catalog.write_errors import is_deleted
 from prodcore.errors import ProductNotFound, VersionConflict
 from prodcore.mongo.client.replica_set import Document
+from prodcore.product.fields import FIELDS, STORED_DEFAULTS, names_of_kind
 from prodcore.product.history import MAX_CHANGES, Author, Change
 from prodcore.product.model import STORED, Product
 from prodcore.product.move import Move, Passage
 from prodcore.routing import LAST
 
-_FIELDS = tuple(name for name in STORED if name not in {"id", "sku", "shard"})
+_NULLABLE = frozenset(row.name for row in FIELDS if row.nullable)
+"""Left out of a document whose product has none: the indexes on them are sparse."""
+_FIELDS = tuple(name for name in STORED if name not in {"id", "shard", *_NULLABLE})
+_PRICES, _TAGS = names_of_kind("price"), names_of_kind("tags")
 _OF_THE_VERSION = ("version", "write_id")
 
 NO_HISTORY = {"history": 0}
@@ -42,8 +46,8 @@ def as_document(product: Product) -> Document:
 def as_update(product: Product) -> Document:
     """The update that makes this version of the one before."""
     update: Document = {"$set": {**_fields(product), **keys_of(product)}, **_history(product)}
-    if product.sku is None:  # left out then: the index on it is sparse
-        update["$unset"] = {"sku": ""}
+    if gone := {name: "" for name in _NULLABLE if getattr(product, name) is None}:
+        update["$unset"] = gone
     return update
 
 
@@ -72,10 +76,12 @@ def as_restoring(product: Product) -> Document:
 
 def as_product(document: Document, shard: str) -> Product:
     """The product that a document holds."""
-    values = {name: document[name] for name in _FIELDS}
-    values["tags"] = tuple(values["tags"])
-    values["price"] = document["price"].to_decimal()
-    return Product(id=document["_id"], sku=document.get("sku"), shard=shard, move=as_move(document), **values)
+    values = {name: document[name] if name in document else STORED_DEFAULTS[name] for name in (*_FIELDS, *_NULLABLE)}
+    for name in _TAGS:
+        values[name] = tuple(values[name])
+    for name in _PRICES:
+        values[name] = values[name].to_decimal()
+    return Product(id=document["_id"], shard=shard, move=as_move(document), **values)
 
 
 def as_deleted(document: Document, shard: str) -> Deleted:
@@ -102,10 +108,11 @@ def as_change(entry: Document) -> Change:
 def _fields(product: Product) -> Document:
     """What people set and what we note of it."""
     document: Document = {name: getattr(product, name) for name in _FIELDS}
-    document |= {"tags": list(product.tags), "price": Decimal128(product.price)}
-    if product.sku is not None:
-        document["sku"] = product.sku
-    return document
+    for name in _TAGS:
+        document[name] = list(document[name])
+    for name in _PRICES:
+        document[name] = Decimal128(document[name])
+    return document | {name: value for name in _NULLABLE if (value := getattr(product, name)) is not None}
 
 
 def keys_of(product: Product) -> Document:

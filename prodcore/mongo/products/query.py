@@ -20,6 +20,7 @@ from prodcore.deadline import remaining
 from prodcore.errors import QueryTooBroad
 from prodcore.mongo.client.replica_set import Document
 from prodcore.mongo.products.document import MARK, as_move, as_passages, as_timestamp
+from prodcore.product.fields import FILTERED, STORED_DEFAULTS
 from prodcore.product.terms import ANY, INACTIVE, beginning_of, category_term, tag_term
 from prodcore.routing import LAST, prefix_range
 
@@ -53,7 +54,7 @@ INDEXES = (
     _index("facets_stock", "facets", *_ORDERS["stock"]),
     _index("updated", *_ORDERS["updated"]),
     _index("created", *_ORDERS["created"]),
-    _index("sku", "sku", sparse=True),
+    *(_index(row.name, row.name, sparse=True) for row in FILTERED),
     _index("deleted", "deleted.at", "_id", partialFilterExpression={"deleted.at": {"$exists": True}}),
     _index("move", "move.state", sparse=True),
     _index("purge_at", "purge_at", sparse=True, expireAfterSeconds=0),
@@ -144,6 +145,8 @@ def _wanted(query: Query) -> Iterator[Document]:
         if beginning != word:
             lower, upper = prefix_range(word)
             yield {"words": {"$elemMatch": {"$gte": lower, "$lt": upper}}}
+    for name, spellings in query.codes:
+        yield {name: {"$in": list(spellings)}}
     yield from _facets(query)
     if query.active:
         yield {"active": True}
@@ -194,13 +197,17 @@ def _position(document: Document, query: Query) -> Position:
     return (value.to_decimal() if isinstance(value, Decimal128) else value), document[tie]
 
 
+_DEFAULTS = tuple(STORED_DEFAULTS.items())
+
+
 def values_of(document: Document, fields: tuple[str, ...], shard: str) -> dict[str, Any]:
     """The fields that were asked for, as ``Product`` has them; takes the document over.
 
     Most values are as they should be, so only the others are touched: this is half of what a page costs beside MongoDB.
     """
     document["shard"] = shard
-    document.setdefault("sku", None)  # a product without one has no such field
+    for name, default in _DEFAULTS:
+        document.setdefault(name, default)
     if "_id" in document:
         document["id"] = document["_id"]
     if "price" in document:

@@ -1,4 +1,4 @@
-"""Products that an earlier version stored: give them the terms that this one looks for."""
+"""Products that an earlier version stored: give them the terms and the fields that this one looks for."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from pymongo import UpdateOne
 
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
-from prodcore.mongo.products.document import NO_HISTORY, as_product, keys_of
-from prodcore.product.terms import TERMS_VERSION
+from prodcore.mongo.products.document import NO_HISTORY, as_document, as_product
+from prodcore.product.fields import NAMES, SCHEMA_VERSION
 from prodcore.routing import LAST
 
 _BATCH = 500
-_MARK = {"_id": "terms", "version": TERMS_VERSION}
+_MARK = {"_id": "terms", "version": SCHEMA_VERSION}
+"""Under the name that the first versions gave it: an older version that writes here in between takes it away."""
 
 
 def upgrade_products(replica_set: ReplicaSet) -> int:
-    """Renew the terms of all products, once for each version of the terms; how many were renewed.
+    """Renew the terms of all products, and add the fields they lack, once a schema version; how many were renewed.
 
     A product keeps its version: nothing that anybody sees changes. Of one that is edited meanwhile the edit wins, which
     writes the terms of its own. Cut short it begins again. Raises Unavailable or OutcomeUnknown.
@@ -30,7 +31,7 @@ def upgrade_products(replica_set: ReplicaSet) -> int:
 
 
 def is_upgraded(replica_set: ReplicaSet) -> bool:
-    """Whether all products have the terms of this version."""
+    """Whether all products are as this version stores them."""
     marks = replica_set.collection("marks")
     return replica_set.read(lambda: marks.find_one(_MARK)) is not None
 
@@ -55,6 +56,8 @@ def _renew(replica_set: ReplicaSet, batch: list[Document]) -> int:
     products = replica_set.collection("products")
     writes = []
     for document in batch:
-        terms = {name: value for name, value in keys_of(as_product(document, "")).items() if not name.endswith("_key")}
-        writes.append(UpdateOne({"_id": document["_id"], "version": document["version"]}, {"$set": terms}))
+        stored = as_document(as_product(document, ""))
+        lacking = {name: stored[name] for name in NAMES if name in stored and name not in document}
+        renewed = {"words": stored["words"], "facets": stored["facets"], **lacking}
+        writes.append(UpdateOne({"_id": document["_id"], "version": document["version"]}, {"$set": renewed}))
     return replica_set.write(lambda _again: products.bulk_write(writes, ordered=False)).matched_count
