@@ -60,6 +60,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 EXIT_OK = 0
+EXIT_OUTPUT_LOST = 10
+"""All was done, and what there was to print could not be written."""
 EXIT_INTERRUPTED = 130
 
 

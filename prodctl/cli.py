@@ -120,7 +120,7 @@ def prodctl(ctx: click.Context, debug: bool) -> None:
 
     Data goes to stdout, messages to stderr. Exit status: 0 done, 1 unexpected, 2 bad input or settings,
     3 not found, 4 not allowed, 5 conflict, 6 not available (nothing happened), 7 outcome unknown,
-    8 drill failed, 9 drill proved nothing, 130 interrupted.
+    8 drill failed, 9 drill proved nothing, 10 done but the output could not be written, 130 interrupted.
     """
     ctx.obj = {"debug": debug}
 

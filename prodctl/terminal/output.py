@@ -8,14 +8,16 @@ steer a terminal. ``json``, ``yaml`` and ``csv`` are an API.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, InvalidInput, ProdError
-from prodctl.terminal.rows import SCHEMA_VERSION, Column, print_document, readable, row_writer, visible
+from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_OUTPUT_LOST, ConfigError, InvalidInput, ProdError
+from prodctl.terminal.rows import RAW, SCHEMA_VERSION, Column, print_document, readable, row_writer
+from prodctl.terminal.streams import OutputLost, prepare, tell, visible, write
 
 __all__ = ["row_writer", "visible"]  # from here too: a command needs one module for its output
 
@@ -25,8 +27,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def output_option(command: F) -> F:
-    """Add ``-o/--output``; the command gets it as ``output``."""
-    option = click.option(
+    """Add ``-o/--output``, which the command gets as ``output``, and ``--raw``."""
+
+    def note(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        ctx.meta[RAW] = value
+
+    how = click.option(
         "-o",
         "--output",
         type=click.Choice(FORMATS),
@@ -34,16 +40,31 @@ def output_option(command: F) -> F:
         show_default=True,
         help="How to print the answer.",
     )
-    return option(command)
+    raw = click.option(
+        "--raw",
+        is_flag=True,
+        expose_value=False,
+        callback=note,
+        help="Leave cells of CSV as they are, formulas too.",
+    )
+    return how(raw(command))
 
 
 def columns(*specs: str) -> tuple[Column, ...]:
-    """Columns from short specs: ``"Name"``, ``"Price>"`` (a number), ``"Updated+"`` (only in wide), ``"Title=key"``."""
+    """Columns from short specs: a title, ``=`` and the row's key if it is another word, and marks.
+
+    ``>`` a number, ``+`` only in wide, ``!`` identifies (never cut or left out), ``~`` wraps where there is no room.
+    """
     made = []
     for spec in specs:
-        title, _, key = spec.rstrip(">+").partition("=")
-        flags = spec[len(spec.rstrip(">+")) :]
-        made.append(Column(title, key or title.lower().replace(" ", "_"), "+" in flags, ">" in flags))
+        text = spec.rstrip(">+!~")
+        marks = spec[len(text) :]
+        title, _, key = text.partition("=")
+        made.append(
+            Column(
+                title, key or title.lower().replace(" ", "_"), "+" in marks, ">" in marks, "!" in marks, "~" in marks
+            )
+        )
     return tuple(made)
 
 
@@ -77,12 +98,12 @@ def print_item(item: Mapping[str, Any], output: str, *, kind: str) -> None:
 
 def print_text(text: str) -> None:
     """Print text that is the answer itself."""
-    click.echo(text, nl=not text.endswith("\n"))
+    write(text if text.endswith("\n") else f"{text}\n")
 
 
 def message(text: str) -> None:
     """Tell the person something; not part of the data."""
-    click.echo(visible(text, keep_lines=True), err=True)
+    tell(visible(text, keep_lines=True))
 
 
 def warn_if_stale(shards: Collection[str]) -> None:
@@ -97,35 +118,54 @@ def success(text: str, output: str = "table") -> None:
         message(text)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: everything that Ctrl-C would put in order is put in order."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__()
+        self.exit_status = 128 + signal_number
+
+
 def run_and_exit(command: click.Command, argv: list[str] | None = None) -> NoReturn:
     """Run ``command`` and leave the process with the documented exit status."""
+    prepare()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP, and so do we then
+            signal.signal(number, _terminate)
     try:
         status = command.main(argv, standalone_mode=False)
         sys.stdout.flush()
     except Exception as error:  # noqa: BLE001  the door: whatever came this far becomes a sentence and a status
         status = _report(error)
-    except KeyboardInterrupt:
-        status = _interrupted()
+    except KeyboardInterrupt as interruption:
+        status = _report_interruption(interruption)
     except SystemExit:  # click's own way out: it has completed a word, or the reader of our pipe has gone
         status = EXIT_OK
     _leave(status if isinstance(status, int) else EXIT_OK)
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    raise Terminated(number)
 
 
 def _report(error: Exception) -> int:
     if isinstance(error, ProdError):
         _report_own(error)
         return error.exit_status
+    if isinstance(error, OutputLost):
+        return _report_lost(error)
     if isinstance(error, click.ClickException):
-        error.show()
+        error.show(sys.stderr)
         return error.exit_code
-    if isinstance(error, click.Abort):
-        return _interrupted()
+    if isinstance(error, click.Abort):  # what click makes of Ctrl-C, and of the end of stdin at a question
+        cause = error.__cause__
+        return _report_interruption(cause if isinstance(cause, KeyboardInterrupt) else KeyboardInterrupt())
     if isinstance(error, BrokenPipeError):  # the reader has seen enough
         return EXIT_OK
     if _debugging():
         raise error
-    click.echo(f"Error: something unexpected went wrong ({type(error).__name__}: {visible(str(error))})", err=True)
-    click.echo("Hint:  run it again as prodctl --debug …, and report what it prints", err=True)
+    tell(f"Error: something unexpected went wrong ({type(error).__name__}: {visible(str(error))})")
+    tell("Hint:  run it again as prodctl --debug …, and report what it prints")
     return 1
 
 
@@ -133,16 +173,26 @@ def _report_own(error: ProdError) -> None:
     """A sentence, or a line for each of several problems; then the hint."""
     problems = error.problems if isinstance(error, InvalidInput | ConfigError) else ()
     several = len(problems) > 1
-    click.echo(f"Error: {error.title if several else visible(error.message, keep_lines=True)}", err=True)
+    tell(f"Error: {error.title if several else visible(error.message, keep_lines=True)}")
     for problem in problems if several else ():
-        click.echo(f"  {visible(f'{problem.field}: ' if problem.field else '')}{visible(problem.message)}", err=True)
+        tell(f"  {visible(f'{problem.field}: ' if problem.field else '')}{visible(problem.message)}")
     if error.hint:
-        click.echo(f"Hint:  {visible(error.hint, keep_lines=True)}", err=True)
+        tell(f"Hint:  {visible(error.hint, keep_lines=True)}")
 
 
-def _interrupted() -> int:
-    click.echo("\nInterrupted.", err=True)
-    return EXIT_INTERRUPTED
+def _report_lost(error: OutputLost) -> int:
+    tell(f"Error: the output could not be written: {error}")
+    tell("Hint:  whatever the command changed is changed; only what it had to say is lost")
+    return EXIT_OUTPUT_LOST
+
+
+def _report_interruption(interruption: KeyboardInterrupt) -> int:
+    """That it ended, and what its notes say: what stands, and how to go on."""
+    terminated = isinstance(interruption, Terminated)
+    tell("Terminated." if terminated else "Interrupted.")
+    for note in getattr(interruption, "__notes__", ()):
+        tell(visible(note, keep_lines=True))
+    return interruption.exit_status if isinstance(interruption, Terminated) else EXIT_INTERRUPTED
 
 
 def _debugging() -> bool:
@@ -153,7 +203,9 @@ def _leave(status: int) -> NoReturn:
     """Leave at once: the driver's background threads would keep the process for half a second."""
     try:
         sys.stdout.flush()
-        sys.stderr.flush()
+    except OutputLost as error:
+        status = status if status == EXIT_OUTPUT_LOST else _report_lost(error)
     except BrokenPipeError:
         pass
+    sys.stderr.flush()
     os._exit(status)

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+import os
 import re
-import sys
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Protocol
 
 import click
 
+from prodctl.terminal.streams import (
+    displayed,
+    escape_in_json,
+    is_safe,
+    is_unicode,
+    on_terminal,
+    tell,
+    visible,
+    write,
+    write_utf8,
+)
+
 SCHEMA_VERSION = 1
+
+RAW = "prodctl.raw"
+"""In the context's ``meta``: CSV is to hold the values as they are."""
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)", re.ASCII)
 """A time in UTC, as the API writes them."""
+_SHOWN_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", re.ASCII)
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: its heading, the row's key, whether only ``wide`` shows it, whether it is a number."""
+    """A column of a table: its heading and the row's key.
+
+    ``wide`` shows it in ``-o wide`` only; ``right`` is for numbers; what identifies something is never cut
+    nor left out; a text that ``wraps`` goes on in the next line, others are cut where there is no room.
+    """
 
     title: str
     key: str
     wide: bool = False
     right: bool = False
+    identifies: bool = False
+    wraps: bool = False
 
 
 class RowWriter(Protocol):
@@ -40,19 +62,20 @@ class RowWriter(Protocol):
 
 
 def row_writer(shown: Sequence[Column], output: str, kind: str, empty: str) -> RowWriter:
-    """The writer for a format; ``empty`` is what people are told where there is no row."""
+    """The writer for a format; ``empty`` is the message where there is no row."""
     if output == "json":
         return _JsonWriter(kind)
     if output == "yaml":
         return _YamlWriter(kind)
     if output == "csv":
-        return _CsvWriter(shown)
+        context = click.get_current_context(silent=True)
+        return _CsvWriter(shown, raw=bool(context and context.meta.get(RAW)))
     return _TableWriter([c for c in shown if output == "wide" or not c.wide], output == "table", empty)
 
 
 def print_document(document: Mapping[str, Any], output: str) -> None:
     """One JSON or YAML document."""
-    _write(_json(document) + "\n" if output == "json" else _yaml(document))
+    write(_json(document) + "\n" if output == "json" else _yaml(document))
 
 
 class _JsonWriter:
@@ -62,13 +85,13 @@ class _JsonWriter:
 
     def add(self, rows: Rows) -> None:
         for row in rows:
-            _write((",\n    " if self._any else f"{self._head}\n    ") + _json(row).replace("\n", "\n    "))
+            write((",\n    " if self._any else f"{self._head}\n    ") + _json(row).replace("\n", "\n    "))
             self._any = True
 
     def finish(self, facts: Mapping[str, Any]) -> None:
-        _write("\n  ]" if self._any else f"{self._head}]")
+        write("\n  ]" if self._any else f"{self._head}]")
         inner = _json(dict(facts))[1:-2]  # without the braces: they are the list's own
-        _write(f",{inner}\n}}\n" if facts else "\n}\n")
+        write(f",{inner}\n}}\n" if facts else "\n}\n")
 
 
 class _YamlWriter:
@@ -78,16 +101,17 @@ class _YamlWriter:
 
     def add(self, rows: Rows) -> None:
         if rows:
-            _write(("" if self._any else f"{self._head}items:\n") + _yaml([dict(row) for row in rows]))
+            write(("" if self._any else f"{self._head}items:\n") + _yaml([dict(row) for row in rows]))
             self._any = True
 
     def finish(self, facts: Mapping[str, Any]) -> None:
-        _write(("" if self._any else f"{self._head}items: []\n") + (_yaml(facts) if facts else ""))
+        write(("" if self._any else f"{self._head}items: []\n") + (_yaml(facts) if facts else ""))
 
 
 class _CsvWriter:
-    def __init__(self, shown: Sequence[Column]) -> None:
+    def __init__(self, shown: Sequence[Column], *, raw: bool) -> None:
         self._shown = shown
+        self._raw = raw
         self._head_is_written = False
 
     def add(self, rows: Rows) -> None:
@@ -99,78 +123,125 @@ class _CsvWriter:
         if not self._head_is_written:
             writer.writerow([column.key for column in self._shown])
             self._head_is_written = True
-        writer.writerows([[cell(row.get(column.key)) for column in self._shown] for row in rows])
-        text = buffer.getvalue()
-        _write(visible(text, keep_lines=True) if sys.stdout.isatty() else text)
+        writer.writerows([[self._cell(row.get(column.key)) for column in self._shown] for row in rows])
+        write_utf8(buffer.getvalue())
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         if not self._head_is_written:
             self.add([])
+
+    def _cell(self, value: Any) -> str:
+        """No spreadsheet takes it for a formula, no terminal for an order."""
+        text = cell(value)
+        if self._raw or isinstance(value, int | float):
+            return text
+        from prodcore.tabular.report import escape_formula
+
+        return str(escape_formula(visible(text, keep_lines=True)))
+
+
+_NARROWEST = 12
+"""Of a text that is cut or goes on in the next line."""
+_ONE_WORD = 24
+"""Up to this width a text without blanks (an address, a role, a time) is shown whole."""
 
 
 class _TableWriter:
     """Columns get their widths from the first rows; later rows are cut to them on a terminal."""
 
     def __init__(self, shown: Sequence[Column], fit: bool, empty: str) -> None:
-        self._shown = shown
+        self._shown = list(shown)
         self._empty = empty
-        self._fit = fit and sys.stdout.isatty()
+        self._fit = fit and (on_terminal() or "COLUMNS" in os.environ)
         self._widths: list[int] = []
+        self._left_out: list[str] = []
 
     def add(self, rows: Rows) -> None:
         if not rows:
             return
-        import tabulate
-
-        tabulate.MIN_PADDING = 0  # the headings are padded here, to the widths that fit
-
-        cells = [[visible(readable(row.get(column.key))) for column in self._shown] for row in rows]
-        later = bool(self._widths)
-        if not later:
-            self._widths = self._choose_widths(cells)
-        if self._fit:
-            cells = [[_cut(text, width) for text, width in zip(row, self._widths, strict=True)] for row in cells]
-        text = tabulate.tabulate(
-            cells,
-            headers=[
-                f"{c.title.upper():{'>' if c.right else '<'}{width}}"
-                for c, width in zip(self._shown, self._widths, strict=True)
-            ],
-            tablefmt="plain",
-            disable_numparse=True,
-            colalign=["right" if column.right else "left" for column in self._shown],
-        )
-        _write("".join(line.rstrip() + "\n" for line in text.splitlines()[later:]))
+        head = not self._widths
+        if head:
+            self._choose_columns([self._cells(row) for row in rows])
+        lines = [self._line([column.title.upper() for column in self._shown])] if head else []
+        for row in rows:
+            cells = self._cells(row)
+            lines += self._fitted(cells) if self._fit else [self._line(cells)]
+        write("".join(f"{line}\n" for line in lines))
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         if not self._widths:
-            click.echo(self._empty, err=True)
+            tell(self._empty)
+        elif self._left_out:
+            tell(f"No room for {', '.join(self._left_out)}: -o wide shows all.")
 
-    def _choose_widths(self, cells: Sequence[Sequence[str]]) -> list[int]:
+    def _cells(self, row: Mapping[str, Any]) -> list[str]:
+        return [displayed(visible(readable(row.get(column.key)))) for column in self._shown]
+
+    def _line(self, cells: Sequence[str]) -> str:
+        padded = (
+            " " * (width - _width(text)) + text if column.right else text + " " * (width - _width(text))
+            for column, text, width in zip(self._shown, cells, self._widths, strict=True)
+        )
+        return "  ".join(padded).rstrip()
+
+    def _fitted(self, cells: Sequence[str]) -> Iterator[str]:
+        """The lines of a row on a terminal."""
+        pieces = [
+            _wrapped(text, width)
+            if column.wraps
+            else [text if column.identifies or column.right else _cut(text, width)]
+            for column, text, width in zip(self._shown, cells, self._widths, strict=True)
+        ]
+        return map(self._line, zip_longest(*pieces, fillvalue=""))
+
+    def _choose_columns(self, cells: list[list[str]]) -> None:
+        """The widths; where there is no room, texts get narrower, and then the last columns are left out."""
         import shutil
 
-        titles = [column.title for column in self._shown]
-        widths = [max(len(title), *(_width(row[i]) for row in cells)) for i, title in enumerate(titles)]
-        room = shutil.get_terminal_size().columns - 2 * (len(widths) - 1)
-        while self._fit and sum(widths) > room and max(widths) > 8:
-            widths[widths.index(max(widths))] -= 1
-        return widths
+        room = shutil.get_terminal_size().columns
+        columns = [[column.title, *(row[i] for row in cells)] for i, column in enumerate(self._shown)]
+        widest = [max(map(_width, texts)) for texts in columns]
+        least = [_least(c, texts, w) for c, texts, w in zip(self._shown, columns, widest, strict=True)]
+        kept = list(range(len(widest)))
+        while self._fit and sum(least[i] + 2 for i in kept) - 2 > room:
+            spare = [i for i in kept[1:] if not self._shown[i].identifies]
+            if not spare:
+                break
+            kept.remove(spare[-1])
+        self._left_out = [c.title for i, c in enumerate(self._shown) if i not in kept]
+        self._shown = [self._shown[i] for i in kept]
+        self._widths = [widest[i] for i in kept]
+        least = [least[i] for i in kept]
+        while self._fit and sum(self._widths) + 2 * len(kept) - 2 > room:
+            slack = [width - low for width, low in zip(self._widths, least, strict=True)]
+            if not any(slack):
+                break
+            at = max(range(len(kept)), key=lambda i: self._widths[i] if slack[i] else 0)
+            self._widths[at] -= 1
 
 
-def visible(text: str, *, keep_lines: bool = False) -> str:
-    r"""Show characters that steer terminals or reorder text as escapes.
+def _least(column: Column, texts: Sequence[str], widest: int) -> int:
+    """How narrow a column may get."""
+    one_word = widest <= _ONE_WORD and all(" " not in text or _SHOWN_MOMENT.fullmatch(text) for text in texts[1:])
+    if column.identifies or column.right or (one_word and not column.wraps):
+        return widest
+    return min(widest, max(_NARROWEST, _width(column.title)))
 
-    >>> visible("a\x1b[31mb\u202e")
-    'a\\x1b[31mb\\u202e'
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        c
-        if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or (keep_lines and c == "\n")
-        else c.encode("unicode_escape").decode()
-        for c in text
-    )
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The text in lines, broken at blanks where it has some."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if _width(longer) <= width:
+            lines[-1] = longer
+            continue
+        lines += [word] if lines[-1] else []
+        lines[-1] = lines[-1] or word
+        while _width(lines[-1]) > width:
+            head = _cut(lines[-1], width, mark="")
+            lines[-1:] = [head, lines[-1][len(head) :]]
+    return lines
 
 
 def cell(value: Any) -> str:
@@ -207,31 +278,29 @@ def _width(text: str) -> int:
     return width if width >= 0 else len(text)
 
 
-def _cut(text: str, width: int) -> str:
-    """The text, or as much of it as fits with a ``…`` behind it."""
+def _cut(text: str, width: int, mark: str = "…") -> str:
+    """The text, or as much of it as fits with a mark behind it."""
     if _width(text) <= width:
         return text
-    while _width(text) > width - 1:
+    mark = displayed(mark)
+    text = text[: 4 * width]  # no need to measure all of a long one
+    while text and _width(text) > width - len(mark):
         text = text[:-1]
-    return text + "…"
+    return text + mark
 
 
 def _json(value: Any) -> str:
     import json
 
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    return escape_in_json(json.dumps(value, ensure_ascii=not is_unicode(), indent=2))
 
 
 def _yaml(value: Any) -> str:
     import yaml
 
     plain = value if isinstance(value, list) else dict(value)
-    text: str = yaml.safe_dump(plain, allow_unicode=True, sort_keys=False)
-    return text
-
-
-def _write(text: str) -> None:
-    click.echo(text, nl=False, color=True)  # True: as it is; click would take escapes out of what programs read
+    text: str = yaml.safe_dump(plain, allow_unicode=is_unicode(), sort_keys=False)
+    return text if is_safe(text) else str(yaml.safe_dump(plain, allow_unicode=False, sort_keys=False))
 
 
 def duration(seconds: float | None) -> str | None:

@@ -34,7 +34,7 @@ def test_programs_read_the_same_however_the_rows_came(capsys, pieces):
     out, err = printed(capsys, "yaml", *pieces, partial=True, unavailable=["rsB"])
     assert (yaml.safe_load(out), err) == (whole, "")
     out, err = printed(capsys, "csv", *pieces)
-    assert (out, err) == ('name,price,tags\nCafé\x1b[31m,1.20,"a, b"\n日本,100.20,\n', "")
+    assert (out, err) == ('name,price,tags\nCafé\\x1b[31m,1.20,"a, b"\n日本,100.20,\n', "")
 
 
 def test_people_read_columns_of_one_width_without_escapes(capsys):
@@ -79,7 +79,7 @@ def run(body):
         ("return 6", 6, ""),
         ("raise NoPrimary('rsA has no primary', hint='wait')", 6, "Error: rsA has no primary\nHint:  wait\n"),
         ("raise OutcomeUnknown('x\\x1b')", 7, "Error: x\\x1b\n"),
-        ("raise KeyboardInterrupt", 130, "\n\nInterrupted.\n"),
+        ("raise KeyboardInterrupt", 130, "\nInterrupted.\n"),
         ("raise BrokenPipeError(32, 'gone')", 0, ""),
         (
             "raise InvalidInput(problems=[Problem('a', 'x', 'is bad'), Problem('', 'x', 'is odd')])",
