@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prodctl import __version__
 from prodctl.terminal.groups import ALIASES, NounGroup
 
 if TYPE_CHECKING:
@@ -94,9 +95,7 @@ class LazyGroup(NounGroup):
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from importlib.metadata import version
-
-        click.echo(f"prodctl {version('prodctl')}")
+        click.echo(f"prodctl {__version__}")
         ctx.exit()
 
 

@@ -27,7 +27,7 @@ def make_private_directory(path: Path) -> None:
     except OSError as error:
         raise ConfigError(
             f"the directory {path} cannot be used: {(error.strerror or str(error)).lower()}",
-            hint="choose another one with --dir, or set PRODCTL_STATE_DIR",
+            hint="PRODCTL_STATE_DIR names another place for what prodctl keeps",
         ) from None
 
 

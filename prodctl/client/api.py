@@ -6,17 +6,11 @@ import json
 import platform
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import NameResolutionError, NewConnectionError
-from urllib3.util.retry import Retry
+from urllib.parse import urlencode, urlsplit
 
 from prodcore.errors import (
     ConfigError,
@@ -26,9 +20,10 @@ from prodcore.errors import (
     ServiceUnavailable,
 )
 from prodcore.settings import Settings
-from prodcore.support.http import as_error
-from prodcore.support.retries import note_retries
+from prodcore.support.http import Answer, as_error
 from prodcore.support.secure_files import locked, read_private, write_private
+from prodctl import __version__
+from prodctl.client.http import SAFE, Connections, NoAnswer, NotSent
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +53,40 @@ class Credentials:
             logins.pop(url, None)
         else:
             logins[url] = asdict(login)
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self._path, json.dumps(logins))
+        with self._writable():
+            write_private(self._path, json.dumps(logins))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other prodctl processes from refreshing the same login at the same time."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(self._path.with_suffix(".lock")):
+        """Keep other prodctl processes from refreshing the same login at the same time. Raises ConfigError."""
+        with ExitStack() as stack:
+            with self._writable():
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                stack.enter_context(locked(self._path.with_suffix(".lock")))
             yield
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(
+                f"no login can be kept in {self._path.parent}: {(error.strerror or str(error)).lower()}",
+                hint="PRODCTL_STATE_DIR names another directory; with PRODCTL_TOKEN no login is needed",
+            ) from None
 
     def _read(self) -> dict[str, dict[str, str]]:
         try:
             logins: dict[str, dict[str, str]] = json.loads(read_private(self._path))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (ValueError, OSError) as error:
-            raise ConfigError(f"{self._path} cannot be read: {error}", hint="remove it and log in again") from None
+            why = error.strerror if isinstance(error, OSError) else "it is not JSON"
+            raise ConfigError(f"{self._path} cannot be read: {why}", hint="remove it and log in again") from None
         return logins
 
 
 _CONNECT_SECONDS = 3.0
-_SAFE = frozenset({"GET", "HEAD"})
 
 
 class ApiClient:
@@ -88,27 +95,14 @@ class ApiClient:
     def __init__(self, settings: Settings) -> None:
         self._url = _usable(settings.url)
         self._budget_seconds = settings.request_budget_seconds
-        self._timeout = (_CONNECT_SECONDS, settings.request_budget_seconds + 5)
+        self._connections = Connections(self._url, _CONNECT_SECONDS, settings.request_budget_seconds + 5)
         self._credentials = Credentials(settings.state_dir)
         self._fixed_token = settings.token.get_secret_value() if settings.token else None
         if self._fixed_token and not re.fullmatch(r"[!-~]+", self._fixed_token):
             raise ConfigError("PRODCTL_TOKEN holds characters that no token has")
         self.stale: set[str] = set()
         """The shards without a majority that answers have shown, perhaps as they were before."""
-        self._session = requests.Session()
-        self._session.trust_env = not _is_loopback(self._url)  # a proxy cannot reach this machine's own services
-        self._session.headers["User-Agent"] = f"prodctl/{version('prodctl')} ({_machine()})"  # the login's "device"
-        retry = Retry(
-            total=2,
-            connect=2,
-            read=2,
-            status=0,
-            backoff_factor=0.2,
-            allowed_methods=_SAFE,
-            respect_retry_after_header=False,  # a 503 says why: it is for the caller to read
-        )
-        self._session.mount("http://", HTTPAdapter(max_retries=retry))
-        self._session.mount("https://", HTTPAdapter(max_retries=retry))
+        self._agent = f"prodctl/{__version__} ({_machine()})"  # the login's "device"
 
     @property
     def url(self) -> str:
@@ -153,14 +147,20 @@ class ApiClient:
             return self._fixed_token
         login = self._credentials.get(self._url)
         if login is None:
-            raise NotAuthenticated(f"nobody is logged in at {self._url}", hint="prodctl login")
+            raise self._not_logged_in()
         return login.access_token
+
+    def _not_logged_in(self) -> NotAuthenticated:
+        """Why there is no login. Raises ServiceUnavailable where there is no webapp to log in at."""
+        first = self._send("GET", "/setup", None, None, {})["open"]
+        hint = "prodctl login, with the setup code: it makes the first admin" if first else "prodctl login"
+        return NotAuthenticated(f"nobody is logged in at {self._url}", hint=hint)
 
     def _refresh(self, stale: str) -> str:
         with self._credentials.locked():
             login = self._credentials.get(self._url)
             if login is None:
-                raise NotAuthenticated(f"nobody is logged in at {self._url}", hint="prodctl login")
+                raise self._not_logged_in()
             if login.access_token != stale:  # another prodctl has refreshed it meanwhile
                 return login.access_token
             try:
@@ -173,43 +173,54 @@ class ApiClient:
             return fresh.access_token
 
     def _send(self, method: str, path: str, body: Any, query: dict[str, Any] | None, headers: dict[str, str]) -> Any:
+        sent = headers | {"User-Agent": self._agent, "Accept": "application/json"}
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            sent["Content-Type"] = "application/json"
         try:
-            response = self._session.request(
-                method, f"{self._url}/api/v1{path}", json=body, params=query, headers=headers, timeout=self._timeout
-            )
-        except (requests.exceptions.ConnectTimeout, requests.exceptions.InvalidURL) as error:
-            raise self._silent(error) from None
+            asked = f"?{urlencode(query, doseq=True)}" if query else ""
+            answer = self._connections.ask(method, f"/api/v1{path}{asked}", data, sent)
         except UnicodeEncodeError:
             raise InvalidInput("what was given holds bytes that are not UTF-8 text") from None
-        except requests.exceptions.RequestException as error:
-            if method in _SAFE or _never_connected(error):
-                raise self._silent(error) from None
+        except NotSent as error:
+            raise self._unreachable(error) from None
+        except NoAnswer as error:
+            if method in SAFE:
+                raise self._unreachable(error) from None
             raise OutcomeUnknown(
                 f"{self._url} took the request and gave no answer: it may have happened",
                 hint="Look before you repeat it",
             ) from None
-        note_retries(len(response.raw.retries.history) if response.raw.retries else 0)
-        return self._read(response)
+        except KeyboardInterrupt as interruption:
+            if method not in SAFE:
+                interruption.add_note("The request was sent and is not answered: it may have happened.")
+            raise
+        return self._read(answer)
 
-    def _silent(self, error: Exception) -> ServiceUnavailable:
+    def _unreachable(self, error: Exception) -> ServiceUnavailable:
         return ServiceUnavailable(
-            f"webapp does not answer at {self._url}",
+            f"webapp does not answer at {self._url} ({error})",
             hint="prodctl local up starts it on this machine; another address goes into PRODCTL_URL",
             service="webapp",
-            reason=type(error).__name__,
+            reason=str(error),
         )
 
-    def _read(self, response: requests.Response) -> Any:
+    def _read(self, answer: Answer) -> Any:
+        if place := answer.header("location") if 300 <= answer.status < 400 else None:
+            raise ServiceUnavailable(f"{self._url} sends on to {place}", hint="PRODCTL_URL is to be that address")
         try:
-            document = response.json() if response.content else None
+            document = json.loads(answer.body) if answer.body else None
         except ValueError:
             raise ServiceUnavailable(
-                f"{self._url} answered {response.status_code} with something that is not JSON", service="webapp"
+                f"{self._url} answered {answer.status} with something that is not JSON: it is not webapp",
+                hint="PRODCTL_URL is the address that shows the pages in a browser",
+                service="webapp",
             ) from None
-        if response.ok:
-            self.stale |= set(response.headers.get("Stale-Shards", "").replace(" ", "").split(",")) - {""}
+        if answer.status < 300:
+            self.stale |= set(answer.header("stale-shards").replace(" ", "").split(",")) - {""}
             return document
-        raise as_error(response.status_code, document if isinstance(document, dict) else {}, "webapp")
+        raise as_error(answer.status, document if isinstance(document, dict) else {}, "webapp")
 
 
 def _machine() -> str:
@@ -217,19 +228,13 @@ def _machine() -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "?", platform.node()) or "?"
 
 
-def _never_connected(error: requests.exceptions.RequestException) -> bool:
-    """Whether nothing was sent: no address, or nobody listening there."""
-    cause = getattr(error.args[0] if error.args else None, "reason", None)
-    return isinstance(cause, NewConnectionError | NameResolutionError)
-
-
 def _usable(url: str) -> str:
     """The address without a slash at its end. Raises ConfigError for one that cannot be a webapp's."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable or not url.isascii() or not url.isprintable() or " " in url:
         raise ConfigError(f"PRODCTL_URL is not an address such as http://127.0.0.1:3000: {url}")
     return url.rstrip("/")
-
-
-def _is_loopback(url: str) -> bool:
-    return (urlsplit(url).hostname or "") in ("127.0.0.1", "localhost", "::1")
