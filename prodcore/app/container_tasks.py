@@ -1,21 +1,35 @@
-"""The composition root of what ``prodctl deploy inside`` does in a container, for the operator's prodctl outside."""
+"""What ``prodctl deploy inside`` does in a container, with the release installed there, for the operator outside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from prodcore.deadline import budget
-from prodcore.errors import InvalidInput, ProdError
+from prodcore.deadline import budget, remaining
+from prodcore.errors import ClusterUnavailable, InvalidInput, ProdError, Unavailable
+from prodcore.installation import no_progress
+from prodcore.installation.secret import Secrets
+from prodcore.installation.set_up import HEARTBEAT_MS, SetBringUp, roles_of, users_of
+from prodcore.installation.sets import set_url
+from prodcore.mongo.admin.inspection import MongoSetInspector
+from prodcore.mongo.admin.replica_set_admin import ReplicaSetAdmin, SetTiming, keyfile_login
+from prodcore.mongo.admin.set_check import SetCheck
+from prodcore.replicaset.status import Health
 from prodcore.settings import Settings, load_settings
 
 Request = Mapping[str, Any]
 
-_LOOK_SECONDS = 4.0
+_OBSERVE_SECONDS = 4.0
 _SET_UP_SECONDS = 180.0
 _HEALTHY_SECONDS = 120.0
 _COUNT_SECONDS = 600.0
 _SHOWN_FINDINGS = 10
+_POLL_SECONDS = 0.1
+_COUNTED = {"rsA": ("products_db.products",), "rsB": ("products_db.products",), "rsU": ("auth_db.users",)}
+"""What a move is judged by: the rest is written while nobody works, too."""
 
 
 def run_inside(task: str, request: Request) -> dict[str, Any]:
@@ -25,11 +39,10 @@ def run_inside(task: str, request: Request) -> dict[str, Any]:
     return _TASKS[task](request) or {}
 
 
-def _look(request: Request) -> dict[str, Any]:
+def _observe(request: Request) -> dict[str, Any]:
     """What the set lacks; with ``preparation``, also what the shard map and the indexes lack."""
-    from prodcore.deploy.inside import SetTask
 
-    answer: dict[str, Any] = {"set": SetTask(request["set"]).look()}
+    answer: dict[str, Any] = {"set": SetTask(request["set"]).observe()}
     if request["preparation"]:
         answer["unprepared"] = _unprepared(_operator_settings(request))
     return answer
@@ -39,20 +52,18 @@ def _unprepared(settings: Settings) -> list[tuple[str, str, str]]:
     from prodcore.app.wiring import preparation_lacks
 
     try:
-        with budget(_LOOK_SECONDS):
+        with budget(_OBSERVE_SECONDS):
             return list(preparation_lacks(settings))
     except ProdError as error:
-        return [("look", "at shard map and indexes", error.message)]
+        return [("observe", "shard map and indexes", error.message)]
 
 
 def _set_up(request: Request) -> None:
-    from prodcore.deploy.inside import SetTask
 
     SetTask(request["set"]).set_up(_SET_UP_SECONDS)
 
 
 def _count(request: Request) -> dict[str, Any]:
-    from prodcore.deploy.inside import SetTask
 
     return SetTask(request["set"]).count(_COUNT_SECONDS)
 
@@ -73,7 +84,6 @@ def _verify(request: Request) -> dict[str, Any]:
 
 
 def _wait_healthy(request: Request) -> None:
-    from prodcore.deploy.inside import SetTask
 
     SetTask(request["set"]).wait_healthy(_HEALTHY_SECONDS)
 
@@ -98,7 +108,7 @@ def _operator_settings(request: Request) -> Settings:
 
 
 _TASKS: dict[str, Callable[[Request], dict[str, Any] | None]] = {
-    "look": _look,
+    "observe": _observe,
     "set-up": _set_up,
     "count": _count,
     "verify": _verify,
@@ -106,3 +116,83 @@ _TASKS: dict[str, Callable[[Request], dict[str, Any] | None]] = {
     "hand-over": _hand_over,
     "prepare": _prepare,
 }
+
+
+class SetTask:
+    """One set, as the request describes it."""
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self.name: str = request["name"]
+        self.members: list[str] = request["members"]
+        self._login = keyfile_login(request["keyfile"])
+        self._secrets = Secrets(**request["secrets"])
+        self._timing = SetTiming(request["election_timeout_ms"], HEARTBEAT_MS)
+        self._users = users_of(self.name, self._secrets)
+
+    def observe(self) -> dict[str, Any]:
+        """What it lacks, and each member's role."""
+        check = SetCheck(self.name, self.members, self._login)
+        try:
+            roles = check.roles()
+            return {
+                "roles": roles,
+                "missing": list(check.lacks(roles, self._users, roles_of(self.name), self._timing)),
+            }
+        finally:
+            check.close()
+
+    def set_up(self, seconds: float) -> None:
+        """Make it what it shall be, whatever there is; returns when all members take part."""
+        with budget(seconds), self._admin() as admin:
+            for member in self.members:
+                _wait_listening(member)
+            admin.follow_move()
+            job = SetBringUp(
+                self.name,
+                self.members,
+                self._login,
+                self._users,
+                self._timing,
+                is_new=not any(admin.is_initiated(member) for member in self.members),
+                needs_users=True,
+                wait_listening=_wait_listening,
+                progress=no_progress,
+            )
+            job.until_writable(admin)
+            job.until_complete(admin)
+
+    def count(self, seconds: float) -> dict[str, int]:
+        """How many documents there are of what people have entered, by ``database.collection``."""
+        with budget(seconds), self._admin() as admin:
+            return {name: admin.count_documents(*name.split(".")) for name in _COUNTED[self.name]}
+
+    def wait_healthy(self, seconds: float) -> None:
+        """Return when every member is PRIMARY or SECONDARY and none lags by much. Raises Unavailable."""
+        ends = time.monotonic() + seconds
+        inspector = MongoSetInspector(set_url(self.name, self.members, self._secrets, "root"), ())
+        while (observed := inspector.inspect()).health is not Health.HEALTHY:
+            if time.monotonic() > ends:
+                raise Unavailable(f"{self.name} is not healthy in time: {'; '.join(map(str, observed.problems))}")
+            time.sleep(_POLL_SECONDS)
+
+    @contextmanager
+    def _admin(self) -> Iterator[ReplicaSetAdmin]:
+        admin = ReplicaSetAdmin(self.name, self.members, self._login)
+        try:
+            yield admin
+        finally:
+            admin.close()
+
+
+def _wait_listening(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=1.0).close()
+        except OSError as error:
+            if remaining() <= 0:
+                reason = (error.strerror or str(error)).lower()
+                raise ClusterUnavailable(f"{address} does not begin to listen in time: {reason}") from None
+            time.sleep(_POLL_SECONDS)
+        else:
+            return

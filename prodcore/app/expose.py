@@ -2,29 +2,99 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
-from prodcore.expose.public import Met, local_step, public_steps
-from prodcore.expose.walk import Hop, Seen, Step, walk
+from prodcore.deploy.config import load_deployment
+from prodcore.deploy.layout import Layout
+from prodcore.deploy.observe import examine
+from prodcore.errors import ProdError
+from prodcore.expose import judge
+from prodcore.expose.judge import HopResult
+from prodcore.expose.walk import (
+    LOCAL_FIXES,
+    Hop,
+    HopStep,
+    KnownInstance,
+    local_step,
+    public_steps,
+    same_instance,
+    walk,
+)
+from prodcore.incus.client import Incus
 from prodcore.settings import Settings
+
+_SECONDS = 30.0
+_APPLY = "prodctl deploy apply"
 
 
 def walk_in(settings: Settings, public: str) -> list[Hop]:
     """Every hop from the container to the address ``public`` (empty: there is none), up to the first broken one."""
-    met = Met()
-    return walk([*_inner_steps(settings, met), local_step(settings.url, met), *public_steps(public, met)])
+    known = KnownInstance()
+    return walk([*_inner_steps(settings, known), local_step(settings.url, known), *public_steps(public, known)])
 
 
-def _inner_steps(settings: Settings, met: Met) -> Iterator[Step]:
+def _inner_steps(settings: Settings, known: KnownInstance) -> Iterator[HopStep]:
     if settings.deployment is None:
         for name in ("webapp", "proxy device"):
-            yield Step(name, "", lambda: Seen(True, ""), "no containers: PRODCTL_DEPLOYMENT names no deploy.toml")
+            skip = "no containers: PRODCTL_DEPLOYMENT names no deploy.toml"
+            yield HopStep(name, "", lambda: HopResult(True, ""), skip)
         return
-    from prodcore.deploy.config import load_deployment
-    from prodcore.deploy.layout import Layout
-    from prodcore.deploy.reach import inner_steps
-    from prodcore.incus.client import Incus
-
     deployment = load_deployment(settings.deployment)
     incus = Incus(deployment.incus.remote, deployment.incus.project)
-    yield from inner_steps(Layout(deployment), incus, met)
+    yield from _container_steps(Layout(deployment), incus, known)
+
+
+def _container_steps(layout: Layout, incus: Incus, known: KnownInstance) -> Iterator[HopStep]:
+    """webapp in its container, and the proxy device of the Incus host."""
+    web = layout.deployment.web
+    yield HopStep("webapp", f"{layout.web.name} {web.address}:{web.port}", lambda: _webapp(layout, incus, known))
+    skip = "" if web.proxy else "deploy.toml has none"
+    yield HopStep("proxy device", web.proxy, lambda: _proxy(layout, incus, known), skip)
+
+
+def _webapp(layout: Layout, incus: Incus, known: KnownInstance) -> HopResult:
+    base = f"http://{layout.web.address}:{layout.deployment.web.port}"
+    alive, ready = f"{base}/healthz", f"{base}/readyz"
+    try:
+        found = examine(incus, layout.web.name, urls=(alive, ready))
+    except ProdError as error:
+        return HopResult(False, error.message, error.hint or _APPLY)
+    if not found.urls[alive].status:
+        return HopResult(False, f"nothing answers at {base} in {layout.web.name}", _APPLY)
+    result = judge.judge_instance(found.urls[alive], "", _APPLY)
+    known.instance = judge.instance_of(found.urls[alive])
+    if not result.is_ok or found.urls[ready].fact("status") == "ready":
+        return result
+    state = found.urls[ready].fact("status") or found.urls[ready].status
+    return HopResult(False, f"webapp answers and is not ready: {state}", "prodctl cluster status")
+
+
+def _proxy(layout: Layout, incus: Incus, known: KnownInstance) -> HopResult:
+    wanted = f"tcp:{layout.deployment.web.proxy}"
+    try:
+        instance = incus.query("GET", f"/1.0/instances/{layout.web.name}")
+        host = _incus_host(incus, layout.deployment.incus.remote)
+    except ProdError as error:
+        return HopResult(False, error.message, error.hint or _APPLY)
+    devices = instance["expanded_devices"].values()
+    if not any(d["type"] == "proxy" and d.get("listen") == wanted for d in devices):
+        return HopResult(False, f"{layout.web.name} has no proxy device that listens on {wanted}", _APPLY)
+    if not host:
+        return HopResult(True, "it is there; its port is observed from this machine only through the next hop")
+    address, _, port = layout.deployment.web.proxy.rpartition(":")
+    url = f"http://{host if address in ('0.0.0.0', '127.0.0.1') else address}:{port}"  # noqa: S104  it is compared
+    fix = "incus info --show-log; does another program hold the port?"
+    return same_instance(url, known, LOCAL_FIXES | {"refused": fix}, "another program has this port of the Incus host")
+
+
+def _incus_host(incus: Incus, remote: str) -> str:
+    """Where the ports of the Incus host are reached from here; empty behind a NAT, where only some are passed on."""
+    name = remote or incus.run("remote", "get-default", timeout_seconds=_SECONDS).decode().strip()
+    listed = json.loads(incus.run("remote", "list", "--format", "json", timeout_seconds=_SECONDS))
+    parts = urlsplit(str(listed[name]["Addr"]))
+    if parts.scheme == "unix":
+        return "127.0.0.1"
+    host = parts.hostname or ""
+    return "" if host in ("127.0.0.1", "localhost", "::1") else host

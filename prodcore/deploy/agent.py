@@ -40,8 +40,12 @@ def observe(request: Answer) -> Answer:
     for thread in asking:
         thread.start()
     answer = {
-        "files": {path: seen for path, sha in request["files"].items() if (seen := look_at(Path(path), sha))},
-        "directories": {path: seen for path in request["directories"] if (seen := look_at(Path(path), ""))},
+        "files": {
+            path: observed for path, sha in request["files"].items() if (observed := examine_path(Path(path), sha))
+        },
+        "directories": {
+            path: observed for path in request["directories"] if (observed := examine_path(Path(path), ""))
+        },
         "links": {path: str(Path(path).readlink()) for path in request["links"] if Path(path).is_symlink()},
         "binaries": [path for path in request["binaries"] if Path(path).is_file()],
         "packages": installed(request["packages"]),
@@ -56,18 +60,42 @@ def observe(request: Answer) -> Answer:
     return answer | {"urls": urls}
 
 
-def look_at(path: Path, expected: str) -> Answer | None:
+def examine(request: Answer) -> Answer:
+    """What the doctor asks about: URLs, states of units, and of every other one that failed, sockets, disk, clock."""
+    urls: Answer = {}
+    for url in request["urls"]:
+        ask(url, urls)
+    states = dict(zip(request["units"], output(["systemctl", "is-active", *request["units"]]).split(), strict=False))
+    failed = output(["systemctl", "list-units", "--failed", "--plain", "--no-legend"])
+    return {
+        "urls": urls,
+        "units": states | {line.split()[0]: "failed" for line in failed.splitlines() if line.split()},
+        "tcp": [text(Path("/proc/net", name)) for name in ("tcp", "tcp6")],
+        "free": shutil.disk_usage("/").free,
+        "now": time.time(),
+    }
+
+
+def text(path: Path) -> str:
+    """The content of a file; empty where it cannot be read."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def examine_path(path: Path, expected: str) -> Answer | None:
     """Mode, owner and checksum; also the content of a file that is not as expected."""
     try:
         status = path.lstat()
-        seen: Answer = {"mode": status.st_mode & 0o7777, "owner": owner_name(status.st_uid)}
+        observed: Answer = {"mode": status.st_mode & 0o7777, "owner": owner_name(status.st_uid)}
         if path.is_symlink() or not path.is_file():
-            return seen | {"sha256": "", "is_directory": path.is_dir()}
+            return observed | {"sha256": "", "is_directory": path.is_dir()}
         content = path.read_bytes()
     except OSError:
         return None
-    seen["sha256"] = hashlib.sha256(content).hexdigest()
-    return seen if seen["sha256"] == expected else seen | {"content": base64.b64encode(content).decode()}
+    observed["sha256"] = hashlib.sha256(content).hexdigest()
+    return observed if observed["sha256"] == expected else observed | {"content": base64.b64encode(content).decode()}
 
 
 def owner_name(uid: int) -> str:
@@ -125,12 +153,13 @@ def changed_at(path: Path) -> float | None:
 
 def ask(url: str, answers: Answer) -> None:
     """Status and body of a URL; status 0 when there is no answer."""
-    place = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=5)
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
     try:
-        connection.request("GET", place.path, headers={"Accept": "application/json"})
+        # A webapp that answers to its own names alone answers to this one, too.
+        connection.request("GET", parts.path, headers={"Accept": "application/json", "Host": "localhost"})
         answer = connection.getresponse()
-        answers[url] = [answer.status, answer.read(4096).decode(errors="replace")]
+        answers[url] = [answer.status, answer.read(65_536).decode(errors="replace")]
     except (OSError, http.client.HTTPException):
         answers[url] = [0, ""]
     finally:
@@ -322,7 +351,7 @@ def wait_for_others() -> None:
 
 
 def output(argv: list[str]) -> str:
-    """What a command prints, whether or not it is content."""
+    """What a command prints, whatever its status."""
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout  # noqa: S603
 
 
@@ -338,7 +367,10 @@ def run(argv: list[str], environment: dict[str, str] | None = None) -> None:
 
 def main() -> None:
     """One request, one answer."""
-    tasks = {task.__name__: task for task in (observe, write, take, boot, ready, packages, release, unpack, systemctl)}
+    tasks = {
+        task.__name__: task
+        for task in (observe, examine, write, take, boot, ready, packages, release, unpack, systemctl)
+    }
     request = json.loads(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))
     answer: Answer
     try:

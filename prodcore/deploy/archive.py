@@ -1,4 +1,7 @@
-"""An exported deployment on disk: one directory, with a manifest that says what else must be in it, byte by byte."""
+"""An exported deployment on disk: one directory, with a manifest that lists what else must be in it, byte by byte.
+
+What the containers' data is judged by is part of it: the numbers of products and users.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,27 @@ import stat
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from prodcore.deploy.container import Container
 from prodcore.deploy.layout import Host, Layout
-from prodcore.errors import InvalidInput, Problem, UnreadableInput
-from prodcore.installation.progress import Progress
+from prodcore.deploy.system import DeployedSystem
+from prodcore.errors import Conflict, InvalidInput, Problem, UnreadableInput
+from prodcore.installation import Progress
 from prodcore.installation.secret import KEYFILE, SECRETS_FILE, SETUP_FILES
+from prodcore.installation.sets import REPLICA_SETS, USERS_SET
 
 MANIFEST = "manifest.json"
 DESCRIPTION = "deploy.toml"
 SECRETS = (SECRETS_FILE, KEYFILE)
 _MANIFEST_BYTES = 1_000_000
+_COUNT_SECONDS = 660.0
+_VERIFY_SECONDS = 6 * 3600.0
+
+Counts = Mapping[str, Mapping[str, int]]
+"""For each set the number of documents by ``database.collection``."""
 
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$", max_length=100)]
 """No way out of the directory can be written so."""
@@ -158,3 +169,30 @@ def megabytes(size: int) -> str:
 def _listed(manifest: Manifest) -> Iterator[BundledFile]:
     yield from (instance.file for instance in manifest.instances)
     yield from manifest.files
+
+
+def count_documents(system: DeployedSystem) -> dict[str, dict[str, int]]:
+    """How many products and users each set has. Raises Unavailable."""
+    requests = system.set_requests
+    return {name: _ask(system, name, "count", requests[name], _COUNT_SECONDS) for name in REPLICA_SETS}
+
+
+def data_problems(system: DeployedSystem, expected: Counts) -> Iterator[str]:
+    """Every count that is not as expected, then what ``shard verify`` finds."""
+    found = count_documents(system)
+    for name, counts in expected.items():
+        for collection, count in counts.items():
+            if (there := found.get(name, {}).get(collection)) != count:
+                yield f"{name}: {collection} has {there} documents, and had {count} when it was exported"
+    report = _ask(system, USERS_SET, "verify", system.set_requests[USERS_SET], _VERIFY_SECONDS)
+    yield from (f"{one['shard']}: {one['kind']}: {one['finding']}" for one in report["first"])
+    if report["found"] > len(report["first"]):
+        yield f"and {report['found'] - len(report['first'])} findings more: prodctl shard verify"
+
+
+def _ask(system: DeployedSystem, name: str, task: str, request: dict[str, Any], seconds: float) -> Any:
+    host = system.layout.set_host(name).name
+    answer = Container(system.incus, host).prodctl(task, request, seconds=seconds)
+    if answer is None:
+        raise Conflict(f"there is no prodctl in {host}", hint="prodctl deploy apply")
+    return answer

@@ -1,16 +1,22 @@
-"""One container, spoken to through its agent: a script on standard input, one round trip a task."""
+"""Containers, spoken to through their agent: a script on standard input, one round trip a task; many at once."""
 
 from __future__ import annotations
 
+import contextvars
 import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from prodcore.deploy import paths as place
+from prodcore.deploy.spec import PRODCTL_PROGRAM, RELEASES_DIR
 from prodcore.errors import Unavailable
 from prodcore.incus.client import Incus
 
+T = TypeVar("T")
+
+_AT_ONCE = 16
 _BOOT = "import sys;s=sys.stdin.buffer;exec(s.read(int(s.readline())))"
 _NOT_THERE = (126, 127)
 
@@ -40,7 +46,7 @@ class Container:
 
     def prodctl(self, task: str, request: dict[str, Any], *, release: str = "", seconds: float) -> Any:
         """Let the prodctl that is installed there carry out a task of ``deploy inside``; None where there is none."""
-        program = f"{place.RELEASES}/{release}/bin/prodctl" if release else place.PRODCTL
+        program = f"{RELEASES_DIR}/{release}/bin/prodctl" if release else PRODCTL_PROGRAM
         argv = [program, "deploy", "inside", task]
         done = self._incus.execute(self.name, argv, input=json.dumps(request).encode(), timeout_seconds=seconds)
         if done.status in _NOT_THERE:
@@ -65,3 +71,12 @@ class Container:
 def _last_line(text: bytes) -> str:
     lines = text.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "no word"
+
+
+def run_parallel(step: Callable[[T], None], things: Iterable[T]) -> None:
+    """Do it for all of these; when all have ended, raise the first failure."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        running = [pool.submit(contextvars.copy_context().run, step, thing) for thing in things]
+        wait(running)
+        for one in running:
+            one.result()

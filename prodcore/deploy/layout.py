@@ -113,6 +113,29 @@ class Layout:
             hint=f"its members are {', '.join(m.endpoint for m in self.members)}",
         )
 
+    def units(self, host: Host) -> tuple[str, ...]:
+        """The systemd units that must be active in a container."""
+        service = {"web": "prodctl-webapp", "auth": "prodctl-authsvc"}.get(host.role)
+        if service:
+            return (f"{service}.socket", f"{service}.service")
+        programs = ["prodctl-guard.service"]
+        if host == self.users_host:
+            programs += ["prodctl-drills.service", "prodctl-drill.timer"]
+        return (*(member.unit for member in host.members), *programs)
+
+    def listeners(self, host: Host) -> set[tuple[str, int]]:
+        """The addresses and ports that a container may listen on."""
+        if host.members:
+            return {(address, member.port) for member in host.members for address in ("127.0.0.1", host.address)}
+        return {(host.address, self._service_port(host))}
+
+    def ready_urls(self, host: Host) -> tuple[str, ...]:
+        """Where a container's service says whether it is ready; a container of members has none."""
+        return () if host.members else (f"http://{host.address}:{self._service_port(host)}/readyz",)
+
+    def _service_port(self, host: Host) -> int:
+        return {"web": self.deployment.web.port, "auth": self.deployment.auth.port}[host.role]
+
     @property
     def election_timeout_ms(self) -> int:
         """Given, or what suits the layout."""

@@ -1,26 +1,95 @@
-"""Containers that stand still for a while, and run again afterwards, whatever happens meanwhile."""
+"""The life of a deployment's containers: made, started, stopped for a while, removed."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from prodcore.deploy.concurrency import each
-from prodcore.deploy.container import Container
-from prodcore.deploy.incus_plan import settings_of
-from prodcore.deploy.incus_steps import BOOT_SECONDS
-from prodcore.deploy.incus_wish import NIC, PROXY
-from prodcore.deploy.layout import Host
+from prodcore.deploy.container import Container, run_parallel
+from prodcore.deploy.layout import Host, Layout
+from prodcore.deploy.plan import IncusPlan, InstancePlan, settings_of
+from prodcore.deploy.spec import NIC, PROXY
 from prodcore.errors import IncusRefused
 from prodcore.incus.client import Incus
-from prodcore.installation.progress import Progress
+from prodcore.installation import Progress
 
+BOOT_SECONDS = 90
+_MAKE_SECONDS = 600.0
+_WAIT_SECONDS = 300
 _STOP_SECONDS = 120
 _STATE_SECONDS = 180.0
 
 
-class Power:
+class IncusSteps:
+    """The steps of one apply."""
+
+    def __init__(self, layout: Layout, incus: Incus, progress: Progress) -> None:
+        self._layout = layout
+        self._incus = incus
+        self._progress = progress
+
+    def wait_for_others(self) -> None:
+        """Wait for what an apply that was killed had asked Incus to do with our containers: it does it all the same."""
+        ours = {f"/1.0/instances/{host.name}" for host in self._layout.hosts}
+        running = (self._incus.query("GET", "/1.0/operations?recursion=1") or {}).get("running", ())
+        for one in running:
+            if one["class"] == "task" and ours & set((one["resources"] or {}).get("instances", ())):
+                self._progress("incus", f"is still at work: {one['description'].lower()}")
+                path = f"/1.0/operations/{one['id']}/wait?timeout={_WAIT_SECONDS}"
+                with suppress(IncusRefused):  # it has just ended
+                    self._incus.query("GET", path, timeout_seconds=_WAIT_SECONDS + 10)
+
+    def make_surroundings(self, plan: IncusPlan) -> None:
+        """The bridge and the profile."""
+        bridge = f"/1.0/networks/{self._layout.deployment.incus.bridge}"
+        profile = f"/1.0/profiles/{self._layout.deployment.name}"
+        for method, path, body, what in (
+            ("POST", "/1.0/networks", plan.create_network, bridge),
+            ("PUT", bridge, plan.put_network, bridge),
+            ("POST", "/1.0/profiles", plan.create_profile, profile),
+            ("PUT", profile, plan.put_profile, profile),
+        ):
+            if body is not None:
+                self._incus.query(method, path, body)
+                self._progress("incus", f"has {what.removeprefix('/1.0/')}")
+
+    def make_instance(self, plan: InstancePlan) -> None:
+        """One container, as it is wanted and running, with its address. Raises Unavailable."""
+        name = plan.host.name
+        if plan.create:
+            self._create(plan)
+            self._progress(name, "is made")
+        elif plan.put is not None:
+            self._incus.query("PUT", f"/1.0/instances/{name}", plan.put, timeout_seconds=_MAKE_SECONDS)
+            self._progress(name, "has its devices")
+        if plan.start:
+            body = {"action": "start"}
+            self._incus.query("PUT", f"/1.0/instances/{name}/state", body, timeout_seconds=_MAKE_SECONDS)
+        if plan.start or plan.put:
+            request = {"seconds": BOOT_SECONDS, "address": plan.host.address}
+            Container(self._incus, name).ask("boot", request, seconds=BOOT_SECONDS * 2)
+            self._progress(name, f"runs at {plan.host.address}")
+
+    def _create(self, plan: InstancePlan) -> None:
+        """By ``incus init``: it knows the images of other servers, which the API would have to be told about."""
+        name, spec = plan.host.name, plan.spec
+        where = [f"--target={plan.host.target}"] if plan.host.target else []
+        profiles = [f"--profile={profile}" for profile in spec["profiles"]]
+        body = json.dumps({"config": spec["config"], "devices": spec["devices"]}).encode()  # JSON is YAML, too
+        image = self._layout.deployment.incus.image
+        self._incus.run(
+            "init", *profiles, *where, "--", image, self._incus.at(name), input=body, timeout_seconds=_MAKE_SECONDS
+        )
+
+    def remove(self, name: str) -> None:
+        """Stop and delete one container."""
+        self._incus.run("delete", "--force", "--", self._incus.at(name), timeout_seconds=_MAKE_SECONDS)
+        self._progress(name, "is removed")
+
+
+class Lifecycle:
     """Stops and starts the containers of one deployment."""
 
     def __init__(self, incus: Incus, progress: Progress) -> None:
@@ -29,16 +98,16 @@ class Power:
 
     @contextmanager
     def stopped(self, hosts: Sequence[Host]) -> Iterator[None]:
-        """Shut them down in good order; inside the block they stand still, after it they run."""
+        """Shut them down in order; inside the block they are stopped, after it they run."""
         try:
-            each(self._stop, hosts)
+            run_parallel(self._stop, hosts)
             yield
         finally:
-            each(self._start, hosts)
+            run_parallel(self._start, hosts)
 
     @contextmanager
     def without_network(self, host: Host) -> Iterator[None]:
-        """Inside the block a container that stands still has no network card and no proxy.
+        """Inside the block a stopped container has no network card and no proxy.
 
         Incus imports no container whose address is not in the bridge's subnet, so what is to move has none.
         """
@@ -58,15 +127,15 @@ class Power:
         found: dict[str, Any] = self._incus.query("GET", f"/1.0/instances/{host.name}")
         return found
 
-    def _put(self, host: Host, wish: dict[str, Any]) -> None:
-        self._incus.query("PUT", f"/1.0/instances/{host.name}", settings_of(wish), timeout_seconds=_STATE_SECONDS)
+    def _put(self, host: Host, spec: dict[str, Any]) -> None:
+        self._incus.query("PUT", f"/1.0/instances/{host.name}", settings_of(spec), timeout_seconds=_STATE_SECONDS)
 
     def _backups(self, host: Host) -> set[str]:
         return set(self._incus.query("GET", f"/1.0/instances/{host.name}/backups"))
 
     def _stop(self, host: Host) -> None:
         self._set_state(host, {"action": "stop", "timeout": _STOP_SECONDS})
-        self._progress(host.name, "stands still")
+        self._progress(host.name, "is stopped")
 
     def _start(self, host: Host) -> None:
         if self._get(host)["status"] == "Stopped":

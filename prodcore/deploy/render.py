@@ -1,20 +1,49 @@
-"""Everything that stands in each container, from the layout and the secrets. Pure."""
+"""Everything that each container holds, from the layout and the secrets: as data, and as files to be read."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from prodcore.deploy import paths as place
+import yaml
+
 from prodcore.deploy.layout import DeployedMember, Host, Layout
-from prodcore.deploy.spec import Binary, Directory, File, HostWish, Link, Unit
-from prodcore.deploy.unit_file import unit_text
-from prodcore.installation.env_file import render_env
-from prodcore.installation.mongod import MemberFiles, render_mongod
+from prodcore.deploy.spec import (
+    APT_KEY,
+    APT_SOURCE,
+    CURRENT_RELEASE,
+    DATA_DIR,
+    KEYFILE_PATH,
+    MONGOD_DIR,
+    MONGOD_LINK,
+    PACKAGED_MONGOD,
+    RELEASES_DIR,
+    SEALED_CODE,
+    SETTINGS_DIR,
+    UNITS_DIR,
+    Binary,
+    Directory,
+    File,
+    HostSpec,
+    Link,
+    Unit,
+    instance_spec,
+    network_spec,
+    profile_spec,
+)
+from prodcore.installation.mongod import MemberFiles, render_env, render_mongod
 from prodcore.installation.secret import Secrets
+from prodcore.installation.set_up import HEARTBEAT_MS
 from prodcore.installation.sets import credentials
+from prodcore.mongo.admin.replica_set_admin import SetTiming
 
 MONGOD_USER = "mongodb"
+MASK = "(secret)\n"
+"""Shown instead of a secret."""
+_UNIT_FILES = Path(__file__).parent / "systemd"
 _SERVICES = {"web": "webapp", "auth": "authsvc"}
 _OPERATOR_PROGRAMS = ("guard", "drills", "drill")
 """Programs on containers of members; they work with the operator's rights."""
@@ -35,9 +64,9 @@ class Inputs:
     """Of the first admin's setup code; empty once there is an admin."""
 
 
-def render_hosts(layout: Layout, inputs: Inputs) -> dict[str, HostWish]:
-    """Every container's inside, by its name."""
-    return {host.name: _Renderer(layout, inputs, host).wish() for host in layout.hosts}
+def render_hosts(layout: Layout, inputs: Inputs) -> dict[str, HostSpec]:
+    """What each container shall hold, by its name."""
+    return {host.name: _Renderer(layout, inputs, host).spec() for host in layout.hosts}
 
 
 class _Renderer:
@@ -48,18 +77,18 @@ class _Renderer:
         self._host = host
         self._credentials = credentials(layout.set_members, inputs.secrets)
         self._files: list[File] = []
-        self._directories = [Directory(place.SETTINGS)]
+        self._directories = [Directory(SETTINGS_DIR)]
         self._units: list[Unit] = []
 
-    def wish(self) -> HostWish:
-        """Put it together."""
+    def spec(self) -> HostSpec:
+        """The whole container."""
         is_db = self._host.role == "db"
         if is_db:
             self._add_members()
         else:
             self._add_service()
         packaged = (self._deployment.mongod.package,) if is_db and not self._inputs.mongod else ()
-        return HostWish(
+        return HostSpec(
             name=self._host.name,
             packages=(*self._deployment.release.packages, *packaged),
             accounts=(MONGOD_USER,) if is_db else (),
@@ -67,17 +96,17 @@ class _Renderer:
             binaries=(self._inputs.mongod,) if is_db and self._inputs.mongod else (),
             directories=tuple(self._directories),
             files=tuple(self._files),
-            absent=() if self._inputs.sealed_code or self._host.role != "auth" else (place.SEALED_CODE,),
+            absent=() if self._inputs.sealed_code or self._host.role != "auth" else (SEALED_CODE,),
             links=tuple(self._links()),
             units=tuple(self._units),
             ready=() if is_db else (f"http://{self._host.address}:{self._service_port}/readyz",),
         )
 
     def _links(self) -> Iterator[Link]:
-        yield Link(place.CURRENT, f"{place.RELEASES}/{self._inputs.release}")
+        yield Link(CURRENT_RELEASE, f"{RELEASES_DIR}/{self._inputs.release}")
         if self._host.role == "db":
             given = self._inputs.mongod
-            yield Link(place.MONGOD, given.path if given else place.PACKAGED_MONGOD)
+            yield Link(MONGOD_LINK, given.path if given else PACKAGED_MONGOD)
 
     @property
     def _service_port(self) -> int:
@@ -88,20 +117,20 @@ class _Renderer:
         name = _SERVICES[self._host.role]
         service, socket = f"prodctl-{name}.service", f"prodctl-{name}.socket"
         listen = File(
-            f"{place.UNITS}/{socket}.d/listen.conf",
+            f"{UNITS_DIR}/{socket}.d/listen.conf",
             f"[Socket]\nListenStream=\nListenStream={self._host.address}:{self._service_port}\n".encode(),
         )
         if self._host.role == "auth" and self._inputs.sealed_code:
-            self._files.append(File(place.SEALED_CODE, self._inputs.sealed_code.encode()))
+            self._files.append(File(SEALED_CODE, self._inputs.sealed_code.encode()))
         socket_files = (self._add_unit_file(socket), self._add(listen))
         settings = self._add_settings(name, self._service_settings(), self._credentials[self._host.role])
         self._units.append(Unit(socket, socket_files))
-        self._units.append(Unit(service, (self._add_unit_file(service), *settings, place.CURRENT)))
+        self._units.append(Unit(service, (self._add_unit_file(service), *settings, CURRENT_RELEASE)))
 
     def _service_settings(self) -> dict[str, str]:
         listening = {"PORT": str(self._service_port), "PRODCTL_BIND": self._host.address}
         if self._host.role == "auth":
-            return {**listening, "PRODCTL_SETUP_CODE_FILE": place.SEALED_CODE}
+            return {**listening, "PRODCTL_SETUP_CODE_FILE": SEALED_CODE}
         web = self._deployment.web
         return {
             **listening,
@@ -114,19 +143,19 @@ class _Renderer:
 
     def _add_members(self) -> None:
         self._add_apt_source()
-        self._directories += [Directory(place.MONGOD_SETTINGS), Directory(place.DATA)]
+        self._directories += [Directory(MONGOD_DIR), Directory(DATA_DIR)]
         unit_file = self._add_unit_file("mongod@.service")
-        self._add(File(place.KEYFILE, self._inputs.keyfile.encode(), 0o400, MONGOD_USER, is_secret=True))
+        self._add(File(KEYFILE_PATH, self._inputs.keyfile.encode(), 0o400, MONGOD_USER, is_secret=True))
         for member in self._host.members:
             config = self._add(self._member_config(member))
-            self._directories.append(Directory(f"{place.DATA}/{member.port}", 0o700, MONGOD_USER))
-            self._units.append(Unit(member.unit, (unit_file, config, place.KEYFILE, place.MONGOD)))
+            self._directories.append(Directory(f"{DATA_DIR}/{member.port}", 0o700, MONGOD_USER))
+            self._units.append(Unit(member.unit, (unit_file, config, KEYFILE_PATH, MONGOD_LINK)))
         programs = _OPERATOR_PROGRAMS if self._host == self._layout.users_host else _OPERATOR_PROGRAMS[:1]
         for name in programs:
             self._add_operator_program(name)
 
     def _member_config(self, member: DeployedMember) -> File:
-        files = MemberFiles(f"{place.DATA}/{member.port}", place.KEYFILE)
+        files = MemberFiles(f"{DATA_DIR}/{member.port}", KEYFILE_PATH)
         text = render_mongod(
             member.replica_set,
             f"127.0.0.1,{member.address}",
@@ -134,11 +163,11 @@ class _Renderer:
             files,
             cache_gb=self._deployment.mongod.cache_gb,
         )
-        return File(f"{place.MONGOD_SETTINGS}/{member.port}.conf", text.encode())
+        return File(f"{MONGOD_DIR}/{member.port}.conf", text.encode())
 
     def _add_operator_program(self, name: str) -> None:
         settings = self._add_settings(name, self._operator_settings(), self._credentials["operator"])
-        files = (self._add_unit_file(f"prodctl-{name}.service"), *settings, place.CURRENT)
+        files = (self._add_unit_file(f"prodctl-{name}.service"), *settings, CURRENT_RELEASE)
         if name == "drill":  # its timer starts it, once a week
             timer = "prodctl-drill.timer"
             self._units.append(Unit(timer, (self._add_unit_file(timer),)))
@@ -153,23 +182,78 @@ class _Renderer:
         }
 
     def _add_settings(self, name: str, public: Mapping[str, str], secret: Mapping[str, str]) -> list[str]:
-        """The settings of one program: what everybody may read, and a file for each secret."""
-        directory = f"{place.SETTINGS}/{name}"
+        """The settings of one program: what any user may read, and a file for each secret."""
+        directory = f"{SETTINGS_DIR}/{name}"
         self._directories.append(Directory(directory, 0o700))
-        paths = [self._add(File(f"{place.SETTINGS}/{name}.env", render_env(public).encode()))]
+        written = [self._add(File(f"{SETTINGS_DIR}/{name}.env", render_env(public).encode()))]
         for setting, value in secret.items():
-            paths.append(self._add(File(f"{directory}/{setting}", value.encode(), 0o600, is_secret=True)))
-        return paths
+            written.append(self._add(File(f"{directory}/{setting}", value.encode(), 0o600, is_secret=True)))
+        return written
 
     def _add_apt_source(self) -> None:
         source = self._deployment.mongod.source
         if source and not self._inputs.mongod:
-            self._add(File(place.APT_SOURCE, f"{source}\n".encode()))
-            self._add(File(place.APT_KEY, self._inputs.apt_key))
+            self._add(File(APT_SOURCE, f"{source}\n".encode()))
+            self._add(File(APT_KEY, self._inputs.apt_key))
 
     def _add_unit_file(self, name: str) -> str:
-        return self._add(File(f"{place.UNITS}/{name}", unit_text(name).encode()))
+        return self._add(File(f"{UNITS_DIR}/{name}", unit_text(name).encode()))
 
     def _add(self, file: File) -> str:
         self._files.append(file)
         return file.path
+
+
+def unit_text(name: str) -> str:
+    """The content of one unit file."""
+    return (_UNIT_FILES / name).read_text(encoding="utf-8")
+
+
+def write_rendering(layout: Layout, specs: Mapping[str, HostSpec], secrets_mark: str, directory: Path) -> list[Path]:
+    """Write ``preseed.yaml``, ``instances.yaml``, ``sets/`` and ``hosts/NAME/``, secrets masked; the paths written."""
+    texts = {
+        "preseed.yaml": _yaml({"networks": [network_spec(layout)], "profiles": [profile_spec(layout)]}),
+        "instances.yaml": _yaml({host.name: instance_spec(layout, host, secrets_mark) for host in layout.hosts}),
+        **{f"sets/{name}.json": _set_text(layout, name, members) for name, members in layout.set_members.items()},
+    }
+    for name, spec in specs.items():
+        texts[f"hosts/{name}/steps.yaml"] = _yaml(_steps(spec))
+        texts |= {
+            f"hosts/{name}/files{f.path}": MASK if f.is_secret else f.content.decode(errors="replace")
+            for f in spec.files
+        }
+    written = []
+    for relative, text in texts.items():
+        path = directory / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def _set_text(layout: Layout, name: str, members: list[str]) -> str:
+    """The document for ``replSetInitiate``."""
+    document = {
+        "_id": name,
+        "members": [{"_id": number, "host": member} for number, member in enumerate(members)],
+        "settings": SetTiming(layout.election_timeout_ms, HEARTBEAT_MS).as_settings(),
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _steps(spec: HostSpec) -> dict[str, Any]:
+    """What is done in a container besides writing its files, in order."""
+    return {
+        "packages": list(spec.packages),
+        "accounts": list(spec.accounts),
+        "binaries": {binary.path: binary.source for binary in spec.binaries},
+        "release": spec.release,
+        "directories": {d.path: f"{d.mode:04o} {d.owner}" for d in spec.directories},
+        "files": {f.path: f"{f.mode:04o} {f.owner}" for f in spec.files},
+        "links": {link.path: link.target for link in spec.links},
+        "units": [unit.name for unit in spec.units],
+    }
+
+
+def _yaml(document: Any) -> str:
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)

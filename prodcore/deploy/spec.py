@@ -1,9 +1,34 @@
-"""What a container shall hold, as data. ``render`` makes it, the plan compares it with what is there."""
+"""The desired state, as data: what a container shall hold, and the Incus objects as its API writes them. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any
+
+from prodcore.deploy.layout import Host, Layout, bridge_address
+
+# Where everything is inside a container.
+
+RELEASES_DIR = "/opt/prodctl/releases"
+CURRENT_RELEASE = "/opt/prodctl/current"
+PRODCTL_PROGRAM = f"{CURRENT_RELEASE}/bin/prodctl"
+WHEELHOUSES_DIR = "/opt/prodctl/wheelhouse"
+MONGOD_LINK = "/opt/mongod/bin/mongod"
+"""What ``mongod@.service`` starts: a link to the packaged or the pushed one."""
+PUSHED_MONGOD_DIR = "/opt/mongod"
+PACKAGED_MONGOD = "/usr/bin/mongod"
+UNITS_DIR = "/etc/systemd/system"
+SETTINGS_DIR = "/etc/prodctl"
+SEALED_CODE = f"{SETTINGS_DIR}/setup-code-sealed"
+"""Hash and end of the first admin's code: no secret, and read whenever a code is tried."""
+MONGOD_DIR = "/etc/mongod"
+KEYFILE_PATH = f"{MONGOD_DIR}/keyfile"
+DATA_DIR = "/var/lib/mongod"
+APT_SOURCE = "/etc/apt/sources.list.d/mongodb.list"
+APT_KEY = "/etc/apt/keyrings/mongodb.asc"
+
+Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +84,8 @@ class Binary:
 
 
 @dataclass(frozen=True, slots=True)
-class HostWish:
-    """A whole container's inside. Units are in the order in which they are started."""
+class HostSpec:
+    """Everything inside a container. Units are in the order in which they are started."""
 
     name: str
     packages: tuple[str, ...] = ()
@@ -76,3 +101,54 @@ class HostWish:
     units: tuple[Unit, ...] = ()
     ready: tuple[str, ...] = ()
     """``http://…/readyz`` of its service."""
+
+
+MARK = "user.prodctl.deployment"
+"""Carried by everything that we have made; what has another value, or none, is left alone."""
+SECRETS_MARK = "user.prodctl.secrets"
+"""The fingerprint of the secrets that a container was made with."""
+PROXY = "prodctl-proxy"
+NIC = "eth0"
+
+
+def network_spec(layout: Layout) -> Document:
+    """The bridge."""
+    incus = layout.deployment.incus
+    return {
+        "name": incus.bridge,
+        "type": "bridge",
+        "config": {
+            "ipv4.address": f"{bridge_address(layout.deployment)}/{incus.subnet.prefixlen}",
+            "ipv4.nat": str(incus.nat).lower(),
+            "ipv6.address": "none",
+            MARK: layout.deployment.name,
+        },
+    }
+
+
+def profile_spec(layout: Layout) -> Document:
+    """What all containers share: their disk, and that they start with the machine."""
+    return {
+        "name": layout.deployment.name,
+        "config": {"boot.autostart": "true", MARK: layout.deployment.name},
+        "devices": {"root": {"type": "disk", "path": "/", "pool": layout.deployment.incus.pool}},
+    }
+
+
+def instance_spec(layout: Layout, host: Host, secrets_mark: str) -> Document:
+    """One container: marks, its network card with a fixed address, perhaps a proxy."""
+    deployment = layout.deployment
+    nic = {"type": "nic", "name": NIC, "network": deployment.incus.bridge, "ipv4.address": host.address}
+    return {
+        "config": {MARK: deployment.name, SECRETS_MARK: secrets_mark},
+        "devices": {NIC: nic, **_proxy(layout, host)},
+        "profiles": [deployment.name],
+    }
+
+
+def _proxy(layout: Layout, host: Host) -> Document:
+    table = {"web": layout.deployment.web, "auth": layout.deployment.auth}.get(host.role)
+    if table is None or not table.proxy:
+        return {}
+    connect = f"tcp:{host.address}:{table.port}"
+    return {PROXY: {"type": "proxy", "listen": f"tcp:{table.proxy}", "connect": connect, "bind": "host"}}

@@ -1,39 +1,50 @@
-"""One deployment: what ``prodctl deploy`` works with."""
+"""One deployment: its description, the operator's secrets for it, and the Incus that it is in."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets as random
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from prodcore.deploy.apply import Applied, Apply
-from prodcore.deploy.concurrency import each
 from prodcore.deploy.config import Deployment
-from prodcore.deploy.container import Container
-from prodcore.deploy.incus_steps import IncusSteps
-from prodcore.deploy.incus_wish import MARK
+from prodcore.deploy.container import Container, run_parallel
 from prodcore.deploy.layout import Layout
-from prodcore.deploy.observe import look, setup_url
-from prodcore.deploy.operator_side import OperatorSide
+from prodcore.deploy.lifecycle import IncusSteps
+from prodcore.deploy.observe import Observed, observe, setup_url
 from prodcore.deploy.plan import Plan, make_plan
-from prodcore.deploy.render import render_hosts
-from prodcore.deploy.restore import NOTE
-from prodcore.deploy.seen import Seen
-from prodcore.deploy.spec import HostWish
-from prodcore.errors import IncusRefused
+from prodcore.deploy.render import Inputs, render_hosts
+from prodcore.deploy.spec import MARK, PUSHED_MONGOD_DIR, Binary, HostSpec
+from prodcore.errors import ConfigError, IncusRefused
 from prodcore.incus.client import Incus
-from prodcore.installation.env_file import render_env
-from prodcore.installation.lock import locked
-from prodcore.installation.progress import Progress, silence
-from prodcore.installation.secret import KEYFILE, SECRETS_FILE, SETUP_FILES
+from prodcore.installation import Progress, no_progress
+from prodcore.installation.mongod import render_env
+from prodcore.installation.secret import (
+    KEYFILE,
+    SEALED_CODE_FILE,
+    SECRETS_FILE,
+    SETUP_CODE_FILE,
+    SETUP_FILES,
+    Secrets,
+    ensure_secrets,
+    ensure_setup_code,
+    forget_setup_code,
+    locked,
+    new_secrets,
+)
 from prodcore.installation.sets import REPLICA_SETS, USERS_SET, set_urls, variable
-from prodcore.support.secure_files import write_private
+from prodcore.support.secure_files import make_private_directory, write_private
 
+IMPORT_NOTE = "import.json"
+"""How far an import has come."""
 _OK = 200
 _READY_SECONDS = 120
+_ID_DIGITS = 12
 
 
 class DeployedSystem:
@@ -60,7 +71,7 @@ class DeployedSystem:
         return self.operator.inputs().release
 
     @property
-    def wishes(self) -> Mapping[str, HostWish]:
+    def specs(self) -> Mapping[str, HostSpec]:
         """What each container shall hold."""
         return render_hosts(self.layout, self.operator.inputs())
 
@@ -85,46 +96,38 @@ class DeployedSystem:
             for name in REPLICA_SETS
         }
 
-    def look(self) -> Seen:
+    def observe(self) -> Observed:
         """Everything as it is."""
-        return look(self.layout, self.incus, self.wishes, self.set_requests)
+        return observe(self.layout, self.incus, self.specs, self.set_requests)
 
-    def compare(self, *, settle: bool = True) -> tuple[Seen, Plan]:
+    def compare(self, *, settle: bool = True) -> tuple[Observed, Plan]:
         """What is there, and what is to be done. With ``settle`` the first admin's code is made or forgotten."""
-        seen = self.look()
+        observed = self.observe()
         if settle:
-            is_new = self.layout.auth.name not in seen.instances
-            self.operator.settle_setup_code(self.waits_for_admin(seen), is_new=is_new)
-        return seen, make_plan(self.layout, self.wishes, self.operator.secrets_mark, seen)
+            is_new = self.layout.auth.name not in observed.instances
+            self.operator.settle_setup_code(self.waits_for_admin(observed), is_new=is_new)
+        return observed, make_plan(self.layout, self.specs, self.operator.secrets_mark, observed)
 
-    def waits_for_admin(self, seen: Seen) -> bool | None:
+    def waits_for_admin(self, observed: Observed) -> bool | None:
         """Whether nobody is admin yet; None when webapp does not say."""
-        status, body = seen.inside(self.layout.web.name).get(setup_url(self.layout))
+        status, body = observed.inside(self.layout.web.name).get(setup_url(self.layout))
         try:
             return bool(json.loads(body)["open"]) if status == _OK else None
         except (ValueError, KeyError, TypeError):
             return None
 
-    def apply(self, progress: Progress = silence) -> Applied:
-        """Make it so. Raises Conflict while another prodctl does, or when something of somebody else is in the way."""
-        self.operator.begin()
-        with locked(self.directory):
-            applied = Apply(self, progress).run()
-            self._write_operator_env()
-        return applied
-
     def wait_ready(self) -> None:
         """Return when both services say that they are ready. Raises Unavailable."""
 
         def ready(name: str) -> None:
-            request = {"urls": list(self.wishes[name].ready), "seconds": _READY_SECONDS}
+            request = {"urls": list(self.specs[name].ready), "seconds": _READY_SECONDS}
             Container(self.incus, name).ask("ready", request, seconds=_READY_SECONDS + 30)
 
-        each(ready, (self.layout.auth.name, self.layout.web.name))
+        run_parallel(ready, (self.layout.auth.name, self.layout.web.name))
 
     @property
     def operator_env(self) -> Path:
-        """The settings of people's prodctl."""
+        """The settings of the operator's prodctl."""
         return self.directory / "operator.env"
 
     def owned_instances(self) -> list[str]:
@@ -135,7 +138,7 @@ class DeployedSystem:
             if one["config"].get(MARK) == self.deployment.name
         )
 
-    def destroy(self, progress: Progress = silence) -> None:
+    def destroy(self, progress: Progress = no_progress) -> None:
         """Remove all that carries our mark, and the secrets with it."""
         if self.directory.exists():
             with locked(self.directory):
@@ -146,7 +149,7 @@ class DeployedSystem:
     def _destroy(self, progress: Progress) -> None:
         steps = IncusSteps(self.layout, self.incus, progress)
         steps.wait_for_others()
-        each(steps.remove, self.owned_instances())
+        run_parallel(steps.remove, self.owned_instances())
         for kind in ("profiles", "networks"):
             for one in self.incus.query("GET", f"/1.0/{kind}?recursion=1"):
                 if one["config"].get(MARK) == self.deployment.name:
@@ -155,12 +158,13 @@ class DeployedSystem:
                         progress("incus", f"has no {kind[:-1]} {one['name']} any more")
                     except IncusRefused as refusal:
                         progress("incus", f"keeps the {kind[:-1]} {one['name']}: {refusal.message}")
-        for name in ("operator.env", NOTE, SECRETS_FILE, KEYFILE, *SETUP_FILES, "lock"):
+        for name in ("operator.env", IMPORT_NOTE, SECRETS_FILE, KEYFILE, *SETUP_FILES, "lock"):
             (self.directory / name).unlink(missing_ok=True)
         if self.directory.exists() and not any(self.directory.iterdir()):
             self.directory.rmdir()
 
-    def _write_operator_env(self) -> None:
+    def write_operator_env(self) -> None:
+        """Store the settings with which the operator's other commands work on this deployment."""
         web, auth = self.deployment.web, self.deployment.auth
         urls = set_urls(self.layout.set_members, self.operator.secrets, "operator")
         values = {
@@ -170,3 +174,91 @@ class DeployedSystem:
             "PRODCTL_DEPLOYMENT": str(self.file),
         }
         write_private(self.operator_env, render_env(values))
+
+
+class OperatorSide:
+    """The directory of one deployment under the state directory. Nothing is made there before ``begin``."""
+
+    def __init__(self, deployment: Deployment, directory: Path) -> None:
+        self.directory = directory
+        self._deployment = deployment
+        self._keyfile = directory / KEYFILE
+        self._release = _release_id(deployment.release.wheelhouse)
+        self._mongod = _binary(deployment.mongod.file) if deployment.mongod.file else None
+        self._apt_key = _content(deployment.mongod.key) if deployment.mongod.key else b""
+        self._throw_away = new_secrets()
+
+    def begin(self) -> None:
+        """Make the directory and the secrets, where there are none."""
+        make_private_directory(self.directory)
+        ensure_secrets(self.directory, self._keyfile)
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether ``begin`` was called at some time."""
+        return (self.directory / SECRETS_FILE).exists()
+
+    @property
+    def secrets(self) -> Secrets:
+        """The deployment's; others, which nobody keeps, before there are any."""
+        return ensure_secrets(self.directory, self._keyfile) if self.has_secrets else self._throw_away
+
+    @property
+    def keyfile(self) -> str:
+        """What the members know each other by."""
+        return self._keyfile.read_text(encoding="utf-8") if self._keyfile.exists() else random.token_urlsafe(48)
+
+    @property
+    def secrets_mark(self) -> str:
+        """A fingerprint of the secrets, which says nothing about them."""
+        return hashlib.sha256(json.dumps(asdict(self.secrets)).encode()).hexdigest()[:_ID_DIGITS]
+
+    def settle_setup_code(self, is_open: bool | None, *, is_new: bool) -> None:
+        """Keep a code that is good while there is no admin, and none afterwards; None: nobody could say."""
+        if is_open or is_new:
+            ensure_setup_code(self.directory, datetime.now(UTC))
+        elif is_open is False:
+            forget_setup_code(self.directory)
+
+    @property
+    def setup_code(self) -> str | None:
+        """The first admin's code, while there is none."""
+        path = self.directory / SETUP_CODE_FILE
+        return path.read_text(encoding="utf-8").strip() if path.exists() else None
+
+    def inputs(self) -> Inputs:
+        """For ``render_hosts``."""
+        sealed = self.directory / SEALED_CODE_FILE
+        return Inputs(
+            secrets=self.secrets,
+            keyfile=self.keyfile,
+            release=self._release,
+            mongod=self._mongod,
+            apt_key=self._apt_key,
+            sealed_code=sealed.read_text(encoding="utf-8") if sealed.exists() else "",
+        )
+
+
+def _release_id(wheelhouse: Path) -> str:
+    """The release that a wheelhouse holds: another one as soon as any wheel in it is another."""
+    requirements = wheelhouse / "requirements.txt"
+    if not requirements.is_file():
+        raise ConfigError(f"there is no wheelhouse at {wheelhouse}", hint=f"scripts/wheelhouse {wheelhouse}")
+    return hashlib.sha256(requirements.read_bytes()).hexdigest()[:_ID_DIGITS]
+
+
+def _binary(path: Path) -> Binary:
+    """A given mongod; its place in the containers holds its checksum, so another file has another place."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"mongod.file {path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    return Binary(f"{PUSHED_MONGOD_DIR}/{digest[:_ID_DIGITS]}/mongod", str(path))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"mongod.key {path} cannot be read: {(error.strerror or str(error)).lower()}") from None

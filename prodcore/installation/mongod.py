@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,3 +59,12 @@ def render_mongod(
         "setParameter": parameters,
     }
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+
+
+def render_env(values: Mapping[str, str]) -> str:
+    """The content of an env file.
+
+    >>> render_env({"PORT": "3000", "NAME": "it is"})
+    "PORT=3000\\nNAME='it is'\\n"
+    """
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())

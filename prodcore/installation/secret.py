@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 
-from prodcore.errors import ConfigError
+from prodcore.errors import ConfigError, Conflict
 from prodcore.identity.users import new_setup_code, opens, seal
+from prodcore.support import secure_files
 from prodcore.support.secure_files import write_private
 
 SETUP_CODE_FILE = "setup-code"
@@ -77,3 +80,22 @@ def forget_setup_code(directory: Path) -> None:
     """Remove the code: the first admin exists."""
     for name in (SETUP_CODE_FILE, SEALED_CODE_FILE):
         (directory / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the installation's lock inside the block. Raises Conflict at once when another process has it."""
+    path = directory / "lock"
+    with ExitStack() as stack:
+        try:
+            descriptor = stack.enter_context(secure_files.locked(path, wait=False))
+        except BlockingIOError:
+            holder = path.read_text(errors="replace")[:20] or "unknown"
+            raise Conflict(
+                f"another prodctl (process {holder}) is changing this installation", hint="wait until it is done"
+            ) from None
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be used: {(error.strerror or str(error)).lower()}") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield

@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from prodcore.deadline import remaining
 from prodcore.errors import ClusterUnavailable
-from prodcore.installation.progress import Progress
-from prodcore.installation.set_up import HEARTBEAT_MS, SetBringUp
+from prodcore.installation import Progress
+from prodcore.installation.set_up import HEARTBEAT_MS, SetBringUp, users_of
 from prodcore.installation.sets import REPLICA_SETS
-from prodcore.installation.users import users_of
 from prodcore.local.plan import LocalPlan
 from prodcore.local.preparation import Prepared
 from prodcore.local.service import wait_ready

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prodcore.deadline import budget
-from prodcore.installation.progress import Progress
+from prodcore.installation import Progress
 from prodcore.installation.sets import REPLICA_SETS
 from prodcore.local.daemon import clear_remains, launch_supervisor, wait_supervisor
 from prodcore.local.mongod import Mongod

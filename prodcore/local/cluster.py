@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from prodcore.deadline import budget
 from prodcore.errors import ClusterUnavailable
-from prodcore.installation.lock import locked
-from prodcore.installation.progress import Progress, silence
-from prodcore.installation.secret import ensure_secrets, ensure_setup_code, forget_setup_code
+from prodcore.installation import Progress, no_progress
+from prodcore.installation.secret import ensure_secrets, ensure_setup_code, forget_setup_code, locked
 from prodcore.installation.sets import set_urls
 from prodcore.local.bring_up import UpReport, bring_up
 from prodcore.local.daemon import clear_remains
@@ -79,7 +78,7 @@ class LocalCluster:
         """A hand on each member's process: a ``prodcore.processes.control.MemberControl``."""
         return SupervisedMembers(self._supervisor, {m.address: m.name for m in self.plan.members})
 
-    def up(self, progress: Progress = silence, when_writable: Callable[[], None] | None = None) -> UpReport:
+    def up(self, progress: Progress = no_progress, when_writable: Callable[[], None] | None = None) -> UpReport:
         """Start what does not run and repair what is half made; returns when everything takes requests.
 
         ``when_writable`` is called once all sets take writes, unless everything was running already. Raises
@@ -91,13 +90,13 @@ class LocalCluster:
         with locked(self.plan.directory):
             return bring_up(self.plan, self._mongod, progress, when_writable)
 
-    def down(self, progress: Progress = silence) -> bool:
+    def down(self, progress: Progress = no_progress) -> bool:
         """Stop everything: daemons and services first, then all members at the same time. False when nothing ran."""
         self._require_cluster()
         with locked(self.plan.directory):
             return self._down(progress)
 
-    def destroy(self, progress: Progress = silence) -> None:
+    def destroy(self, progress: Progress = no_progress) -> None:
         """Stop everything and remove all data. What is not ours in the directory stays, and the directory with it."""
         self._require_cluster()
         with locked(self.plan.directory):
@@ -135,7 +134,7 @@ class LocalCluster:
             if isinstance(program, Daemon):
                 self._supervisor.wait_running(program.name, _START_SECONDS)
                 return "RUNNING"
-            wait_ready(self.plan, self._supervisor, [program], silence)
+            wait_ready(self.plan, self._supervisor, [program], no_progress)
             return "READY"
 
     def log_files(self, names: Sequence[str] = ()) -> dict[str, Path]:
@@ -163,7 +162,7 @@ class LocalCluster:
     def _start_member(self, member: SetMember) -> str:
         from prodcore.mongo.admin.replica_set_admin import ReplicaSetAdmin
 
-        starter = MemberStarter(self.plan, self._supervisor, silence)
+        starter = MemberStarter(self.plan, self._supervisor, no_progress)
         starter.run([member])
         starter.wait_listening(member.address)
         admin = ReplicaSetAdmin(member.replica_set, [member.address], {})

@@ -8,8 +8,7 @@ import shlex
 from pathlib import Path
 
 from prodcore.errors import ConfigError
-from prodcore.installation.env_file import render_env
-from prodcore.installation.mongod import MemberFiles, render_mongod
+from prodcore.installation.mongod import MemberFiles, render_env, render_mongod
 from prodcore.installation.secret import SEALED_CODE_FILE, Secrets
 from prodcore.installation.sets import credentials, variable
 from prodcore.local.plan import Daemon, LocalPlan, Service, SetMember

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from prodcore.deadline import remaining
 from prodcore.errors import ServiceUnavailable
-from prodcore.installation.progress import Progress
+from prodcore.installation import Progress
 from prodcore.local.log import last_words
 from prodcore.local.plan import LocalPlan, Service
 from prodcore.local.ports import LOOPBACK

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from prodcore.deadline import remaining
 from prodcore.errors import ClusterUnavailable
-from prodcore.installation.progress import Progress
+from prodcore.installation import Progress
 from prodcore.local.log import last_words
 from prodcore.local.plan import LocalPlan, SetMember
 from prodcore.local.ports import is_listener, is_listening

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-EXIT_NOT_WELL = 6
+EXIT_DIFFERENT = 6
 
 _CHANGE_COLUMNS = columns("Where", "Action", "What", "Why=reason")
-_STATUS_COLUMNS = columns("Container", "Part", "State", "Address", "Well=is_well")
+_STATUS_COLUMNS = columns("Container", "Part", "State", "Address", "Healthy=is_healthy")
 
 
 def _file_option(command: F) -> F:
@@ -85,7 +85,7 @@ def plan(file: Path | None, output: str) -> None:
       prodctl deploy plan
       prodctl deploy plan -o json
     """
-    _seen, planned = _open(file).compare(settle=False)
+    _observed, planned = _open(file).compare(settle=False)
     rows = [asdict(change) for change in planned.changes]
     print_rows(rows, _CHANGE_COLUMNS, output, kind="deploy_plan", empty="Nothing would change.")
 
@@ -103,9 +103,11 @@ def apply(file: Path | None, output: str) -> None:
     Examples:
       prodctl deploy apply
     """
+    from prodcore.deploy.apply import apply as apply_description
+
     system = _open(file)
     began = time.monotonic()
-    done = system.apply(_progress_printer())
+    done = apply_description(system, _progress_printer())
     if output not in ("table", "wide"):
         print_rows([asdict(c) for c in done.changes], _CHANGE_COLUMNS, output, kind="deploy_apply")
     elif done.changes:
@@ -129,9 +131,9 @@ def status(file: Path | None, output: str) -> int:
     from prodcore.deploy.status import read_status
 
     system = _open(file)
-    parts = read_status(system.layout, system.wishes, system.look())
+    parts = read_status(system.layout, system.specs, system.observe())
     print_rows([asdict(part) for part in parts], _STATUS_COLUMNS, output, kind="deploy_status")
-    return 0 if all(part.is_well for part in parts) else EXIT_NOT_WELL
+    return 0 if all(part.is_healthy for part in parts) else EXIT_DIFFERENT
 
 
 @deploy.command()
@@ -143,14 +145,14 @@ def diff(file: Path | None) -> int:
     Examples:
       prodctl deploy diff
     """
-    from prodcore.deploy.diff import differences
+    from prodcore.deploy.status import differences
 
     system = _open(file)
-    seen, _plan = system.compare(settle=False)
-    found = list(differences(system.wishes, seen))
+    observed, _plan = system.compare(settle=False)
+    found = list(differences(system.specs, observed))
     for one in found:
         print_text(visible(one, keep_lines=True))
-    return EXIT_NOT_WELL if found else 0
+    return EXIT_DIFFERENT if found else 0
 
 
 @deploy.command()
@@ -163,10 +165,10 @@ def render(directory: Path, file: Path | None) -> None:
     Examples:
       prodctl deploy render rendered
     """
-    from prodcore.deploy.rendering import write_rendering
+    from prodcore.deploy.render import write_rendering
 
     system = _open(file)
-    written = write_rendering(system.layout, system.wishes, system.operator.secrets_mark, directory)
+    written = write_rendering(system.layout, system.specs, system.operator.secrets_mark, directory)
     success(f"{len(written)} files are in {directory}.")
 
 
@@ -211,7 +213,7 @@ def export_(directory: Path, file: Path | None, compression: str) -> None:
       prodctl deploy export moved --compression zstd
     """
     from prodcore.deploy.archive import megabytes
-    from prodcore.deploy.export import Export
+    from prodcore.deploy.transfer import Export
 
     system = _open(file)
     began = time.monotonic()
@@ -240,16 +242,16 @@ def import_(directory: Path, file: Path | None) -> int:
       cp /mnt/disk/prodctl/deploy.toml . && $EDITOR deploy.toml
       prodctl deploy import /mnt/disk/prodctl
     """
-    from prodcore.deploy.restore import Restore
+    from prodcore.deploy.transfer import Import
 
     system = _open(file)
     began = time.monotonic()
-    problems = Restore(system, directory, _progress_printer()).run()
+    problems = Import(system, directory, _progress_printer()).run()
     if problems:
         for problem in problems:
             print_text(visible(problem))
         message("The containers run, and their data is not as it was exported.")
-        return EXIT_NOT_WELL
+        return EXIT_DIFFERENT
     success(f"The deployment {system.deployment.name} is here, in {time.monotonic() - began:.1f} s.")
     _print_next_steps(system)
     return 0

@@ -1,4 +1,4 @@
-"""``prodctl doctor``: what is wrong or risky here, on one page."""
+"""``prodctl doctor``: what is wrong or risky here, each with its fix."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from prodctl.terminal.output import columns, output_option, print_rows, print_te
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prodcore.doctor.check import Check
+    from prodcore.replicaset.diagnostic import Diagnostic
     from prodcore.settings import Settings
 
 EXIT_PROBLEMS = 6
 
-_COLUMNS = columns("Group", "Subject", "State", "Text", "Fix")
+_COLUMNS = columns("Group", "Subject", "Severity", "Text", "Fix", "Code+")
 _MARKS = {"ok": "✓", "note": "·", "warning": "!", "problem": "✗", "skipped": "–"}
 
 
 @click.command()
 @output_option
 def doctor(output: str) -> int:
-    """Look at this machine and this system, and say what to mend.
+    """Examine this machine and this system, and say what to repair.
 
     Versions with known holes, secrets that others may read, ports beyond loopback, members, clocks, disks, what the
-    layout does not survive, keys and tokens that end. Works with no system, with the one of `local up`, and with a
+    layout does not survive, keys and tokens that expire. Works with no system, with the one of `local up`, and with a
     deployment. Changes nothing. Exit status 6 when there is a problem; warnings and notes leave it at 0.
 
     \b
@@ -35,32 +35,28 @@ def doctor(output: str) -> int:
       prodctl doctor -o json
     """
     from prodcore.app.doctor import examine
-    from prodcore.doctor.check import State, count
+    from prodcore.replicaset.diagnostic import Severity, count
 
-    checks = examine(_ask)
-    problems, warnings = count(checks, State.PROBLEM), count(checks, State.WARNING)
+    found = examine(_ask)
+    problems, warnings = (count((d for _, d in found), s) for s in (Severity.PROBLEM, Severity.WARNING))
     if output in ("table", "wide"):
-        _show(checks)
-        print_text(f"\n{problems} to mend, {warnings} to think about")
+        _show(found)
+        print_text(f"\nProblems: {problems}, warnings: {warnings}")
     else:
-        rows = [
-            {"group": c.group, "subject": c.subject, "state": c.state.value, "text": c.text, "fix": c.fix or None}
-            for c in checks
-        ]
+        rows = [{"group": group, **diagnostic.as_dict()} for group, diagnostic in found]
         print_rows(rows, _COLUMNS, output, kind="doctor", extra={"problems": problems, "warnings": warnings})
     return EXIT_PROBLEMS if problems else 0
 
 
-def _show(checks: Sequence[Check]) -> None:
-    group = ""
-    for check in checks:
-        if check.group != group:
-            between = "\n" if group else ""
-            print_text(f"{between}{check.group.capitalize()}")
-            group = check.group
-        print_text(visible(f"  {_MARKS[check.state]} {check.subject}: {check.text}"))
-        if check.fix and check.state != "ok":
-            print_text(visible(f"      {check.fix}"))
+def _show(found: Sequence[tuple[str, Diagnostic]]) -> None:
+    shown = ""
+    for group, one in found:
+        if group != shown:
+            print_text(("\n" if shown else "") + group.capitalize())
+            shown = group
+        print_text(visible(f"  {_MARKS[one.severity]} {one.subject}: {one.text}"))
+        if one.fix and one.severity != "ok":
+            print_text(visible(f"      {one.fix}"))
 
 
 def _ask(settings: Settings, path: str) -> Any:

@@ -32,7 +32,7 @@ def cli(here):
 
 
 def states(answer):
-    return {(item["group"], item["subject"]): item["state"] for item in answer.json["items"]}
+    return {(item["group"], item["subject"]): item["severity"] for item in answer.json["items"]}
 
 
 def test_a_sound_system_has_nothing_to_mend(here, cli):
@@ -46,7 +46,7 @@ def test_a_sound_system_has_nothing_to_mend(here, cli):
     assert seen["keys and tokens", "signing key"] == seen["keys and tokens", "first admin"] == "ok"
     clocks = next(i for i in answer.json["items"] if i["group"] == "clocks")
     assert clocks["text"].startswith("11 asked")
-    assert all(i["fix"] for i in answer.json["items"] if i["state"] in ("problem", "warning"))
+    assert all(i["fix"] for i in answer.json["items"] if i["severity"] in ("problem", "warning"))
 
 
 def test_the_page_for_people_has_a_heading_a_group_and_holds_no_secret(here, cli):
@@ -55,7 +55,7 @@ def test_the_page_for_people_has_a_heading_a_group_and_holds_no_secret(here, cli
     headings = [line for line in answer.out.splitlines() if line and line[0].isupper() and line[0] != " "]
     assert headings == ["Versions", "Files", "Listening", "Services", "Members", "Layout", "Clocks", "Disk",
                         "Keys and tokens"]  # fmt: skip
-    assert answer.out.splitlines()[-1].startswith("0 to mend, ")
+    assert answer.out.splitlines()[-1].startswith("Problems: 0, ")
     assert "only an admin sees them" in answer.out
     secrets = (here.cluster.plan.directory / "secrets.json").read_text()
     assert not [word for word in secrets.split('"')[3::4] if word in answer.out]
@@ -69,7 +69,7 @@ def test_a_keyfile_that_others_may_read_is_a_problem_with_its_fix(here, cli):
     finally:
         keyfile.chmod(0o600)
     assert answer.status == 6
-    found = [i for i in answer.json["items"] if i["state"] == "problem"]
+    found = [i for i in answer.json["items"] if i["severity"] == "problem"]
     assert [(i["subject"], i["fix"]) for i in found] == [(str(keyfile), f"chmod 600 {keyfile}")]
 
 

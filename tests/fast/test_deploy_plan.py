@@ -1,21 +1,30 @@
-"""What apply would do, from what is wanted and what was seen."""
+"""What apply would do, from what is wanted and what was observed."""
 
 import base64
 import copy
 
 import pytest
 
-from prodcore.deploy import paths as place
 from prodcore.deploy.config import Deployment
-from prodcore.deploy.diff import differences
-from prodcore.deploy.incus_wish import MARK, PROXY, SECRETS_MARK, instance_wish, network_wish, profile_wish
 from prodcore.deploy.layout import Layout
+from prodcore.deploy.observe import Observed, ObservedHost, ObservedSet
 from prodcore.deploy.plan import make_plan
-from prodcore.deploy.render import Inputs, render_hosts
-from prodcore.deploy.rendering import write_rendering
-from prodcore.deploy.seen import Inside, Seen, SetSeen
-from prodcore.deploy.spec import Binary
-from prodcore.deploy.status import read_status
+from prodcore.deploy.render import Inputs, render_hosts, write_rendering
+from prodcore.deploy.spec import (
+    CURRENT_RELEASE,
+    KEYFILE_PATH,
+    MARK,
+    PROXY,
+    RELEASES_DIR,
+    SECRETS_MARK,
+    SETTINGS_DIR,
+    UNITS_DIR,
+    Binary,
+    instance_spec,
+    network_spec,
+    profile_spec,
+)
+from prodcore.deploy.status import differences, read_status
 from prodcore.errors import Conflict
 from prodcore.installation.secret import new_secrets
 from prodcore.installation.sets import REPLICA_SETS
@@ -23,26 +32,26 @@ from prodcore.installation.sets import REPLICA_SETS
 SECRETS = new_secrets()
 INPUTS = Inputs(SECRETS, "k" * 60, "0123456789ab", Binary("/opt/mongod/abc/mongod", "/here/mongod"))
 LAYOUT = Layout(Deployment())
-WISHES = render_hosts(LAYOUT, INPUTS)
+SPECS = render_hosts(LAYOUT, INPUTS)
 WRITTEN, STARTED = 1_000.0, 2_000.0
 
 
-def inside_of(wish):
+def inside_of(spec):
     """A container that is as it shall be."""
-    access = {f.path: {"mode": f.mode, "owner": f.owner, "sha256": f.sha256} for f in wish.files}
+    access = {f.path: {"mode": f.mode, "owner": f.owner, "sha256": f.sha256} for f in spec.files}
     unit = {"loaded": True, "active": "active", "enabled": "enabled", "reload": False, "started": STARTED}
     return {
         "files": access,
-        "directories": {d.path: {"mode": d.mode, "owner": d.owner, "sha256": ""} for d in wish.directories},
-        "links": {link.path: link.target for link in wish.links},
-        "binaries": [b.path for b in wish.binaries],
-        "packages": list(wish.packages),
-        "accounts": list(wish.accounts),
-        "releases": [wish.release],
-        "units": {u.name: dict(unit) for u in wish.units},
-        "changed": {path: WRITTEN for u in wish.units for path in u.files},
+        "directories": {d.path: {"mode": d.mode, "owner": d.owner, "sha256": ""} for d in spec.directories},
+        "links": {link.path: link.target for link in spec.links},
+        "binaries": [b.path for b in spec.binaries],
+        "packages": list(spec.packages),
+        "accounts": list(spec.accounts),
+        "releases": [spec.release],
+        "units": {u.name: dict(unit) for u in spec.units},
+        "changed": {path: WRITTEN for u in spec.units for path in u.files},
         "machine": "x86_64 Python 3.11.2",
-        "urls": {url: [200, ""] for url in wish.ready},
+        "urls": {url: [200, ""] for url in spec.ready},
     }
 
 
@@ -50,26 +59,26 @@ class World:
     """A deployment that is as it shall be; a test breaks something."""
 
     def __init__(self):
-        self.network = network_wish(LAYOUT)
-        self.profile = profile_wish(LAYOUT)
+        self.network = network_spec(LAYOUT)
+        self.profile = profile_spec(LAYOUT)
         self.instances = {
-            h.name: {**copy.deepcopy(instance_wish(LAYOUT, h, "mark")), "name": h.name, "status": "Running"}
+            h.name: {**copy.deepcopy(instance_spec(LAYOUT, h, "mark")), "name": h.name, "status": "Running"}
             | {"architecture": "x86_64", "description": "", "ephemeral": False}
             for h in LAYOUT.hosts
         }
-        self.insides = {name: inside_of(wish) for name, wish in WISHES.items()}
+        self.insides = {name: inside_of(spec) for name, spec in SPECS.items()}
         self.sets = {
-            name: SetSeen((), {m: "SECONDARY" if n else "PRIMARY" for n, m in enumerate(LAYOUT.set_members[name])})
+            name: ObservedSet((), {m: "SECONDARY" if n else "PRIMARY" for n, m in enumerate(LAYOUT.set_members[name])})
             for name in REPLICA_SETS
         }
         self.unprepared = ()
 
-    def seen(self):
-        insides = {name: Inside(answer) for name, answer in self.insides.items()}
-        return Seen(False, self.network, self.profile, self.instances, insides, self.sets, self.unprepared)
+    def observed(self):
+        insides = {name: ObservedHost(answer) for name, answer in self.insides.items()}
+        return Observed(False, self.network, self.profile, self.instances, insides, self.sets, self.unprepared)
 
     def plan(self):
-        return make_plan(LAYOUT, WISHES, "mark", self.seen())
+        return make_plan(LAYOUT, SPECS, "mark", self.observed())
 
     def changes(self):
         return [(c.where, c.action, c.what, c.reason) for c in self.plan().changes]
@@ -82,11 +91,11 @@ def world():
 
 def test_nothing_is_done_where_all_is_well(world):
     assert world.changes() == []
-    assert all(part.is_well for part in read_status(LAYOUT, WISHES, world.seen()))
+    assert all(part.is_healthy for part in read_status(LAYOUT, SPECS, world.observed()))
 
 
 def test_a_unit_that_was_edited_is_written_again_and_its_members_restart(world):
-    path = f"{place.UNITS}/mongod@.service"
+    path = f"{UNITS_DIR}/mongod@.service"
     edited = base64.b64encode(b"[Service]\nExecStart=/bin/true\n").decode()
     world.insides["db1"]["files"][path] |= {"sha256": "other", "content": edited}
     assert world.changes() == [("db1", "write", f"file {path}", "its content differs")] + [
@@ -94,15 +103,15 @@ def test_a_unit_that_was_edited_is_written_again_and_its_members_restart(world):
         for port in (27017, 27018, 27019)
     ]
     assert world.plan().hosts["db1"].needs_reload
-    (shown,) = differences(WISHES, world.seen())
+    (shown,) = differences(SPECS, world.observed())
     assert f"--- a/db1{path}\n+++ b/db1{path}\n" in shown
     assert "-ExecStart=/bin/true\n" in shown
 
 
 def test_a_missing_member_is_named(world):
-    world.sets["rsB"] = SetSeen((("add", "member 10.10.10.13:27019", "the set does not know it"),), {})
+    world.sets["rsB"] = ObservedSet((("add", "member 10.10.10.13:27019", "the set does not know it"),), {})
     assert world.changes() == [("rsB", "add", "member 10.10.10.13:27019", "the set does not know it")]
-    assert world.plan().lacking_sets == {"rsB"}
+    assert world.plan().sets_to_change == {"rsB"}
 
 
 def test_a_removed_proxy_is_named(world):
@@ -127,20 +136,20 @@ def test_a_proxy_that_is_no_longer_wanted_goes_and_other_devices_stay(world):
     [({"mode": 0o644}, "its mode is 0644, not 0600"), ({"owner": "nobody"}, "its owner is nobody, not root")],
 )
 def test_a_secret_that_others_may_read_is_mended_without_a_restart(world, entry, reason):
-    path = f"{place.SETTINGS}/webapp/session_secret"
+    path = f"{SETTINGS_DIR}/webapp/session_secret"
     world.insides["web-server"]["files"][path] |= entry
-    assert world.changes() == [("web-server", "mend", f"file {path}", reason)]
+    assert world.changes() == [("web-server", "repair", f"file {path}", reason)]
     assert not world.plan().hosts["web-server"].rewritten
 
 
 def test_a_process_older_than_its_files_restarts_so_a_killed_apply_can_go_on(world):
-    world.insides["auth-server"]["changed"][f"{place.SETTINGS}/authsvc.env"] = STARTED + 1
+    world.insides["auth-server"]["changed"][f"{SETTINGS_DIR}/authsvc.env"] = STARTED + 1
     assert world.changes() == [
         (
             "auth-server",
             "restart",
             "unit prodctl-authsvc.service",
-            f"{place.SETTINGS}/authsvc.env is newer than its process",
+            f"{SETTINGS_DIR}/authsvc.env is newer than its process",
         )
     ]
 
@@ -152,14 +161,14 @@ def test_a_unit_that_stopped_or_would_not_come_back_is_named(world):
         ("db3", "enable", "unit prodctl-guard.service", "it would not start with the container"),
         ("db3", "start", "unit prodctl-guard.service", "it is failed"),
     ]
-    ill = [p.part for p in read_status(LAYOUT, WISHES, world.seen()) if not p.is_well]
+    ill = [p.part for p in read_status(LAYOUT, SPECS, world.observed()) if not p.is_healthy]
     assert ill == ["prodctl-guard.service"]
 
 
 def test_a_new_release_is_installed_linked_and_everything_of_prodctl_restarts_but_no_member(world):
     for answer in world.insides.values():
         answer["releases"] = ["older", "oldest"]
-        answer["links"][place.CURRENT] = f"{place.RELEASES}/older"
+        answer["links"][CURRENT_RELEASE] = f"{RELEASES_DIR}/older"
     plan = world.plan()
     restarted = {unit for host in plan.hosts.values() for unit in host.restart}
     assert restarted == {
@@ -173,10 +182,10 @@ def test_a_new_release_is_installed_linked_and_everything_of_prodctl_restarts_bu
 
 
 def test_on_an_empty_incus_everything_is_to_be_made(world):
-    plan = make_plan(LAYOUT, WISHES, "mark", Seen())
-    assert plan.incus.create_network == network_wish(LAYOUT)
+    plan = make_plan(LAYOUT, SPECS, "mark", Observed())
+    assert plan.incus.create_network == network_spec(LAYOUT)
     assert [one.create for one in plan.incus.instances] == [True] * 5
-    assert plan.lacking_sets == set(REPLICA_SETS)
+    assert plan.sets_to_change == set(REPLICA_SETS)
     assert not plan.is_prepared
 
 
@@ -207,9 +216,7 @@ def test_containers_made_with_other_secrets_are_not_touched(world):
 
 
 def test_only_those_who_need_a_secret_hold_it():
-    held = {
-        (name, file.path): file for name, wish in WISHES.items() for file in wish.files if file.path != place.KEYFILE
-    }
+    held = {(name, file.path): file for name, spec in SPECS.items() for file in spec.files if file.path != KEYFILE_PATH}
 
     def holders(secret):
         return {name for (name, _path), file in held.items() if secret.encode() in file.content}
@@ -225,7 +232,7 @@ def test_only_those_who_need_a_secret_hold_it():
 
 
 def test_a_rendering_holds_no_secret(tmp_path):
-    paths = write_rendering(LAYOUT, WISHES, "mark", tmp_path)
+    paths = write_rendering(LAYOUT, SPECS, "mark", tmp_path)
     text = "".join(path.read_text() for path in paths)
     assert not [s for s in (SECRETS.root, SECRETS.web, SECRETS.service, INPUTS.keyfile) if s in text]
     assert '"host": "10.10.10.14:27019"' in (tmp_path / "sets/rsU.json").read_text()

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from prodcore.doctor import clock, cluster, disk, expiry, files, layout, listening, versions
-from prodcore.doctor.check import Check, State, count
-from prodcore.doctor.files import FileFacts
+from prodcore.doctor import machine, system
+from prodcore.doctor.machine import FileFacts
 from prodcore.identity.users import seal
+from prodcore.replicaset.diagnostic import Diagnostic, Severity, count
 from prodcore.replicaset.lint import Finding
 from prodcore.replicaset.status import MemberConfig
 
@@ -27,27 +27,27 @@ REQUIREMENTS = [
 
 def bad(checks):
     """What is to be mended or thought about, by subject."""
-    return {c.subject: c.state for c in checks if c.state in (State.PROBLEM, State.WARNING)}
+    return {c.subject: c.severity for c in checks if c.severity in (Severity.PROBLEM, Severity.WARNING)}
 
 
-def test_every_check_that_is_not_well_has_a_fix():
+def test_every_problem_and_warning_has_a_fix():
     checks = [
-        *versions.judge_packages(REQUIREMENTS, lambda _name: "0.1"),
-        versions.judge_mongod("6.0.5", "PATH"),
-        *files.judge_private([FileFacts("/a", 0o644, 1000), FileFacts("/b", 0o600, 7)], {1000}),
-        *listening.judge_listeners([("10.0.0.1", 5000)], {5000: "authsvc"}),
-        *clock.judge_offsets({"webapp": 60.0}),
-        *disk.judge_free({"/": 10}),
-        *expiry.judge_keys([], NOW),
+        *machine.judge_packages(REQUIREMENTS, lambda _name: "0.1"),
+        machine.judge_mongod("6.0.5", "PATH"),
+        *machine.judge_private([FileFacts("/a", 0o644, 1000), FileFacts("/b", 0o600, 7)], {1000}),
+        *machine.judge_listeners([("10.0.0.1", 5000)], {5000: "authsvc"}),
+        *machine.judge_offsets({"webapp": 60.0}),
+        *machine.judge_free({"/": 10}),
+        *system.judge_keys([], NOW),
     ]
-    assert count(checks, State.PROBLEM) == 10
-    assert all(c.fix for c in checks if c.state in (State.PROBLEM, State.WARNING))
+    assert count(checks, Severity.PROBLEM) == 10
+    assert all(c.fix for c in checks if c.severity in (Severity.PROBLEM, Severity.WARNING))
 
 
 def test_a_package_below_its_floor_is_a_problem():
     installed = {"requests": "2.32.3", "tabulate": "0.9.0", "Werkzeug": "3.1.10", "pytest": "1.0"}
-    checks = list(versions.judge_packages(REQUIREMENTS, lambda name: installed.get(name, "")))
-    assert bad(checks) == {"requests": State.PROBLEM}
+    checks = list(machine.judge_packages(REQUIREMENTS, lambda name: installed.get(name, "")))
+    assert bad(checks) == {"requests": Severity.PROBLEM}
     assert checks[-1].text == "2 at or above their floors"
 
 
@@ -56,18 +56,18 @@ def test_a_package_below_its_floor_is_a_problem():
     [("6.0.5", "warning"), ("7.0.38", "warning"), ("7.0.39", "ok"), ("8.0.28", "ok"), ("8.0.17", "warning")],
 )
 def test_a_mongod_with_known_holes_is_said_to_have_them(version, state):
-    assert versions.judge_mongod(version, "PATH").state == state
+    assert machine.judge_mongod(version, "PATH").severity == state
 
 
 def test_secrets_that_others_may_use_or_own_are_found(tmp_path):
     for name, mode in (("good", 0o600), ("keyfile", 0o400), ("group", 0o640), ("world", 0o604)):
         (tmp_path / name).write_text("x")
         (tmp_path / name).chmod(mode)
-    seen = list(files.look_at([tmp_path / n for n in ("good", "keyfile", "group", "world", "missing")]))
-    checks = list(files.judge_private(seen, {os.getuid()}))
+    seen = list(machine.file_facts([tmp_path / n for n in ("good", "keyfile", "group", "world", "missing")]))
+    checks = list(machine.judge_private(seen, {os.getuid()}))
     assert set(bad(checks)) == {str(tmp_path / "group"), str(tmp_path / "world")}
     assert [c.fix for c in checks if c.fix] == [f"chmod 600 {tmp_path}/group", f"chmod 600 {tmp_path}/world"]
-    assert bad(files.judge_private(seen[:1], {os.getuid() + 1})) == {str(tmp_path / "good"): State.PROBLEM}
+    assert bad(machine.judge_private(seen[:1], {os.getuid() + 1})) == {str(tmp_path / "good"): Severity.PROBLEM}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_secrets_that_others_may_use_or_own_are_found(tmp_path):
 def test_a_settings_file_must_be_private_when_it_holds_a_secret(tmp_path, text, found):
     config = tmp_path / "config.toml"
     config.write_text(text)
-    places = list(files.private_places(tmp_path, tmp_path / "x.env", config, ["db1_url"]))
+    places = list(machine.private_paths(tmp_path, tmp_path / "x.env", config, ["db1_url"]))
     assert (config in places) is found
 
 
@@ -94,37 +94,37 @@ def words(raw):
 def test_the_kernels_table_is_read():
     text = table((words(bytes([127, 0, 0, 1])), 3000, "0A"), (words(bytes([10, 10, 10, 11])), 5000, "0A"),
                  (words(bytes([10, 1, 1, 1])), 80, "01"))  # fmt: skip
-    assert list(listening.parse_table(text)) == [("127.0.0.1", 3000), ("10.10.10.11", 5000)]
+    assert list(machine.parse_table(text)) == [("127.0.0.1", 3000), ("10.10.10.11", 5000)]
     six = table((words(bytes(15) + b"\x01"), 1, "0A"), (words(bytes(16)), 2, "0A"),
                 (words(bytes(10) + b"\xff\xff" + bytes([127, 0, 0, 1])), 3, "0A"))  # fmt: skip
-    assert list(listening.parse_table(six)) == [("::1", 1), ("::", 2), ("127.0.0.1", 3)]
+    assert list(machine.parse_table(six)) == [("::1", 1), ("::", 2), ("127.0.0.1", 3)]
 
 
 def test_only_our_own_programs_beyond_loopback_are_found():
     seen = [("127.0.0.1", 27017), ("0.0.0.0", 3000), ("0.0.0.0", 22), ("::1", 5000)]  # noqa: S104
-    checks = list(listening.judge_listeners(seen, {27017: "rsA-1", 3000: "webapp", 5000: "authsvc", 27018: "rsA-2"}))
-    assert bad(checks) == {"webapp": State.PROBLEM}
+    checks = list(machine.judge_listeners(seen, {27017: "rsA-1", 3000: "webapp", 5000: "authsvc", 27018: "rsA-2"}))
+    assert bad(checks) == {"webapp": Severity.PROBLEM}
     assert checks[-1].text == "2 of our 4 ports listen on loopback alone"
 
 
 def test_a_clock_that_differs_is_found_beyond_what_a_header_can_tell():
-    checks = list(clock.judge_offsets({"a": 1.9, "b": -3.0, "c": 31.0}))
-    assert bad(checks) == {"b": State.WARNING, "c": State.PROBLEM}
+    checks = list(machine.judge_offsets({"a": 1.9, "b": -3.0, "c": 31.0}))
+    assert bad(checks) == {"b": Severity.WARNING, "c": Severity.PROBLEM}
     assert "3 s behind" in checks[0].text
-    assert list(clock.judge_offsets({})) == []
+    assert list(machine.judge_offsets({})) == []
 
 
 def test_a_date_header_is_compared_with_the_middle_of_the_request():
     asked = NOW
     header = "Fri, 02 Jan 2026 03:04:16 GMT"
-    assert clock.date_offset(header, asked, asked + timedelta(seconds=2)) == 10.5
-    assert clock.date_offset("", asked, asked) is None
+    assert machine.date_offset(header, asked, asked + timedelta(seconds=2)) == 10.5
+    assert machine.date_offset("", asked, asked) is None
 
 
 def test_a_disk_that_gets_full_is_found():
-    assert bad(disk.judge_free({"/a": 999_999_999, "/b": 4_999_999_999, "/c": 5_000_000_000})) == {
-        "/a": State.PROBLEM,
-        "/b": State.WARNING,
+    assert bad(machine.judge_free({"/a": 999_999_999, "/b": 4_999_999_999, "/c": 5_000_000_000})) == {
+        "/a": Severity.PROBLEM,
+        "/b": Severity.WARNING,
     }
 
 
@@ -143,13 +143,13 @@ def members(*addresses, votes=1):
     ],
 )
 def test_the_hosts_that_take_the_majority_with_them_are_named(addresses, deadly):
-    assert layout.deadly_hosts(members(*addresses)) == deadly
+    assert system.hosts_with_majority(members(*addresses)) == deadly
 
 
 def test_what_the_layout_does_not_survive_is_told_once_for_alike_sets():
     one_host, spread = members("a:1", "a:2", "a:3"), members("a:1", "b:1", "c:1")
-    checks = list(layout.judge_layout([("rsA", one_host), ("rsB", one_host), ("rsU", spread), ("rsX", ())]))
-    assert [(c.subject, c.state) for c in checks] == [("rsA, rsB", "note"), ("rsU", "ok"), ("services", "note")]
+    checks = list(system.judge_layout([("rsA", one_host), ("rsB", one_host), ("rsU", spread), ("rsX", ())]))
+    assert [(c.subject, c.severity) for c in checks] == [("rsA, rsB", "note"), ("rsU", "ok"), ("services", "note")]
 
 
 def token(name, days, *, revoked=False):
@@ -158,25 +158,25 @@ def token(name, days, *, revoked=False):
 
 def test_tokens_that_end_soon_or_have_ended_are_found_unless_revoked():
     tokens = [token("old", -1), token("soon", 13), token("good", 15), token("gone", -1, revoked=True)]
-    checks = list(expiry.judge_tokens(tokens, NOW))
-    assert bad(checks) == {"token old": State.WARNING, "token soon": State.WARNING}
-    assert checks[-1].text == "1 good for 14 days and more"
+    checks = list(system.judge_tokens(tokens, NOW))
+    assert bad(checks) == {"token old": Severity.WARNING, "token soon": Severity.WARNING}
+    assert checks[-1].text == "1 valid for 14 days and more"
 
 
 def test_a_signing_key_is_there_and_not_old():
     def keys(days):
         return [{"kid": "k", "state": "signs", "active_from": (NOW - timedelta(days=days)).isoformat()}]
 
-    assert bad(expiry.judge_keys(keys(364), NOW)) == {}
-    assert bad(expiry.judge_keys([*keys(1), *keys(900)], NOW)) == {}
-    assert bad(expiry.judge_keys(keys(366), NOW)) == {"signing key": State.WARNING}
+    assert bad(system.judge_keys(keys(364), NOW)) == {}
+    assert bad(system.judge_keys([*keys(1), *keys(900)], NOW)) == {}
+    assert bad(system.judge_keys(keys(366), NOW)) == {"signing key": Severity.WARNING}
 
 
 def test_a_setup_code_that_has_ended_leaves_nobody_a_way_in():
     sealed = seal("CODE", NOW)
-    assert expiry.judge_setup_code(False, None, NOW).state is State.OK
-    assert expiry.judge_setup_code(True, sealed, NOW).state is State.WARNING
-    assert expiry.judge_setup_code(True, sealed, NOW + timedelta(days=2)).state is State.PROBLEM
+    assert system.judge_setup_code(False, None, NOW).severity is Severity.OK
+    assert system.judge_setup_code(True, sealed, NOW).severity is Severity.WARNING
+    assert system.judge_setup_code(True, sealed, NOW + timedelta(days=2)).severity is Severity.PROBLEM
 
 
 def finding(code, where, text="risky"):
@@ -187,13 +187,15 @@ def test_alike_findings_of_lint_are_one_line_and_the_layouts_are_left_to_it():
     found = [finding("old_version", f"127.0.0.1:{n}") for n in range(9)]
     found += [finding("one_host", "rsA"), finding("no_auth", "127.0.0.1:1"), finding("stays_dead", "127.0.0.1:1", "A")]
     found += [finding("stays_dead", "127.0.0.1:2", "B")]
-    assert list(cluster.from_findings(found)) == [
-        Check("members", "9 members", State.WARNING, "risky", "mend it"),
-        Check("members", "127.0.0.1:1", State.PROBLEM, "risky", "mend it"),
-        Check("members", "127.0.0.1:1, 127.0.0.1:2", State.NOTE, "A; the others alike", "mend it"),
+    assert list(system.from_findings(found)) == [
+        Diagnostic("old_version", "9 members", Severity.WARNING, "risky", "mend it"),
+        Diagnostic("no_auth", "127.0.0.1:1", Severity.PROBLEM, "risky", "mend it"),
+        Diagnostic("stays_dead", "127.0.0.1:1, 127.0.0.1:2", Severity.NOTE, "A; the others alike", "mend it"),
     ]
-    assert [c.state for c in cluster.from_findings([])] == [State.OK]
+    assert [c.severity for c in system.from_findings([])] == [Severity.OK]
 
 
 def test_a_mongod_with_known_holes_that_others_can_reach_is_a_problem():
-    assert [c.state for c in cluster.from_findings([finding("old_version", "10.10.10.12:27017")])] == [State.PROBLEM]
+    assert [c.severity for c in system.from_findings([finding("old_version", "10.10.10.12:27017")])] == [
+        Severity.PROBLEM
+    ]

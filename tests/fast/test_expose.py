@@ -6,8 +6,16 @@ import pytest
 
 from prodcore.errors import InvalidInput
 from prodcore.expose import judge
-from prodcore.expose.tunnel import command, is_host_name, judge_version
-from prodcore.expose.walk import Outcome, Seen, Step, first_broken, walk
+from prodcore.expose.judge import HopResult
+from prodcore.expose.walk import (
+    HopOutcome,
+    HopStep,
+    first_broken,
+    is_host_name,
+    judge_version,
+    tunnel_command,
+    walk,
+)
 from prodcore.support.http import Answer, split
 
 HSTS = ("Strict-Transport-Security", "max-age=31536000")
@@ -19,14 +27,16 @@ def answer(status=200, *headers, **facts):
 
 
 def step(name, well=True, skip=""):
-    return Step(name, "here", lambda: Seen(well, "told", "mend it"), skip)
+    return HopStep(name, "here", lambda: HopResult(well, "told", "mend it"), skip)
 
 
 def test_behind_the_first_broken_hop_nothing_is_tried():
     def never():
         raise AssertionError("it must not be looked at")
 
-    hops = walk([step("a", skip="none here"), step("b"), step("c", well=False), Step("d", "there", never), step("e")])
+    hops = walk(
+        [step("a", skip="none here"), step("b"), step("c", well=False), HopStep("d", "there", never), step("e")]
+    )
     assert [hop.outcome for hop in hops] == ["skipped", "ok", "broken", "not tried", "not tried"]
     assert hops[3].text == "behind c"
     assert first_broken(hops) is hops[2]
@@ -36,14 +46,14 @@ def test_behind_the_first_broken_hop_nothing_is_tried():
 def test_a_whole_way_has_no_broken_hop():
     hops = walk([step("a"), step("b", skip="does not apply")])
     assert first_broken(hops) is None
-    assert hops[1].outcome is Outcome.SKIPPED
+    assert hops[1].outcome is HopOutcome.SKIPPED
 
 
 def test_another_system_is_not_taken_for_ours():
     ours, other = answer(instance="aaaa"), answer(instance="bbbb")
-    assert judge.judge_instance(ours, "", "fix").well
-    assert judge.judge_instance(ours, "aaaa", "fix").well
-    assert judge.judge_instance(other, "aaaa", "fix") == Seen(
+    assert judge.judge_instance(ours, "", "fix").is_ok
+    assert judge.judge_instance(ours, "aaaa", "fix").is_ok
+    assert judge.judge_instance(other, "aaaa", "fix") == HopResult(
         False, "another system answers: instance bbbb, not aaaa", "fix"
     )
 
@@ -51,14 +61,14 @@ def test_another_system_is_not_taken_for_ours():
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"status": "ok"}', b"\xff"])
 def test_what_is_no_webapp_is_said_to_be_none(body):
     seen = judge.judge_instance(Answer(200, (), body), "", "fix")
-    assert (seen.well, seen.text) == (False, "something answers 200, and it is not webapp")
+    assert (seen.is_ok, seen.text) == (False, "something answers 200, and it is not webapp")
 
 
 @pytest.mark.parametrize(
     ("given", "well"), [(answer(open=False), True), (answer(open=True), False), (answer(503), False), (answer(), False)]
 )
 def test_only_a_spent_setup_code_is_good(given, well):
-    assert judge.judge_setup(given).well is well
+    assert judge.judge_setup(given).is_ok is well
 
 
 @pytest.mark.parametrize(
@@ -75,13 +85,13 @@ def test_only_a_spent_setup_code_is_good(given, well):
 def test_cookies_and_strict_transport_tell_whether_https_is_known(headers, says):
     seen = judge.judge_https(answer(200, *headers))
     assert says in seen.text
-    assert seen.well is (headers == [HSTS, GOOD_COOKIE])
+    assert seen.is_ok is (headers == [HSTS, GOOD_COOKIE])
 
 
 def test_webapp_must_answer_to_its_own_names_alone():
     refused, ours = answer(400), answer(instance="aaaa")
-    assert judge.judge_hosts(refused, None, "").well
-    assert judge.judge_hosts(refused, ours, "a.example").well
+    assert judge.judge_hosts(refused, None, "").is_ok
+    assert judge.judge_hosts(refused, ours, "a.example").is_ok
     assert "any host name" in judge.judge_hosts(ours, None, "").text
     missing = judge.judge_hosts(refused, refused, "a.example")
     assert "a.example" in missing.text
@@ -89,9 +99,9 @@ def test_webapp_must_answer_to_its_own_names_alone():
 
 
 def test_what_must_stay_inside_is_named():
-    assert judge.judge_closed("a.example", []).well
+    assert judge.judge_closed("a.example", []).is_ok
     seen = judge.judge_closed("a.example", [5000, 27017])
-    assert (seen.well, seen.text) == (False, "a.example takes connections on 5000 (authsvc), 27017 (a mongod)")
+    assert (seen.is_ok, seen.text) == (False, "a.example takes connections on 5000 (authsvc), 27017 (a mongod)")
 
 
 @pytest.mark.parametrize(
@@ -106,14 +116,14 @@ def test_what_must_stay_inside_is_named():
     ],
 )
 def test_an_old_ngrok_is_refused(said, well):
-    assert judge_version(said).well is well
+    assert judge_version(said).is_ok is well
 
 
 def test_the_tunnel_leads_to_webapp_over_https_and_keeps_no_copy_of_what_passes():
-    assert command("ngrok", "http://127.0.0.1:3000", "a.example")[1:] == [
+    assert tunnel_command("ngrok", "http://127.0.0.1:3000", "a.example")[1:] == [
         "http", "http://127.0.0.1:3000", "--inspect=false", "--url", "https://a.example",
     ]  # fmt: skip
-    assert "--url" not in command("ngrok", "http://127.0.0.1:3000", "")
+    assert "--url" not in tunnel_command("ngrok", "http://127.0.0.1:3000", "")
 
 
 NO_NAMES = ("--config=x.y", "a", "https://a.b", "a.b/c", "a b.c", "a.b;reboot", "$(id).b", "A.B", "", "x" * 64 + ".de")

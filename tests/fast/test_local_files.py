@@ -16,9 +16,8 @@ from dotenv import dotenv_values
 
 from prodcore.errors import ConfigError, Conflict
 from prodcore.identity.users import LIFE, opens
-from prodcore.installation.lock import locked
-from prodcore.installation.secret import SEALED_CODE_FILE, ensure_secrets, ensure_setup_code, forget_setup_code
-from prodcore.installation.users import users_of
+from prodcore.installation.secret import SEALED_CODE_FILE, ensure_secrets, ensure_setup_code, forget_setup_code, locked
+from prodcore.installation.set_up import users_of
 from prodcore.local.plan import GUARD, LocalPlan, services_for
 from prodcore.local.ports import LocalPorts
 from prodcore.local.render import check_directory_name, render_env_files, render_member, render_supervisor
@@ -192,7 +191,7 @@ def test_a_directory_that_cannot_be_made_is_said(tmp_path):
 
 def test_one_command_at_a_time_works_on_a_cluster(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from prodcore.installation.lock import locked\n"
+        "import sys; from pathlib import Path; from prodcore.installation.secret import locked\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

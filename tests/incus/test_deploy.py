@@ -24,7 +24,7 @@ def incus(deployed, *arguments):
 
 def test_an_apply_that_was_killed_is_finished_by_the_next(deployed):
     done = deployed.deploy("status", "-o", "json")
-    assert [part for part in done.json["items"] if not part["is_well"]] == []
+    assert [part for part in done.json["items"] if not part["is_healthy"]] == []
     assert done.status == 0
 
 
@@ -63,7 +63,7 @@ def test_a_plan_names_what_is_broken_and_apply_mends_it(deployed):
     assert {change[:3] for change in deployed.plan()} == {
         ("db1", "write", f"file {unit}"),
         ("db1", "restart", "unit prodctl-guard.service"),
-        ("web-server", "mend", "file /etc/prodctl/webapp/session_secret"),
+        ("web-server", "repair", "file /etc/prodctl/webapp/session_secret"),
         ("web-server", "add", "device prodctl-proxy"),
         ("rsB", "add", "member 10.10.10.13:27019"),
     }

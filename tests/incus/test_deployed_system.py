@@ -160,7 +160,7 @@ def test_webapp_cannot_read_users_and_authsvc_cannot_read_products(deployed):
 def test_the_doctor_finds_nothing_to_mend_but_the_old_mongod_of_the_test_bed(deployed):
     deployed.token()
     done = deployed.prodctl("doctor", "-o", "json", environment=deployed.operator | {"PRODCTL_URL": URL})
-    problems = [(one["subject"], one["text"]) for one in done.json["items"] if one["state"] == "problem"]
+    problems = [(one["subject"], one["text"]) for one in done.json["items"] if one["severity"] == "problem"]
     assert problems == [("9 members", "mongod 6.0.5 has known holes")]
     assert done.status == 6
 

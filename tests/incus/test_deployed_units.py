@@ -79,6 +79,6 @@ def test_nobody_else_can_read_a_secret(incus, unit):
             assert refused.status == 1, path
             assert b"Permission denied" in refused.stderr
     process = main_pid(incus, unit)
-    seen = incus.execute(host, ["cat", f"/proc/{process}/environ", f"/proc/{process}/cmdline"]).stdout
-    assert b"prodctl" in seen
-    assert not [value for value in values if value in seen]
+    observed = incus.execute(host, ["cat", f"/proc/{process}/environ", f"/proc/{process}/cmdline"]).stdout
+    assert b"prodctl" in observed
+    assert not [value for value in values if value in observed]

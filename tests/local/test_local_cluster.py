@@ -15,7 +15,7 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from prodcore.errors import ClusterUnavailable, ConfigError, Conflict, MemberNotFound
-from prodcore.installation.lock import locked
+from prodcore.installation.secret import locked
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports
 from prodcore.local.render import MARKER_VARIABLE
 from tests.support.waiting import wait_until

@@ -12,8 +12,8 @@ from pymongo.errors import PyMongoError
 
 from prodcore.deadline import budget
 from prodcore.errors import Conflict
+from prodcore.installation import no_progress
 from prodcore.installation.mongod import MemberFiles, render_mongod
-from prodcore.installation.progress import silence
 from prodcore.installation.set_up import SetBringUp
 from prodcore.local import find_free_ports
 from prodcore.local.mongod import find_mongod
@@ -76,7 +76,7 @@ class Members:
         def wait_listening(address):
             wait_until(lambda: answers(address), f"{address} listens", 60)
 
-        return SetBringUp("rsA", addresses, self.login, [ROOT], TIMING, is_new, True, wait_listening, silence)
+        return SetBringUp("rsA", addresses, self.login, [ROOT], TIMING, is_new, True, wait_listening, no_progress)
 
 
 def answers(address):
