@@ -78,6 +78,12 @@ class FieldRefused(Exception):
         self.code = code
 
 
+SENTENCES = {
+    "unroutable_name": N_("Use at least one letter, digit or sign."),
+}
+"""What pages say of a value that a check refused, by its code."""
+
+
 def _routable(name: str) -> None:
     if not fold(name):
         raise FieldRefused("unroutable_name", "holds no letter, digit or sign to route by")

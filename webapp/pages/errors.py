@@ -12,13 +12,13 @@ from werkzeug.utils import redirect
 
 from prodcore.catalog.stores import MAX_SEARCH_LENGTH
 from prodcore.errors import InvalidInput, NotAuthenticated, Problem, ProdError, Unavailable
-from prodcore.product.fields import FIELDS, MAX_PRICE, MAX_STOCK, MAX_TAG_LENGTH
+from prodcore.product.fields import FIELDS, MAX_PRICE, MAX_STOCK, MAX_TAG_LENGTH, SENTENCES
 from webapp.pages.forms import is_partial, with_query
 from webapp.pages.language import show_number
 
 _FIELD_MESSAGES: dict[str, Any] = {
     "string_too_short": lazy_gettext("Fill this in."),
-    "unroutable_name": lazy_gettext("Use at least one letter, digit or sign."),
+    **{code: lazy_gettext(text) for code, text in SENTENCES.items()},
     "forbidden_character": lazy_gettext("It holds a character that cannot be stored."),
     "unknown_currency": lazy_gettext("Use an ISO 4217 code such as EUR."),
     "string_pattern_mismatch": lazy_gettext("Use letters, digits and signs without spaces or accents."),
