@@ -80,6 +80,8 @@ class FieldRefused(Exception):
 
 SENTENCES = {
     "unroutable_name": N_("Use at least one letter, digit or sign."),
+    "not_a_barcode": N_("Write the 8, 12, 13 or 14 digits of an EAN, UPC or GTIN."),
+    "wrong_check_digit": N_("The last digit does not fit the others: one of them is wrong."),
 }
 """What pages say of a value that a check refused, by its code."""
 
@@ -87,6 +89,24 @@ SENTENCES = {
 def _routable(name: str) -> None:
     if not fold(name):
         raise FieldRefused("unroutable_name", "holds no letter, digit or sign to route by")
+
+
+_BARCODE_LENGTHS = (8, 12, 13, 14)
+"""EAN-8, UPC-A, EAN-13 and GTIN-14."""
+
+
+def _barcode(text: str) -> None:
+    if not text.isdigit() or len(text) not in _BARCODE_LENGTHS:
+        raise FieldRefused("not_a_barcode", "must be the 8, 12, 13 or 14 digits of an EAN, UPC or GTIN")
+    weighed = sum(int(digit) * (3, 1)[i % 2] for i, digit in enumerate(reversed(text[:-1])))
+    if (expected := -weighed % 10) != int(text[-1]):
+        raise FieldRefused("wrong_check_digit", f"ends with {text[-1]} where its other digits ask for {expected}")
+
+
+def _same_barcode(text: str) -> tuple[str, ...]:
+    """A code is the same with zeros before it: the UPC-A 012345678905 is the EAN-13 0012345678905."""
+    digits = text.lstrip("0")
+    return tuple(dict.fromkeys([text, *(digits.zfill(n) for n in _BARCODE_LENGTHS if n >= len(digits))]))
 
 
 FIELDS = (
@@ -128,6 +148,26 @@ FIELDS = (
         filtered=True,
         listed=True,
         help="Your own article number; unique.",
+    ),
+    Field(
+        name="barcode",
+        kind="code",
+        label=N_("Barcode"),
+        headings=(
+            *("barcode", "ean", "ean 13", "ean13", "ean 8", "ean8", "upc", "upc a", "gtin", "gtin 13", "gtin 14"),
+            *("código de barras", "código ean", "cód barras", "código barras"),
+        ),
+        example="8410010123453",
+        nullable=True,
+        default=None,
+        min_length=1,
+        max_length=14,
+        check=_barcode,
+        searched=True,
+        filtered=True,
+        same=_same_barcode,
+        listed=True,
+        help="EAN-8, UPC-A, EAN-13 or GTIN-14; packs may share one.",
     ),
     Field(
         name="description",

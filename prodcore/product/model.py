@@ -198,6 +198,7 @@ class Product:
     name: str
     variant: str
     sku: str | None
+    barcode: str | None
     description: str
     category: str
     tags: tuple[str, ...]

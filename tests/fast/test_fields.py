@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from prodcore.errors import InvalidInput
 from prodcore.product.fields import BY_NAME, FIELDS, NAMES
 from prodcore.product.model import Product, ProductDraft
 from prodcore.support.validation import validate
@@ -51,3 +52,36 @@ def test_the_documentation_of_the_columns_is_what_the_table_says():
     check = [sys.executable, str(ROOT / "scripts" / "write-field-docs"), "--check"]
     done = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("code", ["96385074", "036000291452", "4006381333931", "8410010123453", "10012345678902"])
+def test_barcode_with_the_right_check_digit_is_taken(code):
+    assert validate(ProductDraft, {"name": "Arroz", "price": "1", "barcode": f" {code} "}).barcode == code
+
+
+@pytest.mark.parametrize(
+    ("code", "refusal"),
+    [
+        ("96385075", "wrong_check_digit"),
+        ("8410010123543", "wrong_check_digit"),  # two digits changed places
+        ("841001012345", "wrong_check_digit"),
+        ("123", "not_a_barcode"),
+        ("84100101234531234", "string_too_long"),
+        ("84 10010123453", "string_pattern_mismatch"),
+        ("\u0668410010123453", "string_pattern_mismatch"),
+        ("", "string_too_short"),
+        (8410010123453, "string_type"),
+    ],
+)
+def test_barcode_that_no_scanner_would_read_is_refused(code, refusal):
+    with pytest.raises(InvalidInput) as caught:
+        validate(ProductDraft, {"name": "Arroz", "price": "1", "barcode": code})
+    assert [(p.field, p.code) for p in caught.value.problems] == [("barcode", refusal)]
+
+
+def test_a_filter_finds_a_barcode_with_and_without_zeros_before_it():
+    same = BY_NAME["barcode"].same
+    assert (
+        set(same("036000291452")) == {"036000291452", "0036000291452", "00036000291452"} == set(same("0036000291452"))
+    )
+    assert set(same("96385074")) == {"96385074", "000096385074", "0000096385074", "00000096385074"}

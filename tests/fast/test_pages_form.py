@@ -85,6 +85,7 @@ def product(**fields):
         "name": "Arroz",
         "variant": "Bolsa 1 kg",
         "sku": None,
+        "barcode": None,
         "description": "uno\ndos",
         "category": "Arroces",
         "tags": ("a", "b"),
@@ -125,6 +126,8 @@ WRONG = [
     ("currency", "XXQ", "Use an ISO 4217 code such as EUR."),
     ("currency", "euros", "Use an ISO 4217 code such as EUR."),
     ("sku", "ñ", "Use letters, digits and signs without spaces or accents."),
+    ("barcode", "123", "Write the 8, 12, 13 or 14 digits of an EAN, UPC or GTIN."),
+    ("barcode", "8410010123459", "The last digit does not fit the others: one of them is wrong."),
     ("tags", ",".join(map(str, range(30))), "At most 20 tags."),
     ("tags", "x" * 51, "At most 50 characters."),
 ]

@@ -4,6 +4,7 @@ import pytest
 
 from prodcore.catalog import Query, Sort, search_words
 from prodcore.mongo.products.document import as_document
+from prodcore.product.fields import BY_NAME
 from tests.support.products import ANA, draft, names
 
 
@@ -37,6 +38,25 @@ def test_search_finds_folded_word_beginnings(catalog, search, found):
     for name in ("Café en grano", "Ñandú", "Naranja", "=Mala (coca-cola)"):
         catalog.create(draft(name), ANA)
     assert names(catalog.page(Query(search_words(search)))) == found
+
+
+def test_codes_are_searched_by_their_beginning_and_filtered_by_what_they_are(catalog, raw_clients):
+    catalog.create(draft("Galletas", sku="GAL-7", barcode="036000291452"), ANA)
+    catalog.create(draft("Zumo", sku="GAL-70", barcode="0036000291452"), ANA)  # the same code: packs may share one
+    catalog.create(draft("Pan", barcode="96385074"), ANA)
+    assert names(catalog.page(Query(search_words("gal-7")))) == ["Galletas", "Zumo"]
+    assert names(catalog.page(Query(search_words("0360")))) == ["Galletas"]
+    for name, given, found in [
+        ("sku", "GAL-7", ["Galletas"]),
+        ("barcode", "36000291452", []),
+        ("barcode", "036000291452", ["Galletas", "Zumo"]),
+        ("barcode", "00036000291452", ["Galletas", "Zumo"]),
+        ("barcode", "96385074", ["Pan"]),
+    ]:
+        query = Query(codes=((name, BY_NAME[name].same(given)),))
+        assert names(catalog.page(query)) == found, given
+    indexes = raw_clients["rsA"]["products_db"]["products"].index_information()
+    assert indexes["barcode"]["sparse"]
 
 
 def test_letter_with_a_tilde_is_not_split_by_the_beginning_of_a_word(catalog):
