@@ -1,7 +1,7 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
 .PHONY: help up lock test fast lint docs screenshots bench-web bench-import bench-size rename-campaign fuzz \
-	drill-campaign failover-bench shard-outage guard-soak guard-faults deploy-kills
+	drill-campaign failover-bench shard-outage guard-soak guard-faults deploy-kills nightly nightly-short mutants
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -14,6 +14,14 @@ up: ## Start the whole system on this machine
 
 test: ## Run every check and test, as CI does
 	./scripts/test
+
+nightly: ## Run what takes too long for every change: full matrices and all campaigns, some five hours
+	./scripts/venv server,mongod,xlsx,dev
+	.venv/bin/python -m tests.runner.nightly
+
+nightly-short: ## The campaigns of the night in their shortest form, a quarter of an hour
+	./scripts/venv server,mongod,xlsx,dev
+	.venv/bin/python -m tests.runner.nightly --short
 
 fast: ## Run the fast ring only: no sockets, less than a minute
 	./scripts/test fast
@@ -60,6 +68,11 @@ guard-soak: ## Ten minutes of busy processors, ten of a slow network: no electio
 
 guard-faults: ## Kill, pause and double the guard in the middle of failovers: half an hour
 	.venv/bin/python -m campaigns.guard_faults
+
+mutants: ## Change the rules a little, thousands of times: which change does no test notice? Half an hour
+	./scripts/venv server,mongod,xlsx,dev,mutants
+	.venv/bin/mutmut run
+	.venv/bin/mutmut results
 
 fuzz: ## Fuzz the REST API for ten minutes, sequences of calls included
 	FUZZ_SECONDS=600 FUZZ_PHASES=examples,coverage,fuzzing,stateful .venv/bin/pytest tests/api/test_fuzz.py

@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=nightly)
         items[:] = [item for item in items if item not in nightly]
     for item in items:
-        if not item.path.is_relative_to(Path(__file__).parent / "fast"):
+        if not item.path.is_relative_to(Path(__file__).parent / "fast") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(400))
 
 

@@ -81,6 +81,8 @@ class LocalPlan:
     election_timeout_ms: int = 1_000
     test_commands: bool = False
     """Whether the members accept fail points; for tests only."""
+    auth_settings: tuple[tuple[str, str], ...] = ()
+    """More lines of authsvc's env file, as names and values; for tests only."""
     python: str = sys.executable
 
     @property

@@ -65,6 +65,7 @@ def render_env_files(plan: LocalPlan, secrets: Secrets) -> dict[str, str]:
             "PORT": str(ports.auth),
             "PRODCTL_AUTH_KEYS_DIR": str(plan.auth_keys),
             "PRODCTL_SETUP_CODE_FILE": str(plan.directory / SEALED_CODE_FILE),
+            **dict(plan.auth_settings),
         },
         "operator": {"PRODCTL_URL": f"http://{LOOPBACK}:{ports.web}", **auth_url},
     }

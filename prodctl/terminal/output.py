@@ -132,6 +132,11 @@ def run_and_exit(command: click.Command, argv: list[str] | None = None) -> NoRet
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP, and so do we then
             signal.signal(number, _terminate)
+    _leave(run(command, argv))
+
+
+def run(command: click.Command, argv: list[str] | None = None) -> int:
+    """Run ``command``, whatever becomes of it; the documented exit status."""
     try:
         status = command.main(argv, standalone_mode=False)
         sys.stdout.flush()
@@ -141,7 +146,7 @@ def run_and_exit(command: click.Command, argv: list[str] | None = None) -> NoRet
         status = _report_interruption(interruption)
     except SystemExit:  # click's own way out: it has completed a word, or the reader of our pipe has gone
         status = EXIT_OK
-    _leave(status if isinstance(status, int) else EXIT_OK)
+    return status if isinstance(status, int) else EXIT_OK
 
 
 def _terminate(number: int, _frame: object) -> NoReturn:

@@ -99,14 +99,14 @@ def test_what_was_refused_comes_back_in_a_file(site, token, cli, category, tmp_p
     ],
 )
 def test_odd_questions_are_refused_before_anything_is_done(cli, arguments):
-    refused = cli("product", "bulk", *arguments, "--yes")
+    refused = cli.inside("product", "bulk", *arguments, "--yes")
     assert (refused.status, refused.out) == (2, "")
     assert "Error: " in refused.err
 
 
 @pytest.mark.parametrize("setting", ["price=-1", "price=1,50", "name=x", "currency=euro", "version=3"])
 def test_odd_values_are_refused_for_all(cli, category, setting):
-    refused = cli("product", "bulk", "edit", "--category", category, "--set", setting, "--yes")
+    refused = cli.inside("product", "bulk", "edit", "--category", category, "--set", setting, "--yes")
     assert refused.status == 2
     assert {p["version"] for p in products(cli, category)} == {1}
 

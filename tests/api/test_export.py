@@ -68,7 +68,9 @@ def test_a_file_that_is_there_stays_as_it_is(cli, tmp_path, category):
 @pytest.mark.parametrize("file", ["products", "products.pdf", "/nowhere/products.csv", "/dev/null"])
 def test_odd_files_are_refused(cli, file):
     refused = (
-        cli("product", "export", file, "--format", "csv") if file == "/dev/null" else cli("product", "export", file)
+        cli.inside("product", "export", file, "--format", "csv")
+        if file == "/dev/null"
+        else cli.inside("product", "export", file)
     )
     assert refused.status == 2
     assert "Error: " in refused.err

@@ -160,7 +160,7 @@ def test_fields_make_the_columns(cli, word):
     [["--sort", "$where"], ["--price-min", "x"], ["--shard", "rsX"], ["--fields", "x"], ["--updated-since", "x"]],
 )
 def test_odd_options_are_refused(cli, arguments):
-    refused = cli("product", "list", *arguments)
+    refused = cli.inside("product", "list", *arguments)
     assert (refused.status, refused.out) == (2, "")
     assert refused.err
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import SCRIPT_OR_NOT, complaints_of_axe, log_in, open_page
+from tests.support.browser import IN_EVERY_VIEW, SCRIPT_OR_NOT, complaints_of_axe, log_in, open_page
 from tests.support.products import add_many, stored
 from tests.support.waiting import wait_until
 
@@ -139,8 +139,7 @@ def test_buttons_wait_for_a_selection_and_count_it(browser, site):
         expect(button).to_be_disabled()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390], ids=["wide", "phone"])
+@IN_EVERY_VIEW
 def test_axe_finds_nothing_on_the_pages_of_a_bulk(browser, site, theme, width):
     word = add_many(site, 12)
     with open_page(browser, site, color_scheme=theme, viewport={"width": width, "height": 844}) as page:

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from prodcore.app.cluster import open_history
 from prodcore.settings import load_settings
-from tests.support.browser import complaints_of_axe, log_in, open_page
+from tests.support.browser import IN_EVERY_VIEW, complaints_of_axe, log_in, open_page
 
 
 def report(run, **changed):
@@ -100,8 +100,7 @@ def test_two_drills_are_compared(page, runs):
     expect(page.get_by_role("row").filter(has_text="write gap")).to_contain_text("+100 %")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390], ids=["wide", "phone"])
+@IN_EVERY_VIEW
 def test_axe_finds_nothing_on_the_pages_of_drills(browser, site, runs, theme, width):
     good, bad = runs
     with open_page(browser, site, color_scheme=theme, viewport={"width": width, "height": 844}) as page:

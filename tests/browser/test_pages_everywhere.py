@@ -7,11 +7,9 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import complaints_of_axe, log_in, log_in_by_form, open_page
+from tests.support.browser import IN_EVERY_VIEW, complaints_of_axe, log_in, log_in_by_form, open_page
 from tests.support.language import IN_EVERY_LANGUAGE, LOCALES
 from tests.support.site import ADMIN, PASSWORD
-
-BOTH_THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +49,7 @@ def paths(product):
     ]
 
 
-@BOTH_THEMES
-@pytest.mark.parametrize("width", [1440, 390], ids=["wide", "phone"])
+@IN_EVERY_VIEW
 def test_axe_finds_nothing_on_any_page(browser, site, product, theme, width):
     with open_page(browser, site, color_scheme=theme, viewport={"width": width, "height": 844}) as page:
         page.goto("/login")

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import SCRIPT_OR_NOT, complaints_of_axe, log_in, open_page
+from tests.support.browser import IN_EVERY_VIEW, SCRIPT_OR_NOT, complaints_of_axe, log_in, open_page
 from tests.support.products import HOSTILE, unique
 
 
@@ -146,8 +146,7 @@ def test_hostile_texts_in_a_history_are_text(browser, site, text):
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390], ids=["wide", "phone"])
+@IN_EVERY_VIEW
 def test_axe_finds_nothing_on_the_pages_of_deleted_products(browser, site, theme, width):
     product = site.add_product(name=unique("Hinojo"), variant="Manojo")
     change(site, product, 1, stock=3, name=unique("Hinojos"))

@@ -8,7 +8,7 @@ import openpyxl
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import SCRIPT_OR_NOT, complaints_of_axe, log_in, open_page
+from tests.support.browser import IN_EVERY_VIEW, SCRIPT_OR_NOT, complaints_of_axe, log_in, open_page
 from tests.support.catalogue import CATALOGUE
 from tests.support.products import stored, write_csv
 
@@ -243,8 +243,7 @@ def test_a_step_of_an_import_sends_less_than_ten_kilobytes(browser, site, tmp_pa
         assert max(sizes) <= 10_000, sizes
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390], ids=["wide", "phone"])
+@IN_EVERY_VIEW
 def test_axe_finds_nothing_on_the_pages_of_an_import(browser, site, tmp_path, theme, width):
     def check():
         assert complaints_of_axe(page) == [], page.url

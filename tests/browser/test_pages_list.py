@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import SCRIPT_OR_NOT, complaints_of_axe, log_in, open_page
+from tests.support.browser import IN_EVERY_VIEW, SCRIPT_OR_NOT, complaints_of_axe, log_in, open_page
 from tests.support.products import HOSTILE
 
 BOTH_LANGUAGES = pytest.mark.parametrize(
@@ -175,8 +175,7 @@ def test_an_empty_list_says_why_and_leads_on(page, query, words):
     expect(names(page).first).to_be_visible()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390], ids=["wide", "phone"])
+@IN_EVERY_VIEW
 def test_axe_finds_nothing_in_a_full_list_with_open_panels(browser, site, fruits, theme, width):
     with open_page(browser, site, color_scheme=theme, viewport={"width": width, "height": 844}) as page:
         log_in(page, site, "editor")

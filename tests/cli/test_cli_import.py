@@ -185,7 +185,7 @@ def test_objects_from_a_pipe_are_stored_and_refused_ones_come_back_as_csv(cli, w
     ],
 )
 def test_a_file_without_a_usable_header_is_refused_whole(cli, data, says):
-    refused = cli("product", "import", "-", stdin=data)
+    refused = cli.inside("product", "import", "-", stdin=data)
     assert (refused.status, refused.out) == (2, "")
     assert refused.err.startswith(f"Error: {says}")
 
@@ -207,7 +207,7 @@ def test_options_that_make_no_sense_are_refused(cli, tmp_path):
         ["-", "--batch", "1001"],
         ["-", "--patience", "-1"],
     ):
-        refused = cli("product", "import", *arguments, stdin=b"nombre;precio\n")
+        refused = cli.inside("product", "import", *arguments, stdin=b"nombre;precio\n")
         assert (refused.status, refused.out) == (2, "")
         assert "Error: " in refused.err
 

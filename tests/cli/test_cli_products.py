@@ -144,28 +144,28 @@ def test_who_may_not_is_told_so(cli, site, word):
     "price", ["NaN", "Infinity", "1e999", "-1", "-0.0", "1e-9", "1,50", "22,95 €", "true", "", "1.23456"]
 )
 def test_odd_prices_are_refused(cli, word, price):
-    refused = cli("product", "add", word, "--price", price)
+    refused = cli.inside("product", "add", word, "--price", price)
     assert (refused.status, refused.out) == (2, "")
     assert refused.err.startswith("Error: price: ")
 
 
 @pytest.mark.parametrize("stock", ["1.5", "-1", "2147483648", "1180591620717411303424", "five"])
 def test_odd_stocks_are_refused(cli, word, stock):
-    refused = cli("product", "add", word, "--price", "1", "--stock", stock)
+    refused = cli.inside("product", "add", word, "--price", "1", "--stock", stock)
     assert (refused.status, refused.out) == (2, "")
     assert "stock" in refused.err
 
 
 @pytest.mark.parametrize("name", ["", " ", "\u200b", "a\nb", "a\tb", "a\x1bb", "x" * 201, b"\xff\xfe"])
 def test_odd_names_are_refused(cli, name):
-    refused = cli("product", "add", name, "--price", "1")
+    refused = cli.inside("product", "add", name, "--price", "1")
     assert (refused.status, refused.out) == (2, "")
     assert refused.err.startswith("Error: ")
 
 
 @pytest.mark.parametrize("words", ["[", "(", "\\", "^(a+)+$", "🙂", "=", "%"])
 def test_odd_searches_are_searches(cli, words):
-    found = cli("product", "list", "--search", words, "--limit", "1")
+    found = cli.inside("product", "list", "--search", words, "--limit", "1")
     assert found.status == 0
 
 
@@ -181,7 +181,7 @@ def test_odd_searches_are_searches(cli, words):
     ],
 )
 def test_odd_lists_are_refused(cli, arguments):
-    refused = cli("product", "list", *arguments)
+    refused = cli.inside("product", "list", *arguments)
     assert (refused.status, refused.out) == (2, "")
     assert "Error: " in refused.err
 
@@ -205,7 +205,7 @@ def test_several_problems_are_told_one_a_line(cli, word):
 )
 def test_a_webapp_that_is_not_there(cli, url, status, says):
     for arguments in (["list"], ["add", "x", "--price", "1"]):
-        failed = cli("product", *arguments, PRODCTL_URL=url)
+        failed = cli.inside("product", *arguments, PRODCTL_URL=url)
         assert (failed.status, failed.out) == (status, "")
         assert failed.err.startswith(f"Error: {says}")
 

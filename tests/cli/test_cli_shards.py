@@ -25,7 +25,7 @@ def cli(site, tmp_path):
     ],
 )
 def test_where_tells_the_shard_and_why(cli, name, key, shard):
-    told = cli("shard", "where", name, "-o", "json")
+    told = cli.inside("shard", "where", name, "-o", "json")
     assert (told.status, told.err) == (0, "")
     assert (told.json["key"], told.json["shard"], told.json["replica_set"]) == (key, shard, shard)
     assert told.json["map_version"] == 1
@@ -43,7 +43,7 @@ def test_list_tells_ranges_and_numbers(cli):
 
 @pytest.mark.parametrize("name", ["", " ", "\u200b", b"\xff"])
 def test_a_name_with_nothing_to_route_by_is_refused(cli, name):
-    refused = cli("shard", "where", name)
+    refused = cli.inside("shard", "where", name)
     assert (refused.status, refused.out) == (2, "")
     assert refused.err.startswith("Error: The name holds nothing to route by\n")
 

@@ -1,8 +1,8 @@
-"""The campaigns of failover in their shortest form: the same code, with a guard on duty in a system of its own."""
+"""One campaign of failover in its shortest form; ``make nightly`` has all of them, and whole."""
 
 import pytest
 
-from campaigns import gaps, guard_faults, shard_outage, soak
+from campaigns import gaps
 from campaigns import kills as campaign
 from campaigns.system import SETS, system
 from campaigns.witness import Witness
@@ -46,16 +46,6 @@ def test_the_witness_finds_what_is_not_as_it_was_acknowledged(guarded, token):
     assert len(witness.judge()) == 1
 
 
-def test_the_guards_gap_is_measured_beside_others(guarded, capsys):
-    bench = gaps.Bench(rounds=1, idle_seconds=1.0)
-    found = {gaps.GUARDED: bench.measure(guarded, gaps.GUARDED, ("kill", "switchover"))}
-    found[gaps.GUARDED].merge(bench.measure(guarded, gaps.GUARDED, ("kill",), idle_before=True))
-    assert set(found[gaps.GUARDED].seconds) == {"kill", "switchover", "kill, idle before"}
-    assert (found[gaps.GUARDED].broken, found[gaps.GUARDED].failed) == (0, 0)
-    gaps.show(found, 1)
-    assert "| lost, doubled or wrong | 0 |" in capsys.readouterr().out
-
-
 def test_a_gap_that_is_too_long_and_a_write_that_is_lost_are_told():
     late = gaps.Gaps({"kill": [0.2, 0.4], "stop": [0.1], "pause, idle before": [3.5]}, broken=1)
     assert gaps.missed({gaps.GUARDED: late}) == [
@@ -63,30 +53,3 @@ def test_a_gap_that_is_too_long_and_a_write_that_is_lost_are_told():
         "ours and guard, pause, idle before: 3.500 s, asked are 3 s",
         "ours and guard: 1 writes lost, doubled or wrong",
     ]
-
-
-def test_neither_busy_processors_nor_a_slow_network_bring_an_election(guarded, capsys):
-    with soak.busy_processors():
-        soaks = [soak.soak(guarded, "busy", 2.0)]
-    with soak.slow_network(guarded, "--delay", "0.05", "--jitter", "0.05"):
-        soaks.append(soak.soak(guarded, "slow", 4.0))
-    assert all(s.is_quiet for s in soaks), soaks
-    assert soaks[1].slowest > 0.2, "a write crosses the slow network four times"
-    soak.show(soaks)
-    assert "| busy | 2 s | 0 | 0 |" in capsys.readouterr().out
-
-
-def test_a_guard_that_is_harmed_in_the_middle_of_a_failover_makes_it_no_worse(guarded, capsys):
-    troubles = guard_faults.guard_faults(guarded, (0.01,), 1)
-    absent = guard_faults.without_guard(guarded, 1)
-    wrong = guard_faults.wrong(troubles, absent)
-    assert [line for line in wrong if "without a guard" not in line] == [], "how long it took, only the campaign tells"
-    guard_faults.show(troubles, absent)
-    assert "| no guard at all | 1 |" in capsys.readouterr().out
-
-
-def test_no_request_for_a_shard_fails_while_the_other_one_is_killed_and_hangs(guarded, token):
-    run = shard_outage.outage(guarded, token, 2.0)
-    assert run.wrong == []
-    for phase, shard in ("before", "rsA"), ("killed", "rsA"), ("killed", "rsB"), ("hanging", "rsA"), ("hanging", "rsB"):
-        assert run.seconds[phase, shard], f"nobody asked {shard} {phase}"

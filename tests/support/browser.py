@@ -94,4 +94,14 @@ def complaints_in_both_themes(page):
     return found
 
 
+IN_EVERY_VIEW = pytest.mark.parametrize(
+    ("width", "theme"),
+    [
+        pytest.param(1440, "light", id="wide-light"),
+        pytest.param(390, "dark", id="phone-dark"),
+        pytest.param(1440, "dark", id="wide-dark", marks=pytest.mark.nightly),
+        pytest.param(390, "light", id="phone-light", marks=pytest.mark.nightly),
+    ],
+)
+"""Each width and each theme once; all pairs at night."""
 SCRIPT_OR_NOT = pytest.mark.parametrize("javascript", [True, False], ids=["script", "no script"])

@@ -16,6 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+
+from prodctl.cli import prodctl
+from prodctl.terminal.output import run
+
 PROGRAM = Path(sys.executable).with_name("prodctl")
 TIMEOUT_SECONDS = 60
 
@@ -48,6 +53,14 @@ class Cli:
             check=False,
         )
         return Answer(done.stdout.decode(), done.stderr.decode(), done.returncode)
+
+    def inside(self, *arguments, stdin: bytes = b"", **environment) -> Answer:
+        """The same in the process of the tests: for tables of refusals, where starting it is most of the work."""
+        wanted = self._environment(environment)
+        gone = {name: None for name in os.environ if name not in wanted}
+        with CliRunner().isolation(stdin, env=wanted | gone) as (out, err, _both):
+            status = run(prodctl, [os.fsdecode(argument) for argument in arguments])
+            return Answer(out.getvalue().decode(), err.getvalue().decode(), status)
 
     @contextmanager
     def started(self, *arguments) -> Iterator[subprocess.Popen[bytes]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from prodcore.settings import load_settings
 ADMIN = "Ana"
 PASSWORD = "sandía caballo grapa correcta"  # long enough and nothing to guess
 TIMEOUT_SECONDS = 20
+_CHEAP_LOGINS = (("PRODCTL_BCRYPT_COST", "10"),)
+_FRESH_SECONDS = 600
+"""An access token lives for 900."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Site:
     """A running system. ``people`` may log in under the name of their role with PASSWORD; the admin is ADMIN."""
 
     cluster: LocalCluster
+    _tokens: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -40,7 +45,15 @@ class Site:
         self.call("POST", "/setup", body).raise_for_status()
 
     def token(self, username=ADMIN):
-        """An access token."""
+        """An access token. One login serves all tests of a user for a while: it costs processor time."""
+        logged_in_at, token = self._tokens.get(username, (0.0, ""))
+        if not token or time.monotonic() - logged_in_at > _FRESH_SECONDS:
+            token = self.log_in(username)
+            self._tokens[username] = time.monotonic(), token
+        return token
+
+    def log_in(self, username=ADMIN):
+        """An access token of a login that nobody else uses."""
         answer = self.call("POST", "/session/login", {"username": username, "password": PASSWORD})
         answer.raise_for_status()
         return answer.json()["access_token"]
@@ -74,7 +87,9 @@ class Site:
 def start_site(directory: Path, *, guard: bool = False) -> Site:
     ports = find_free_ports()
     daemons = (drill_runner(directory), GUARD) if guard else (drill_runner(directory),)
-    cluster = LocalCluster(LocalPlan(directory, ports, services_for(ports, workers=1, threads=8), daemons))
+    cluster = LocalCluster(
+        LocalPlan(directory, ports, services_for(ports, workers=1, threads=8), daemons, auth_settings=_CHEAP_LOGINS)
+    )
     try:
         cluster.up(when_writable=lambda: prepare_cluster(load_settings(**cluster.addresses("root"))))
     except BaseException:
