@@ -10,6 +10,8 @@ from hypothesis import settings
 from tests.support.cli import Cli
 from tests.support.site import start_site
 
+pytest_plugins = ["tests.support.replica_sets"]
+
 settings.register_profile("untimed", deadline=None)  # how long an example takes says something of the machine
 settings.load_profile("untimed")
 

@@ -9,24 +9,16 @@ import pytest
 
 from prodcore.app.wiring import open_catalog, open_replica_set
 from prodcore.catalog import Query, Sort
-from prodcore.catalog.upsert import new_item, upsert
+from prodcore.catalog.upsert import upsert
 from prodcore.deadline import budget
 from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable
-from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.product.model import ProductPatch
 from prodcore.support.stale_reads import stale_reads
 from prodcore.support.validation import validate
 from tests.support.faults import failing
-from tests.support.products import ANA
+from tests.support.products import ANA, draft, item
 from tests.support.survivor import wait_until_known
 from tests.support.waiting import wait_until
-
-
-def draft(name, **fields):
-    return validate(ProductDraft, {"name": name, "price": "1.20", **fields})
-
-
-def item(name, **fields):
-    return new_item({"name": name, "price": "1.20", **fields})
 
 
 @pytest.fixture

@@ -10,19 +10,9 @@ from prodcore.catalog.imports import undo_id, undo_part
 from prodcore.catalog.stores import ImportRecord
 from prodcore.catalog.upsert import new_item, upsert
 from prodcore.errors import InvalidCursor, ProductDeleted, SkuTaken, VersionConflict
-from prodcore.product.model import ProductDraft, ProductPatch
-from prodcore.support.validation import validate
-from tests.support.products import ANA, EVA
+from tests.support.products import ANA, EVA, draft, patch
 
 NAMES = ["Arroz", "Café", "Manzana", "Naranja", "Pan", "Zanahoria"]
-
-
-def draft(name, **fields):
-    return validate(ProductDraft, {"name": name, "price": "1.20", **fields})
-
-
-def patch(**fields):
-    return validate(ProductPatch, fields)
 
 
 @pytest.fixture

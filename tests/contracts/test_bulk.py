@@ -1,4 +1,4 @@
-"""Many products at once, each by its version, over two real replica sets."""
+"""Many products at once, each by its version, over two shards."""
 
 from decimal import Decimal
 from uuid import uuid4
@@ -8,19 +8,17 @@ import pytest
 from prodcore.catalog.bulk import Changes, Seen, bulk_delete, bulk_edit
 from prodcore.deadline import budget
 from prodcore.errors import ProductDeleted, ProductNotFound, VersionConflict
-from prodcore.product.history import Author
-from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.product.model import ProductPatch
 from prodcore.support.validation import validate
-
-ANA, EVA = Author("ana"), Author("eva")
+from tests.support.products import ANA, EVA, draft
 
 
 @pytest.fixture
 def made(catalog):
     """Five products in both shards."""
     names = ("Arroz", "Café", "Naranja", "Pan", "Zumo")
-    fields = {"price": "1.20", "tags": ["bio", "Oferta"], "category": "x"}
-    return [catalog.create(validate(ProductDraft, {"name": name, **fields}), ANA) for name in names]
+    fields = {"tags": ["bio", "Oferta"], "category": "x"}
+    return [catalog.create(draft(name, **fields), ANA) for name in names]
 
 
 def seen(products):

@@ -1,4 +1,4 @@
-"""Real replica sets, started once a run; every test finds them without products."""
+"""Fixtures of real replica sets, started once a run; every test finds them without products."""
 
 import pytest
 from pymongo import MongoClient, uri_parser

@@ -1,4 +1,4 @@
-"""Many products at once, over two real replica sets: what becomes of each item, found by name or by SKU."""
+"""Many products at once, over two shards: what becomes of each item, found by name or by SKU."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -8,19 +8,9 @@ import pytest
 
 from prodcore.catalog.upsert import Item, new_item, upsert
 from prodcore.errors import InvalidInput, ProductExists, SkuTaken
-from prodcore.product.model import ProductDraft
-from prodcore.support.validation import validate
-from tests.support.products import ANA, EVA
+from tests.support.products import ANA, EVA, draft, item
 
 NAMES = ["Arroz", "Café", "Manzana", "Águila", "Naranja", "Pan", "Zanahoria", "Ñandú", "7up"]
-
-
-def draft(name, **fields):
-    return validate(ProductDraft, {"name": name, "price": "1.20", **fields})
-
-
-def item(name, **fields):
-    return new_item({"name": name, "price": "1.20", **fields})
 
 
 def by_sku(sku, **fields):
@@ -54,13 +44,13 @@ def test_each_item_is_told_what_became_of_it(catalog):
     assert catalog.get(taken.id).version == 1
 
 
-def test_repeated_with_its_ids_it_says_the_same(catalog, raw_products):
+def test_repeated_with_its_ids_it_says_the_same(catalog):
     items = [Item(item(name).changes, uuid4()) for name in NAMES]
     assert set(statuses(upsert(catalog, items, ANA))) == {"created"}
     assert set(statuses(upsert(catalog, items, ANA))) == {"created"}
     fresh = [replace(one, product_id=uuid4()) for one in items]
     assert set(statuses(upsert(catalog, fresh, ANA))) == {"unchanged"}
-    assert sum(c.count_documents({}) for c in raw_products.values()) == len(items)
+    assert sum(shard.products for shard in catalog.counts()) == len(items)
 
 
 def test_fields_that_an_item_does_not_give_stay(catalog):
@@ -98,10 +88,10 @@ def test_an_item_that_is_no_product_is_refused_with_its_field(fields, by, field)
     assert [p.field for p in refused.value.problems] == [field]
 
 
-def test_a_dry_run_says_what_would_become_of_each_item_and_writes_nothing(catalog, raw_products):
+def test_a_dry_run_says_what_would_become_of_each_item_and_writes_nothing(catalog):
     old = catalog.create(draft("Pan", price="1.2000", tags=["a"]), ANA)
     catalog.create(draft("Zumo", sku="Z-1"), ANA)
-    before = {name: list(c.find().sort("_id", 1)) for name, c in raw_products.items()}
+    before = catalog.page().items
     items = [
         item("PAN", price="1.25", stock=4, tags=["a", "b"]),
         item("Sal"),
@@ -118,7 +108,7 @@ def test_a_dry_run_says_what_would_become_of_each_item_and_writes_nothing(catalo
         {"field": "price", "old": "1.2000", "new": "1.25"},
         {"field": "stock", "old": 0, "new": 4},
     )
-    assert {name: list(c.find().sort("_id", 1)) for name, c in raw_products.items()} == before
+    assert catalog.page().items == before
     assert statuses(upsert(catalog, items, EVA)) == statuses(outcomes)
 
 

@@ -1,0 +1,462 @@
+"""The products of one shard in this process, as ``prodcore.catalog.stores`` describes it: for tests without servers.
+
+What it may do is what the suite in ``tests/contracts`` proves of it and of the store on MongoDB alike.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from copy import copy
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from functools import wraps
+from itertools import count
+from typing import Any, TypeVar
+from uuid import UUID
+
+from prodcore.catalog.stores import (
+    Batch,
+    BeingMoved,
+    Deleted,
+    ImportRecord,
+    Key,
+    Moment,
+    Position,
+    Query,
+    Row,
+    Slice,
+    Touched,
+    Traces,
+)
+from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted
+from prodcore.deadline import remaining
+from prodcore.errors import ProdError, ProductNotFound, Unavailable, VersionConflict
+from prodcore.product.history import Change
+from prodcore.product.model import Product
+from prodcore.product.move import Move, Passage
+from prodcore.product.terms import INACTIVE, beginning_of, category_term, tag_term
+from prodcore.routing import prefix_range
+
+MARK = "\0"
+"""No key holds it; what stands behind it makes the key of an old place its own."""
+
+
+@dataclass
+class _Document:
+    """What is stored under one id."""
+
+    product: Product
+    history: tuple[Change, ...] = ()
+    deleted: Deleted | None = None
+    move: Move | None = None
+    intention: Product | None = None
+    passages: tuple[Passage, ...] = ()
+    kept_until: datetime | None = None
+
+    @property
+    def is_place(self) -> bool:
+        """Whether it only keeps the old place of a product that has moved."""
+        return self.move is not None and self.move.state == "moved"
+
+    @property
+    def key(self) -> Key | None:
+        """What it stands under in name order, and what nobody else may have; None for what was deleted."""
+        if self.deleted:
+            return None
+        name, variant = self.product.key
+        return name, f"{variant}{MARK}{self.product.id}" if self.is_place else variant
+
+
+@dataclass
+class _Shelf:
+    """What the three stores of a shard share."""
+
+    shard: str
+    documents: dict[UUID, _Document] = field(default_factory=dict)
+    imports: dict[UUID, ImportRecord] = field(default_factory=dict)
+    is_silent: bool = False
+    ticks: Iterator[int] = field(default_factory=lambda: count(1))
+    time: int = 0
+    lock: AbstractContextManager[Any] = field(default_factory=threading.RLock)
+
+    def asked(self) -> dict[UUID, _Document]:
+        """The documents, where the shard answers within the budget."""
+        if self.is_silent or remaining() <= 0:
+            raise Unavailable(f"{self.shard} does not answer", shard=self.shard)
+        return self.documents
+
+    def wrote(self) -> None:
+        """The cluster time grows by every write."""
+        self.time = next(self.ticks)
+
+    def holder(self, key: Key, but: UUID) -> _Document | None:
+        """Another product's document that has this key."""
+        return next((d for i, d in self.documents.items() if i != but and d.key == key), None)
+
+    def shown(self, document: _Document) -> Product:
+        """As it is read: it brings its move, and not what made it."""
+        sku = None if document.is_place else document.product.sku
+        return replace(document.product, sku=sku, shard=self.shard, move=document.move, change=None)
+
+
+Store = TypeVar("Store")
+
+
+def _one_at_a_time(store: type[Store]) -> type[Store]:
+    """As a document is written by one at a time."""
+
+    def locked(method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def call(self: Any, *arguments: Any, **named: Any) -> Any:
+            with self._shelf.lock:
+                return method(self, *arguments, **named)
+
+        return call
+
+    for name, method in list(vars(store).items()):
+        if callable(method) and not name.startswith("_"):
+            setattr(store, name, locked(method))
+    return store
+
+
+@_one_at_a_time
+class MemoryProductStore:
+    """A ``ProductStore``. While ``is_silent`` is true no call is answered."""
+
+    def __init__(self, shard: str) -> None:
+        self._shelf = _Shelf(shard)
+        self.moves = MemoryMoveStore(self._shelf)
+        self.imports = MemoryImportStore(self._shelf)
+
+    @property
+    def shard(self) -> str:
+        return self._shelf.shard
+
+    @property
+    def is_silent(self) -> bool:
+        return self._shelf.is_silent
+
+    @is_silent.setter
+    def is_silent(self, silent: bool) -> None:
+        self._shelf.is_silent = silent
+
+    def insert(self, product: Product) -> None:
+        documents = self._shelf.asked()
+        there = documents.get(product.id)
+        if there and there.key == product.key:
+            return  # this very insert, repeated
+        if there and there.deleted:
+            raise id_was_used(product)
+        if there or self._shelf.holder(product.key, product.id):
+            raise exists(product)
+        documents[product.id] = _Document(product, (product.change,) if product.change else ())
+        self._shelf.wrote()
+
+    def insert_many(self, products: Sequence[Product]) -> list[ProdError | None]:
+        return self._each(self.insert, products)
+
+    def replace(self, product: Product) -> None:
+        document = self._live(product)
+        if self._shelf.holder(product.key, product.id):
+            raise exists(product)
+        self._write(document, product)
+
+    def replace_many(self, products: Sequence[Product]) -> list[ProdError | None]:
+        return self._each(self.replace, products, meanwhile=True)
+
+    def park(self, product: Product, until: datetime) -> None:
+        document = self._live(product)
+        self._write(document, product)
+        change = product.change
+        assert change, "what is deleted tells who did it"
+        kept = replace(product, shard=self.shard, change=None, move=None)
+        document.deleted = Deleted(kept, change.at, change.by.username, until)
+
+    def park_many(self, products: Sequence[Product], until: datetime) -> list[ProdError | None]:
+        return self._each(lambda product: self.park(product, until), products, meanwhile=True)
+
+    def restore(self, product: Product) -> None:
+        document = self._shelf.asked().get(product.id)
+        if document is None or not document.deleted or document.product.version != product.version - 1:
+            raise _refusal(document, product)
+        if self._shelf.holder(product.key, product.id):
+            raise exists(product)
+        self._write(document, product)
+        document.deleted = None
+
+    def get(self, product_id: UUID) -> Product | None:
+        document = self._shelf.asked().get(product_id)
+        if document and document.deleted:
+            raise is_deleted(document.deleted)
+        return self._shelf.shown(document) if document else None
+
+    def get_many(self, product_ids: Sequence[UUID]) -> dict[UUID, Product | Deleted]:
+        documents = self._shelf.asked()
+        wanted = {i: documents[i] for i in product_ids if i in documents}
+        return {i: document.deleted or self._shelf.shown(document) for i, document in wanted.items()}
+
+    def history(self, product_id: UUID) -> list[Change] | None:
+        document = self._shelf.asked().get(product_id)
+        return list(reversed(document.history)) if document else None
+
+    def get_deleted(self, product_id: UUID) -> Deleted | None:
+        document = self._shelf.asked().get(product_id)
+        return document.deleted if document else None
+
+    def deleted(self, before: Moment | None, limit: int, key: str | None = None) -> list[Deleted]:
+        found = [d.deleted for d in self._shelf.asked().values() if d.deleted]
+        found = [d for d in found if key in (None, d.product.key[0])]
+        found = [d for d in found if before is None or (d.at, d.product.id) < before]
+        return sorted(found, key=lambda d: (d.at, d.product.id), reverse=True)[:limit]
+
+    def find(self, keys: Sequence[Key]) -> dict[Key, Product]:
+        return {key: self._shelf.shown(d) for d in self._shelf.asked().values() if (key := d.key) in keys and key}
+
+    def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
+        return {sku: product.id for sku, product in self.find_skus(skus).items()}
+
+    def find_skus(self, skus: Sequence[str]) -> dict[str, Product]:
+        live = [self._shelf.shown(d) for d in self._shelf.asked().values() if not d.deleted]
+        return {product.sku: product for product in live if product.sku in skus and product.sku is not None}
+
+    def page(self, part: Slice) -> Batch:
+        live = [d for d in self._shelf.asked().values() if not d.deleted and _fits(d.product, part.query)]
+        placed = sorted(((_position(d, part.query), d) for d in live), key=lambda pair: pair[0])
+        if part.query.sort.descending:
+            placed.reverse()
+        in_order = [(position, d) for position, d in placed if _is_after(position, part)]
+        if part.query.sort.by == "name":
+            in_order = [(position, d) for position, d in in_order if str(position[0]) in part.ranges[0]]
+        looked_at = in_order[: part.limit]
+        owned = [pair for pair in looked_at if any(pair[1].product.key[0] in owned for owned in part.ranges)]
+        rows = [self._row(d, position, part.fields) for position, d in owned if not _was_shown(d, part)]
+        return Batch(rows, looked_at[-1][0] if len(looked_at) == part.limit else None)
+
+    def some_keys(self, count: int) -> list[str]:
+        keys = [d.key[0] for d in self._shelf.asked().values() if d.key]
+        return random.sample(keys, min(count, len(keys)))
+
+    def count(self) -> int:
+        return sum(d.deleted is None and d.kept_until is None for d in self._shelf.asked().values())
+
+    def _row(self, document: _Document, position: Position, fields: tuple[str, ...]) -> Row:
+        return _row(self._shelf, document, position, fields)
+
+    def _live(self, product: Product) -> _Document:
+        """The version before ``product``, neither deleted nor part of a move."""
+        document = self._shelf.asked().get(product.id)
+        if document is None or document.deleted or document.move or document.product.version != product.version - 1:
+            raise _refusal(document, product)
+        return document
+
+    def _write(self, document: _Document, product: Product) -> None:
+        document.product = product
+        document.history += (product.change,) if product.change else ()
+        self._shelf.wrote()
+
+    def _each(
+        self, write: Callable[[Product], None], products: Sequence[Product], *, meanwhile: bool = False
+    ) -> list[ProdError | None]:
+        refused: list[ProdError | None] = []
+        for product in products:
+            try:
+                write(product)
+            except Unavailable:
+                raise
+            except ProdError as error:
+                refused.append(changed_meanwhile(product) if meanwhile else error)
+            else:
+                refused.append(None)
+        return refused
+
+
+@_one_at_a_time
+class MemoryMoveStore:
+    """A ``MoveStore``."""
+
+    def __init__(self, shelf: _Shelf) -> None:
+        self._shelf = shelf
+
+    def intend(self, product: Product, move: Move) -> None:
+        document = self._shelf.asked().get(product.id)
+        if document is None or document.deleted or document.move or document.product.version != product.version - 1:
+            raise _refusal(document, product)
+        document.move, document.intention = move, product
+        self._shelf.wrote()
+
+    def traces(self, product_id: UUID) -> Traces:
+        document = self._shelf.asked().get(product_id)
+        if document is None:
+            return Traces(None, (), self._shelf.time, None)
+        return Traces(document.move, document.passages, self._shelf.time, _parcel(document))
+
+    def receive(self, parcel: Any) -> None:
+        document = self._shelf.asked().get(parcel.product.id)
+        if document and document.move != parcel.move:
+            traces = self.traces(parcel.product.id)
+            if traces.state_of(parcel.move):
+                return
+            if document.move is None or document.move.state == "intended":
+                raise exists(parcel.product)
+        if self._shelf.holder(parcel.product.key, parcel.product.id):
+            raise exists(parcel.product)
+        if document is None or document.move != parcel.move:
+            self._shelf.documents[parcel.product.id] = copy(parcel)
+            self._shelf.wrote()
+
+    def commit(self, move: Move) -> None:
+        if document := self._turn(move, "intended"):
+            document.move, document.intention, document.history = replace(move, state="moved"), None, ()
+
+    def publish(self, move: Move, at: int) -> None:
+        if document := self._turn(move, "pending"):
+            document.move = None
+            document.passages = (*document.passages, Passage(move.id, move.source, move.target, at))
+
+    def retire(self, move: Move, until: datetime) -> None:
+        if document := self._turn(move, "moved"):
+            document.kept_until = until
+
+    def undo(self, move: Move) -> None:
+        if document := self._turn(move, "intended"):
+            document.move = document.intention = None
+
+    def discard(self, move: Move) -> None:
+        if self._turn(move, "pending"):
+            del self._shelf.documents[move.product_id]
+
+    def unfinished(self, since: datetime) -> list[Move]:
+        moves = [d.move for d in self._shelf.asked().values() if d.move and d.kept_until is None]
+        return [move for move in moves if move.since < since]
+
+    def rows(self, product_ids: Sequence[UUID], fields: tuple[str, ...]) -> dict[UUID, Row]:
+        documents = self._shelf.asked()
+        live = [documents[i] for i in product_ids if i in documents and not documents[i].deleted]
+        return {d.product.id: _row(self._shelf, d, ("", ""), fields) for d in live}
+
+    def known_time(self) -> int:
+        return self._shelf.time
+
+    def time(self) -> int:
+        self._shelf.asked()
+        return self._shelf.time
+
+    def _turn(self, move: Move, state: str) -> _Document | None:
+        """The document of whose move it is this step's turn, about to be written."""
+        document = self._shelf.asked().get(move.product_id)
+        if document is None or document.move is None or (document.move.id, document.move.state) != (move.id, state):
+            return None
+        self._shelf.wrote()
+        return document
+
+
+@_one_at_a_time
+class MemoryImportStore:
+    """An ``ImportStore``."""
+
+    def __init__(self, shelf: _Shelf) -> None:
+        self._shelf = shelf
+
+    def note(self, record: ImportRecord) -> None:
+        self._shelf.asked()
+        known = self._shelf.imports.setdefault(record.import_id, record)
+        ended = {"finished_at": record.finished_at, "counts": dict(record.counts)} if record.finished_at else {}
+        self._shelf.imports[record.import_id] = replace(known, source=record.source, **ended)
+
+    def undone(self, import_id: UUID, at: datetime) -> bool:
+        self._shelf.asked()
+        known = self._shelf.imports.get(import_id)
+        if known:
+            self._shelf.imports[import_id] = replace(known, undone_at=at)
+        return known is not None
+
+    def recent(self, limit: int) -> list[ImportRecord]:
+        self._shelf.asked()
+        return sorted(self._shelf.imports.values(), key=lambda r: (r.started_at, r.import_id), reverse=True)[:limit]
+
+    def touched(self, import_id: UUID, after: UUID | None, limit: int) -> list[Touched]:
+        found = [d for d in self._shelf.asked().values() if any(c.by.import_id == str(import_id) for c in d.history)]
+        found = sorted((d for d in found if after is None or d.product.id > after), key=lambda d: d.product.id)
+        return [
+            Touched(d.deleted.product if d.deleted else self._shelf.shown(d), bool(d.deleted), d.history)
+            for d in found[:limit]
+        ]
+
+
+def _refusal(document: _Document | None, product: Product) -> ProdError:
+    """Why ``product`` could not be made of what is there."""
+    if document is None:
+        return ProductNotFound(f"there is no product {product.id}", product_id=str(product.id))
+    if document.deleted:
+        return is_deleted(document.deleted)
+    facts = {"product_id": str(product.id), "version": document.product.version}
+    if document.move:
+        return BeingMoved(f"{product.name!r} is being renamed just now", **facts)
+    return VersionConflict(f"the product is at version {document.product.version} now", **facts)
+
+
+def _parcel(document: _Document) -> _Document | None:
+    """The target's document: what is intended, and all that was done to the product."""
+    move, product = document.move, document.intention
+    if move is None or product is None:
+        return None
+    history = (*document.history, product.change) if product.change else document.history
+    return _Document(product, history, move=replace(move, state="pending"), passages=document.passages)
+
+
+def _row(shelf: _Shelf, document: _Document, position: Position, fields: tuple[str, ...]) -> Row:
+    product = shelf.shown(document)
+    return Row(position, {name: getattr(product, name) for name in fields}, document.move, document.passages)
+
+
+def _position(document: _Document, query: Query) -> Position:
+    product = document.product
+    if query.sort.by == "name":
+        assert document.key
+        return document.key
+    values: dict[str, int | Decimal | datetime] = {
+        "price": product.price,
+        "stock": product.stock,
+        "updated": product.updated_at,
+        "created": product.created_at,
+    }
+    return values[query.sort.by], product.id
+
+
+def _is_after(position: Any, part: Slice) -> bool:
+    if part.after is None:
+        return True
+    return bool(position < part.after if part.query.sort.descending else position > part.after)
+
+
+def _was_shown(document: _Document, part: Slice) -> bool:
+    """Whether it keeps the very place after which the slice begins: of a product that was shown before it moved."""
+    return document.is_place and part.after == document.product.key
+
+
+def _fits(product: Product, query: Query) -> bool:
+    terms = [tag_term(tag) for tag in query.tags]
+    terms += [category_term(query.category)] if query.category is not None else []
+    terms += [INACTIVE] if query.active is False else []
+    bounds = (
+        (query.price_min, product.price),
+        (product.price, query.price_max),
+        (query.stock_min, product.stock),
+        (product.stock, query.stock_max),
+        (query.updated_since, product.updated_at),
+    )
+    return (
+        all(_has_word(product.words, word) for word in query.words)
+        and set(terms) <= set(product.facets)
+        and (product.active or not query.active)
+        and all(low is None or high is None or low <= high for low, high in bounds)  # type: ignore[operator]
+    )
+
+
+def _has_word(words: Sequence[str], beginning: str) -> bool:
+    lower, upper = prefix_range(beginning)
+    return beginning_of(beginning) in words and any(lower <= word < upper for word in words)
