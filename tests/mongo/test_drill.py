@@ -19,6 +19,7 @@ from prodcore.drill.verdict import Found
 from prodcore.errors import DrillRunning, InvalidInput, Unavailable
 from prodcore.replicaset.status import Health
 from prodcore.settings import load_settings
+from tests.support.replica_sets import wait_until_healthy
 from tests.support.waiting import wait_until
 
 BRIEF = {"baseline_seconds": 0.5, "recovery_seconds": 40.0}
@@ -26,8 +27,10 @@ BRIEF = {"baseline_seconds": 0.5, "recovery_seconds": 40.0}
 
 @pytest.fixture
 def operator(cluster, tmp_path):
-    """The operator's settings, with a state directory of its own."""
-    return load_settings(**cluster.addresses("operator"), state_dir=tmp_path)
+    """The operator's settings, with a state directory of its own, once every set is whole."""
+    settings = load_settings(**cluster.addresses("operator"), state_dir=tmp_path)
+    wait_until_healthy(settings)
+    return settings
 
 
 @pytest.fixture
@@ -66,8 +69,7 @@ def test_a_primary_is_broken_and_nothing_acknowledged_is_lost(drill, operator, f
     assert (report.verdict.moved > 0) == (set_name != "rsU")
     assert (report.verdict.broken, report.verdict.unknown) == (0, 0)
     assert 0 < report.write_gap() < 30
-    after = inspect(operator, set_name)
-    assert (after.health, after.problems) == (Health.HEALTHY, ()), "everything is back"
+    wait_until_healthy(operator)
     for shard in ("rsA", "rsB"):
         products = raw_clients[shard]["products_db"]["products"]
         assert products.count_documents({"words": report.run}) == 0

@@ -3,9 +3,11 @@
 import pytest
 from pymongo import MongoClient, uri_parser
 
+from prodcore.app.cluster import cluster_status
 from prodcore.app.wiring import open_catalog, prepare_cluster
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports
 from prodcore.settings import load_settings
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +79,12 @@ def direct_client(cluster):
     login = uri_parser.parse_uri(cluster.addresses("root")["db2_url"].get_secret_value())
     name_and_password = {"username": login["username"], "password": login["password"]}
     return lambda address: MongoClient(f"mongodb://{address}/?directConnection=true", **name_and_password)
+
+
+def wait_until_healthy(settings):
+    """Until every member of every set is in its place again, whatever the test before did to it."""
+
+    def problems():
+        return [problem for status in cluster_status(settings).sets for problem in status.problems]
+
+    wait_until(lambda: not problems(), "every set is whole", 60, every=0.2)
