@@ -82,7 +82,12 @@ NOT_ALLOWED, NO_SUCH_USER = "13", "18"
 @pytest.mark.parametrize(
     ("fault", "via"),
     # The layout seed has a whole set in a container: with it every request fails, and the API says so to each.
-    [("stop", "api"), ("kill", "api"), ("partition", "api"), ("container", "driver")],
+    [
+        ("partition", "api"),
+        ("container", "driver"),
+        pytest.param("stop", "api", marks=pytest.mark.nightly),
+        pytest.param("kill", "api", marks=pytest.mark.nightly),
+    ],
 )
 def test_a_drill_on_containers_loses_nothing_and_puts_everything_back(deployed, fault, via):
     environment = deployed.operator | {"PRODCTL_URL": URL, "PRODCTL_TOKEN": deployed.token()}

@@ -92,6 +92,7 @@ def test_drills_are_kept_shown_and_compared(cli):
     assert cli("failover-test", "show", "drill0000nothing").status == 3
 
 
+@pytest.mark.nightly
 def test_a_drill_that_is_slower_than_those_before_exits_8(cli, cluster):
     drill = ("failover-test", "rsU", "--fault", "stepdown")
     first = cli(*drill, "-o", "json").json
@@ -115,7 +116,7 @@ def test_a_dry_run_touches_nothing(cli):
     assert cli("cluster", "history", "-o", "json").json["items"] == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_an_interrupted_drill_puts_everything_back(cli, number):
     with cli.started("failover-test", "rsA") as running:
         read_until(running, "new primary")

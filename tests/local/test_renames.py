@@ -48,7 +48,9 @@ def test_of_fifty_who_create_one_name_in_different_spellings_one_succeeds(site):
     assert (answers.count(201), answers.count(409)) == (1, 49)
 
 
-@pytest.mark.parametrize("step", rename_campaign.STEPS)
+@pytest.mark.parametrize(
+    "step", [s if s == "committed" else pytest.param(s, marks=pytest.mark.nightly) for s in rename_campaign.STEPS]
+)
 def test_running_webapp_finishes_what_a_killed_process_left(site, step):
     settings = load_settings(**site.cluster.addresses("web"))
     number = uuid4().int % 10_000

@@ -52,10 +52,10 @@ def inspect(settings, name):
 
 @pytest.mark.parametrize(("fault", "set_name"), [
     (Fault.KILL, "rsA"),
-    (Fault.STOP, "rsB"),
-    (Fault.STEPDOWN, "rsA"),
     (Fault.PAUSE, "rsB"),
-    (Fault.KILL, "rsU"),
+    pytest.param(Fault.STOP, "rsB", marks=pytest.mark.nightly),
+    pytest.param(Fault.STEPDOWN, "rsA", marks=pytest.mark.nightly),
+    pytest.param(Fault.KILL, "rsU", marks=pytest.mark.nightly),
 ])  # fmt: skip
 def test_a_primary_is_broken_and_nothing_acknowledged_is_lost(drill, operator, fault, set_name, raw_clients):
     before = inspect(operator, set_name)
@@ -93,7 +93,7 @@ def test_every_set_at_once_and_a_random_member(drill):
     ]
 
 
-@pytest.mark.parametrize("set_name", ["rsB", "rsU"])
+@pytest.mark.parametrize("set_name", ["rsB", pytest.param("rsU", marks=pytest.mark.nightly)])
 def test_the_control_run_must_find_losses(drill, set_name):
     report = drill(DrillPlan((set_name,), Fault.LOSE, **BRIEF), unsafe=True)
     assert report.verdict.lost > 0
@@ -140,7 +140,11 @@ def test_what_needs_a_host_for_each_member_is_refused_on_one_machine(operator, c
     assert objection.startswith(why)
 
 
-@pytest.mark.parametrize("fault", [Fault.KILL, Fault.PARTITION, Fault.CONTAINER])
+@pytest.mark.parametrize("fault", [
+    Fault.KILL,
+    pytest.param(Fault.PARTITION, marks=pytest.mark.nightly),
+    pytest.param(Fault.CONTAINER, marks=pytest.mark.nightly),
+])  # fmt: skip
 def test_a_fault_that_did_nothing_makes_the_drill_vacuous(drill, cluster, fault):
     plan = DrillPlan(("rsA",), fault, baseline_seconds=0.5, recovery_seconds=5.0)
     report = drill(plan, Pretender(cluster.members))

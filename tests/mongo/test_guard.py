@@ -272,6 +272,7 @@ def test_two_guards_cause_one_election(guard, operator, access, slow_set):
         thread.join(timeout=20)
 
 
+@pytest.mark.nightly
 def test_a_drill_measures_each_round_once_more_without_the_guard(guard, operator, slow_set):
     with open_drill(operator, slow_set.members) as parts:
         plan = DrillPlan((SET,), Fault.KILL, baseline_seconds=0.5, recovery_seconds=40.0, compare_guard=True)

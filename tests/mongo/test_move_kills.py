@@ -21,7 +21,7 @@ def test_readers_see_each_product_once_while_they_are_renamed(catalog):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("victim", campaign.VICTIMS)
+@pytest.mark.parametrize("victim", ["process", "source", pytest.param("target", marks=pytest.mark.nightly)])
 def test_killed_at_any_step_a_move_leaves_the_product_once(cluster, settings, catalog, raw_products, victim):
     ids = campaign.fill(catalog, 25)
     killing = campaign.Killing(cluster, settings, catalog)

@@ -20,7 +20,7 @@ from tests.support.site import ADMIN, PASSWORD
 
 ROOT = Path(__file__).parents[2]
 APPLY_SECONDS = 900
-KILLS = int(os.environ.get("DEPLOY_KILLS", "2"))
+KILLS = int(os.environ.get("DEPLOY_KILLS", "1"))
 URL = "http://127.0.0.1:3000"
 """Where the proxy device of the web-server listens, in the bed's network."""
 
