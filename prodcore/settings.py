@@ -105,6 +105,11 @@ class Settings(BaseSettings):
     )
     currency: str = Field("EUR", pattern="^[A-Z]{3}$", description="Currency of a price that names none (ISO 4217)")
     deleted_days: int = Field(30, ge=1, le=3650, description="How long a deleted product can be restored")
+    metrics: str = Field(
+        "local",
+        pattern="^(local|public)$",
+        description="Who may read /metrics: programs on the same machine (local), or everybody (public)",
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What the services log")
 
     auth_server_url: str = _named(

@@ -1,11 +1,13 @@
 """Access tokens: EdDSA JWTs that only authsvc can make and everybody with its public keys can verify.
 
-One algorithm, one type, one issuer, one audience, every claim required, one spelling of each token. Whatever else
-arrives, with whatever bytes in it, is ``NotAuthenticated`` and nothing more is said.
+One algorithm, one type, one issuer, one audience, every claim required and none besides, one spelling of each token.
+Whatever else arrives, with whatever bytes in it, is ``NotAuthenticated`` and nothing more is said: no header that we do
+not write (``crit``, ``jku``, ``zip``), no claim (``nbf``), even by the true key.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Mapping
@@ -32,8 +34,13 @@ GRACE = timedelta(minutes=60)
 SERVICE_TOKEN_PREFIX = "prodctl_"  # noqa: S105  no secret, but how one begins
 """What a service token begins with; it is no access token, webapp exchanges it for one."""
 
+LONGEST_LIFE = timedelta(minutes=15)
+"""Of an access token; one that claims a longer life is not one of ours."""
+
 _MAX_LENGTH = 4096
+_HEADER = {"alg", "typ", "kid"}
 _REQUIRED = ["iss", "aud", "sub", "jti", "sid", "name", "epoch", "iat", "exp"]
+_CLAIMS = {*_REQUIRED, "role", "scope"}
 _SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _LATEST = 253_402_300_799  # the last second of year 9999, the last one that datetime knows
 
@@ -69,8 +76,12 @@ class Identity:
         return right in self.rights
 
     def is_live(self, now: datetime, late: timedelta = LEEWAY) -> bool:
-        """Whether the token has not ended, or not longer than ``late`` ago."""
-        return now < self.expires_at + late
+        """Whether the token has begun, and has not ended or not longer than ``late`` ago."""
+        return self.issued_at - LEEWAY <= now and not self.had_ended(now, late)
+
+    def had_ended(self, moment: datetime, late: timedelta = LEEWAY) -> bool:
+        """Whether the token had ended then, ``late`` or longer ago."""
+        return moment - late >= self.expires_at
 
 
 def issue(identity: Identity, kid: str, key: Ed25519PrivateKey, now: datetime) -> str:
@@ -98,6 +109,17 @@ def kid_of(token: str) -> str:
     return _header(token)["kid"]
 
 
+def session_of(token: str) -> str:
+    """The session that a token says it comes from; nothing is verified. Raises NotAuthenticated.
+
+    For a token that was kept where nobody else can write, such as in a signed cookie.
+    """
+    try:
+        return str(_object(token.split(".")[1])["sid"])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        raise NotAuthenticated("the token is not valid") from None
+
+
 def authenticate(token: str, keys: Mapping[str, Ed25519PublicKey]) -> Identity:
     """Whom a genuine token speaks of; its time is not judged (ask ``Identity.is_live``). Raises NotAuthenticated."""
     header = _header(token)
@@ -119,6 +141,8 @@ def authenticate(token: str, keys: Mapping[str, Ed25519PublicKey]) -> Identity:
                 "verify_nbf": False,
             },
         )
+        if claims != _object(token.split(".")[1]):
+            raise ValueError("a claim stands there twice")
         return _identity(claims)
     except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError):
         raise NotAuthenticated("the token is not valid") from None
@@ -139,12 +163,27 @@ def _header(token: str) -> dict[str, str]:
     try:
         if any(base64url_encode(base64url_decode(part)).decode() != part for part in token.split(".")):
             raise NotAuthenticated("the token is not valid")
-        header = jwt.get_unverified_header(token)
+        header = _object(token.partition(".")[0])
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
         raise NotAuthenticated("the token is not valid") from None
-    if header.get("alg") != ALGORITHM or header.get("typ") != TYPE or not isinstance(header.get("kid"), str):
+    if set(header) != _HEADER or header["alg"] != ALGORITHM or header["typ"] != TYPE or type(header["kid"]) is not str:
         raise NotAuthenticated("the token is not valid")
     return header
+
+
+def _object(part: str) -> dict[str, Any]:
+    """The JSON object of a part. Raises ValueError for anything else, and for a name that stands there twice."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a name stands there twice")
+        return found
+
+    value = json.loads(base64url_decode(part), object_pairs_hook=once)
+    if not isinstance(value, dict):
+        raise TypeError("no object")
+    return value
 
 
 def _identity(claims: Mapping[str, Any]) -> Identity:
@@ -155,6 +194,10 @@ def _identity(claims: Mapping[str, Any]) -> Identity:
         type(n) is int and 0 <= n <= _LATEST for n in numbers
     ):
         raise ValueError("a claim has the wrong type")
+    if not set(claims) <= _CLAIMS:
+        raise ValueError("a claim that we do not make")
+    if not 0 <= claims["exp"] - claims["iat"] <= LONGEST_LIFE.total_seconds():
+        raise ValueError("a life that we do not give")
     if claims["iss"] != ISSUER:  # PyJWT takes a list that holds it, too
         raise ValueError("another issuer")
     role, scope = claims.get("role"), claims.get("scope")

@@ -38,6 +38,7 @@ from prodcore.product.move import Move
 from prodcore.product.terms import facets_of, words_of
 from prodcore.routing import fold, name_key
 
+_MAX_EXPONENT = 20
 _DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
 
 _KEPT_FORMATS = frozenset("\u200c\u200d\u200e\u200f\u061c\u180e") | frozenset(
@@ -83,9 +84,21 @@ def _clean_paragraphs(text: Any) -> Any:
 
 
 def _price(value: Any) -> Any:
+    """Judge how a number is written before anything is made of it: a scale without end takes memory without end."""
     numeric = isinstance(value, int | Decimal) and not isinstance(value, bool)
     if not numeric and not (isinstance(value, str) and _DECIMAL.fullmatch(value)):
         raise PydanticCustomError("decimal_type", "must be a decimal number such as 1.20")
+    if isinstance(value, str):
+        decimals = len(value.partition(".")[2])
+    else:
+        exponent = value.as_tuple().exponent if isinstance(value, Decimal) else 0
+        decimals = -exponent if isinstance(exponent, int) else 0
+    if decimals > MAX_PRICE_DECIMALS:
+        raise PydanticCustomError(
+            "decimal_max_places", "must have no more than {most} decimals", {"most": MAX_PRICE_DECIMALS}
+        )
+    if decimals < -_MAX_EXPONENT:
+        raise PydanticCustomError("less_than", "must be less than {most}", {"most": str(MAX_PRICE)})
     return value
 
 

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from http import HTTPMethod
 from typing import Any
 
 import structlog
@@ -22,15 +23,19 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
-from werkzeug.exceptions import NotAcceptable, UnsupportedMediaType
+from werkzeug.exceptions import NotAcceptable, NotFound, UnsupportedMediaType
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from prodcore.deadline import budget
-from prodcore.errors import InvalidInput, Problem, ProdError
+from prodcore.errors import Forbidden, InvalidInput, Problem, ProdError
 from prodcore.settings import Settings
+from prodcore.web.front import MAX_BODY, STARTED
 from prodcore.web.problem import install_problems
 from prodcore.web.strict_json import REPEATABLE, RepeatingRequest, StrictJSON, json_response
 
+_LEAST_SECONDS = 0.1
+_METHODS = frozenset(HTTPMethod)
+_LOOPBACK = ("127.0.0.1", "::1")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _JSON_TYPES = {"application/json", "application/merge-patch+json"}
 _ANSWERS = ("application/json",)
@@ -65,7 +70,8 @@ def install(
     """
     app.json = StrictJSON(app)
     app.request_class = RepeatingRequest
-    app.config.update(MAX_CONTENT_LENGTH=4 * 1024 * 1024, MAX_FORM_PARTS=200)
+    app.url_map.merge_slashes = False  # //products//new would be led on to another host, products
+    app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, MAX_FORM_PARTS=200)
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         # Not X-Forwarded-Host: tunnels pass on what the client says there. The Host itself reaches us as it was sent.
@@ -77,7 +83,7 @@ def install(
     log = structlog.get_logger(service)
     app.after_request(lambda response: _finish(response, service, log))
     app.teardown_request(_close_budget)
-    _install_health(app, ready, {"status": "ok", **(identification or {})})
+    _install_health(app, ready, {"status": "ok", **(identification or {})}, is_public=settings.metrics == "public")
 
 
 def _begin(budget_seconds: float) -> None:
@@ -85,7 +91,8 @@ def _begin(budget_seconds: float) -> None:
     g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     g.started = time.perf_counter()
     g.budget = ExitStack()  # a service may open an inner budget in it
-    g.budget.enter_context(budget(budget_seconds))
+    waited = time.monotonic() - request.environ.get(STARTED, time.monotonic())  # for its body, and for a thread
+    g.budget.enter_context(budget(max(budget_seconds - waited, _LEAST_SECONDS)))
 
 
 def _close_budget(_error: BaseException | None) -> None:
@@ -95,7 +102,12 @@ def _close_budget(_error: BaseException | None) -> None:
 
 
 def _refuse_odd_requests() -> None:
-    """What no endpoint of the API accepts: a body that is not JSON, a wish for another answer, a parameter twice."""
+    """What no endpoint accepts: slashes in a row, of which the routes see one and we would judge the others.
+
+    And what none of the API does: a body that is not JSON, a wish for another answer, a parameter twice.
+    """
+    if "//" in request.path:
+        raise NotFound
     if request.url_rule is None or not request.path.startswith("/api/"):
         return  # an unknown path or method is answered as such
     if (request.content_length or request.method in ("PUT", "PATCH")) and request.mimetype not in _JSON_TYPES:
@@ -111,8 +123,9 @@ def _refuse_odd_requests() -> None:
 
 def _finish(response: Response, service: str, log: Any) -> Response:
     endpoint = request.endpoint or "none"
+    method = request.method if request.method in _METHODS else "other"  # each label is kept for good
     seconds = time.perf_counter() - g.get("started", time.perf_counter())
-    REQUESTS.labels(service, request.method, endpoint, response.status_code).inc()
+    REQUESTS.labels(service, method, endpoint, response.status_code).inc()
     SECONDS.labels(service, endpoint).observe(seconds)
     add_missing(response, [("X-Request-ID", g.get("request_id", "")), *_HEADERS])
     if response.status_code >= 500 or endpoint not in ("healthz", "readyz", "metrics", "static"):
@@ -128,7 +141,7 @@ def _finish(response: Response, service: str, log: Any) -> Response:
     return response
 
 
-def _install_health(app: Flask, ready: ReadyCheck, alive: Mapping[str, str]) -> None:
+def _install_health(app: Flask, ready: ReadyCheck, alive: Mapping[str, str], *, is_public: bool) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
         """The process lives."""
@@ -147,7 +160,9 @@ def _install_health(app: Flask, ready: ReadyCheck, alive: Mapping[str, str]) -> 
 
     @app.get("/metrics")
     def metrics() -> Response:
-        """Prometheus metrics of all worker processes together."""
+        """Prometheus metrics of all worker processes together, for this machine unless the setting says otherwise."""
+        if not is_public and not _is_local():
+            raise Forbidden("metrics are for programs on this machine", hint="PRODCTL_METRICS=public opens them")
         registry: CollectorRegistry = REGISTRY
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
@@ -156,6 +171,13 @@ def _install_health(app: Flask, ready: ReadyCheck, alive: Mapping[str, str]) -> 
 
     for view in (healthz, readyz, metrics):
         view._spec = {"hide": True}  # type: ignore[attr-defined]  # APIFlask: not part of the API document
+
+
+def _is_local() -> bool:
+    """Whether a program of this machine asks for itself, rather than a proxy here for somebody elsewhere."""
+    peer = request.environ.get("werkzeug.proxy_fix.orig", request.environ).get("REMOTE_ADDR")
+    forwarded = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For"))
+    return peer in _LOOPBACK and not forwarded
 
 
 def _install_logs(level: str) -> None:

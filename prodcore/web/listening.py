@@ -11,6 +11,7 @@ BACKLOG = 1024
 """How many connections may wait to be accepted."""
 
 _FIRST_PASSED = 3
+_TAKES_NOTHING_MS = 30_000
 
 
 def passed_socket() -> socket.socket | None:
@@ -19,7 +20,9 @@ def passed_socket() -> socket.socket | None:
         return None
     if os.environ.get("LISTEN_FDS") != "1":
         raise ConfigError("one listening socket is served, and systemd hands over another number of them")
-    return socket.socket(fileno=_FIRST_PASSED)
+    listener = socket.socket(fileno=_FIRST_PASSED)
+    drop_stuck_readers(listener)
+    return listener
 
 
 def bind(host: str, port: int, count: int = 1) -> list[socket.socket]:
@@ -31,10 +34,16 @@ def bind(host: str, port: int, count: int = 1) -> list[socket.socket]:
             # The first one does not share: where somebody has the port, it is refused.
             listener = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=bool(listeners))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            drop_stuck_readers(listener)
             listeners.append(listener)
     except OSError as error:
         raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
     return listeners
+
+
+def drop_stuck_readers(listener: socket.socket) -> None:
+    """Have the kernel end connections of that socket whose client takes nothing of an answer for so long."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TAKES_NOTHING_MS)
 
 
 def accept_none(listener: socket.socket) -> None:

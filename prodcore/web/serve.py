@@ -22,6 +22,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -35,20 +36,25 @@ from typing import Any, cast
 
 from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server import MPServer
 
 from prodcore.errors import ConfigError, ProdError
 from prodcore.settings import Settings, load_settings
+from prodcore.web.front import App, Front
 from prodcore.web.listening import BACKLOG, accept_none, bind, notify, passed_socket
 
 PORTS = {"webapp": 3000, "authsvc": 5000}
 """The services and their usual ports."""
 
 _ANSWER_SECONDS = 120.0  # as long as systemd waits
+_CONNECTIONS = 8_192
+"""Of each worker at a time; those that are idle or slow cost some kilobytes each."""
+_HEAD_MILLISECONDS = 20_000
+"""How long the head of a request may take, and how long a connection may be idle before it."""
+_HEAD_BYTES = 32_768
 _LAST_ANSWERS = signal.SIGUSR1
 _NO_NEWCOMERS = signal.SIGUSR2  # granian goes on accepting as long as somebody waits, whatever it is told
-
-App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -61,6 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     service = given.pop("service")
     if service == "authsvc":
         given.setdefault("workers", 1)  # its limits of attempts are a process's own
+    _allow_many_files()
     try:
         settings = load_settings(**given)
         passed = passed_socket()
@@ -80,23 +87,25 @@ class Server(MPServer):
             f"{service}.wsgi:app",
             host,
             port,
-            interface=Interfaces.WSGI,
+            interface=Interfaces.RSGI,
             http=HTTPModes.http1,
             websockets=False,
             workers=settings.workers,
-            blocking_threads=settings.threads,
             backlog=BACKLOG,
+            backpressure=_CONNECTIONS,
+            http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MILLISECONDS, max_buffer_size=_HEAD_BYTES),
             respawn_failed_workers=True,
             workers_kill_timeout=ceil(settings.request_budget_seconds),
         )
         self.service = service
+        self.settings = settings
         self.listeners = listeners
         self.kept = kept
         """Whether somebody else keeps the socket open while this process restarts."""
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        self.serve(target_loader=self._load, wrap_loader=False)
+        self.serve(target_loader=cast(Any, self._load), wrap_loader=False)
 
     def _init_shared_socket(self) -> None:
         self._sso = None  # what every worker would have; each has its own
@@ -143,7 +152,7 @@ class Server(MPServer):
         finally:
             connection.close()
 
-    def _load(self, listener: socket.socket) -> App:
+    def _load(self, listener: socket.socket) -> Front:
         """The application, in its worker process, which accepts from that socket."""
         try:
             app: App = importlib.import_module(f"{self.service}.wsgi").app
@@ -158,7 +167,7 @@ class Server(MPServer):
 
         signal.signal(_LAST_ANSWERS, close)
         signal.signal(_NO_NEWCOMERS, close)
-        return drain
+        return Front(drain, threads=self.settings.threads, budget=self.settings.request_budget_seconds)
 
 
 class Drain:
@@ -192,6 +201,14 @@ def _tell(workers: list[Any], number: signal.Signals, seconds: float) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker.inner.pid, number)
     threading.Event().wait(seconds)
+
+
+def _allow_many_files() -> None:
+    """Every connection is an open file; the usual soft limit of 1,024 is for programs that use select(2)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 4 * _CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, 4 * _CONNECTIONS)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _explain(error: ProdError) -> int:

@@ -27,6 +27,14 @@ from prodcore.web.strict_json import dump, load
         b"{'a': 1}",
         b'{"a": ' + b"9" * 5000 + b"}",
         b'{"a": 0.' + b"9" * 5000 + b"}",
+        b'{"a": 1e9999999999999999999}',
+        b'{"a": 1E-9999999999999999999}',
+        b'{"a": 0e-60000000}',
+        b'{"a": [{"b": -1e400}]}',
+        b'{"a": 1e65}',
+        b'{"a": 1e' + b"0" * 90 + b"1}",
+        b'{"a": ' + b"9" * 65 + b"}",
+        b"1e1000000000000",
     ],
 )
 def test_body_that_is_not_plain_json_is_refused_with_a_sentence(body):

@@ -9,6 +9,7 @@ password, ``ServiceUnavailable`` when nobody can say).
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, cast
@@ -20,7 +21,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from prodcore.errors import ConfigError, Forbidden, NotAuthenticated, OutcomeUnknown, Problem, Unavailable
 from prodcore.identity.rights import Right
 from prodcore.identity.routes import right_for
-from prodcore.identity.tokens import GRACE, SERVICE_TOKEN_PREFIX, Identity
+from prodcore.identity.tokens import GRACE, SERVICE_TOKEN_PREFIX, Identity, session_of
 from prodcore.product.history import Author
 from prodcore.settings import Settings
 from webapp.identity.auth_client import AuthClient, ServiceAccess
@@ -117,13 +118,17 @@ def setup_is_open() -> bool:
 
 
 def log_out() -> None:
-    """End the browser session, here at once and everywhere within seconds; the cookie goes in any case."""
-    refresh_token = session.get("refresh")
-    identity = _from_session()
+    """End the browser session, here at once and everywhere within seconds.
+
+    Raises Unavailable or OutcomeUnknown when authsvc could not be told; the cookie goes in any case, and authsvc hears
+    of it with the next question that it answers.
+    """
+    access, refresh_token = session.get("access", ""), session.get("refresh")
     session.clear()
     g.identity = None
-    if identity:
-        trust().end_session(identity.sid)
+    if access:
+        with suppress(NotAuthenticated):
+            trust().end_session(session_of(access))
     if refresh_token:
         auth_client().call("POST", "/session/logout", {"refresh_token": refresh_token})
 

@@ -58,6 +58,8 @@ class Trust:
         self._silent_since: datetime | None = None
         self._events: list[dict[str, Any]] = []
         self._used: dict[str, datetime] = {}
+        self._ended_unheard: set[str] = set()
+        """Sessions that ended here before authsvc had ever answered."""
         self._forget_at = 0.0
 
     def now(self) -> datetime:
@@ -81,7 +83,7 @@ class Trust:
         now = self.now()
         allowed = LEEWAY if late is None else late
         since = self._silent_since
-        if late is None and since is not None and identity.is_live(since):
+        if late is None and since is not None and not identity.had_ended(since):
             allowed = GRACE
         if not identity.is_live(now, allowed):
             raise NotAuthenticated("the token has expired")
@@ -94,11 +96,14 @@ class Trust:
     def end_session(self, sid: str) -> None:
         """Refuse a session here from now on, and have authsvc end it with the next question."""
         with self._lock:
-            if self._known is not None:
+            if self._known is None:
+                self._ended_unheard.add(sid)
+            else:
                 self._adopt(
                     replace(self._known, sessions=self._known.sessions | {sid}, ended=self._known.ended | {sid})
                 )
         self._remember()
+        self._start()
 
     def report(self, event: dict[str, Any]) -> None:
         """Take an audit event along with the next question to authsvc."""
@@ -162,7 +167,7 @@ class Trust:
             with self._lock:
                 events, self._events = self._events[:_EVENTS_AT_ONCE], self._events[_EVENTS_AT_ONCE:]
                 used = {sid: self._used.pop(sid) for sid in list(self._used)[:_EVENTS_AT_ONCE]}
-                ended = self._known.ended if self._known else frozenset()
+                ended = frozenset(self._ended_unheard | (self._known.ended if self._known else set()))
             anew = time.monotonic() > self._forget_at
             question = {
                 "since": None if anew else self._cursor,
@@ -220,6 +225,7 @@ class Trust:
             self._adopt(said)
         if anew:
             self._forget_at = time.monotonic() + _FORGET_SECONDS
+        self._ended_unheard -= told
         self._silent_since = None
         self._cursor = answer["cursor"]
         self._remember(anew=anew, told=told)

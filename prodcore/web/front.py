@@ -1,0 +1,261 @@
+"""Between granian and the WSGI app: a thread is given to a request when the whole of it is here.
+
+granian's event loop holds the connections: those that are idle, that send their head or body byte by byte, that read
+their answer slowly. None of them has a thread, so that a thousand of them cost others nothing. A body must arrive
+within the budget of its request, and what all unfinished bodies hold together is bounded, for each address and in all.
+What can be read in two ways, or names us in a way that we do not answer to, is refused before the app sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import io
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from prodcore.web.strict_json import dump
+
+App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Headers = list[tuple[str, str]]
+
+STARTED = "prodctl.started"
+"""In the environ: when the head of the request was here, by ``time.monotonic``."""
+
+MAX_BODY = 4 * 1024 * 1024
+"""Bytes of a request's body."""
+_ALL_BODIES = 12 * 1024 * 1024
+"""Bytes of all bodies that are not whole yet, in this process; one address may have half of it."""
+_READ_SECONDS = 30.0
+"""How long a reader may take for one piece of a streamed answer."""
+
+
+class _Refused(Exception):
+    """The request gets this status, and its connection ends."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class _Answer(NamedTuple):
+    status: int
+    headers: Headers
+    first: bytes
+    more: Iterator[bytes] | None
+    """What follows, where it is streamed."""
+
+
+class Front:
+    """An RSGI application around a WSGI app, for one worker process. ``budget`` is a request's, in seconds."""
+
+    def __init__(self, app: App, *, threads: int, budget: float) -> None:
+        self._app = app
+        self._budget = budget
+        self._pool = ThreadPoolExecutor(threads, "request")
+        self._held: Counter[str] = Counter()
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        """Answer a request."""
+        try:
+            names = _refuse_ambiguous(scope)
+            started = time.monotonic()
+            body = await self._body(scope, names, protocol)
+        except _Refused as refused:
+            protocol.response_bytes(refused.status, _PROBLEM_HEADERS, _problem(refused))
+            return
+        environ = _environ(scope, body) | {STARTED: started}
+        context = contextvars.copy_context()  # all steps of an answer run in it, whichever thread takes them
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._pool, context.run, _call, self._app, environ)
+        if answer.more is None:
+            protocol.response_bytes(answer.status, answer.headers, answer.first)
+            return
+        await self._stream(answer, answer.more, protocol, context)
+
+    async def _body(self, scope: Any, names: Sequence[str], protocol: Any) -> bytes:
+        """The whole body. Raises _Refused for one that is too large, or takes too long."""
+        if "content-length" not in names and "transfer-encoding" not in names:
+            return b""
+        length = scope.headers.get("content-length", "0")
+        if length == "0" and "transfer-encoding" not in names:
+            return b""
+        if len(length) > 12 or int(length) > MAX_BODY:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {MAX_BODY} bytes")
+        address = _host(scope.client)
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._budget):
+                async for piece in protocol:
+                    size += len(piece)
+                    self._held[address] += len(piece)
+                    self._held[""] += len(piece)
+                    self._refuse_too_much(address, size)
+                    pieces.append(piece)
+        except TimeoutError:
+            raise _Refused(HTTPStatus.REQUEST_TIMEOUT, f"The body did not arrive within {self._budget:g} s") from None
+        finally:
+            self._held[""] -= size
+            self._held[address] -= size
+            if self._held[address] <= 0:
+                del self._held[address]
+        if "content-length" in names and size != int(length):
+            raise _Refused(HTTPStatus.BAD_REQUEST, "The body is not as long as it says")
+        return b"".join(pieces)
+
+    def _refuse_too_much(self, address: str, size: int) -> None:
+        if size > MAX_BODY:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {MAX_BODY} bytes")
+        if self._held[address] > _ALL_BODIES // 2 or self._held[""] > _ALL_BODIES:
+            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many bodies are under way: try again in a moment")
+
+    async def _stream(
+        self, answer: _Answer, more: Iterator[bytes], protocol: Any, context: contextvars.Context
+    ) -> None:
+        """Send pieces as they come, each when the one before was taken."""
+        loop = asyncio.get_running_loop()
+        try:
+            transport = protocol.response_stream(answer.status, answer.headers)
+            piece: bytes | None = answer.first
+            while piece is not None:
+                async with asyncio.timeout(_READ_SECONDS):
+                    await transport.send_bytes(piece)
+                piece = await loop.run_in_executor(self._pool, context.run, _next, more)
+        except (TimeoutError, RuntimeError):  # granian's errors for a connection that is gone are RuntimeErrors
+            pass
+        finally:
+            await loop.run_in_executor(self._pool, context.run, _close, more)
+
+
+def _refuse_ambiguous(scope: Any) -> list[str]:
+    """The names of the headers. Raises _Refused for what no client of ours sends."""
+    names: list[str] = scope.headers.keys()
+    items = scope.headers.items()
+    hosts = [value for name, value in items if name == "host"]
+    if scope.authority is not None or not scope.path.startswith("/"):
+        raise _Refused(HTTPStatus.BAD_REQUEST, "The address of a request begins with a slash")
+    if len(hosts) != 1 or not hosts[0] or "," in hosts[0]:
+        raise _Refused(HTTPStatus.BAD_REQUEST, "A request names one Host")
+    encodings = [value.strip().lower() for name, value in items if name == "transfer-encoding"]
+    if encodings not in ([], ["chunked"]) or (encodings and "content-length" in names):
+        raise _Refused(HTTPStatus.BAD_REQUEST, "The length of the body can be read in two ways")
+    if sum(name == "content-length" for name, _value in items) > 1:
+        raise _Refused(HTTPStatus.BAD_REQUEST, "The length of the body can be read in two ways")
+    return names
+
+
+def _environ(scope: Any, body: bytes) -> dict[str, Any]:
+    """What WSGI (PEP 3333) says of a request."""
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope.path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "REMOTE_ADDR": _host(scope.client),
+        "REMOTE_PORT": scope.client.rpartition(":")[2],
+        "SERVER_NAME": _host(scope.server),
+        "SERVER_PORT": scope.server.rpartition(":")[2],
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "CONTENT_LENGTH": str(len(body)) if body else "",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for name, value in scope.headers.items():
+        if name == "content-type":
+            environ["CONTENT_TYPE"] = value
+        elif name not in ("content-length", "transfer-encoding") and "_" not in name:
+            key = f"HTTP_{name.upper().replace('-', '_')}"
+            environ[key] = f"{environ[key]},{value}" if key in environ else value
+    return environ
+
+
+def _call(app: App, environ: dict[str, Any]) -> _Answer:
+    """Run the app up to the first piece of its answer, or to the end where there is no more."""
+    begun: list[Any] = []
+
+    def start_response(status: str, headers: Headers, *_exc_info: Any) -> Callable[[bytes], None]:
+        begun[:] = [int(status[:3]), [(name.lower(), value) for name, value in headers]]
+        raise_write: Callable[[bytes], None] = _no_write
+        return raise_write
+
+    pieces = app(environ, start_response)
+    iterator = iter(pieces)
+    first = next(iterator, b"")
+    status, headers = begun
+    length = next((value for name, value in headers if name == "content-length"), "")
+    if environ["REQUEST_METHOD"] == "HEAD" or length == str(len(first)) or not first:
+        _close(pieces)
+        return _Answer(status, headers, first, None)
+    return _Answer(status, headers, first, _Closing(iterator, pieces))
+
+
+class _Closing(Iterator[bytes]):
+    """The rest of an answer, with the ``close`` of the whole."""
+
+    def __init__(self, rest: Iterator[bytes], whole: Iterable[bytes]) -> None:
+        self._rest = rest
+        self._whole = whole
+
+    def __next__(self) -> bytes:
+        return next(self._rest)
+
+    def close(self) -> None:
+        """Let the app clean up."""
+        _close(self._whole)
+
+
+def _next(pieces: Iterator[bytes]) -> bytes | None:
+    return next(pieces, None)
+
+
+def _close(pieces: Iterable[bytes]) -> None:
+    close = getattr(pieces, "close", None)
+    if close is not None:
+        close()
+
+
+def _no_write(_data: bytes) -> None:
+    raise NotImplementedError("answers are returned, not written")
+
+
+def _host(address: str) -> str:
+    """The host of ``host:port``.
+
+    >>> _host("127.0.0.1:3000"), _host("[::1]:3000")
+    ('127.0.0.1', '::1')
+    """
+    return address.rpartition(":")[0].strip("[]")
+
+
+_PROBLEM_HEADERS = [
+    ("content-type", "application/problem+json"),
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+    ("connection", "close"),
+]
+
+
+def _problem(refused: _Refused) -> bytes:
+    title = refused.status.phrase
+    code = title.lower().replace(" ", "_")
+    return dump(
+        {
+            "type": f"urn:prodctl:error:{code}",
+            "status": int(refused.status),
+            "code": code,
+            "title": title,
+            "detail": refused.detail,
+        }
+    )
