@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from prodctl.cli import prodctl
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -40,6 +42,66 @@ def test_it_is_all_that_an_installation_needs(wheelhouse, installed):
     services = [installed / "python", "-c", "import webapp.app, authsvc.app, granian, openpyxl"]
     subprocess.run(services, check=True, timeout=60)
     assert subprocess.run([installed / "python", "-m", "pip", "check"], timeout=60, check=False).returncode == 0
+
+
+WITHOUT_SERVICE = {
+    ("config", "show"): 0,
+    ("completion", "bash"): 0,
+    ("deploy", "init"): 0,
+    ("deploy", "plan"): 2,
+    ("deploy", "render", "rendered"): 2,
+    ("doctor",): 0,
+    ("expose", "check"): 6,
+    ("whoami",): 3,
+    ("product", "list"): 3,
+    ("shard", "where", "Ñandú"): 2,
+    ("shard", "list"): 2,
+    ("shard", "verify"): 2,
+    ("cluster", "status"): 2,
+    ("failover-test", "history"): 2,
+    ("local", "status"): 2,
+}
+"""Commands as somebody runs them who has installed the command line alone, and their exit statuses."""
+
+
+def leaves(command, words=()):
+    """Every command that does something, as its words."""
+    if not hasattr(command, "list_commands"):
+        yield words
+        return
+    for name in command.list_commands(None):
+        yield from leaves(command.get_command(None, name), (*words, name))
+
+
+def test_the_command_line_alone_needs_nothing_but_what_it_installs(wheelhouse, installed, tmp_path):
+    base = [installed / "python", "-m", "pip", "install", "--quiet", "--no-compile", "--no-index"]
+    done = subprocess.run([*base, "--find-links", wheelhouse, "prodctl"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+
+    def run(*words):
+        command = [installed / "prodctl", *words]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=False, env=environment, cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    for words, status in WITHOUT_SERVICE.items():
+        done = run(*words)
+        assert (words, done.returncode) == (words, status), done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        assert "No module named" not in done.stderr
+    # One process for all: what a --help needs is imported by it.
+    script = "import sys\nfrom prodctl.cli import prodctl\nfor words in sys.stdin.read().splitlines():\n"
+    script += "    prodctl.main([*words.split(), '--help'], standalone_mode=False)\n"
+    every = "\n".join(" ".join(words) for words in leaves(prodctl))
+    done = subprocess.run(
+        [installed / "python", "-c", script], input=every, capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Usage: ") == len(every.splitlines())
+    product = "from prodcore.product.model import ProductDraft; ProductDraft(name='a', price='1', currency='EUR')"
+    subprocess.run([installed / "python", "-c", product], check=True, timeout=60, env=environment)
 
 
 def test_a_file_that_was_changed_is_refused(wheelhouse, installed):
