@@ -28,8 +28,10 @@ _HEALTHY_SECONDS = 120.0
 _COUNT_SECONDS = 600.0
 _SHOWN_FINDINGS = 10
 _POLL_SECONDS = 0.1
+_ANSWERS = ("not initiated", "no member")
+"""Of a member that answers and has no state; states are in capitals."""
 _COUNTED = {"rsA": ("products_db.products",), "rsB": ("products_db.products",), "rsU": ("auth_db.users",)}
-"""What a move is judged by: the rest is written while nobody works, too."""
+"""What a move is judged by: the rest is also written by the system itself."""
 
 
 def run_inside(task: str, request: Request) -> dict[str, Any]:
@@ -44,18 +46,18 @@ def _observe(request: Request) -> dict[str, Any]:
 
     answer: dict[str, Any] = {"set": SetTask(request["set"]).observe()}
     if request["preparation"]:
-        answer["unprepared"] = _unprepared(_operator_settings(request))
+        answer["preparation"] = _preparation(_operator_settings(request))
     return answer
 
 
-def _unprepared(settings: Settings) -> list[tuple[str, str, str]]:
+def _preparation(settings: Settings) -> dict[str, Any]:
     from prodcore.app.wiring import preparation_lacks
 
     try:
         with budget(_OBSERVE_SECONDS):
-            return list(preparation_lacks(settings))
+            return {"missing": list(preparation_lacks(settings))}
     except ProdError as error:
-        return [("observe", "shard map and indexes", error.message)]
+        return {"unknown": error.message}
 
 
 def _set_up(request: Request) -> None:
@@ -72,15 +74,15 @@ def _verify(request: Request) -> dict[str, Any]:
     """What ``shard verify`` finds: how many findings, and the first ones."""
     from prodcore.app.shards import open_shards
 
-    looked = 0
+    examined = 0
 
     def note(documents: int) -> None:
-        nonlocal looked
-        looked = documents
+        nonlocal examined
+        examined = documents
 
     with open_shards(_operator_settings(request)) as shards:
         found = [finding.as_dict() for finding in shards.findings(note)]
-    return {"documents": looked, "found": len(found), "first": found[:_SHOWN_FINDINGS]}
+    return {"documents": examined, "found": len(found), "first": found[:_SHOWN_FINDINGS]}
 
 
 def _wait_healthy(request: Request) -> None:
@@ -134,6 +136,8 @@ class SetTask:
         check = SetCheck(self.name, self.members, self._login)
         try:
             roles = check.roles()
+            if not any(role in _ANSWERS or role.isupper() for role in roles.values()):
+                return {"roles": roles, "unknown": f"no member answers: {next(iter(roles.values()))}"}
             return {
                 "roles": roles,
                 "missing": list(check.lacks(roles, self._users, roles_of(self.name), self._timing)),
@@ -142,7 +146,7 @@ class SetTask:
             check.close()
 
     def set_up(self, seconds: float) -> None:
-        """Make it what it shall be, whatever there is; returns when all members take part."""
+        """Bring it into its desired state, whatever there is; returns when all members take part."""
         with budget(seconds), self._admin() as admin:
             for member in self.members:
                 _wait_listening(member)
@@ -162,7 +166,7 @@ class SetTask:
             job.until_complete(admin)
 
     def count(self, seconds: float) -> dict[str, int]:
-        """How many documents there are of what people have entered, by ``database.collection``."""
+        """How many documents there are of what users have entered, by ``database.collection``."""
         with budget(seconds), self._admin() as admin:
             return {name: admin.count_documents(*name.split(".")) for name in _COUNTED[self.name]}
 

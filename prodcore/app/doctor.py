@@ -48,7 +48,7 @@ def examine(ask: Ask) -> list[tuple[str, Diagnostic]]:
 
 
 class DoctorFacts:
-    """What the checks look at. Each fact raises what keeps it from being known."""
+    """What the checks examine. Each fact raises what keeps it from being known."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -69,7 +69,7 @@ class DoctorFacts:
 
     @property
     def has_system(self) -> bool:
-        """Whether there is any cluster to look at."""
+        """Whether there is any cluster to examine."""
         if self.settings_error:
             return False
         given = self.settings

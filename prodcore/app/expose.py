@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from prodcore.deploy.config import load_deployment
 from prodcore.deploy.layout import Layout
@@ -25,7 +23,6 @@ from prodcore.expose.walk import (
 from prodcore.incus.client import Incus
 from prodcore.settings import Settings
 
-_SECONDS = 30.0
 _APPLY = "prodctl deploy apply"
 
 
@@ -75,7 +72,7 @@ def _proxy(layout: Layout, incus: Incus, known: KnownInstance) -> HopResult:
     wanted = f"tcp:{layout.deployment.web.proxy}"
     try:
         instance = incus.query("GET", f"/1.0/instances/{layout.web.name}")
-        host = _incus_host(incus, layout.deployment.incus.remote)
+        host = incus.host_address
     except ProdError as error:
         return HopResult(False, error.message, error.hint or _APPLY)
     devices = instance["expanded_devices"].values()
@@ -87,14 +84,3 @@ def _proxy(layout: Layout, incus: Incus, known: KnownInstance) -> HopResult:
     url = f"http://{host if address in ('0.0.0.0', '127.0.0.1') else address}:{port}"  # noqa: S104  it is compared
     fix = "incus info --show-log; does another program hold the port?"
     return same_instance(url, known, LOCAL_FIXES | {"refused": fix}, "another program has this port of the Incus host")
-
-
-def _incus_host(incus: Incus, remote: str) -> str:
-    """Where the ports of the Incus host are reached from here; empty behind a NAT, where only some are passed on."""
-    name = remote or incus.run("remote", "get-default", timeout_seconds=_SECONDS).decode().strip()
-    listed = json.loads(incus.run("remote", "list", "--format", "json", timeout_seconds=_SECONDS))
-    parts = urlsplit(str(listed[name]["Addr"]))
-    if parts.scheme == "unix":
-        return "127.0.0.1"
-    host = parts.hostname or ""
-    return "" if host in ("127.0.0.1", "localhost", "::1") else host

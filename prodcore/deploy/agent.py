@@ -1,4 +1,4 @@
-"""What runs inside a container, with its own python3 and nothing else: it looks, and it writes.
+"""What runs inside a container, with its own python3 and nothing else: it observes, and it writes.
 
 Not imported here: ``prodcore.deploy.container`` sends this text through stdin, then a line with the length of a JSON
 request, the request, and for ``release`` and ``unpack`` a tar file. One JSON answer comes back on stdout.
@@ -26,10 +26,12 @@ from pathlib import Path
 from typing import Any
 
 _STARTED = ("ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic")
-PROPERTIES = ",".join(("Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", *_STARTED))
+PROPERTIES = ",".join(("Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "DropInPaths", *_STARTED))
 DONE = ".complete"
+"""The manifest of a release: of each file its SHA-256, size and time, of each link where it leads. Written last."""
+LOG_LINES = 5
 ALONE = ("write", "take", "packages", "release", "unpack", "systemctl")
-"""Tasks that change something: one at a time, because an agent goes on when whoever sent it was killed."""
+"""Tasks that change something: one at a time, because an agent goes on when the prodctl that sent it was killed."""
 Answer = dict[str, Any]
 
 
@@ -49,9 +51,11 @@ def observe(request: Answer) -> Answer:
         "links": {path: str(Path(path).readlink()) for path in request["links"] if Path(path).is_symlink()},
         "binaries": [path for path in request["binaries"] if Path(path).is_file()],
         "packages": installed(request["packages"]),
-        "accounts": [name for name in request["accounts"] if has_account(name)],
-        "releases": releases(Path(request["releases"])),
+        "accounts": sorted({entry.pw_name for entry in pwd.getpwall()} & set(request["accounts"])),
+        "releases": sorted(found.parent.name for found in Path(request["releases"]).glob(f"*/{DONE}")),
+        "release": examine_release(Path(request["releases"], request["release"])),
         "units": units(request["units"]),
+        "drop_ins": {path: found for path in foreign_drop_ins(request) if (found := examine_path(Path(path), ""))},
         "changed": {path: when for path in request["dated"] if (when := changed_at(Path(path)))},
         "machine": f"{platform.machine()} Python {platform.python_version()}",
     }
@@ -106,22 +110,59 @@ def owner_name(uid: int) -> str:
         return str(uid)
 
 
-def has_account(name: str) -> bool:
-    """Whether there is such an account."""
-    return any(entry.pw_name == name for entry in pwd.getpwall())
-
-
 def installed(names: list[str]) -> list[str]:
     """Those of the packages that are installed."""
-    if not names:
-        return []
     out = output(["dpkg-query", "--show", "--showformat=${binary:Package} ${db:Status-Status}\n", *names])
     return [line.split()[0].split(":")[0] for line in out.splitlines() if line.endswith(" installed")]
 
 
-def releases(directory: Path) -> list[str]:
-    """The releases that were installed to their end."""
-    return sorted(found.parent.name for found in directory.glob(f"*/{DONE}"))
+def examine_release(target: Path) -> Answer:
+    """The checksum over a release's manifest, and what differs from the manifest; empty where there is no release."""
+    try:
+        manifest = json.loads((target / DONE).read_text())
+    except (OSError, ValueError):
+        return {}
+    damaged = [name for name, entry in manifest.items() if not is_intact(target / name, entry)]
+    return {"digest": digest_of(manifest), "damaged": damaged[:3], "count": len(damaged)}
+
+
+def is_intact(path: Path, entry: list[Any]) -> bool:
+    """Whether a file is as it was installed; its content is read only where size or time differ."""
+    try:
+        status = path.lstat()
+        if not path.is_symlink() and [status.st_size, status.st_mtime_ns] == entry[1:]:
+            return True
+        return bool(describe(path)[0] == entry[0])
+    except OSError:
+        return False
+
+
+def describe(path: Path) -> list[Any]:
+    """A file's entry in a manifest."""
+    status = path.lstat()
+    if path.is_symlink():
+        return [f"-> {path.readlink()}", 0, 0]
+    with path.open("rb") as file:
+        return [hashlib.file_digest(file, "sha256").hexdigest(), status.st_size, status.st_mtime_ns]
+
+
+def describe_release(target: Path) -> Answer:
+    """The manifest of what is there. Python's caches are left out: they are rewritten at any time."""
+    manifest: Answer = {}
+    for directory, names, files in os.walk(target):
+        names[:] = sorted(name for name in names if name != "__pycache__")
+        links = [name for name in names if Path(directory, name).is_symlink()]
+        for name in sorted([*files, *links]):
+            path = Path(directory, name)
+            if path != target / DONE:
+                manifest[str(path.relative_to(target))] = describe(path)
+    return manifest
+
+
+def digest_of(manifest: Answer) -> str:
+    """One checksum over the content of a whole release; the same in each container that has it."""
+    lines = "".join(f"{name}\0{manifest[name][0]}\n" for name in sorted(manifest))
+    return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
 
 
 def units(names: list[str]) -> Answer:
@@ -139,8 +180,39 @@ def units(names: list[str]) -> Answer:
             "enabled": shown["UnitFileState"],
             "reload": shown["NeedDaemonReload"] == "yes",
             "started": offset + started / 1e6 if started else None,
+            "drop_ins": [path for path in shown.get("DropInPaths", "").split() if is_own_drop_in(path)],
         }
     return found
+
+
+def is_own_drop_in(path: str) -> bool:
+    """Whether a drop-in is for this unit: not one for all services, nor one of the distribution's."""
+    directory = Path(path).parent.name
+    return not path.startswith("/usr/") and directory not in ("service.d", "socket.d", "timer.d")
+
+
+def foreign_drop_ins(request: Answer) -> list[str]:
+    """The drop-ins of our units that are not ours."""
+    found = {path for unit in units(request["units"]).values() for path in unit["drop_ins"]}
+    return sorted(found - set(request["files"]))
+
+
+def explain(request: Answer) -> dict[str, str]:
+    """Of each unit that does not run, or has only just begun to: its state, and the last lines of its log."""
+    found = {}
+    for name in request["units"]:
+        shown = output(["systemctl", "show", "--property=ActiveState,SubState,NRestarts", name])
+        state = dict(line.partition("=")[::2] for line in shown.splitlines())
+        if state.get("ActiveState") != "active" or state.get("NRestarts", "0") != "0":
+            restarts = f", restarted {state['NRestarts']} times" if state.get("NRestarts", "0") != "0" else ""
+            found[name] = f"{state.get('ActiveState')} ({state.get('SubState')}){restarts}{last_lines(name)}"
+    return found
+
+
+def last_lines(unit: str) -> str:
+    """The last lines of a unit's log, for a message; empty where there are none."""
+    lines = output(["journalctl", "--unit", unit, "--lines", str(LOG_LINES), "--no-pager", "--output", "cat"])
+    return "".join(f"\n    {line[:300]}" for line in lines.strip().splitlines())
 
 
 def changed_at(path: Path) -> float | None:
@@ -182,6 +254,11 @@ def write(request: Answer) -> None:
             replace(path, one, base64.b64decode(one["content"]))
     for name in request["removed"]:
         Path(name).unlink(missing_ok=True)
+    for name, unit_files in request["set_aside"].items():
+        if Path(name).exists():
+            Path(name).rename(f"{name}.set-aside")  # systemd reads only what ends in .conf
+        for unit_file in unit_files:  # so that the units are restarted, even by an apply after one that was killed
+            os.utime(unit_file)
     for one in request["links"]:
         path = Path(one["path"])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +269,7 @@ def write(request: Answer) -> None:
 
 
 def replace(path: Path, one: Answer, content: bytes) -> None:
-    """Write a file beside it, with its owner and mode, then take its place."""
+    """Write a file beside it, with its owner and mode, then rename it."""
     beside = path.with_name(path.name + ".new")
     beside.unlink(missing_ok=True)
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -211,9 +288,8 @@ def give(path: Path, one: Answer) -> None:
 
 
 def take(request: Answer) -> None:
-    """A file that was pushed beside its place takes it."""
-    path = Path(request["path"])
-    path.with_name(path.name + ".new").replace(path)
+    """Give a file that was pushed as ``….new`` its name."""
+    Path(f"{request['path']}.new").replace(request["path"])
 
 
 def boot(request: Answer) -> None:
@@ -250,7 +326,8 @@ def ready(request: Answer) -> None:
         while answers.get(url, [0])[0] != http.client.OK:
             if time.monotonic() > ends:
                 status, body = answers.get(url, [0, ""])
-                raise RuntimeError(f"{url} answers {status or 'nothing'}: {body[:300]}")
+                states = "".join(f"; {name} is {state}" for name, state in explain(request).items())
+                raise RuntimeError(f"{url} answers {status or 'nothing'}: {body[:300]}{states}")
             time.sleep(0.1)
             ask(url, answers)
 
@@ -259,89 +336,88 @@ def packages(request: Answer) -> None:
     """Install packages of the distribution."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     run(["apt-get", "update", "-q"], environment)
-    run(
-        [
-            "apt-get",
-            "-o",
-            "DPkg::Lock::Timeout=300",
-            "install",
-            "-y",
-            "-q",
-            "--no-install-recommends",
-            *request["names"],
-        ],
-        environment,
-    )
+    options = ["-o", "DPkg::Lock::Timeout=300", "-y", "-q", "--no-install-recommends"]
+    run(["apt-get", "install", *options, *request["names"]], environment)
 
 
-def release(request: Answer) -> None:
-    """A virtual environment of its own from the wheelhouse in the rest of stdin, a tar file."""
+def release(request: Answer) -> str:
+    """A virtual environment of its own from the wheelhouse in the rest of stdin, a tar file; its checksum."""
     target, wheelhouse = Path(request["path"]), Path(request["wheelhouse"])
-    if (target / DONE).exists():
-        return
-    for leftover in (target, wheelhouse):
-        shutil.rmtree(leftover, ignore_errors=True)
+    if is_whole(target):
+        return str(examine_release(target)["digest"])
+    shutil.rmtree(wheelhouse, ignore_errors=True)
     wheelhouse.mkdir(parents=True)
     with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
         for member in archive:  # made by us: plain files without a directory
             if content := archive.extractfile(member):
                 (wheelhouse / Path(member.name).name).write_bytes(content.read())
+    set_aside(target)  # a virtual environment holds its own path, so it is made where it will be
     run([request["python"], "-m", "venv", str(target)])
-    pip = [
-        str(target / "bin/python"),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-cache-dir",
-    ]
-    only = ["--no-index", "--require-hashes", "--find-links", str(wheelhouse)]
-    run([*pip, *only, "--requirement", str(wheelhouse / "requirements.txt")])
+    options = ["--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-index", "--require-hashes"]
+    given = ["--find-links", str(wheelhouse), "--requirement", str(wheelhouse / "requirements.txt")]
+    run([str(target / "bin/python"), "-m", "pip", "install", *options, *given])
     shutil.rmtree(wheelhouse)
-    finish(target, request["forget"])
+    manifest = describe_release(target)
+    finish(target, manifest, request["forget"])
+    return digest_of(manifest)
+
+
+def is_whole(target: Path) -> bool:
+    """Whether a release is there, as it was installed."""
+    return examine_release(target).get("count") == 0
+
+
+def set_aside(target: Path) -> None:
+    """Move a damaged release out of the way; its processes keep the files that they have open."""
+    damaged = target.with_name(f".damaged-{target.name}")
+    shutil.rmtree(damaged, ignore_errors=True)
+    if target.exists():
+        target.rename(damaged)
 
 
 def unpack(request: Answer) -> None:
     """A release from another container of the same kind, in the rest of stdin, a tar file."""
     target = Path(request["path"])
-    if (target / DONE).exists():
+    if is_whole(target):
         return
-    shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    extract = ["tar", "--extract", "--file=-", f"--directory={target.parent}"]
+    beside = target.with_name(f".unpacked-{target.name}")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    extract = ["tar", "--extract", "--file=-", f"--directory={beside}"]
     with subprocess.Popen(extract, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as tar:  # noqa: S603  no shell
         shutil.copyfileobj(sys.stdin.buffer, tar.stdin or sys.stdout.buffer, 1 << 20)
     if tar.returncode:
         raise RuntimeError(f"the release cannot be unpacked: tar ends with status {tar.returncode}")
-    finish(target, request["forget"])
+    manifest = describe_release(beside / target.name)
+    if digest_of(manifest) != request["digest"]:
+        raise RuntimeError("the copy of the release is not what was installed: run apply again")
+    set_aside(target)
+    (beside / target.name).rename(target)
+    beside.rmdir()
+    finish(target, manifest, request["forget"])
 
 
-def finish(target: Path, forget: list[str]) -> None:
-    """Mark a release as whole, and remove those that nobody needs any more."""
+def finish(target: Path, manifest: Answer, forget: list[str]) -> None:
+    """Store the manifest, which marks a release as whole, and remove releases that are not needed any more."""
     os.sync()
-    (target / DONE).touch()
-    for old in forget:
+    replace(target / DONE, {"owner": "root", "mode": 0o644}, json.dumps(manifest).encode())
+    for old in (*forget, f".damaged-{target.name}"):
         shutil.rmtree(target.parent / old, ignore_errors=True)
 
 
 def systemctl(request: Answer) -> None:
-    """Let systemd read its files again, then enable, stop, start, restart; in this order.
-
-    ``files``, as for ``write``, are written after the stop: a new release is there for new processes only.
-    """
+    """Let systemd read its files again, then enable, stop, start, restart; in this order."""
     if request.get("reload"):
         run(["systemctl", "daemon-reload"])
-    for verb in ("enable", "stop"):
-        if request.get(verb):
-            run(["systemctl", verb, *request[verb]])
-    if request.get("files"):
-        write(request["files"])
     if request.get("start"):  # one that has failed too often would be refused
         output(["systemctl", "reset-failed", *request["start"]])
-    for verb in ("start", "restart"):
-        if request.get(verb):
-            run(["systemctl", verb, *request[verb]])
+    for verb in ("enable", "stop", "start", "restart"):
+        if names := request.get(verb):
+            try:
+                run(["systemctl", verb, *names])
+            except RuntimeError as error:
+                states = "".join(f"; {name} is {state}" for name, state in explain({"units": names}).items())
+                raise RuntimeError(f"{error}{states}") from None
 
 
 def wait_for_others() -> None:
@@ -367,16 +443,14 @@ def run(argv: list[str], environment: dict[str, str] | None = None) -> None:
 
 def main() -> None:
     """One request, one answer."""
-    tasks = {
-        task.__name__: task
-        for task in (observe, examine, write, take, boot, ready, packages, release, unpack, systemctl)
-    }
+    tasks = (observe, examine, explain, write, take, boot, ready, packages, release, unpack, systemctl)
+    known = {task.__name__: task for task in tasks}
     request = json.loads(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))
     answer: Answer
     try:
         if request["task"] in ALONE:
             wait_for_others()
-        answer = {"answer": tasks[request["task"]](request)}
+        answer = {"answer": known[request["task"]](request)}
     except RuntimeError as error:
         answer = {"error": str(error)}
     except Exception as error:  # noqa: BLE001  whatever it is, the other side says it

@@ -6,6 +6,7 @@ import base64
 import io
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,23 @@ from typing import Any
 from prodcore.deploy.container import Container, run_parallel
 from prodcore.deploy.layout import DeployedMember, Layout
 from prodcore.deploy.lifecycle import IncusSteps
-from prodcore.deploy.observe import Observed, ObservedSet
+from prodcore.deploy.observe import Observed, ObservedSet, set_of
 from prodcore.deploy.plan import Change, HostPlan, IncusPlan, Plan
-from prodcore.deploy.spec import APT_KEY, APT_SOURCE, CURRENT_RELEASE, RELEASES_DIR, WHEELHOUSES_DIR, File, Link
+from prodcore.deploy.spec import (
+    APT_KEY,
+    APT_SOURCE,
+    RELEASE_MANIFEST,
+    RELEASES_DIR,
+    WHEELHOUSES_DIR,
+    File,
+    Link,
+)
 from prodcore.deploy.system import DeployedSystem
-from prodcore.errors import Unavailable
+from prodcore.errors import ConfigError, IncusRefused, Unavailable
 from prodcore.incus.client import Incus
 from prodcore.installation import Progress, no_progress
 from prodcore.installation.secret import locked
-from prodcore.installation.sets import REPLICA_SETS, USERS_SET
+from prodcore.installation.sets import USERS_SET
 
 _ROUNDS = 5
 _UNIT_SECONDS = 180.0
@@ -64,28 +73,39 @@ class Apply:
         self._incus_steps = IncusSteps(system.layout, system.incus, progress)
 
     def run(self) -> Applied:
-        """Raises Unavailable when something does not come up, or there are still differences in the end."""
+        """Raises ConfigError for what cannot be made, Unavailable when something does not come up, or still differs."""
         done = list[Change]()
+        self._progress("incus", "is being observed")
         self._incus_steps.wait_for_others()
         for _round in range(_ROUNDS):
             observed, plan = self._system.compare()
-            if not plan.changes:
+            if plan.obstacles:
+                raise ConfigError(problems=plan.obstacles, hint="correct deploy.toml; prodctl deploy plan checks it")
+            if plan.is_empty:
                 self._system.wait_ready()
                 return Applied(tuple(done))
+            if not plan.changes:
+                break
             self._make_containers(plan.incus)
-            if any(one.start for one in plan.incus.instances):  # nobody could look inside before
+            if any(one.start for one in plan.incus.instances):  # what is inside was unknown before
                 done += plan.incus.changes
                 continue
             done += plan.changes
             self._carry_out(observed, plan)
-        left = "; ".join(f"{c.where}: {c.action} {c.what} ({c.reason})" for c in plan.changes[:3])
-        raise Unavailable(f"there are still differences after {_ROUNDS} rounds: {left}", hint="prodctl deploy status")
+        left = "; ".join(f"{c.where}: {c.action} {c.what} ({c.reason})" for c in (*plan.unknown, *plan.changes)[:3])
+        raise Unavailable(f"not everything is as described: {left}", hint="prodctl deploy status")
 
     def _carry_out(self, observed: Observed, plan: Plan) -> None:
-        run_parallel(self._prepare_host, plan.hosts.values())
+        if unknown := [one for one in plan.unknown if one.where in self._system.specs]:
+            raise Unavailable(f"{unknown[0].where}: {unknown[0].reason}", hint="prodctl deploy status")
+        run_parallel(self._install_packages, plan.hosts.values())
         groups = groups_of(list(plan.hosts.values()), lambda name: observed.inside(name).machine)
-        run_parallel(self._bring_release, groups)
-        run_parallel(lambda name: self._set_steps(name).bring_up(plan.hosts, observed.replica_set(name)), REPLICA_SETS)
+        run_parallel(lambda group: self._bring_release(observed, group), groups)
+        run_parallel(self._prepare_host, plan.hosts.values())
+        run_parallel(
+            lambda name: self._set_steps(name).bring_up(plan.hosts, observed.replica_set(name)),
+            self._layout.set_members,
+        )
         if not plan.is_prepared or any(host.release for host in plan.hosts.values()):
             self._prepare()
         auth, web = self._layout.auth.name, self._layout.web.name
@@ -97,23 +117,28 @@ class Apply:
         self._incus_steps.make_surroundings(plan)
         run_parallel(self._incus_steps.make_instance, plan.instances)
 
-    def _prepare_host(self, plan: HostPlan) -> None:
-        prepare_host(Container(self._system.incus, plan.host), plan, self._progress)
+    def _install_packages(self, plan: HostPlan) -> None:
+        install_packages(self._container(plan.host), plan, self._progress)
 
-    def _bring_release(self, plans: Sequence[HostPlan]) -> None:
+    def _prepare_host(self, plan: HostPlan) -> None:
+        prepare_host(self._container(plan.host), plan)
+
+    def _bring_release(self, observed: Observed, plans: Sequence[HostPlan]) -> None:
         """Copy it from the first of containers that are alike to those without it; install it there if need be."""
         first, *others = plans
         table, release = self._layout.deployment.release, self._system.release
-        container = Container(self._system.incus, first.host)
+        container = self._container(first.host)
+        digest = observed.inside(first.host).release_digest
         if first.release:
-            install_release(container, first, table.python, table.wheelhouse, self._progress)
-        lacking = [plan for plan in others if plan.release]
-        if lacking:
+            digest = install_release(container, first, table.python, table.wheelhouse, self._progress)
+        if lacking := [plan for plan in others if plan.release]:
             packed = read_release(container, release)
             run_parallel(
-                lambda plan: copy_release(Container(self._system.incus, plan.host), plan, packed, self._progress),
-                lacking,
+                lambda plan: copy_release(self._container(plan.host), plan, packed, digest, self._progress), lacking
             )
+
+    def _container(self, name: str) -> Container:
+        return Container(self._system.incus, name)
 
     def _set_steps(self, name: str) -> SetSteps:
         system = self._system
@@ -126,17 +151,16 @@ class Apply:
         self._progress("cluster", "has its shard map and indexes")
 
     def _run_services(self, plan: HostPlan) -> None:
-        """Restart what is stale; with a new release, stop, switch and start, so that no process reads from both."""
+        """Start what does not run, restart what is stale."""
         start = [unit for unit in plan.start if not unit.startswith(_MEMBER_UNIT)]
         restart = [unit for unit in plan.restart if not unit.startswith(_MEMBER_UNIT)]
-        files = switch_release(plan)
-        if not (start or restart or files):
+        if not (start or restart):
             return
         stop = list[str]()
-        if files or any(unit.endswith(".socket") for unit in restart):  # which moves only while nobody serves it
+        if any(unit.endswith(".socket") for unit in restart):  # which moves only while no service holds it
             stop, start, restart = restart, [*restart, *start], []
-        request = {"files": files, "stop": stop, "start": start, "restart": restart}
-        Container(self._system.incus, plan.host).ask("systemctl", request, seconds=_UNIT_SECONDS)
+        request = {"stop": stop, "start": start, "restart": restart}
+        self._container(plan.host).ask("systemctl", request, seconds=_UNIT_SECONDS)
         for unit in (*start, *restart):
             self._progress(plan.host, f"runs {unit}")
 
@@ -161,18 +185,20 @@ class SetSteps:
         stale = [m for m in self._members if m.unit in plans[m.host].restart]
         for member in starting:
             self._systemctl(member, "start")
-        if stale and _PRIMARY not in observed.roles.values():  # nobody can be spared, and nobody works
+        if observed.unknown and not starting:
+            observed = self._observe()
+        if stale and _PRIMARY not in observed.roles.values():  # none can be spared, and none works
             for member in stale:
                 self._systemctl(member, "restart")
             stale = []
-        if observed.missing or starting:
+        if observed.missing or observed.unknown or starting:
             self._inside("set-up")
             self._progress(self._name, "is set up, with all its members")
         if stale:
             self._roll(stale)
 
     def _roll(self, stale: list[DeployedMember]) -> None:
-        """Restart members in turn, the primary last, each time waiting until all of them are well."""
+        """Restart members in turn, the primary last, each time waiting until all of them are healthy."""
         waiting = {m.endpoint: m for m in stale}
         tries = _TRIES
         while waiting:
@@ -194,31 +220,44 @@ class SetSteps:
         except Unavailable as error:
             if is_last_try:
                 raise
-            self._progress(self._name, f"looks again: {error.message}")
+            self._progress(self._name, f"is observed again: {error.message}")
         else:
             self._progress(self._name, f"has a new primary: {report['new_primary']}")
 
     def _primary(self) -> str:
-        roles: dict[str, str] = self._inside("observe")["set"]["roles"]
+        roles = self._observe().roles
         return next((endpoint for endpoint, role in roles.items() if role == _PRIMARY), "")
+
+    def _observe(self) -> ObservedSet:
+        return set_of(self._inside("observe")["set"])
 
     def _systemctl(self, member: DeployedMember, verb: str) -> None:
         Container(self._incus, member.host).ask("systemctl", {verb: [member.unit]}, seconds=_MEMBER_SECONDS)
         self._progress(member.name, f"is {verb}ed")
 
+    def _explanation(self) -> str:
+        """What the units of members say that do not run, or were restarted by themselves."""
+        said = list[str]()
+        for host in dict.fromkeys(m.host for m in self._members):
+            request = {"units": [m.unit for m in self._members if m.host == host]}
+            with suppress(Unavailable, IncusRefused):
+                states = Container(self._incus, host).ask("explain", request, seconds=_MEMBER_SECONDS)
+                said += [f"\n  {host}: {unit} is {state}" for unit, state in states.items()]
+        return "".join(said)
+
     def _inside(self, task: str) -> Any:
         host = Container(self._incus, self._members[0].host)
-        answer = host.prodctl(task, self._request, release=self._release, seconds=_TASK_SECONDS)
+        try:
+            answer = host.prodctl(task, self._request, release=self._release, seconds=_TASK_SECONDS)
+        except Unavailable as error:
+            raise Unavailable(f"{error.message}{self._explanation()}", hint=error.hint) from None
         if answer is None:
             raise Unavailable(f"{host.name}: release {self._release} is not whole", hint="run apply once more")
         return answer
 
 
-def prepare_host(container: Container, plan: HostPlan, progress: Progress) -> None:
-    """Packages, accounts, a pushed mongod, directories, files; then units are known and enabled.
-
-    The link to the release stays: it is switched at the moment of the restart.
-    """
+def install_packages(container: Container, plan: HostPlan, progress: Progress) -> None:
+    """What the release and the files need: packages, accounts, a pushed mongod."""
     if plan.packages:
         container.ask("write", _writing(files=_only(plan, _APT)), seconds=_WRITE_SECONDS)
         progress(plan.host, f"installs {', '.join(plan.packages)}")
@@ -229,19 +268,15 @@ def prepare_host(container: Container, plan: HostPlan, progress: Progress) -> No
         progress(plan.host, f"gets {Path(binary.source).name} from {binary.source}")
         container.push(f"{binary.path}.new", Path(binary.source), seconds=_PUSH_SECONDS)
         container.ask("take", {"path": binary.path}, seconds=_WRITE_SECONDS)
-    links = tuple(link for link in plan.links if link.path != CURRENT_RELEASE)
-    if plan.directories or plan.rewritten or plan.access_only or plan.removed or links:
-        written = _writing(plan, files=plan.rewritten, links=links)
-        container.ask("write", written, seconds=_WRITE_SECONDS)
+
+
+def prepare_host(container: Container, plan: HostPlan) -> None:
+    """Directories, files, links; then systemd knows the units, and starts them with the container."""
+    if plan.directories or plan.rewritten or plan.access_only or plan.removed or plan.set_aside or plan.links:
+        container.ask("write", _writing(plan, files=plan.rewritten, links=plan.links), seconds=_WRITE_SECONDS)
     if plan.needs_reload or plan.enable:
-        reading = {"reload": plan.needs_reload, "enable": list(plan.enable)}
-        container.ask("systemctl", reading, seconds=_WRITE_SECONDS)
-
-
-def switch_release(plan: HostPlan) -> dict[str, Any] | None:
-    """What ``systemctl`` writes just before a restart; None when the release stays."""
-    links = tuple(link for link in plan.links if link.path == CURRENT_RELEASE)
-    return _writing(links=links) if links else None
+        request = {"reload": plan.needs_reload, "enable": list(plan.enable)}
+        container.ask("systemctl", request, seconds=_WRITE_SECONDS)
 
 
 def _only(plan: HostPlan, paths: tuple[str, ...]) -> tuple[File, ...]:
@@ -268,6 +303,7 @@ def _writing(
         "directories": [{"path": d.path, "mode": d.mode, "owner": d.owner} for d in directories],
         "files": [as_request(f, whole=True) for f in files] + [as_request(f, whole=False) for f in access_only],
         "removed": list(plan.removed) if plan else [],
+        "set_aside": dict(plan.set_aside) if plan else {},
         "links": [{"path": link.path, "target": link.target} for link in links],
     }
 
@@ -278,8 +314,8 @@ def groups_of(plans: Sequence[HostPlan], machine: Callable[[str], str]) -> list[
     return [sorted((p for p in plans if machine(p.host) == kind), key=lambda p: bool(p.release)) for kind in kinds]
 
 
-def install_release(container: Container, plan: HostPlan, python: str, wheelhouse: Path, progress: Progress) -> None:
-    """From the wheelhouse, with every hash checked; nothing is fetched from anywhere."""
+def install_release(container: Container, plan: HostPlan, python: str, wheelhouse: Path, progress: Progress) -> str:
+    """From the wheelhouse, with every hash checked; nothing is fetched from anywhere. The checksum of all of it."""
     progress(plan.host, f"installs release {plan.release}")
     request = {
         "path": f"{RELEASES_DIR}/{plan.release}",
@@ -287,21 +323,30 @@ def install_release(container: Container, plan: HostPlan, python: str, wheelhous
         "python": python,
         "forget": list(plan.forget),
     }
-    container.ask("release", request, content=_pack(wheelhouse), seconds=_INSTALL_SECONDS)
+    return str(container.ask("release", request, content=_pack(wheelhouse), seconds=_INSTALL_SECONDS))
 
 
 def read_release(container: Container, release: str) -> bytes:
     """An installed release as a tar file."""
     return container.output(
-        ["tar", "--create", "--file=-", f"--directory={RELEASES_DIR}", "--exclude=.complete", release],
+        [
+            "tar",
+            "--create",
+            "--format=posix",
+            "--file=-",
+            f"--directory={RELEASES_DIR}",
+            "--exclude",
+            f"{release}/{RELEASE_MANIFEST}",
+            release,
+        ],
         seconds=_INSTALL_SECONDS,
     )
 
 
-def copy_release(container: Container, plan: HostPlan, packed: bytes, progress: Progress) -> None:
-    """To a container that is like the one that it was installed in: a virtual environment holds its own place."""
+def copy_release(container: Container, plan: HostPlan, packed: bytes, digest: str, progress: Progress) -> None:
+    """To a container that is like the one that it was installed in: a virtual environment holds its own path."""
     progress(plan.host, f"gets a copy of release {plan.release}")
-    request = {"path": f"{RELEASES_DIR}/{plan.release}", "forget": list(plan.forget)}
+    request = {"path": f"{RELEASES_DIR}/{plan.release}", "digest": digest, "forget": list(plan.forget)}
     container.ask("unpack", request, content=packed, seconds=_INSTALL_SECONDS)
 
 

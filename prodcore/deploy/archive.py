@@ -21,7 +21,7 @@ from prodcore.deploy.system import DeployedSystem
 from prodcore.errors import Conflict, InvalidInput, Problem, UnreadableInput
 from prodcore.installation import Progress
 from prodcore.installation.secret import KEYFILE, SECRETS_FILE, SETUP_FILES
-from prodcore.installation.sets import REPLICA_SETS, USERS_SET
+from prodcore.installation.sets import USERS_SET
 
 MANIFEST = "manifest.json"
 DESCRIPTION = "deploy.toml"
@@ -58,6 +58,8 @@ class BundledInstance(_Part):
     ports: tuple[int, ...]
     """Of its members: each has its data under its port."""
     file: BundledFile
+    volume: BundledFile | None = None
+    """Its data volume, where it has one."""
 
 
 class Manifest(_Part):
@@ -69,7 +71,7 @@ class Manifest(_Part):
     instances: tuple[BundledInstance, ...]
     files: tuple[BundledFile, ...]
     counts: Mapping[str, Mapping[str, int]]
-    """Documents of each set by ``database.collection``, when nobody wrote any more."""
+    """Documents of each set by ``database.collection``, after the last write."""
 
 
 def seat_of(host: Host) -> str:
@@ -153,6 +155,9 @@ def match_hosts(manifest: Manifest, layout: Layout) -> list[tuple[BundledInstanc
     if wanted.keys() != given.keys() or len(given) != len(manifest.instances):
         problems.append(Problem("layout", "differs", f"the export has {', '.join(sorted(given))}"))
     for seat in wanted.keys() & given.keys():
+        if (wanted[seat].volume is None) != (given[seat].volume is None):
+            text = f"the export has {'no' if given[seat].volume is None else 'a'} data volume of it"
+            problems.append(Problem(f"{wanted[seat].name}.data_pool", "differs", text))
         if ports_of(wanted[seat]) != given[seat].ports:
             text = f"members have their data under their ports, {', '.join(map(str, given[seat].ports))}"
             problems.append(Problem(f"{wanted[seat].name}.port", "differs", text))
@@ -162,19 +167,20 @@ def match_hosts(manifest: Manifest, layout: Layout) -> list[tuple[BundledInstanc
 
 
 def megabytes(size: int) -> str:
-    """A size for people."""
+    """A size to be shown."""
     return f"{size / 1e6:,.1f} MB"
 
 
 def _listed(manifest: Manifest) -> Iterator[BundledFile]:
     yield from (instance.file for instance in manifest.instances)
+    yield from (instance.volume for instance in manifest.instances if instance.volume)
     yield from manifest.files
 
 
 def count_documents(system: DeployedSystem) -> dict[str, dict[str, int]]:
     """How many products and users each set has. Raises Unavailable."""
     requests = system.set_requests
-    return {name: _ask(system, name, "count", requests[name], _COUNT_SECONDS) for name in REPLICA_SETS}
+    return {name: _ask(system, name, "count", requests[name], _COUNT_SECONDS) for name in requests}
 
 
 def data_problems(system: DeployedSystem, expected: Counts) -> Iterator[str]:

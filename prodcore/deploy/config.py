@@ -1,4 +1,4 @@
-"""What is wanted, as ``deploy.toml`` says it. Every problem of the file is found at once, with its place."""
+"""The description, ``deploy.toml``. Every problem of the file is reported at once, with its line."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prodcore.errors import ConfigError, Problem
+from prodcore.installation.sets import SETS
 
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,60}[a-z0-9]$")]
 Optional = Annotated[str, Field(pattern="^([A-Za-z0-9][A-Za-z0-9_.-]{0,62})?$")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
+Size = Annotated[str, Field(pattern=r"^([1-9]\d{0,5}(MiB|GiB|TiB))?$")]
+"""As Incus writes it; empty: no limit."""
 Proxy = Annotated[str, Field(pattern=r"^(\d{1,3}(\.\d{1,3}){3}:\d{1,5})?$")]
 
 
@@ -36,8 +39,14 @@ class IncusTable(_Table):
     nat: bool = True
 
 
-class _ServiceTable(_Table):
+class _ContainerTable(_Table):
     name: Name
+    cpus: int = Field(default=0, ge=0, le=1024)
+    memory: Size = ""
+    disk: Size = ""
+
+
+class _ServiceTable(_ContainerTable):
     address: IPv4Address
     port: Port
     target: Optional = ""
@@ -65,13 +74,14 @@ class AuthTable(_ServiceTable):
     port: Port = 5000
 
 
-class SetTable(_Table):
+class SetTable(_ContainerTable):
     """The container or containers of one replica set."""
 
-    name: Name
     addresses: tuple[IPv4Address, ...] = ()
     targets: tuple[Optional, ...] = ()
     port: Annotated[int, Field(ge=1, le=65_533)] = 27017
+    data_pool: Optional = ""
+    data_size: Size = ""
 
 
 class MongodTable(_Table):
@@ -82,6 +92,7 @@ class MongodTable(_Table):
     source: str = Field(default="", pattern=r"^(deb(-src)? [^\n]+)?$")
     key: Path | None = None
     cache_gb: float = Field(default=0.25, ge=0.25, le=1024)
+    memory_max: Annotated[str, Field(pattern=r"^([1-9]\d{0,5}[MGT])?$")] = ""
 
 
 class ReleaseTable(_Table):
@@ -101,9 +112,10 @@ class Deployment(_Table):
     incus: IncusTable = IncusTable()
     web: WebTable = WebTable()
     auth: AuthTable = AuthTable()
-    db1: SetTable = SetTable(name="db1")
-    db2: SetTable = SetTable(name="db2")
-    db3: SetTable = SetTable(name="db3")
+    sets: dict[str, SetTable] = Field(
+        default_factory=lambda: {name: SetTable(name=s.table) for name, s in SETS.items()}
+    )
+    """By the name of the replica set; in the file each is a table of its own (db1 …)."""
     mongod: MongodTable = MongodTable()
     release: ReleaseTable = ReleaseTable()
 
@@ -127,19 +139,28 @@ def load_deployment(path: Path) -> Deployment:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     try:
-        deployment = Deployment.model_validate(_named_sets(_without_empty_paths(given)))
+        deployment = Deployment.model_validate(_with_sets(_without_empty_paths(given)))
     except ValidationError as error:
-        problems = [_problem(path, text, tuple(map(str, e["loc"])), e["msg"], e["type"]) for e in error.errors()]
+        problems = [_problem(path, text, _key_path(e["loc"]), e["msg"], e["type"]) for e in error.errors()]
         raise ConfigError(problems=problems, hint="prodctl deploy init shows every name") from None
     return _with_absolute_paths(deployment, path.absolute().parent)
 
 
-def _named_sets(given: dict[str, object]) -> dict[str, object]:
-    """A table of a set that leaves its name out has the table's."""
+def _with_sets(given: dict[str, object]) -> dict[str, object]:
+    """The tables of the sets in one, by the names of the sets; one that leaves its name out has the table's."""
+    tables = {name: given.get(one.table, {}) for name, one in SETS.items()}
     sets = {
-        name: {"name": name, **table} for name in ("db1", "db2", "db3") if isinstance(table := given.get(name), dict)
+        name: {"name": SETS[name].table, **table} if isinstance(table, dict) else table
+        for name, table in tables.items()
     }
-    return given | sets
+    rest = {name: value for name, value in given.items() if name not in {one.table for one in SETS.values()}}
+    return rest | {"sets": sets}
+
+
+def _key_path(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """Where a setting of the model is in the file."""
+    words = tuple(map(str, location))
+    return (SETS[words[1]].table, *words[2:]) if words[0] == "sets" and len(words) > 1 else words
 
 
 def _without_empty_paths(given: dict[str, object]) -> dict[str, object]:
@@ -161,15 +182,15 @@ def _with_absolute_paths(deployment: Deployment, base: Path) -> Deployment:
     )
 
 
-def _problem(path: Path, text: str, place: tuple[str, ...], message: str, kind: str) -> Problem:
-    said = "no setting is called so" if kind == "extra_forbidden" else message[:1].lower() + message[1:]
-    line = _line(text, place)
-    return Problem(f"{path.name}{f':{line}' if line else ''}: {'.'.join(place)}", kind, said)
+def _problem(path: Path, text: str, key_path: tuple[str, ...], message: str, kind: str) -> Problem:
+    said = "there is no such setting" if kind == "extra_forbidden" else message[:1].lower() + message[1:]
+    line = _line(text, key_path)
+    return Problem(f"{path.name}{f':{line}' if line else ''}: {'.'.join(key_path)}", kind, said)
 
 
-def _line(text: str, place: Iterable[str]) -> int | None:
-    """Where a key stands, as far as simple TOML shows it: the table's heading, then the key below it."""
-    *tables, key = [part for part in place if not part.isdigit()]
+def _line(text: str, key_path: Iterable[str]) -> int | None:
+    """The line of a key, as far as simple TOML shows it: the table's heading, then the key below it."""
+    *tables, key = [part for part in key_path if not part.isdigit()]
     table = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if heading := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):

@@ -9,11 +9,11 @@ from ipaddress import IPv4Address
 
 from prodcore.deploy.config import Deployment, SetTable
 from prodcore.errors import ConfigError, MemberNotFound, Problem
-from prodcore.installation.sets import MEMBERS_OF_A_SET, REPLICA_SETS, USERS_SET
+from prodcore.installation.sets import MEMBERS_OF_A_SET, SETS, USERS_SET
 
-_TABLES = dict(zip(("db1", "db2", "db3"), REPLICA_SETS, strict=True))
-_SEED_HOST = {"db1": 12, "db2": 13, "db3": 14}
-_SPREAD_FIRST_HOST = {"db1": 21, "db2": 31, "db3": 41}
+_SEED_HOST = {name: 12 + number for number, name in enumerate(SETS)}
+_SPREAD_FIRST_HOST = {name: 21 + 10 * number for number, name in enumerate(SETS)}
+"""The last number of a default address."""
 _ELECTION_TIMEOUT_MS = {"seed": 1_000, "spread": 10_000}
 
 
@@ -31,7 +31,7 @@ class DeployedMember:
 
     @property
     def name(self) -> str:
-        """As people call it: rsA-1."""
+        """As it is called in commands: rsA-1."""
         return f"{self.replica_set}-{self.number}"
 
     @property
@@ -46,6 +46,24 @@ class DeployedMember:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of the Incus host a container may have; 0 and empty: as much as there is."""
+
+    cpus: int = 0
+    memory: str = ""
+    disk: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataVolume:
+    """A storage volume apart from the container's system, with the data of its members."""
+
+    pool: str
+    name: str
+    size: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One container. ``role`` is web, auth or db; only a db host has members."""
 
@@ -53,7 +71,9 @@ class Host:
     role: str
     address: str
     target: str = ""
+    limits: Limits = Limits()
     members: tuple[DeployedMember, ...] = ()
+    volume: DataVolume | None = None
 
 
 class Layout:
@@ -73,7 +93,7 @@ class Layout:
     @property
     def set_members(self) -> dict[str, list[str]]:
         """The endpoints of each set's members, in order."""
-        return {name: [m.endpoint for m in self.members if m.replica_set == name] for name in REPLICA_SETS}
+        return {name: [m.endpoint for m in self.members if m.replica_set == name] for name in self.deployment.sets}
 
     @property
     def web(self) -> Host:
@@ -148,18 +168,17 @@ class Layout:
 def _hosts(deployment: Deployment) -> tuple[Host, ...]:
     auth, web = deployment.auth, deployment.web
     hosts = [
-        Host(auth.name, "auth", str(auth.address), auth.target),
-        Host(web.name, "web", str(web.address), web.target),
+        Host(auth.name, "auth", str(auth.address), auth.target, Limits(auth.cpus, auth.memory, auth.disk)),
+        Host(web.name, "web", str(web.address), web.target, Limits(web.cpus, web.memory, web.disk)),
     ]
-    for table, replica_set in _TABLES.items():
-        hosts += _set_hosts(deployment, table, replica_set)
+    for replica_set, table in deployment.sets.items():
+        hosts += _set_hosts(deployment, replica_set, table)
     return tuple(hosts)
 
 
-def _set_hosts(deployment: Deployment, table: str, replica_set: str) -> list[Host]:
-    given: SetTable = getattr(deployment, table)
+def _set_hosts(deployment: Deployment, replica_set: str, given: SetTable) -> list[Host]:
     is_spread = deployment.layout == "spread"
-    addresses = given.addresses or _default_addresses(deployment, table)
+    addresses = given.addresses or _default_addresses(deployment, replica_set)
     targets = given.targets or ("",) * len(addresses)
     hosts = []
     for number, (address, target) in enumerate(zip(addresses, targets, strict=False), start=1):
@@ -169,26 +188,31 @@ def _set_hosts(deployment: Deployment, table: str, replica_set: str) -> list[Hos
             DeployedMember(replica_set, n, name, str(address), given.port + (0 if is_spread else n - 1))
             for n in numbers
         )
-        hosts.append(Host(name, "db", str(address), target, members))
+        limits = Limits(given.cpus, given.memory, given.disk)
+        volume_name = f"{deployment.name}-{name}-data"
+        volume = DataVolume(given.data_pool, volume_name, given.data_size) if given.data_pool else None
+        hosts.append(Host(name, "db", str(address), target, limits, members, volume))
     return hosts
 
 
-def _default_addresses(deployment: Deployment, table: str) -> list[IPv4Address]:
+def _default_addresses(deployment: Deployment, replica_set: str) -> list[IPv4Address]:
     base = deployment.incus.subnet.network_address
     if deployment.layout == "seed":
-        return [base + _SEED_HOST[table]]
-    return [base + _SPREAD_FIRST_HOST[table] + n for n in range(MEMBERS_OF_A_SET)]
+        return [base + _SEED_HOST[replica_set]]
+    return [base + _SPREAD_FIRST_HOST[replica_set] + n for n in range(MEMBERS_OF_A_SET)]
 
 
 def _wrong_counts(deployment: Deployment) -> list[Problem]:
     wanted = MEMBERS_OF_A_SET if deployment.layout == "spread" else 1
     return [
         Problem(
-            f"{table}.{field}", "wrong_count", f"the layout {deployment.layout} needs {wanted} of them, not {count}"
+            f"{SETS[name].table}.{field}",
+            "wrong_count",
+            f"the layout {deployment.layout} needs {wanted} of them, not {count}",
         )
-        for table in _TABLES
+        for name, table in deployment.sets.items()
         for field in ("addresses", "targets")
-        if (count := len(getattr(getattr(deployment, table), field))) not in (0, wanted)
+        if (count := len(getattr(table, field))) not in (0, wanted)
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from prodcore.deploy.container import Container, run_parallel
 from prodcore.deploy.layout import Host, Layout
 from prodcore.deploy.plan import IncusPlan, InstancePlan, settings_of
-from prodcore.deploy.spec import NIC, PROXY
+from prodcore.deploy.spec import DATA, NIC, PROXY, volume_spec
 from prodcore.errors import IncusRefused
 from prodcore.incus.client import Incus
 from prodcore.installation import Progress
@@ -42,7 +42,7 @@ class IncusSteps:
                     self._incus.query("GET", path, timeout_seconds=_WAIT_SECONDS + 10)
 
     def make_surroundings(self, plan: IncusPlan) -> None:
-        """The bridge and the profile."""
+        """The bridge, the profile, and the data volumes."""
         bridge = f"/1.0/networks/{self._layout.deployment.incus.bridge}"
         profile = f"/1.0/profiles/{self._layout.deployment.name}"
         for method, path, body, what in (
@@ -54,11 +54,16 @@ class IncusSteps:
             if body is not None:
                 self._incus.query(method, path, body)
                 self._progress("incus", f"has {what.removeprefix('/1.0/')}")
+        for volume in plan.volumes:
+            path = f"/1.0/storage-pools/{volume.pool}/volumes/custom"
+            self._incus.query("POST", path, volume_spec(self._layout, volume))
+            self._progress("incus", f"has the volume {volume.name} in {volume.pool}")
 
     def make_instance(self, plan: InstancePlan) -> None:
         """One container, as it is wanted and running, with its address. Raises Unavailable."""
         name = plan.host.name
         if plan.create:
+            self._progress(name, f"is being made of {self._layout.deployment.incus.image}")
             self._create(plan)
             self._progress(name, "is made")
         elif plan.put is not None:
@@ -73,7 +78,7 @@ class IncusSteps:
             self._progress(name, f"runs at {plan.host.address}")
 
     def _create(self, plan: InstancePlan) -> None:
-        """By ``incus init``: it knows the images of other servers, which the API would have to be told about."""
+        """By ``incus init``: it knows the images of other servers, whose addresses the API would need."""
         name, spec = plan.host.name, plan.spec
         where = [f"--target={plan.host.target}"] if plan.host.target else []
         profiles = [f"--profile={profile}" for profile in spec["profiles"]]
@@ -82,6 +87,11 @@ class IncusSteps:
         self._incus.run(
             "init", *profiles, *where, "--", image, self._incus.at(name), input=body, timeout_seconds=_MAKE_SECONDS
         )
+
+    def remove_volume(self, pool: str, name: str) -> None:
+        """Delete one data volume."""
+        self._incus.query("DELETE", f"/1.0/storage-pools/{pool}/volumes/custom/{name}", timeout_seconds=_MAKE_SECONDS)
+        self._progress("incus", f"no longer has the volume {name}")
 
     def remove(self, name: str) -> None:
         """Stop and delete one container."""
@@ -106,13 +116,13 @@ class Lifecycle:
             run_parallel(self._start, hosts)
 
     @contextmanager
-    def without_network(self, host: Host) -> Iterator[None]:
-        """Inside the block a stopped container has no network card and no proxy.
+    def without_devices(self, host: Host) -> Iterator[None]:
+        """Inside the block a stopped container has no network card, no proxy and no data volume.
 
         Incus imports no container whose address is not in the bridge's subnet, so what is to move has none.
         """
         before = self._get(host)
-        devices = {name: device for name, device in before["devices"].items() if name not in (NIC, PROXY)}
+        devices = {name: device for name, device in before["devices"].items() if name not in (NIC, PROXY, DATA)}
         backups = self._backups(host)
         self._put(host, before | {"devices": devices})
         try:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from prodcore.deploy.layout import Host, Layout
+from prodcore.deploy.layout import DataVolume, Host, Layout
 from prodcore.deploy.observe import Observed, ObservedHost
 from prodcore.deploy.spec import (
+    APT_KEY,
     CURRENT_RELEASE,
+    DATA,
+    LIMITS,
     MARK,
     PROXY,
+    RELEASE_MANIFEST,
+    RELEASES_DIR,
+    ROOT,
     SECRETS_MARK,
     UNITS_DIR,
     Binary,
@@ -24,22 +30,24 @@ from prodcore.deploy.spec import (
     network_spec,
     profile_spec,
 )
-from prodcore.errors import Conflict
-from prodcore.installation.sets import REPLICA_SETS
+from prodcore.errors import Conflict, Problem
 
 _INCUS = "incus"
 _RUNNING = "Running"
 _SOCKET = ".socket"
 _SERVICE = ".service"
+_CLUSTER = "cluster"
+_UNKNOWN = "unknown"
+_ANY = {"0.0.0.0", "::", "[::]"}  # noqa: S104  they are compared
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """``where`` is a container, a replica set, ``incus`` or ``cluster``; the rest are words for people."""
+    """``where`` is a container, a replica set, ``incus`` or ``cluster``; the rest is to be read."""
 
     where: str
     action: str
-    """make, write, mend, start …"""
+    """make, write, repair, start …; ``unknown``: it could not be asked, so nothing is planned."""
     what: str
     reason: str
 
@@ -50,31 +58,94 @@ class Plan:
 
     incus: IncusPlan
     hosts: Mapping[str, HostPlan]
+    """Of the containers whose inside is known, or which are to be made."""
     changes: tuple[Change, ...]
-    sets_to_change: frozenset[str]
-    """Replica sets that something has to be done about, by administrative commands."""
+    unknown: tuple[Change, ...]
+    """What could not be asked, and why. It is asked again after the changes."""
+    obstacles: tuple[Problem, ...]
+    """What keeps the changes from being made at all; each names its setting and the way out."""
     is_prepared: bool
-    """Whether shard map and indexes are there."""
+    """Whether shard map and indexes are known to be there."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything is known to be as described."""
+        return not (self.changes or self.unknown or self.obstacles)
 
 
 def make_plan(layout: Layout, specs: Mapping[str, HostSpec], secrets_mark: str, observed: Observed) -> Plan:
-    """Compare everything. Raises Conflict when something is there that is not ours and stands in the way."""
+    """Compare everything. Raises Conflict when something is there that is not ours and is in the way."""
     incus = plan_incus(layout, secrets_mark, observed)
-    hosts = {name: plan_host(spec, observed.inside(name)) for name, spec in specs.items()}
-    sets = [Change(name, *lack) for name in REPLICA_SETS for lack in observed.replica_set(name).missing]
-    preparation = [Change("cluster", *lack) for lack in observed.unprepared]
+    insides = {name: observed.inside(name) for name in specs}
+    hosts = {name: plan_host(spec, insides[name]) for name, spec in specs.items() if not insides[name].unknown}
+    asked = {name: observed.replica_set(name) for name in layout.set_members} | {_CLUSTER: observed.preparation}
+    lacking = [Change(name, *lack) for name, one in asked.items() for lack in one.missing]
+    unknown = [Change(name, _UNKNOWN, "what is inside", one.unknown) for name, one in insides.items() if one.unknown]
+    unknown += [
+        Change(name, _UNKNOWN, "shard map and indexes" if name == _CLUSTER else "state of the set", one.unknown)
+        for name, one in asked.items()
+        if one.unknown
+    ]
     return Plan(
         incus=incus,
         hosts=hosts,
-        changes=(*incus.changes, *(c for plan in hosts.values() for c in plan.changes), *sets, *preparation),
-        sets_to_change=frozenset(name for name in REPLICA_SETS if observed.replica_set(name).missing),
-        is_prepared=not observed.unprepared,
+        changes=(*incus.changes, *(c for plan in hosts.values() for c in plan.changes), *lacking),
+        unknown=tuple(unknown),
+        obstacles=tuple(_obstacles(layout, hosts, observed)),
+        is_prepared=not (observed.preparation.missing or observed.preparation.unknown),
     )
+
+
+def _obstacles(layout: Layout, hosts: Mapping[str, HostPlan], observed: Observed) -> Iterator[Problem]:
+    """What would end an apply halfway, found before anything is made."""
+    deployment = layout.deployment
+    if observed.image_error:
+        text = f"{deployment.incus.image} cannot be used: {observed.image_error}; incus image list shows what can"
+        yield Problem("incus.image", "unusable", text)
+    pools = {deployment.incus.pool: "incus.pool"}
+    pools |= {host.volume.pool: f"{host.name}: data_pool" for host in layout.hosts if host.volume}
+    for pool, setting in pools.items():
+        if observed.pools is not None and pool not in observed.pools:
+            yield Problem(setting, "missing", f"there is no storage pool {pool}: incus storage create {pool} dir")
+    mongod = deployment.mongod
+    is_needed = any(mongod.package in plan.packages for plan in hosts.values())
+    if is_needed and mongod.package.startswith("mongodb-") and not mongod.source:
+        text = f"no distribution has the package {mongod.package}: give MongoDB's source and key, or a file"
+        yield Problem("mongod.source", "missing", text)
+    if is_needed and APT_KEY in mongod.source and not mongod.key:
+        yield Problem("mongod.key", "missing", f"the source is signed by {APT_KEY}: give the file of that key")
+    for host in layout.hosts:
+        yield from _host_obstacles(layout, host, observed)
+
+
+def _host_obstacles(layout: Layout, host: Host, observed: Observed) -> Iterator[Problem]:
+    there = observed.instances.get(host.name)
+    devices: Document = there["devices"] if there else {}
+    wanted = instance_spec(layout, host, "")["devices"]
+    listen = wanted.get(PROXY, {}).get("listen", "")
+    if listen and devices.get(PROXY, {}).get("listen") != listen and (owner := _taken(listen, observed.ports)):
+        text = f"{listen.partition(':')[2]} of the Incus host is taken by {owner}: stop that, or choose another port"
+        yield Problem(f"{host.role}.proxy", "taken", text)
+    if there and (DATA in devices) != (DATA in wanted):
+        is_made = host.volume and (host.volume.pool, host.volume.name) in observed.volumes
+        if DATA in devices or not is_made:
+            text = "where the data is cannot change while the container is there: its members would begin with none"
+            yield Problem(f"{host.name}: data_pool", "differs", text)
+
+
+def _taken(listen: str, ports: Mapping[str, str]) -> str:
+    """Who has a port of the Incus host; a wildcard address overlaps with any other."""
+    address, _, port = listen.partition(":")[2].rpartition(":")
+    for taken, owner in ports.items():
+        other, _, its_port = taken.rpartition(":")
+        if port == its_port and (address == other or _ANY & {address, other}):
+            return owner
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
 class InstancePlan:
-    """One container: ``create``, or ``put`` what it shall be (None: as it is), and ``start``."""
+    """One container: ``create``, or ``put`` the desired one (None: as it is), and ``start``."""
 
     host: Host
     spec: Document
@@ -91,12 +162,13 @@ class IncusPlan:
     put_network: Document | None = None
     create_profile: Document | None = None
     put_profile: Document | None = None
+    volumes: tuple[DataVolume, ...] = ()
     instances: tuple[InstancePlan, ...] = ()
     changes: tuple[Change, ...] = field(default=())
 
 
 def plan_incus(layout: Layout, secrets_mark: str, observed: Observed) -> IncusPlan:
-    """Compare. Raises Conflict when something is there that is not ours and stands in the way."""
+    """Compare. Raises Conflict when something is there that is not ours and is in the way."""
     network, profile = network_spec(layout), profile_spec(layout)
     changes = list[Change]()
     create_network = put_network = put_profile = None
@@ -113,12 +185,16 @@ def plan_incus(layout: Layout, secrets_mark: str, observed: Observed) -> IncusPl
     else:
         _check_ours(layout, f"the profile {profile['name']}", observed.profile["config"])
         put_profile = _merged(observed.profile, profile, f"profile {profile['name']}", changes)
+    wanted = [host.volume for host in layout.hosts if host.volume]
+    volumes = tuple(one for one in wanted if (one.pool, one.name) not in observed.volumes)
+    changes += [Change(_INCUS, "make", f"volume {one.name} in {one.pool}", "it is missing") for one in volumes]
     instances = [_plan_instance(layout, host, secrets_mark, observed, changes) for host in layout.hosts]
     return IncusPlan(
         create_network,
         put_network,
         profile if observed.profile is None else None,
         put_profile,
+        volumes,
         tuple(instances),
         tuple(changes),
     )
@@ -136,7 +212,7 @@ def _plan_instance(
     if there["config"].get(SECRETS_MARK) != secrets_mark:
         raise Conflict(
             f"{host.name} was made with other secrets than those in this machine's state directory",
-            hint=f"copy deploy/{layout.deployment.name}/ from the state directory of whoever made it",
+            hint=f"copy deploy/{layout.deployment.name}/ from the state directory where it was made",
         )
     put = _instance_put(host, spec, there, changes)
     start = there["status"] != _RUNNING
@@ -153,14 +229,19 @@ def _instance_put(host: Host, spec: Document, there: Document, changes: list[Cha
             reason = "it differs" if name in devices else "it is missing"
             changes.append(Change(host.name, "repair" if name in devices else "add", f"device {name}", reason))
             devices[name] = device
-    if PROXY in devices and PROXY not in spec["devices"]:
-        changes.append(Change(host.name, "remove", f"device {PROXY}", "it is not wanted"))
-        del devices[PROXY]
+    for name in (PROXY, ROOT):
+        if name in devices and name not in spec["devices"]:
+            changes.append(Change(host.name, "remove", f"device {name}", "it is not wanted"))
+            del devices[name]
+    config = {name: value for name, value in there["config"].items() if name not in LIMITS} | spec["config"]
+    for name in LIMITS:
+        if (found := there["config"].get(name)) != (wanted := config.get(name)):
+            changes.append(Change(host.name, "set", f"{name} to {wanted or 'none'}", f"it is {found or 'not set'}"))
     if there["profiles"] != spec["profiles"]:
         changes.append(Change(host.name, "repair", "profiles", f"they are {', '.join(there['profiles']) or 'none'}"))
     if len(changes) == before:
         return None
-    return settings_of(there | {"devices": devices, "profiles": spec["profiles"]})
+    return settings_of(there | {"config": config, "devices": devices, "profiles": spec["profiles"]})
 
 
 def settings_of(instance: Document) -> Document:
@@ -181,8 +262,8 @@ def _merged(there: Document, spec: Document, what: str, changes: list[Change]) -
 
 
 def foreign_owner(config: Mapping[str, str]) -> str:
-    """Whose something is that is not ours, for people."""
-    return f"the deployment {config[MARK]}" if MARK in config else "nobody that prodctl knows"
+    """To whom something belongs that is not ours."""
+    return f"the deployment {config[MARK]}" if MARK in config else "no deployment of prodctl"
 
 
 def _check_ours(layout: Layout, what: str, config: Mapping[str, str]) -> None:
@@ -194,7 +275,7 @@ def _check_ours(layout: Layout, what: str, config: Mapping[str, str]) -> None:
 
 
 def _check_suits(there: Document, spec: Document) -> None:
-    """A bridge of somebody else is used as it is, if it is the one that was described."""
+    """A bridge that is not ours is used as it is, if it is the one that was described."""
     found = there["config"].get("ipv4.address")
     if there["type"] != "bridge" or found != spec["config"]["ipv4.address"]:
         raise Conflict(
@@ -213,11 +294,6 @@ def _refuse_clustered(layout: Layout, observed: Observed) -> None:
         )
 
 
-def targets(layout: Layout) -> Iterator[str]:
-    """The members of an Incus cluster that the description names."""
-    yield from {host.target for host in layout.hosts if host.target}
-
-
 @dataclass(frozen=True, slots=True)
 class HostPlan:
     """The differences of one container. ``rewritten`` files get content, ``access_only`` ones mode and owner only."""
@@ -227,13 +303,15 @@ class HostPlan:
     accounts: tuple[str, ...]
     binaries: tuple[Binary, ...]
     release: str
-    """The one to install; empty when it is there."""
+    """The one to install; empty when it is there, and whole."""
     forget: tuple[str, ...]
     """Releases that are neither this one nor the one that runs."""
     directories: tuple[Directory, ...]
     rewritten: tuple[File, ...]
     access_only: tuple[File, ...]
     removed: tuple[str, ...]
+    set_aside: Mapping[str, tuple[str, ...]]
+    """Drop-ins that are not ours, and the unit files that they change."""
     links: tuple[Link, ...]
     needs_reload: bool
     enable: tuple[str, ...]
@@ -261,23 +339,31 @@ class _Comparison:
         self._note("make", (f"account {a}" for a in accounts), "it is missing")
         binaries = tuple(b for b in spec.binaries if not inside.has("binaries", b.path))
         self._note("push", (f"file {b.path}" for b in binaries), "it is missing")
-        release = "" if inside.has("releases", spec.release) else spec.release
-        self._note("install", [f"release {release}"] if release else [], "it is not installed")
+        is_installed = inside.has("releases", spec.release)
+        release = "" if is_installed and not inside.release_damage else spec.release
+        if release:
+            action, reason = ("repair", inside.release_damage) if is_installed else ("install", "it is not installed")
+            self._note(action, [f"release {release}"], reason)
         forget = tuple(self._forget())
         directories = tuple(self._directories())
         rewritten, access_only = self._files()
         removed = tuple(path for path in spec.absent if inside.entry("files", path))
         self._note("remove", (f"file {path}" for path in removed), "there is an admin")
         links = tuple(self._links())
+        set_aside = dict(self._set_aside())
         touched = {f.path for f in rewritten} | {link.path for link in links}
+        touched |= {path for unit_files in set_aside.values() for path in unit_files}
+        touched |= {f"{RELEASES_DIR}/{release}/{RELEASE_MANIFEST}"} if release else set()
         enable = tuple(self._enable())
         start, restart = self._start(), self._restart(touched)
-        needs_reload = any(f.path.startswith(UNITS_DIR) for f in rewritten) or any(
-            inside.unit(u.name).needs_reload for u in spec.units
+        needs_reload = (
+            bool(set_aside)
+            or any(f.path.startswith(UNITS_DIR) for f in (*rewritten, *access_only))
+            or any(inside.unit(u.name).needs_reload for u in spec.units)
         )
         return HostPlan(
             spec.name, packages, accounts, binaries, release, forget, directories, rewritten, access_only, removed,
-            links, needs_reload, enable, start, restart, tuple(self._changes),
+            set_aside, links, needs_reload, enable, start, restart, tuple(self._changes),
         )  # fmt: skip
 
     def _note(self, action: str, what: Iterator[str] | list[str], reason: str) -> None:
@@ -286,6 +372,11 @@ class _Comparison:
     def _forget(self) -> Iterator[str]:
         kept = {self._spec.release, self._inside.link(CURRENT_RELEASE).rpartition("/")[2]}
         yield from (name for name in self._inside.answer.get("releases", ()) if name not in kept)
+
+    def _set_aside(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for path in self._inside.drop_ins:
+            self._note("set aside", [f"file {path}"], "a drop-in that is not the deployment's changes its unit")
+            yield path, self._spec.unit_files(path)
 
     def _directories(self) -> Iterator[Directory]:
         for wanted in self._spec.directories:

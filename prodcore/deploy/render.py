@@ -20,6 +20,7 @@ from prodcore.deploy.spec import (
     MONGOD_DIR,
     MONGOD_LINK,
     PACKAGED_MONGOD,
+    RELEASE_MANIFEST,
     RELEASES_DIR,
     SEALED_CODE,
     SETTINGS_DIR,
@@ -65,7 +66,7 @@ class Inputs:
 
 
 def render_hosts(layout: Layout, inputs: Inputs) -> dict[str, HostSpec]:
-    """What each container shall hold, by its name."""
+    """The desired state of each container, by its name."""
     return {host.name: _Renderer(layout, inputs, host).spec() for host in layout.hosts}
 
 
@@ -102,6 +103,11 @@ class _Renderer:
             ready=() if is_db else (f"http://{self._host.address}:{self._service_port}/readyz",),
         )
 
+    @property
+    def _release_manifest(self) -> str:
+        """Newer than a process that was started before its release was replaced."""
+        return f"{RELEASES_DIR}/{self._inputs.release}/{RELEASE_MANIFEST}"
+
     def _links(self) -> Iterator[Link]:
         yield Link(CURRENT_RELEASE, f"{RELEASES_DIR}/{self._inputs.release}")
         if self._host.role == "db":
@@ -125,7 +131,7 @@ class _Renderer:
         socket_files = (self._add_unit_file(socket), self._add(listen))
         settings = self._add_settings(name, self._service_settings(), self._credentials[self._host.role])
         self._units.append(Unit(socket, socket_files))
-        self._units.append(Unit(service, (self._add_unit_file(service), *settings, CURRENT_RELEASE)))
+        self._units.append(Unit(service, (self._add_unit_file(service), *settings, self._release_manifest)))
 
     def _service_settings(self) -> dict[str, str]:
         listening = {"PORT": str(self._service_port), "PRODCTL_BIND": self._host.address}
@@ -144,12 +150,15 @@ class _Renderer:
     def _add_members(self) -> None:
         self._add_apt_source()
         self._directories += [Directory(MONGOD_DIR), Directory(DATA_DIR)]
-        unit_file = self._add_unit_file("mongod@.service")
+        unit_files = [self._add_unit_file("mongod@.service")]
+        if limit := self._deployment.mongod.memory_max:
+            path = f"{UNITS_DIR}/mongod@.service.d/limits.conf"
+            unit_files.append(self._add(File(path, f"[Service]\nMemoryMax={limit}\n".encode())))
         self._add(File(KEYFILE_PATH, self._inputs.keyfile.encode(), 0o400, MONGOD_USER, is_secret=True))
         for member in self._host.members:
             config = self._add(self._member_config(member))
             self._directories.append(Directory(f"{DATA_DIR}/{member.port}", 0o700, MONGOD_USER))
-            self._units.append(Unit(member.unit, (unit_file, config, KEYFILE_PATH, MONGOD_LINK)))
+            self._units.append(Unit(member.unit, (*unit_files, config, KEYFILE_PATH, MONGOD_LINK)))
         programs = _OPERATOR_PROGRAMS if self._host == self._layout.users_host else _OPERATOR_PROGRAMS[:1]
         for name in programs:
             self._add_operator_program(name)
@@ -167,7 +176,7 @@ class _Renderer:
 
     def _add_operator_program(self, name: str) -> None:
         settings = self._add_settings(name, self._operator_settings(), self._credentials["operator"])
-        files = (self._add_unit_file(f"prodctl-{name}.service"), *settings, CURRENT_RELEASE)
+        files = (self._add_unit_file(f"prodctl-{name}.service"), *settings, self._release_manifest)
         if name == "drill":  # its timer starts it, once a week
             timer = "prodctl-drill.timer"
             self._units.append(Unit(timer, (self._add_unit_file(timer),)))
@@ -197,7 +206,9 @@ class _Renderer:
             self._add(File(APT_KEY, self._inputs.apt_key))
 
     def _add_unit_file(self, name: str) -> str:
-        return self._add(File(f"{UNITS_DIR}/{name}", unit_text(name).encode()))
+        """With the release's own path: a process that begins in the middle of an upgrade is of the new release."""
+        text = unit_text(name).replace(f"{CURRENT_RELEASE}/", f"{RELEASES_DIR}/{self._inputs.release}/")
+        return self._add(File(f"{UNITS_DIR}/{name}", text.encode()))
 
     def _add(self, file: File) -> str:
         self._files.append(file)

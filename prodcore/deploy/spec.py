@@ -1,4 +1,4 @@
-"""The desired state, as data: what a container shall hold, and the Incus objects as its API writes them. Pure."""
+"""The desired state, as data: the inside of the containers, and the Incus objects as its API writes them. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from prodcore.deploy.layout import Host, Layout, bridge_address
+from prodcore.deploy.layout import DataVolume, Host, Layout, bridge_address
 
 # Where everything is inside a container.
 
 RELEASES_DIR = "/opt/prodctl/releases"
+RELEASE_MANIFEST = ".complete"
+"""In the directory of a release; written last, so what has it is whole."""
 CURRENT_RELEASE = "/opt/prodctl/current"
+"""For operators, and for tasks of the deployment; units name the release itself."""
 PRODCTL_PROGRAM = f"{CURRENT_RELEASE}/bin/prodctl"
 WHEELHOUSES_DIR = "/opt/prodctl/wheelhouse"
 MONGOD_LINK = "/opt/mongod/bin/mongod"
@@ -66,7 +69,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One systemd unit that shall run, and what it is to be restarted for: files that are newer than its process."""
+    """One systemd unit to run, and what it is to be restarted for: files that are newer than its process."""
 
     name: str
     files: tuple[str, ...] = ()
@@ -96,11 +99,18 @@ class HostSpec:
     directories: tuple[Directory, ...] = ()
     files: tuple[File, ...] = ()
     absent: tuple[str, ...] = ()
-    """Files that shall not be there any more."""
+    """Files to be removed."""
     links: tuple[Link, ...] = ()
     units: tuple[Unit, ...] = ()
     ready: tuple[str, ...] = ()
     """``http://…/readyz`` of its service."""
+
+    def unit_files(self, drop_in: str) -> tuple[str, ...]:
+        """The unit files that a drop-in changes, by its path: ``…/NAME.service.d/…`` those that begin with ``NAME``."""
+        name, _, kind = drop_in.rsplit("/", 2)[1].removesuffix(".d").rpartition(".")
+        stem = name.split("@")[0]
+        paths = (file.path for file in self.files if file.path.startswith(f"{UNITS_DIR}/") and ".d/" not in file.path)
+        return tuple(p for p in paths if p.startswith(f"{UNITS_DIR}/{stem}") and p.endswith(f".{kind}"))
 
 
 MARK = "user.prodctl.deployment"
@@ -109,6 +119,11 @@ SECRETS_MARK = "user.prodctl.secrets"
 """The fingerprint of the secrets that a container was made with."""
 PROXY = "prodctl-proxy"
 NIC = "eth0"
+ROOT = "root"
+DATA = "prodctl-data"
+DEVICES = (NIC, ROOT, PROXY, DATA)
+"""The devices that are ours: what the description does not want of them goes."""
+LIMITS = ("limits.cpu", "limits.memory")
 
 
 def network_spec(layout: Layout) -> Document:
@@ -131,19 +146,41 @@ def profile_spec(layout: Layout) -> Document:
     return {
         "name": layout.deployment.name,
         "config": {"boot.autostart": "true", MARK: layout.deployment.name},
-        "devices": {"root": {"type": "disk", "path": "/", "pool": layout.deployment.incus.pool}},
+        "devices": {ROOT: _root(layout)},
     }
 
 
 def instance_spec(layout: Layout, host: Host, secrets_mark: str) -> Document:
-    """One container: marks, its network card with a fixed address, perhaps a proxy."""
-    deployment = layout.deployment
-    nic = {"type": "nic", "name": NIC, "network": deployment.incus.bridge, "ipv4.address": host.address}
+    """One container: marks, limits, its network card with a fixed address, perhaps a proxy and a data volume."""
+    deployment, limits = layout.deployment, host.limits
+    devices: Document = {
+        NIC: {"type": "nic", "name": NIC, "network": deployment.incus.bridge, "ipv4.address": host.address},
+        **_proxy(layout, host),
+    }
+    if limits.disk:
+        devices[ROOT] = _root(layout) | {"size": limits.disk}
+    if host.volume:
+        devices[DATA] = {"type": "disk", "pool": host.volume.pool, "source": host.volume.name, "path": DATA_DIR}
+    given = {"limits.cpu": str(limits.cpus) if limits.cpus else "", "limits.memory": limits.memory}
     return {
-        "config": {MARK: deployment.name, SECRETS_MARK: secrets_mark},
-        "devices": {NIC: nic, **_proxy(layout, host)},
+        "config": {
+            MARK: deployment.name,
+            SECRETS_MARK: secrets_mark,
+            **{name: value for name, value in given.items() if value},
+        },
+        "devices": devices,
         "profiles": [deployment.name],
     }
+
+
+def volume_spec(layout: Layout, volume: DataVolume) -> Document:
+    """A data volume."""
+    size = {"size": volume.size} if volume.size else {}
+    return {"name": volume.name, "config": {MARK: layout.deployment.name, **size}}
+
+
+def _root(layout: Layout) -> Document:
+    return {"type": "disk", "path": "/", "pool": layout.deployment.incus.pool}
 
 
 def _proxy(layout: Layout, host: Host) -> Document:

@@ -16,7 +16,7 @@ from prodcore.deploy.config import Deployment
 from prodcore.deploy.container import Container, run_parallel
 from prodcore.deploy.layout import Layout
 from prodcore.deploy.lifecycle import IncusSteps
-from prodcore.deploy.observe import Observed, observe, setup_url
+from prodcore.deploy.observe import Observed, observe, setup_url, volumes
 from prodcore.deploy.plan import Plan, make_plan
 from prodcore.deploy.render import Inputs, render_hosts
 from prodcore.deploy.spec import MARK, PUSHED_MONGOD_DIR, Binary, HostSpec
@@ -37,7 +37,7 @@ from prodcore.installation.secret import (
     locked,
     new_secrets,
 )
-from prodcore.installation.sets import REPLICA_SETS, USERS_SET, set_urls, variable
+from prodcore.installation.sets import USERS_SET, set_urls, variable
 from prodcore.support.secure_files import make_private_directory, write_private
 
 IMPORT_NOTE = "import.json"
@@ -50,7 +50,7 @@ _ID_DIGITS = 12
 class DeployedSystem:
     """The containers of the description in ``file``, and its secrets under ``state_dir``.
 
-    Nothing is looked at or made before a method asks for it.
+    Nothing is observed or made before a method asks for it.
     """
 
     def __init__(self, deployment: Deployment, state_dir: Path, file: Path) -> None:
@@ -72,12 +72,12 @@ class DeployedSystem:
 
     @property
     def specs(self) -> Mapping[str, HostSpec]:
-        """What each container shall hold."""
+        """The desired state of each container."""
         return render_hosts(self.layout, self.operator.inputs())
 
     @property
     def set_requests(self) -> dict[str, dict[str, Any]]:
-        """What a container must know to look at, or work on, each set; holds secrets."""
+        """What a container must know to observe, or work on, each set; holds secrets."""
         operator, members = self.operator, self.layout.set_members
         urls = set_urls(members, operator.secrets, "operator")
         secrets = asdict(replace(operator.secrets, session="", service=""))
@@ -93,7 +93,7 @@ class DeployedSystem:
                 "urls": urls,
                 "preparation": name == USERS_SET,
             }
-            for name in REPLICA_SETS
+            for name in members
         }
 
     def observe(self) -> Observed:
@@ -109,7 +109,7 @@ class DeployedSystem:
         return observed, make_plan(self.layout, self.specs, self.operator.secrets_mark, observed)
 
     def waits_for_admin(self, observed: Observed) -> bool | None:
-        """Whether nobody is admin yet; None when webapp does not say."""
+        """Whether there is no admin yet; None when webapp does not say."""
         status, body = observed.inside(self.layout.web.name).get(setup_url(self.layout))
         try:
             return bool(json.loads(body)["open"]) if status == _OK else None
@@ -120,7 +120,9 @@ class DeployedSystem:
         """Return when both services say that they are ready. Raises Unavailable."""
 
         def ready(name: str) -> None:
-            request = {"urls": list(self.specs[name].ready), "seconds": _READY_SECONDS}
+            spec = self.specs[name]
+            units = [unit.name for unit in spec.units]
+            request = {"urls": list(spec.ready), "units": units, "seconds": _READY_SECONDS}
             Container(self.incus, name).ask("ready", request, seconds=_READY_SECONDS + 30)
 
         run_parallel(ready, (self.layout.auth.name, self.layout.web.name))
@@ -138,6 +140,10 @@ class DeployedSystem:
             if one["config"].get(MARK) == self.deployment.name
         )
 
+    def observe_volumes(self) -> frozenset[tuple[str, str]]:
+        """Pool and name of every data volume that carries our mark."""
+        return volumes(self.layout, self.incus)
+
     def destroy(self, progress: Progress = no_progress) -> None:
         """Remove all that carries our mark, and the secrets with it."""
         if self.directory.exists():
@@ -150,12 +156,14 @@ class DeployedSystem:
         steps = IncusSteps(self.layout, self.incus, progress)
         steps.wait_for_others()
         run_parallel(steps.remove, self.owned_instances())
+        for pool, name in sorted(self.observe_volumes()):
+            steps.remove_volume(pool, name)
         for kind in ("profiles", "networks"):
             for one in self.incus.query("GET", f"/1.0/{kind}?recursion=1"):
                 if one["config"].get(MARK) == self.deployment.name:
                     try:
                         self.incus.query("DELETE", f"/1.0/{kind}/{one['name']}")
-                        progress("incus", f"has no {kind[:-1]} {one['name']} any more")
+                        progress("incus", f"no longer has the {kind[:-1]} {one['name']}")
                     except IncusRefused as refusal:
                         progress("incus", f"keeps the {kind[:-1]} {one['name']}: {refusal.message}")
         for name in ("operator.env", IMPORT_NOTE, SECRETS_FILE, KEYFILE, *SETUP_FILES, "lock"):
@@ -200,7 +208,7 @@ class OperatorSide:
 
     @property
     def secrets(self) -> Secrets:
-        """The deployment's; others, which nobody keeps, before there are any."""
+        """The deployment's; others, which are not kept, before there are any."""
         return ensure_secrets(self.directory, self._keyfile) if self.has_secrets else self._throw_away
 
     @property
@@ -214,7 +222,7 @@ class OperatorSide:
         return hashlib.sha256(json.dumps(asdict(self.secrets)).encode()).hexdigest()[:_ID_DIGITS]
 
     def settle_setup_code(self, is_open: bool | None, *, is_new: bool) -> None:
-        """Keep a code that is good while there is no admin, and none afterwards; None: nobody could say."""
+        """Keep a code that is good while there is no admin, and none afterwards; None: it is not known."""
         if is_open or is_new:
             ensure_setup_code(self.directory, datetime.now(UTC))
         elif is_open is False:
@@ -248,7 +256,7 @@ def _release_id(wheelhouse: Path) -> str:
 
 
 def _binary(path: Path) -> Binary:
-    """A given mongod; its place in the containers holds its checksum, so another file has another place."""
+    """A given mongod; its path in the containers holds its checksum, so another file has another path."""
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from prodcore.deploy.archive import (
 )
 from prodcore.deploy.layout import Host
 from prodcore.deploy.lifecycle import IncusSteps, Lifecycle
-from prodcore.deploy.spec import MARK
+from prodcore.deploy.spec import MARK, ROOT, instance_spec
 from prodcore.deploy.system import IMPORT_NOTE, DeployedSystem
 from prodcore.errors import Conflict, InvalidInput, Problem
 from prodcore.installation import Progress
@@ -98,7 +99,7 @@ class Export:
 
     @contextmanager
     def _beside(self) -> Iterator[Path]:
-        """A directory beside the wanted one, which takes its place at the end of the block, or is gone."""
+        """A directory beside the wanted one, which is renamed to it at the end of the block, or is gone."""
         _check_empty(self._directory)
         beside = self._directory.with_name(f".{self._directory.name}.unfinished")
         shutil.rmtree(beside, ignore_errors=True)
@@ -116,15 +117,25 @@ class Export:
         path = directory / f"{host.name}.tar"
         began = time.monotonic()
         self._progress(host.name, "is being exported")
-        incus = self._system.incus
-        with self._lifecycle.without_network(host):
-            arguments = ["--instance-only", f"--compression={self._compression}", "--", incus.at(host.name), str(path)]
+        incus, compression = self._system.incus, f"--compression={self._compression}"
+        with self._lifecycle.without_devices(host):
+            arguments = ["--instance-only", compression, "--", incus.at(host.name), str(path)]
             incus.run("export", *arguments, timeout_seconds=_EXPORT_SECONDS)
+        volume_path = directory / f"{host.name}-data.tar"
+        if volume := host.volume:
+            arguments = ["--volume-only", compression, "--", incus.at(volume.pool), volume.name, str(volume_path)]
+            incus.run("storage", "volume", "export", *arguments, timeout_seconds=_EXPORT_SECONDS)
+            volume_path.chmod(0o600)
         path.chmod(0o600)
         file = describe_file(path)
         self._progress(host.name, f"is exported: {megabytes(file.size)} in {time.monotonic() - began:.1f} s")
         return BundledInstance(
-            name=host.name, seat=seat_of(host), address=host.address, ports=ports_of(host), file=file
+            name=host.name,
+            seat=seat_of(host),
+            address=host.address,
+            ports=ports_of(host),
+            file=file,
+            volume=describe_file(volume_path) if volume else None,
         )
 
     def _copy_files(self, beside: Path) -> Iterator[Path]:
@@ -221,8 +232,10 @@ class Import:
             for name in set(system.owned_instances()) & {host.name for _instance, host in pairs}:
                 steps.remove(name)
                 self._progress(name, "is removed: its import was cut short")
+            for pool, volume in sorted(system.observe_volumes()):
+                steps.remove_volume(pool, volume)
             _observed, plan = system.compare(settle=False)
-            steps.make_surroundings(plan.incus)
+            steps.make_surroundings(replace(plan.incus, volumes=()))
             for instance, host in pairs:
                 self._import(instance, host)
             self._write_note(identity, is_restored=True)
@@ -252,13 +265,18 @@ class Import:
             "import", f"--storage={table.pool}", "--", *remote, source, host.name, timeout_seconds=_IMPORT_SECONDS
         )
         self._check_allowed(host)
+        if instance.volume and host.volume:
+            source = str(self._directory / instance.volume.name)
+            arguments = ["--", incus.at(host.volume.pool), source, host.volume.name]
+            incus.run("storage", "volume", "import", *arguments, timeout_seconds=_IMPORT_SECONDS)
         self._progress(host.name, f"is imported in {time.monotonic() - began:.1f} s")
 
     def _check_allowed(self, host: Host) -> None:
         """An export can carry any configuration: one that reaches out of its container is never started."""
         found = self._system.incus.query("GET", f"/1.0/instances/{host.name}")
         bad = [f"config {key}" for key in found["config"] if not key.startswith(_ALLOWED_CONFIG)]
-        bad += [f"device {name}" for name in found["devices"]]
+        root = instance_spec(self._system.layout, host, "")["devices"].get(ROOT)
+        bad += [f"device {name}" for name, device in found["devices"].items() if (name, device) != (ROOT, root)]
         name = self._system.deployment.name
         if found["type"] != "container" or found["profiles"] != [name] or found["config"].get(MARK) != name:
             bad.append("another kind, other profiles or another mark than a container of this deployment")

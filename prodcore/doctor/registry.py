@@ -34,7 +34,7 @@ CheckFunction = Callable[[Facts], Iterable[Diagnostic]]
 
 @dataclass(frozen=True, slots=True)
 class RegisteredCheck:
-    """One check. ``needs_system``: without a cluster to look at it is left out."""
+    """One check. ``needs_system``: without a cluster it is left out."""
 
     group: str
     run: CheckFunction[Any]

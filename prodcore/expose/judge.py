@@ -22,7 +22,7 @@ UNKNOWN_HOST = "prodctl-unknown.invalid"
 """A name that no webapp is called by."""
 
 _WHERE = "for webapp (deploy.toml under [web]; on one machine config.toml)"
-HOP_FIX = f"trusted_proxies = 1 {_WHERE}: exactly one proxy, the tunnel, stands in front of it"
+HOP_FIX = f"trusted_proxies = 1 {_WHERE}: exactly one proxy, the tunnel, is in front of it"
 HOSTS_FIX = f'trusted_hosts = "{{name}}" {_WHERE}'
 SETUP_FIX = "make the first admin before anybody else can try: prodctl login, or the page /setup"
 

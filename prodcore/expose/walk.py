@@ -1,7 +1,7 @@
 """Walking the way in from the inside out, hop by hop, up to the first that is broken; and what forbids a tunnel.
 
-A tunnel begins only when nothing forbids it: then a browser's address and scheme are believed from the tunnel and from
-nobody else, cookies travel over https alone, and nobody outside can become the first admin.
+A tunnel begins only when nothing forbids it: then a browser's address and scheme are believed from the tunnel alone,
+cookies travel over https alone, and nobody outside can become the first admin.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FIXES = {
 LOCAL_FIXES = {
     "refused": "prodctl local up; with VirtualBox in between: scripts/virtualbox-forward --run",
     "silent": "the port is forwarded to a machine that does not answer: is the VM up, and its proxy device there?",
-    "protocol": "the port is forwarded, and nobody is behind it: is the proxy device there?",
+    "protocol": "the port is forwarded, and nothing is behind it: is the proxy device there?",
 }
 NGROK_FLOOR = (3, 24, 0)
 """ngrok itself calls older agents vulnerable (its error 9042)."""
@@ -48,7 +48,7 @@ class HopOutcome(StrEnum):
     SKIPPED = "skipped"
     """It does not apply here."""
     NOT_TRIED = "not tried"
-    """It stands behind the broken one."""
+    """It is behind the broken one."""
 
 
 @dataclass(frozen=True, slots=True)

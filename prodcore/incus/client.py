@@ -14,8 +14,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from prodcore.errors import IncusRefused, IncusUnavailable, InvalidInput, OutcomeUnknown, Problem
 from prodcore.incus.exec import FAR_END, exchange
@@ -48,6 +50,22 @@ class Incus:
         check_name("project", project)
         self._prefix = f"{remote}:" if remote else ""
         self._project = project
+
+    @cached_property
+    def host_address(self) -> str:
+        """Where the ports of its host are reached from here; empty behind a NAT, where only some are passed on."""
+        name = self._prefix.rstrip(":") or self.run("remote", "get-default").decode().strip()
+        listed = json.loads(self.run("remote", "list", "--format", "json"))
+        parts = urlsplit(str(listed[name]["Addr"]))
+        if parts.scheme == "unix":
+            return "127.0.0.1"
+        host = parts.hostname or ""
+        return "" if host in ("127.0.0.1", "localhost", "::1") else host
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it runs on this machine."""
+        return self.host_address == "127.0.0.1"
 
     def at(self, name: str) -> str:
         """The name of an instance, network, profile or image, with the remote before it, for ``run``."""
@@ -111,7 +129,7 @@ class Incus:
         return self._or_refused(done, f"reading {path} in {instance}").stdout
 
     def run(self, *arguments: str, input: bytes = b"", timeout_seconds: float = 300.0) -> bytes:
-        """Any other ``incus`` command; what it wrote. Names go through ``at`` and stand after ``--``."""
+        """Any other ``incus`` command; what it wrote. Names go through ``at`` and come after ``--``."""
         done = self._call(list(arguments), input, timeout_seconds)
         return self._or_refused(done, " ".join(arguments[:2])).stdout
 

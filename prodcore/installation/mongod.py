@@ -33,7 +33,7 @@ def render_mongod(
         # The passwords are 256 random bits, which no number of hash rounds makes harder to guess.
         "scramSHA256IterationCount": 5_000,
         "authenticationMechanisms": "SCRAM-SHA-256",
-        # Diagnostics for MongoDB's support: 9 MB of memory and 0.05 s of start for each member, read by nobody here.
+        # Diagnostics for MongoDB's support: 9 MB of memory and 0.05 s of start for each member, never read here.
         "diagnosticDataCollectionEnabled": False,
     }
     if test_commands:

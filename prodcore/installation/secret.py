@@ -56,7 +56,7 @@ def ensure_secrets(directory: Path, keyfile: Path) -> Secrets:
         return Secrets(**{name: kept[name] for name in names})
     except (ValueError, TypeError, KeyError):
         raise ConfigError(
-            f"{path} is damaged", hint="restore it from a copy, or destroy what it belongs to and start anew"
+            f"{path} is damaged", hint="restore it from a copy, or destroy what it belongs to and start again"
         ) from None
 
 

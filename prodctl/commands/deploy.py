@@ -80,14 +80,21 @@ def init(file: Path) -> None:
 def plan(file: Path | None, output: str) -> None:
     """Everything that apply would do, from looking at what is there. Changes nothing.
 
+    What could not be asked is listed as unknown, and nothing is planned on it. Exit status 2 when apply would refuse,
+    with the setting and the way out.
+
     \b
     Examples:
       prodctl deploy plan
       prodctl deploy plan -o json
     """
+    from prodcore.errors import ConfigError
+
     _observed, planned = _open(file).compare(settle=False)
-    rows = [asdict(change) for change in planned.changes]
+    rows = [asdict(change) for change in (*planned.changes, *planned.unknown)]
     print_rows(rows, _CHANGE_COLUMNS, output, kind="deploy_plan", empty="Nothing would change.")
+    if planned.obstacles:
+        raise ConfigError(problems=planned.obstacles, hint="apply would stop here, before it makes anything")
 
 
 @deploy.command()
@@ -113,7 +120,7 @@ def apply(file: Path | None, output: str) -> None:
     elif done.changes:
         message(f"\nReady in {time.monotonic() - began:.1f} s: {len(done.changes)} changes.")
     else:
-        message(f"Nothing had to be changed; looked in {time.monotonic() - began:.1f} s.")
+        message(f"Nothing had to be changed; checked in {time.monotonic() - began:.1f} s.")
     _print_next_steps(system)
 
 
@@ -121,25 +128,39 @@ def apply(file: Path | None, output: str) -> None:
 @_file_option
 @output_option
 def status(file: Path | None, output: str) -> int:
-    """Containers, members, units and services. Exit status 6 when something is wrong.
+    """Containers, members, units and services, and everything that is not as described.
+
+    Exit status 0 when all is healthy and as described, 6 when anything is not: a file, its mode, a unit, a device, an
+    address, a release. Changes nothing, so a timer may call it.
 
     \b
     Examples:
       prodctl deploy status
-      prodctl deploy status -o json
+      prodctl deploy status -o json | jq '.findings'
     """
-    from prodcore.deploy.status import read_status
+    from prodcore.deploy.status import drift, read_status
 
     system = _open(file)
-    parts = read_status(system.layout, system.specs, system.observe())
-    print_rows([asdict(part) for part in parts], _STATUS_COLUMNS, output, kind="deploy_status")
-    return 0 if all(part.is_healthy for part in parts) else EXIT_DIFFERENT
+    observed, planned = system.compare(settle=False)
+    parts, found = read_status(system.layout, system.specs, observed), drift(planned)
+    rows = [asdict(part) for part in parts]
+    extra = {"findings": [one.as_dict() for one in found]}
+    print_rows(rows, _STATUS_COLUMNS, output, kind="deploy_status", extra=extra)
+    if found and output in ("table", "wide"):
+        print_text(f"\nNot as described: {len(found)}")
+        for one in found:
+            print_text(visible(f"  {one.subject}: {one.text}"))
+        for fix in dict.fromkeys(one.fix for one in found):
+            message(f"Fix:  {fix}")
+    return 0 if all(part.is_healthy for part in parts) and not found else EXIT_DIFFERENT
 
 
 @deploy.command()
 @_file_option
 def diff(file: Path | None) -> int:
-    """The files in the containers that differ, line by line; secrets are masked. Exit status 6 when any does.
+    """Everything that is not as described: files line by line, with secrets masked, the rest in words.
+
+    The same as "deploy plan" and "deploy status" see. Exit status 6 when anything differs.
 
     \b
     Examples:
@@ -148,8 +169,8 @@ def diff(file: Path | None) -> int:
     from prodcore.deploy.status import differences
 
     system = _open(file)
-    observed, _plan = system.compare(settle=False)
-    found = list(differences(system.specs, observed))
+    observed, planned = system.compare(settle=False)
+    found = list(differences(system.specs, observed, planned))
     for one in found:
         print_text(visible(one, keep_lines=True))
     return EXIT_DIFFERENT if found else 0
@@ -198,12 +219,12 @@ def destroy(file: Path | None, yes: bool) -> None:
     type=click.Choice(["none", "gzip", "zstd", "xz"]),
     default="none",
     show_default=True,
-    help="By the Incus host, while everything stands still.",
+    help="By the Incus host, while everything is stopped.",
 )
 def export_(directory: Path, file: Path | None, compression: str) -> None:
     """Take everything along: all containers, the description and the secrets, in a new or empty DIRECTORY.
 
-    The system stands still meanwhile: webapp and authsvc are shut down first, then the members; whatever happens, all
+    The system is stopped meanwhile: webapp and authsvc are shut down first, then the members; whatever happens, all
     are started again. The directory is there only when it is whole, with the checksum of every file. Snapshots of
     containers are left out. Whoever can read it can read everything: the containers hold data, passwords and keys.
 
@@ -233,8 +254,8 @@ def import_(directory: Path, file: Path | None) -> int:
     names of containers, bridge, pool, remote. The deployment's name, the layout and the members' ports stay.
 
     Every checksum is compared before anything is changed. Then the containers are imported and all that "deploy apply"
-    does is done; the members are told their new addresses. In the end products and users are counted, and everything
-    is looked through as by "shard verify". Cut short, it goes on when it is run again; "deploy destroy" undoes it.
+    does is done; the members get their new addresses. In the end products and users are counted, and everything
+    is checked as by "shard verify". Cut short, it continues when it is run again; "deploy destroy" undoes it.
     Exit status 5 when there are containers of these names, 6 when something is wrong with the data.
 
     \b

@@ -66,10 +66,10 @@ def test_every_mistake_is_told_at_once_with_its_place(load):
     text = 'nme = "x"\n\n[web]\nadress = "10.10.10.11"\nport = 99999\n\n[db1]\naddresses = ["1.2.3"]\n[nowhere]\n'
     assert problems_of(lambda: load(text)) == [
         ("deploy.toml:5: web.port", "input should be less than or equal to 65535"),
-        ("deploy.toml:4: web.adress", "no setting is called so"),
+        ("deploy.toml:4: web.adress", "there is no such setting"),
         ("deploy.toml:8: db1.addresses.0", "input is not a valid IPv4 address"),
-        ("deploy.toml:1: nme", "no setting is called so"),
-        ("deploy.toml:9: nowhere", "no setting is called so"),
+        ("deploy.toml:1: nme", "there is no such setting"),
+        ("deploy.toml:9: nowhere", "there is no such setting"),
     ]
 
 

@@ -5,7 +5,7 @@ import copy
 
 import pytest
 
-from prodcore.deploy.config import Deployment
+from prodcore.deploy.config import Deployment, SetTable
 from prodcore.deploy.layout import Layout
 from prodcore.deploy.observe import Observed, ObservedHost, ObservedSet
 from prodcore.deploy.plan import make_plan
@@ -15,6 +15,7 @@ from prodcore.deploy.spec import (
     KEYFILE_PATH,
     MARK,
     PROXY,
+    RELEASE_MANIFEST,
     RELEASES_DIR,
     SECRETS_MARK,
     SETTINGS_DIR,
@@ -24,10 +25,10 @@ from prodcore.deploy.spec import (
     network_spec,
     profile_spec,
 )
-from prodcore.deploy.status import differences, read_status
+from prodcore.deploy.status import differences, drift, read_status
 from prodcore.errors import Conflict
 from prodcore.installation.secret import new_secrets
-from prodcore.installation.sets import REPLICA_SETS
+from prodcore.installation.sets import REPLICA_SETS, SETS
 
 SECRETS = new_secrets()
 INPUTS = Inputs(SECRETS, "k" * 60, "0123456789ab", Binary("/opt/mongod/abc/mongod", "/here/mongod"))
@@ -39,7 +40,14 @@ WRITTEN, STARTED = 1_000.0, 2_000.0
 def inside_of(spec):
     """A container that is as it shall be."""
     access = {f.path: {"mode": f.mode, "owner": f.owner, "sha256": f.sha256} for f in spec.files}
-    unit = {"loaded": True, "active": "active", "enabled": "enabled", "reload": False, "started": STARTED}
+    unit = {
+        "loaded": True,
+        "active": "active",
+        "enabled": "enabled",
+        "reload": False,
+        "started": STARTED,
+        "drop_ins": [],
+    }
     return {
         "files": access,
         "directories": {d.path: {"mode": d.mode, "owner": d.owner, "sha256": ""} for d in spec.directories},
@@ -48,6 +56,8 @@ def inside_of(spec):
         "packages": list(spec.packages),
         "accounts": list(spec.accounts),
         "releases": [spec.release],
+        "release": {"digest": "d", "damaged": [], "count": 0},
+        "drop_ins": {},
         "units": {u.name: dict(unit) for u in spec.units},
         "changed": {path: WRITTEN for u in spec.units for path in u.files},
         "machine": "x86_64 Python 3.11.2",
@@ -71,14 +81,19 @@ class World:
             name: ObservedSet((), {m: "SECONDARY" if n else "PRIMARY" for n, m in enumerate(LAYOUT.set_members[name])})
             for name in REPLICA_SETS
         }
-        self.unprepared = ()
+        self.preparation = ObservedSet()
+        self.more = {}
 
-    def observed(self):
-        insides = {name: ObservedHost(answer) for name, answer in self.insides.items()}
-        return Observed(False, self.network, self.profile, self.instances, insides, self.sets, self.unprepared)
+    def observe(self):
+        insides = {
+            name: one if isinstance(one, ObservedHost) else ObservedHost(one) for name, one in self.insides.items()
+        }
+        return Observed(
+            False, self.network, self.profile, self.instances, insides, self.sets, self.preparation, **self.more
+        )
 
     def plan(self):
-        return make_plan(LAYOUT, SPECS, "mark", self.observed())
+        return make_plan(LAYOUT, SPECS, "mark", self.observe())
 
     def changes(self):
         return [(c.where, c.action, c.what, c.reason) for c in self.plan().changes]
@@ -89,9 +104,9 @@ def world():
     return World()
 
 
-def test_nothing_is_done_where_all_is_well(world):
+def test_nothing_differs_where_everything_is_as_described(world):
     assert world.changes() == []
-    assert all(part.is_healthy for part in read_status(LAYOUT, SPECS, world.observed()))
+    assert all(part.is_healthy for part in read_status(LAYOUT, SPECS, world.observe()))
 
 
 def test_a_unit_that_was_edited_is_written_again_and_its_members_restart(world):
@@ -103,15 +118,15 @@ def test_a_unit_that_was_edited_is_written_again_and_its_members_restart(world):
         for port in (27017, 27018, 27019)
     ]
     assert world.plan().hosts["db1"].needs_reload
-    (shown,) = differences(SPECS, world.observed())
+    shown, *rest = differences(SPECS, world.observe(), world.plan())
     assert f"--- a/db1{path}\n+++ b/db1{path}\n" in shown
     assert "-ExecStart=/bin/true\n" in shown
+    assert [line.partition(":")[0] for line in rest] == ["# db1"] * 3
 
 
 def test_a_missing_member_is_named(world):
     world.sets["rsB"] = ObservedSet((("add", "member 10.10.10.13:27019", "the set does not know it"),), {})
     assert world.changes() == [("rsB", "add", "member 10.10.10.13:27019", "the set does not know it")]
-    assert world.plan().sets_to_change == {"rsB"}
 
 
 def test_a_removed_proxy_is_named(world):
@@ -161,7 +176,7 @@ def test_a_unit_that_stopped_or_would_not_come_back_is_named(world):
         ("db3", "enable", "unit prodctl-guard.service", "it would not start with the container"),
         ("db3", "start", "unit prodctl-guard.service", "it is failed"),
     ]
-    ill = [p.part for p in read_status(LAYOUT, SPECS, world.observed()) if not p.is_healthy]
+    ill = [p.part for p in read_status(LAYOUT, SPECS, world.observe()) if not p.is_healthy]
     assert ill == ["prodctl-guard.service"]
 
 
@@ -185,7 +200,7 @@ def test_on_an_empty_incus_everything_is_to_be_made(world):
     plan = make_plan(LAYOUT, SPECS, "mark", Observed())
     assert plan.incus.create_network == network_spec(LAYOUT)
     assert [one.create for one in plan.incus.instances] == [True] * 5
-    assert plan.sets_to_change == set(REPLICA_SETS)
+    assert {c.where for c in plan.changes if c.action == "initiate"} == set(REPLICA_SETS)
     assert not plan.is_prepared
 
 
@@ -196,7 +211,7 @@ def test_what_is_not_ours_is_refused_with_its_owner(world, what, config):
         world.instances["db1"]["config"] = config
     else:
         world.profile = world.profile | {"config": config}
-    owner = "the deployment somebody-else" if config else "nobody that prodctl knows"
+    owner = "the deployment somebody-else" if config else "no deployment of prodctl"
     with pytest.raises(Conflict, match=f"{what} belongs to {owner}: it is left alone"):
         world.plan()
 
@@ -237,3 +252,160 @@ def test_a_rendering_holds_no_secret(tmp_path):
     assert not [s for s in (SECRETS.root, SECRETS.web, SECRETS.service, INPUTS.keyfile) if s in text]
     assert '"host": "10.10.10.14:27019"' in (tmp_path / "sets/rsU.json").read_text()
     assert (tmp_path / "hosts/db1/files/etc/mongod/27017.conf").exists()
+
+
+def test_a_damaged_release_is_installed_again_and_its_programs_restart(world):
+    world.insides["web-server"]["release"] = {
+        "digest": "e", "damaged": ["lib/python3.11/site-packages/flask/app.py"], "count": 58,
+    }  # fmt: skip
+    reason = "lib/python3.11/site-packages/flask/app.py and 57 more files missing or changed"
+    manifest = f"{RELEASES_DIR}/0123456789ab/{RELEASE_MANIFEST}"
+    assert world.changes() == [
+        ("web-server", "repair", "release 0123456789ab", reason),
+        ("web-server", "restart", "unit prodctl-webapp.service", f"{manifest} is newer than its process"),
+    ]
+    assert world.plan().hosts["web-server"].release == "0123456789ab"
+
+
+def test_a_set_that_cannot_be_asked_is_unknown_and_nothing_is_planned_on_it(world):
+    world.sets["rsU"] = ObservedSet(unknown="db3 has no release that could ask it")
+    world.preparation = ObservedSet(unknown="db3 has no release that could ask it")
+    plan = world.plan()
+    assert plan.changes == ()
+    assert [(c.where, c.action) for c in plan.unknown] == [("rsU", "unknown"), ("cluster", "unknown")]
+    assert not plan.is_empty
+    assert not plan.is_prepared
+    assert [d.code for d in drift(plan)] == ["unknown", "unknown"]
+
+
+def test_of_a_container_that_is_stopped_only_its_start_is_planned(world):
+    world.instances["db3"]["status"] = "Stopped"
+    world.insides["db3"] = ObservedHost(unknown="Instance is not running")
+    plan = world.plan()
+    assert [(c.where, c.action) for c in plan.changes] == [("db3", "start")]
+    assert [(c.where, c.reason) for c in plan.unknown] == [("db3", "Instance is not running")]
+    states = {p.state for p in read_status(LAYOUT, SPECS, world.observe()) if p.container == "db3"}
+    assert states == {"stopped", "unknown"}
+
+
+def test_a_drop_in_that_is_not_ours_is_in_plan_diff_and_status_and_set_aside(world):
+    path = f"{UNITS_DIR}/mongod@27017.service.d/limits.conf"
+    content = base64.b64encode(b"[Service]\nLimitNOFILE=100\n").decode()
+    world.insides["db1"]["drop_ins"] = {path: {"mode": 0o644, "owner": "root", "sha256": "x", "content": content}}
+    assert world.changes()[0][:3] == ("db1", "set aside", f"file {path}")
+    plan = world.plan()
+    assert plan.hosts["db1"].set_aside == {path: (f"{UNITS_DIR}/mongod@.service",)}
+    assert plan.hosts["db1"].needs_reload
+    assert set(plan.hosts["db1"].restart) == {f"mongod@{port}.service" for port in (27017, 27018, 27019)}
+    shown = "".join(differences(SPECS, world.observe(), plan))
+    assert f"--- a/db1{path}\n+++ /dev/null\n" in shown
+    assert "-LimitNOFILE=100\n" in shown
+    assert any(path in d.text for d in drift(plan))
+
+
+@pytest.mark.parametrize("damage", [
+    lambda w: w.insides["db1"]["files"].pop(f"{UNITS_DIR}/mongod@.service"),
+    lambda w: w.insides["web-server"]["files"][f"{SETTINGS_DIR}/webapp/db1_url"].update(mode=0o644),
+    lambda w: w.insides["web-server"]["directories"][f"{SETTINGS_DIR}/webapp"].update(mode=0o755),
+    lambda w: w.insides["db2"]["units"]["prodctl-guard.service"].update(enabled="disabled"),
+    lambda w: w.instances["db1"]["devices"]["eth0"].update({"ipv4.address": "10.10.10.99"}),
+    lambda w: w.instances["web-server"]["devices"][PROXY].update(listen="tcp:0.0.0.0:3001"),
+    lambda w: w.instances["db1"]["config"].update({"limits.memory": "1GiB"}),
+    lambda w: w.network["config"].update({"ipv4.nat": "false"}),
+    lambda w: w.insides["auth-server"]["links"].update({CURRENT_RELEASE: "/elsewhere"}),
+    lambda w: w.insides["db1"]["binaries"].clear(),
+    lambda w: w.insides["db1"]["accounts"].clear(),
+])  # fmt: skip
+def test_plan_diff_and_status_are_of_one_opinion(world, damage):
+    assert drift(world.plan()) == []
+    damage(world)
+    plan = world.plan()
+    assert plan.changes
+    assert len(drift(plan)) == len(plan.changes)
+    assert list(differences(SPECS, world.observe(), plan))
+
+
+def obstacles(world, layout=LAYOUT):
+    plan = make_plan(layout, render_hosts(layout, INPUTS), "mark", world.observe())
+    return [(p.field, p.code) for p in plan.obstacles]
+
+
+def test_a_proxy_port_that_is_taken_is_found_before_anything_is_made(world):
+    del world.instances["web-server"]["devices"][PROXY]
+    world.more = {"ports": {"127.0.0.1:3000": "another program"}}
+    assert obstacles(world) == [("web.proxy", "taken")]
+    world.more = {"ports": {"10.0.0.7:3001": "another program"}}
+    assert obstacles(world) == []
+
+
+def test_a_port_that_is_our_own_proxys_is_not_taken(world):
+    world.more = {"ports": {"0.0.0.0:3000": "another program"}}
+    assert obstacles(world) == []
+
+
+def test_an_image_or_pool_that_is_not_there_names_its_setting(world):
+    world.more = {"image_error": "Failed getting image: not found", "pools": frozenset({"other"})}
+    assert obstacles(world) == [("incus.image", "unusable"), ("incus.pool", "missing")]
+
+
+@pytest.mark.parametrize(
+    ("mongod", "found"),
+    [
+        ({}, [("mongod.source", "missing")]),
+        ({"source": "deb [signed-by=/etc/apt/keyrings/mongodb.asc] https://a b c"}, [("mongod.key", "missing")]),
+        ({"source": "deb [trusted=yes] https://a b c"}, []),
+        ({"package": "mongod-of-ours"}, []),
+    ],
+)
+def test_where_mongod_comes_from_is_checked_before_anything_is_made(mongod, found):
+    layout = Layout(Deployment(mongod=mongod))
+    specs = render_hosts(layout, Inputs(SECRETS, "k", "0123456789ab"))
+    plan = make_plan(layout, specs, "mark", Observed())
+    assert [(p.field, p.code) for p in plan.obstacles] == found
+
+
+def test_a_mongod_that_is_installed_needs_no_source(world):
+    specs = render_hosts(LAYOUT, Inputs(SECRETS, "k", "0123456789ab"))
+    for name in ("db1", "db2", "db3"):
+        world.insides[name]["packages"] = list(specs[name].packages)
+    assert make_plan(LAYOUT, specs, "mark", world.observe()).obstacles == ()
+
+
+def with_db1(**table):
+    sets = {name: SetTable(name=one.table) for name, one in SETS.items()}
+    return Layout(Deployment(sets=sets | {"rsA": SetTable(name="db1", **table)}))
+
+
+def test_limits_and_a_data_volume_are_of_the_container(world):
+    layout = with_db1(cpus=2, memory="3GiB", disk="9GiB", data_pool="fast", data_size="90GiB")
+    spec = instance_spec(layout, layout.host("db1"), "mark")
+    assert (spec["config"]["limits.cpu"], spec["config"]["limits.memory"]) == ("2", "3GiB")
+    assert spec["devices"]["root"] == {"type": "disk", "path": "/", "pool": "default", "size": "9GiB"}
+    assert spec["devices"]["prodctl-data"]["path"] == "/var/lib/mongod"
+    plan = make_plan(layout, render_hosts(layout, INPUTS), "mark", Observed())
+    assert [(v.pool, v.name, v.size) for v in plan.incus.volumes] == [("fast", "prodctl-db1-data", "90GiB")]
+
+
+def test_data_never_moves_to_or_from_a_volume_by_an_apply(world):
+    layout = with_db1(data_pool="default")
+    assert obstacles(world, layout) == [("db1: data_pool", "differs")]
+    world.more = {"volumes": frozenset({("default", "prodctl-db1-data")})}  # as an import leaves it
+    assert obstacles(world, layout) == []
+    world.instances["db1"] |= instance_spec(layout, layout.host("db1"), "mark")
+    assert obstacles(world) == [("db1: data_pool", "differs")]
+
+
+def test_a_limit_of_memory_is_a_drop_in_of_ours():
+    layout = Layout(Deployment(mongod={"memory_max": "2G"}))
+    spec = render_hosts(layout, INPUTS)["db1"]
+    path = f"{UNITS_DIR}/mongod@.service.d/limits.conf"
+    assert next(f.content for f in spec.files if f.path == path) == b"[Service]\nMemoryMax=2G\n"
+    assert all(path in unit.files for unit in spec.units if unit.name.startswith("mongod@"))
+
+
+def test_a_unit_names_its_release_so_that_none_is_started_from_two():
+    for spec in SPECS.values():
+        for file in spec.files:
+            if file.path.startswith(f"{UNITS_DIR}/prodctl-") and file.path.endswith(".service"):
+                assert b"/opt/prodctl/releases/0123456789ab/bin/" in file.content, file.path
+                assert CURRENT_RELEASE.encode() not in file.content

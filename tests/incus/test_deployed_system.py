@@ -207,6 +207,12 @@ def next_wheelhouse(wheelhouse, tmp_path_factory):
     return target
 
 
+def starts(deployed):
+    """How often authsvc was started so far."""
+    log = deployed.bed.run("incus", "exec", "auth-server", "--", "journalctl", "-u", "prodctl-authsvc", "-o", "cat")
+    return sum(line.startswith("Started ") for line in log.stdout.splitlines())
+
+
 @contextmanager
 def clients(deployed, token):
     """Reads and writes through the proxy until the end of the block; then yields no more failures."""
@@ -227,7 +233,8 @@ def test_an_upgrade_under_load_fails_no_request_and_restarts_the_primary_last(de
     status = deployed.deploy("status", "-o", "json").json["items"]
     primaries = {part["part"] for part in status if part["state"] == "PRIMARY"}
     assert len(primaries) == 3
-    describe(deployed.file.parent, next_wheelhouse, cache_gb=0.3)
+    describe(deployed.file.parent, next_wheelhouse, cache_gb=0.3, data_pool="default")
+    before = starts(deployed)
     with clients(deployed, deployed.token()) as result:
         said = deployed.apply()
     assert result["failed"] == []
@@ -238,5 +245,6 @@ def test_an_upgrade_under_load_fails_no_request_and_restarts_the_primary_last(de
     handed_over = {n for n in last if re.search(rf"{n}\s+has a new primary", said)}
     assert handed_over == set(last)
     assert set(last.values()) == primaries
+    assert starts(deployed) == before + 1
     version = deployed.bed.run("incus", "exec", "web-server", "--", "/opt/prodctl/current/bin/prodctl", "--version")
     assert "99.0.0" in version.stdout

@@ -83,6 +83,14 @@ class Deployed:
         assert done.status == 0, done.err
         return {(c["where"], c["action"], c["what"], c["reason"]) for c in done.json["items"]}
 
+    def findings(self):
+        """What ``deploy status`` says is not as described; its exit status agrees."""
+        done = self.deploy("status", "-o", "json")
+        found = done.json["findings"]
+        is_healthy = all(part["is_healthy"] for part in done.json["items"])
+        assert done.status == (0 if is_healthy and not found else 6), done.err
+        return found
+
     def call(self, method, path, body=None, token=None):
         """The REST API through the proxy device: status and document."""
         asked = json.dumps([method, f"{URL}/api/v1{path}", body, token])
@@ -141,18 +149,18 @@ def describe(directory, wheelhouse, **replaced):
 
 
 @pytest.fixture(scope="session")
-def wheelhouse(tmp_path_factory):
-    """What a deployment installs."""
-    directory = tmp_path_factory.mktemp("deploy") / "wheelhouse"
-    subprocess.run([ROOT / "scripts/wheelhouse", directory, "--python", "3.11"], check=True, timeout=600)
-    return directory
+def wheelhouse():
+    """What a deployment installs; made once for the same content."""
+    make = [ROOT / "scripts/wheelhouse", "--cached", "--python", "3.11"]
+    done = subprocess.run(make, check=True, timeout=900, stdout=subprocess.PIPE, text=True)
+    return Path(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="session")
 def deployed(bed, wheelhouse, tmp_path_factory):
     """The five containers. Their first apply is killed at random moments, and run again."""
     directory = tmp_path_factory.mktemp("deployment")
-    system = Deployed(bed, describe(directory, wheelhouse), directory / "state")
+    system = Deployed(bed, describe(directory, wheelhouse, data_pool="default"), directory / "state")
     killed = 0
     while killed < KILLS:
         if system.apply_and_die(random.randint(1, 12)):  # noqa: S311  no secret

@@ -80,9 +80,9 @@ class SetCheck:
             if user.name not in found:
                 yield "make", f"user {user.name}", "it is missing"
             elif found[user.name] != set(user.roles):
-                yield "mend", f"user {user.name}", "its roles differ"
+                yield "repair", f"user {user.name}", "its roles differ"
             elif not self._logs_in(primary.address, user):
-                yield "mend", f"user {user.name}", "its password differs"
+                yield "repair", f"user {user.name}", "its password differs"
 
     def _logs_in(self, address: str, user: DatabaseUser) -> bool:
         login = {**self._login, "username": user.name, "password": user.password, "authSource": "admin"}
@@ -116,7 +116,7 @@ def _role_lacks(primary: MemberConnection, roles: Sequence[DatabaseRole]) -> Ite
         if role.name not in found:
             yield "make", f"role {role.name}", "it is missing"
         elif _plain(found[role.name]["privileges"]) != _plain(role.as_command()["privileges"]):
-            yield "mend", f"role {role.name}", "its privileges differ"
+            yield "repair", f"role {role.name}", "its privileges differ"
 
 
 def _plain(privileges: Sequence[Document]) -> set[tuple[str, str, frozenset[str]]]:
