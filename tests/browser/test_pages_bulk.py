@@ -22,9 +22,9 @@ def test_ticked_products_are_changed_after_a_look_and_a_typed_number(browser, si
         page.locator("[name=item]").nth(2).check()
         page.get_by_role("button", name="Edit them").click()
         page.get_by_label("Price").fill("2.75")
-        page.get_by_label("Take the category away").check()
+        page.get_by_label("Remove the category").check()
         page.get_by_label("Add tags").fill("mar, verde")
-        page.get_by_role("button", name="Look at it").click()
+        page.get_by_role("button", name="Preview").click()
         expect(page.locator(".changes")).to_contain_text("€1.00 → after: €2.75", use_inner_text=True)
         expect(page.locator(".changes")).to_contain_text("mar, verde")
         assert {product["price"] for product in stored(site, word)} == {"1"}, "nothing is stored by looking"
@@ -33,9 +33,9 @@ def test_ticked_products_are_changed_after_a_look_and_a_typed_number(browser, si
         expect(page.locator("#typed-error")).to_have_text("Write this number: 2")
         page.get_by_label("Write 2 to confirm").fill("2")
         page.get_by_label("Write 2 to confirm").press("Enter")
-        expect(page.get_by_text("All products are through")).to_be_visible()
+        expect(page.get_by_text("All products processed")).to_be_visible()
         expect(page.locator(".facts")).to_contain_text("Changed2", use_inner_text=False)
-        page.get_by_role("link", name="To the products").click()
+        page.get_by_role("link", name="Go to products").click()
         expect(page.locator(".product-name")).to_have_count(3)
     changed = [p for p in stored(site, word) if p["price"] == "2.75"]
     assert [(p["category"], p["tags"]) for p in changed] == [("", ["mar", "verde"])] * 2
@@ -50,10 +50,10 @@ def test_what_is_done_in_the_browser_stands_in_the_audit_and_what_is_only_looked
         page.get_by_role("button", name="Delete them").click()
         page.get_by_label("Write 2 to confirm").fill("2")
         page.get_by_role("button", name="Delete 2 products").click()
-        expect(page.get_by_text("All products are through")).to_be_visible()
+        expect(page.get_by_text("All products processed")).to_be_visible()
         page.goto("/products/deleted?name=" + f"Alga 0000 {word}")
         page.get_by_role("button", name=f"Restore Alga 0000 {word}").click()
-        expect(page.get_by_role("status").first).to_contain_text("is back")
+        expect(page.get_by_role("status").first).to_contain_text("was restored")
 
     def actions():
         entries = site.call("GET", f"/audit?by=editor&since={quote(since)}", token=site.token()).json()["items"]
@@ -68,18 +68,18 @@ def test_all_that_match_are_deleted_in_steps_and_can_be_restored(browser, site, 
     with open_page(browser, site, java_script_enabled=javascript) as page:
         log_in(page, site, "editor")
         page.goto(f"/products?search={word}")
-        page.get_by_label("All that match, on every page").check()
+        page.get_by_label("All matching products, on every page").check()
         if javascript:
-            expect(page.locator("[data-selected]")).to_have_text("All that match")
+            expect(page.locator("[data-selected]")).to_have_text("All matching products")
         page.get_by_role("button", name="Delete them").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Delete 620 products?")
         page.get_by_label("Write 620 to confirm").fill("620")
         page.get_by_role("button", name="Delete 620 products").click()
         if not javascript:
-            page.get_by_role("button", name="Go on").click()
-        expect(page.get_by_text("All products are through")).to_be_visible()
+            page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_text("All products processed")).to_be_visible()
         expect(page.locator(".facts")).to_contain_text("Deleted620")
-        page.get_by_role("link", name="To the products").click()
+        page.get_by_role("link", name="Go to products").click()
         expect(page.locator(".empty")).to_be_visible()
     assert stored(site, word) == []
 
@@ -98,7 +98,7 @@ def test_what_somebody_changed_meanwhile_is_left_and_named(browser, site):
         page.get_by_role("button", name="Eliminar 2 productos").click()
         expect(page.get_by_text("Todos los productos procesados")).to_be_visible()
         expect(page.locator("#refused-rows")).to_contain_text(first["name"])
-        expect(page.locator("#refused-rows")).to_contain_text("Alguien lo cambió entretanto.")
+        expect(page.locator("#refused-rows")).to_contain_text("Otra persona lo cambió mientras tanto.")
         assert complaints_of_axe(page) == []
     assert [p["id"] for p in stored(site, word)] == [first["id"]]
 
@@ -112,11 +112,11 @@ def test_nothing_chosen_and_nothing_to_change_are_said(browser, site):
         expect(page.get_by_role("status").first).to_contain_text("Choose products first.")
         page.locator("[name=item]").check()
         page.get_by_role("button", name="Edit them").click()
-        page.get_by_role("button", name="Look at it").click()
-        expect(page.get_by_role("alert")).to_contain_text("Say what is to be changed.")
+        page.get_by_role("button", name="Preview").click()
+        expect(page.get_by_role("alert")).to_contain_text("Choose what to change.")
         page.get_by_label("Price").fill("cheap")
         page.get_by_label("Stock").fill("-1")
-        page.get_by_role("button", name="Look at it").click()
+        page.get_by_role("button", name="Preview").click()
         for field in ("price", "stock"):
             expect(page.locator(f"#{field}-error")).not_to_be_empty()
 
@@ -144,9 +144,9 @@ def test_axe_finds_nothing_on_the_pages_of_a_bulk(browser, site, theme, width):
     word = add_many(site, 12)
     with open_page(browser, site, color_scheme=theme, viewport={"width": width, "height": 844}) as page:
         log_in(page, site, "editor")
-        for action, words in (("Edit them", "Look at it"), ("Delete them", "Delete 12 products")):
+        for action, words in (("Edit them", "Preview"), ("Delete them", "Delete 12 products")):
             page.goto(f"/products?search={word}")
-            page.get_by_label("All that match, on every page").check()
+            page.get_by_label("All matching products, on every page").check()
             page.get_by_role("button", name=action).click()
             assert complaints_of_axe(page) == []
             if action == "Edit them":

@@ -44,7 +44,7 @@ def test_the_cluster_page_shows_every_member_with_its_role(page, site):
         card = page.locator(f"[data-set={name}]")
         expect(card.locator(".role-primary")).to_have_count(1)
         expect(card.locator(".role-secondary")).to_have_count(2)
-    expect(page.locator(".verdict")).to_contain_text("Everything is well")
+    expect(page.locator(".verdict")).to_contain_text("All systems healthy")
     expect(page.locator("[data-set=rsA]")).to_contain_text("a ≤ key < n")
     expect(page.locator(".services")).to_contain_text("guard")
 
@@ -68,7 +68,7 @@ def test_an_election_is_seen_as_it_happens_and_nothing_jumps(page, site, watch, 
         expect(page.locator(".verdict")).to_contain_text(old)
         expect(page.locator("#link-rsB")).to_be_focused()
         assert page.evaluate("scrollY") == 150
-    expect(page.locator(".verdict")).to_contain_text("Everything is well")
+    expect(page.locator(".verdict")).to_contain_text("All systems healthy")
 
 
 def test_what_is_wrong_is_said_in_spanish(browser, site):
@@ -97,7 +97,7 @@ def test_more_pages_than_there_is_room_for_streams_poll_and_see_the_same(browser
         with stopped(site, [fallen]):
             for page in (one, two, three):
                 expect(page.locator(".verdict")).to_contain_text(f"{fallen} is down")
-        expect(three.locator(".verdict")).to_contain_text("Everything is well")
+        expect(three.locator(".verdict")).to_contain_text("All systems healthy")
 
 
 def test_the_picture_says_when_the_server_itself_is_silent(browser, site):
@@ -121,7 +121,7 @@ def test_a_replica_set_has_a_page_of_its_own(browser, site):
         page.get_by_role("link", name="rsA").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Replica set rsA")
         expect(page.locator(".member-card")).to_have_count(3)
-        expect(page.locator(".member-card.role-primary")).to_contain_text("Oplog reaches back")
+        expect(page.locator(".member-card.role-primary")).to_contain_text("Oplog window")
         assert page.goto("/cluster/rsX").status == 404
 
 

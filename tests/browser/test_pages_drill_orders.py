@@ -31,7 +31,7 @@ def begin(page, fault="Step down", **fields):
     for label, value in fields.items():
         page.get_by_label(label).fill(value)
     expect(page.locator("#verdict .verdict")).to_have_class(re.compile("verdict-healthy"))
-    page.get_by_role("button", name="Begin the drill").click()
+    page.get_by_role("button", name="Start the drill").click()
     page.wait_for_url("**/drills/live/*")
 
 
@@ -44,7 +44,7 @@ def test_an_operator_drills_sees_it_run_and_finds_the_result(browser, site, boar
         page.get_by_role("link", name="New drill").click()
         begin(page)
         expect(page.locator(".chart polyline")).to_have_count(1, timeout=60_000)
-        expect(page.locator(".verdict")).to_contain_text("The drill runs")
+        expect(page.locator(".verdict")).to_contain_text("The drill is running")
         page.locator("#stop-button").focus()
         assert complaints_of_axe(page) == []
 
@@ -52,7 +52,7 @@ def test_an_operator_drills_sees_it_run_and_finds_the_result(browser, site, boar
         expect(viewer.get_by_role("link", name="Nuevo simulacro")).to_have_count(0)
         viewer.get_by_role("link", name="Verlo").click()
         expect(viewer.locator(".verdict")).to_contain_text("El simulacro está en marcha")
-        expect(viewer.get_by_role("button", name="Terminarlo ya")).to_have_count(0)
+        expect(viewer.get_by_role("button", name="Detener ahora")).to_have_count(0)
         expect(page.locator("#stop-button")).to_be_focused()
 
         expect(page.locator(".verdict")).to_contain_text("The drill is over: passed", timeout=DRILL_MS)
@@ -73,11 +73,11 @@ def test_a_drill_goes_on_without_a_browser_and_a_second_one_is_refused(browser, 
         begin(page, Rounds="2")
         address = page.url
         page.goto("/drills/new")
-        expect(page.locator("#verdict")).to_contain_text("The drill must not begin")
+        expect(page.locator("#verdict")).to_contain_text("The drill cannot start")
         expect(page.locator("#verdict")).to_contain_text("operator")
-        page.get_by_role("button", name="Begin the drill").click()
+        page.get_by_role("button", name="Start the drill").click()
         expect(page).to_have_url(re.compile("/drills/new"))
-        expect(page.locator("#verdict")).to_contain_text("The drill must not begin")
+        expect(page.locator("#verdict")).to_contain_text("The drill cannot start")
     wait_until(lambda: board.latest().is_over, "it ends with nobody looking", DRILL_MS / 1000)
     with open_page(browser, site) as page:
         log_in(page, site, "viewer")
@@ -91,10 +91,10 @@ def test_a_drill_is_ended_by_hand_and_everything_is_put_back(browser, site, boar
         log_in(page, site, "operator")
         begin(page, "Kill", Rounds="20")
         expect(page.locator(".steps")).to_contain_text("new primary", timeout=60_000)
-        page.get_by_role("button", name="End it now").click()
-        expect(page.locator(".verdict")).to_contain_text("The drill was broken off", timeout=DRILL_MS)
+        page.get_by_role("button", name="Stop now").click()
+        expect(page.locator(".verdict")).to_contain_text("The drill was interrupted", timeout=DRILL_MS)
         page.goto("/cluster")
-        expect(page.locator(".verdict")).to_contain_text("Everything is well", timeout=60_000)
+        expect(page.locator(".verdict")).to_contain_text("All systems healthy", timeout=60_000)
 
 
 @pytest.mark.timeout(300)
@@ -106,22 +106,22 @@ def test_a_runner_that_is_killed_in_a_drill_comes_back_and_puts_everything_back(
         [runner] = [p for p in site.cluster.status() if p.name == "drills"]
 
         os.kill(runner.pid, signal.SIGKILL)
-        expect(page.locator(".verdict")).to_contain_text("The drill was broken off", timeout=DRILL_MS)
+        expect(page.locator(".verdict")).to_contain_text("The drill was interrupted", timeout=DRILL_MS)
         page.goto("/cluster")
-        expect(page.locator(".verdict")).to_contain_text("Everything is well", timeout=60_000)
+        expect(page.locator(".verdict")).to_contain_text("All systems healthy", timeout=60_000)
 
 
 def test_what_speaks_against_a_drill_is_said_before_it_begins(browser, site, board):
     with open_page(browser, site, locale="es-ES") as page:
         log_in(page, site, "operator")
         page.goto("/drills/new")
-        expect(page.locator("#verdict")).to_contain_text("El simulacro puede empezar")
+        expect(page.locator("#verdict")).to_contain_text("El simulacro puede iniciarse")
         fallen = next(m.address for m in site.cluster.plan.members_of("rsB") if m.number == 3)
         with stopped(site, [fallen]):
             expect(page.locator("#verdict")).to_contain_text(f"{fallen} está en estado «caído»")
-            page.get_by_role("button", name="Empezar el simulacro").click()
-            expect(page.locator("#verdict")).to_contain_text("El simulacro no debe empezar")
-        expect(page.locator("#verdict")).to_contain_text("El simulacro puede empezar", timeout=40_000)
+            page.get_by_role("button", name="Iniciar el simulacro").click()
+            expect(page.locator("#verdict")).to_contain_text("El simulacro no puede iniciarse")
+        expect(page.locator("#verdict")).to_contain_text("El simulacro puede iniciarse", timeout=40_000)
         page.get_by_label("Rondas").fill("99")
         expect(page.locator("#verdict")).to_contain_text("Corrija antes el formulario")
 

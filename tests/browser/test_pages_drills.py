@@ -122,4 +122,4 @@ def test_the_report_is_one_file_to_keep(page, runs, tmp_path):
 
 def test_a_drill_that_is_not_there_says_so(page):
     assert page.goto("/drills/drill00000000").status == 404
-    expect(page.get_by_role("heading", level=1)).to_have_text("There is no such drill")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Drill not found")

@@ -49,12 +49,12 @@ def test_403_and_404_help(browser, site, language):
         for path, status, words in (
             ("/users", 403, "Your role does not allow this"),
             ("/products/new", 403, "Your role does not allow this"),
-            ("/nowhere", 404, "There is no such page"),
-            (f"/products/{uuid4()}", 404, "This product is not here"),
+            ("/nowhere", 404, "Page not found"),
+            (f"/products/{uuid4()}", 404, "Product not found"),
         ):
             assert page.goto(path).status == status
             expect(heading(page)).to_have_text(say(words))
-            expect(page.get_by_role("link", name=say("To the products"))).to_be_visible()
+            expect(page.get_by_role("link", name=say("Go to products"))).to_be_visible()
 
 
 @IN_EVERY_LANGUAGE
@@ -64,10 +64,10 @@ def test_409_names_what_is_there_already_beside_the_field(browser, site, languag
         log_in(page, site)
         for _ in range(2):
             page.goto("/tokens")
-            page.get_by_label(say("What it is for")).fill(name)
+            page.get_by_label(say("Name")).fill(name)
             page.get_by_label("products:read").check()
             with page.expect_response(lambda answer: answer.request.method == "POST") as answer:
-                page.get_by_role("button", name=say("Make the token")).click()
+                page.get_by_role("button", name=say("Create the token")).click()
         assert answer.value.status == 409
         expect(page.locator(".field-error")).to_have_text(say("Another token has this name."))
         page.goto("/users/new")
@@ -76,7 +76,7 @@ def test_409_names_what_is_there_already_beside_the_field(browser, site, languag
         with page.expect_response(lambda answer: answer.request.method == "POST") as answer:
             page.get_by_role("button", name=say("Create")).click()
         assert answer.value.status == 409
-        expect(page.locator("#username-error")).to_have_text(say("Somebody has this name already."))
+        expect(page.locator("#username-error")).to_have_text(say("This user name is taken."))
         expect(page.get_by_label(say("User name"))).to_have_value("VIEWER")
 
 
@@ -114,10 +114,10 @@ def test_500_takes_the_blame_and_gives_a_number_to_report(browser, site, languag
         try:
             answer = page.goto(f"/products/{product['id']}")
             assert answer.status == 500
-            expect(heading(page)).to_have_text(say("Something went wrong here"))
+            expect(heading(page)).to_have_text(say("Something went wrong"))
             expect(page.locator("main code")).to_have_text(answer.headers["x-request-id"])
             assert "Traceback" not in page.content()
             assert complaints_of_axe(page) == []
-            expect(page.get_by_role("link", name=say("To the products"))).to_be_visible()
+            expect(page.get_by_role("link", name=say("Go to products"))).to_be_visible()
         finally:
             products.delete_one({"name": product["name"]})

@@ -207,20 +207,20 @@ def test_a_form_without_its_token_is_refused_and_says_what_to_do(browser, site):
         page.locator(".product-form [name=csrf_token]").evaluate("input => input.remove()")
         page.get_by_label("Name").fill("x")
         page.get_by_role("button", name="Create").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("This request could not be understood")
+        expect(page.get_by_role("heading", level=1)).to_have_text("The request could not be understood")
 
 
 def test_pages_that_are_not_there_say_so(browser, site):
     with open_page(browser, site) as page:
         log_in(page, site)
         for path, words in (
-            ("/nowhere", "There is no such page"),
-            ("/products/00000000-0000-4000-8000-000000000000", "This product is not here"),
-            ("/products?cursor=nonsense", "This place in the list no longer exists"),
+            ("/nowhere", "Page not found"),
+            ("/products/00000000-0000-4000-8000-000000000000", "Product not found"),
+            ("/products?cursor=nonsense", "This page of the list no longer exists"),
         ):
             page.goto(path)
             expect(page.get_by_role("heading", level=1)).to_have_text(words)
-            expect(page.get_by_role("link", name="To the products")).to_be_visible()
+            expect(page.get_by_role("link", name="Go to products")).to_be_visible()
 
 
 def test_the_page_is_compressed_but_its_length_does_not_tell(site):

@@ -55,7 +55,7 @@ def test_a_whole_shard_is_gone_and_the_other_one_works(page, site):
         page.get_by_label("Search products").fill(here["name"])
         expect(page.locator(".product-name")).to_have_text([here["name"]])
         page.goto("/products?shard=rsB")
-        expect(page.locator(".empty")).to_contain_text("Nothing to show just now")
+        expect(page.locator(".empty")).to_contain_text("Nothing to show right now")
         for path in ("/products/deleted", "/products?sort=-price"):
             page.goto(path)
             expect(page.get_by_role("alert")).to_contain_text("rsB is unavailable")
@@ -95,10 +95,10 @@ def test_authsvc_is_down_and_people_keep_working(browser, page, site):
         expect(page.locator(".services")).to_contain_text("down")
         with open_page(browser, site) as stranger:
             stranger.goto("/login")
-            expect(stranger.get_by_role("alert")).to_contain_text("The login service does not answer")
+            expect(stranger.get_by_role("alert")).to_contain_text("The login service is not responding")
             stranger.get_by_label("User name").fill("Ana")
             stranger.get_by_label("Password", exact=True).fill("anything")
             stranger.get_by_role("button", name="Log in").click()
-            expect(stranger.get_by_role("alert")).to_contain_text("The login service does not answer")
+            expect(stranger.get_by_role("alert")).to_contain_text("The login service is not responding")
     finally:
         site.cluster.start("authsvc")

@@ -62,15 +62,15 @@ def test_a_deleted_product_is_found_and_restored(browser, site, javascript):
     delete(site, product)
     with open_page(browser, site, java_script_enabled=javascript) as page:
         log_in(page, site, "editor")
-        page.get_by_role("link", name="Deleted ones").click()
-        page.get_by_label("Called exactly").fill(product["name"].upper())
+        page.get_by_role("link", name="Deleted", exact=True).click()
+        page.get_by_label("Exact name").fill(product["name"].upper())
         page.get_by_role("button", name="Search").click()
         expect(page.locator(".product-name")).to_have_text([product["name"]])
         assert page.goto(f"/products/{product['id']}").status == 404
         expect(page.get_by_role("heading", name="It was deleted")).to_be_visible()
         assert javascript is False or complaints_of_axe(page) == []
         page.get_by_role("button", name="Restore").click()
-        expect(page.get_by_role("status").first).to_contain_text(f"“{product['name']}” is back.")
+        expect(page.get_by_role("status").first).to_contain_text(f"“{product['name']}” was restored.")
         expect(page.locator(".history > li").first).to_contain_text("Restored")
 
 
@@ -124,9 +124,9 @@ def test_who_edits_what_was_deleted_meanwhile_is_told_and_can_restore_it(browser
         delete(site, product)
         page.get_by_label("Stock").fill("8")
         page.get_by_role("button", name="Save").click()
-        expect(page.get_by_role("alert")).to_contain_text("Somebody deleted it meanwhile")
+        expect(page.get_by_role("alert")).to_contain_text("Another user has deleted it")
         expect(page.get_by_label("Stock")).to_have_value("8")
-        page.get_by_role("link", name="Look at it").click()
+        page.get_by_role("link", name="See it").click()
         expect(page.get_by_role("button", name="Restore")).to_be_visible()
 
 

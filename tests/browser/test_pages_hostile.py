@@ -41,13 +41,13 @@ def file_named(name, text):
 def test_in_the_name_the_headings_and_the_cells_of_a_file(page, text):
     page.goto("/products/import")
     page.locator("#upload").set_input_files(file_named(text.replace("/", "-"), text))
-    page.get_by_role("button", name="Look at it").click()
+    page.get_by_role("button", name="Preview").click()
     expect(page.locator("#refused-title")).to_be_visible()
     check(page)
     page.locator("[formaction]").click()
-    expect(page.get_by_text("All rows are through")).to_be_visible()
+    expect(page.get_by_text("All rows processed")).to_be_visible()
     check(page)
-    page.get_by_role("link", name="Take it back").click()
+    page.get_by_role("link", name="Undo the import").click()
     check(page)
     page.goto("/products/imports")
     check(page)
@@ -57,10 +57,10 @@ def test_in_the_name_the_headings_and_the_cells_of_a_file(page, text):
 def test_in_a_bulk_and_in_two_versions(page, site, text):
     word = add_many(site, 2, variant=text, category=text[:100])
     page.goto(f"/products?search={word}")
-    page.get_by_label("All that match, on every page").check()
+    page.get_by_label("All matching products, on every page").check()
     page.get_by_role("button", name="Edit them").click()
     page.get_by_label("Description", exact=True).fill(text)
-    page.get_by_role("button", name="Look at it").click()
+    page.get_by_role("button", name="Preview").click()
     expect(page.locator(".changes > li")).to_have_count(2)
     check(page)
 
@@ -71,7 +71,7 @@ def test_in_a_bulk_and_in_two_versions(page, site, text):
     assert site.call("PATCH", f"/products/{product['id']}", change, token=site.token(), **headers).ok
     page.get_by_label("Description", exact=True).fill(f"{text} {text}")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Somebody else changed it meanwhile")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Another user has changed it")
     check(page)
 
 
@@ -79,7 +79,7 @@ def test_in_a_bulk_and_in_two_versions(page, site, text):
 def test_in_names_that_are_refused_and_in_the_audit(page, site, text):
     for path, field, submit in (
         ("/users/new", "User name", "Create"),
-        ("/tokens", "What it is for", "Make the token"),
+        ("/tokens", "Name", "Create the token"),
     ):
         page.goto(path)
         given = page.get_by_label(field)

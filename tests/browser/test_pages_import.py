@@ -18,7 +18,7 @@ def look_at(page, path, **options):
     page.get_by_label("File", exact=True).set_input_files(path)
     for label, value in options.items():
         page.locator(f"#{label}").select_option(value)
-    page.get_by_role("button", name="Look at it").click()
+    page.get_by_role("button", name="Preview").click()
 
 
 @SCRIPT_OR_NOT
@@ -28,19 +28,19 @@ def test_a_file_is_looked_at_stored_in_steps_and_the_refused_rows_are_kept(brows
         log_in(page, site, "editor")
         page.get_by_role("link", name="Import", exact=True).first.click()  # an empty catalogue offers it twice
         look_at(page, write_csv(tmp_path, word, 1100), numbers="es")
-        expect(page.get_by_role("heading", level=1)).to_have_text("What the file would do")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Import preview")
         expect(page.get_by_label("Figures")).to_contain_text("New1,100")
         expect(page.get_by_label("Figures")).to_contain_text("Refused1")
         expect(page.get_by_label("Figures")).to_contain_text("Said twice1")
-        expect(page.locator(".steps")).to_contain_text("It is no price.")
+        expect(page.locator(".steps")).to_contain_text("It is not a price.")
         expect(page.get_by_role("table").last).to_contain_text("€1.20")
         assert stored(site, word) == [], "nothing is stored by looking"
         page.get_by_role("button", name="Store 1,100 rows").click()
         if not javascript:
             expect(page.get_by_text("500 of 1,100")).to_be_visible()
-            page.get_by_role("button", name="Go on").click()
-            page.get_by_role("button", name="Go on").click()
-        expect(page.get_by_text("All rows are through")).to_be_visible()
+            page.get_by_role("button", name="Continue").click()
+            page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_text("All rows processed")).to_be_visible()
         expect(page.locator("dl.facts")).to_contain_text("New1,100")
         with page.expect_download() as download:
             page.get_by_role("button", name="Download the refused rows").click()
@@ -82,24 +82,24 @@ def test_a_second_import_shows_what_it_would_change_and_both_are_taken_back(brow
                 expect(changes).to_contain_text("€1.50 → after: €1.75", use_inner_text=True)
                 expect(changes).to_contain_text(f"Nori {word}")
             page.get_by_role("button", name="Store").click()
-            expect(page.get_by_text("All rows are through")).to_be_visible()
+            expect(page.get_by_text("All rows processed")).to_be_visible()
         assert [(p["price"], p["stock"]) for p in stored(site, word)] == [("1.75", 3), ("2", 40), ("3", 5)]
 
-        page.get_by_role("link", name="Take it back").click()
+        page.get_by_role("link", name="Undo the import").click()
         expect(page.get_by_role("heading", level=2)).to_have_text("más algas.xlsx")
-        expect(page.get_by_text("What it created is deleted: 1 product")).to_be_visible()
-        page.get_by_role("button", name="Take it back").click()
-        expect(page.get_by_text("All products are through")).to_be_visible()
+        expect(page.get_by_text("1 created product is deleted")).to_be_visible()
+        page.get_by_role("button", name="Undo the import").click()
+        expect(page.get_by_text("All products processed")).to_be_visible()
         assert [(p["price"], p["stock"]) for p in stored(site, word)] == [("1.5", 3), ("2", 4)]
-        page.get_by_role("link", name="To the imports").click()
+        page.get_by_role("link", name="Go to imports").click()
         row = page.get_by_role("row", name="más algas.xlsx").first
-        expect(row).to_contain_text("taken back")
+        expect(row).to_contain_text("undone")
         expect(row).to_contain_text("editor")
 
         page.goto("/products/imports")
-        page.get_by_role("link", name="Take back algas.xlsx", exact=True).first.click()
-        page.get_by_role("button", name="Take it back").click()
-        expect(page.get_by_text("All products are through")).to_be_visible()
+        page.get_by_role("link", name="Undo algas.xlsx", exact=True).first.click()
+        page.get_by_role("button", name="Undo the import").click()
+        expect(page.get_by_text("All products processed")).to_be_visible()
     assert stored(site, word) == []
 
 
@@ -109,13 +109,13 @@ def test_an_undo_leaves_what_was_changed_since_and_names_it(browser, site, tmp_p
         log_in(page, site, "editor")
         look_at(page, write_csv(tmp_path, word, 2), numbers="es")
         page.get_by_role("button", name="Store").click()
-        page.get_by_role("link", name="Take it back").click()
+        page.get_by_role("link", name="Undo the import").click()
         first = stored(site, word)[0]
         headers = {"If-Match": '"1"', "Content-Type": "application/merge-patch+json"}
         assert site.call("PATCH", f"/products/{first['id']}", {"stock": 77}, token=site.token(), **headers).ok
-        page.get_by_role("button", name="Take it back").click()
+        page.get_by_role("button", name="Undo the import").click()
         expect(page.locator("#refused-rows")).to_contain_text(first["name"])
-        expect(page.locator("#refused-rows")).to_contain_text("Somebody changed it meanwhile.")
+        expect(page.locator("#refused-rows")).to_contain_text("Another user changed it in the meantime.")
     assert [p["id"] for p in stored(site, word)] == [first["id"]]
 
 
@@ -149,7 +149,7 @@ def test_rows_find_their_products_by_sku(browser, site, tmp_path):
         expect(page.get_by_label("Figures")).to_contain_text("Refused1")
         page.get_by_role("button", name="Store").click()
         expect(page.locator("dl.facts")).to_contain_text("Updated1")
-        expect(page.locator("#refused-rows")).to_contain_text("It is missing.")
+        expect(page.locator("#refused-rows")).to_contain_text("A value is missing.")
     assert site.call("GET", f"/products/{product['id']}", token=site.token()).json()["price"] == "7.25"
 
 
@@ -161,11 +161,11 @@ def test_a_column_is_given_another_meaning(browser, site, tmp_path):
         look_at(page, path, numbers="en")
         page.get_by_label("raro").select_option("category")
         page.get_by_role("button", name="Store").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("What the file would do")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Import preview")
         page.get_by_label("raro").select_option("tag")
-        page.get_by_role("button", name="Look at it again").click()
+        page.get_by_role("button", name="Update the preview").click()
         page.get_by_label("raro").select_option("category")
-        page.get_by_role("button", name="Look at it again").click()
+        page.get_by_role("button", name="Update the preview").click()
         expect(page.get_by_role("table").last).to_contain_text("Aperitivos")
 
 
@@ -179,7 +179,7 @@ def test_a_file_whose_headings_nobody_knows_is_mapped_by_hand(browser, site, tmp
         expect(page.get_by_role("alert")).to_contain_text("no column gives the name")
         page.get_by_label("cosa").select_option("name")
         page.get_by_label("cuesta").select_option("price")
-        page.get_by_role("button", name="Look at it again").click()
+        page.get_by_role("button", name="Update the preview").click()
         page.get_by_role("button", name="Store 1 row").click()
         expect(page.locator("dl.facts")).to_contain_text("New1")
     assert len(stored(site, word)) == 1
@@ -218,9 +218,9 @@ def test_an_import_whose_answer_is_lost_waits_and_goes_on(browser, site, tmp_pat
 
         page.route("**/products/import/run", lose_once)
         page.get_by_role("button", name="Store").click()
-        expect(page.get_by_role("alert")).to_contain_text("No answer came.")
-        page.get_by_role("button", name="Go on").click()
-        expect(page.get_by_text("All rows are through")).to_be_visible()
+        expect(page.get_by_role("alert")).to_contain_text("No answer arrived.")
+        page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_text("All rows processed")).to_be_visible()
         expect(page.locator("dl.facts")).to_contain_text("New1,200")
         assert lost
 
@@ -237,7 +237,7 @@ def test_a_step_of_an_import_sends_less_than_ten_kilobytes(browser, site, tmp_pa
             ),
         )
         page.get_by_role("button", name="Store").click()
-        expect(page.get_by_text("All rows are through")).to_be_visible()
+        expect(page.get_by_text("All rows processed")).to_be_visible()
         page.wait_for_load_state("networkidle")
         assert len(sizes) == 2
         assert max(sizes) <= 10_000, sizes
@@ -256,9 +256,9 @@ def test_axe_finds_nothing_on_the_pages_of_an_import(browser, site, tmp_path, th
         look_at(page, write_csv(tmp_path, uuid4().hex[:8], 12), numbers="es")
         check()
         page.get_by_role("button", name="Store").click()
-        expect(page.get_by_text("All rows are through")).to_be_visible()
+        expect(page.get_by_text("All rows processed")).to_be_visible()
         check()
-        page.get_by_role("link", name="Take it back").click()
+        page.get_by_role("link", name="Undo the import").click()
         check()
         page.goto("/products/imports")
         check()
@@ -269,7 +269,7 @@ def test_a_viewer_sees_the_imports_and_takes_none_back(browser, site):
         log_in(page, site, "viewer")
         page.get_by_role("link", name="Imports").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Imports")
-        assert page.get_by_role("link", name=re.compile("Take back")).count() == 0
+        assert page.get_by_role("link", name=re.compile("Undo")).count() == 0
         for path in ("/products/import", f"/products/imports/{uuid4()}/undo"):
             assert page.goto(path).status == 403
 
@@ -279,6 +279,6 @@ def test_a_whole_catalogue_goes_in(browser, site):
         log_in(page, site)
         page.goto("/products/import")
         page.get_by_label("Archivo").set_input_files(CATALOGUE)
-        page.get_by_role("button", name="Examinarlo").click()
+        page.get_by_role("button", name="Vista previa").click()
         page.get_by_role("button", name="Guardar").click()
         expect(page.get_by_text("Todas las filas procesadas")).to_be_visible(timeout=90_000)

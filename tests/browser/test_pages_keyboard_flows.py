@@ -34,18 +34,18 @@ def test_a_file_is_imported_and_taken_back(browser, site, tmp_path, language):
         with page.expect_file_chooser() as chooser:
             press(page, page.get_by_label(say("File"), exact=True))
         chooser.value.set_files(path)
-        choose(page, page.get_by_label(say("Numbers are written")), "1.234,50")
-        press(page, button(page, say("Look at it")))
+        choose(page, page.get_by_label(say("Number format")), "1.234,50")
+        press(page, button(page, say("Preview")))
         expect(page.get_by_label(say("Figures"))).to_contain_text(say("New") + "3")
         press(page, page.locator("[formaction]"))
-        expect(page.get_by_text(say("All rows are through"))).to_be_visible()
+        expect(page.get_by_text(say("All rows processed"))).to_be_visible()
         assert len(stored(site, word)) == 3
         with page.expect_download() as download:
             press(page, button(page, say("Download the refused rows")))
         assert download.value.suggested_filename.endswith(".csv")
-        press(page, link(page, say("Take it back")))
-        press(page, button(page, say("Take it back")))
-        expect(page.get_by_text(say("All products are through"))).to_be_visible()
+        press(page, link(page, say("Undo the import")))
+        press(page, button(page, say("Undo the import")))
+        expect(page.get_by_text(say("All products processed"))).to_be_visible()
     assert stored(site, word) == []
 
 
@@ -61,11 +61,11 @@ def test_a_selection_is_changed_exported_deleted_and_one_is_restored(browser, si
         press(page, button(page, say("Edit them")))
         page.wait_for_url("**/bulk")
         fill(page, page.get_by_label(say("Stock")), "44")
-        press(page, button(page, say("Look at it")))
+        press(page, button(page, say("Preview")))
         fill(page, page.get_by_label(say("Write %(n)s to confirm", n=3)), "3")
         page.keyboard.press("Enter")
-        expect(page.get_by_text(say("All products are through"))).to_be_visible()
-        press(page, link(page, say("To the products")))
+        expect(page.get_by_text(say("All products processed"))).to_be_visible()
+        press(page, link(page, say("Go to products")))
         expect(page.locator(".product-name")).to_have_count(3)
 
         press(page, page.locator("summary", has_text=say("Export")))
@@ -76,16 +76,16 @@ def test_a_selection_is_changed_exported_deleted_and_one_is_restored(browser, si
         assert [row["stock"] for row in rows] == ["44"] * 3
         page.keyboard.press("Escape")
 
-        press(page, page.get_by_label(say("All that match, on every page")), "Space")
+        press(page, page.get_by_label(say("All matching products, on every page")), "Space")
         press(page, button(page, say("Delete them")))
         fill(page, page.get_by_label(say("Write %(n)s to confirm", n=3)), "3")
         page.keyboard.press("Enter")
-        expect(page.get_by_text(say("All products are through"))).to_be_visible()
+        expect(page.get_by_text(say("All products processed"))).to_be_visible()
 
         press(page, link(page, say("Products")).first)
-        press(page, link(page, say("Deleted ones")))
+        press(page, link(page, say("Deleted", context="several products")))
         name = f"Alga 0000 {word}"
-        fill(page, page.get_by_label(say("Called exactly")), name)
+        fill(page, page.get_by_label(say("Exact name")), name)
         page.keyboard.press("Enter")
         press(page, button(page, say("Restore %(name)s", name=name)))
         expect(page.get_by_role("heading", level=1)).to_have_text(name)
@@ -127,12 +127,14 @@ def test_an_account_is_made_given_a_role_closed_and_found_in_the_audit(browser, 
         tab_to(page, page.get_by_label(say("Role")))
         page.keyboard.press("ArrowDown")
         press(page, button(page, say("Change the role")))
-        expect(page.get_by_role("status").first).to_contain_text(say("The role was changed. It counts within seconds."))
-        press(page, button(page, say("Close the account")))
-        expect(button(page, say("Open the account"))).to_be_visible()
+        expect(page.get_by_role("status").first).to_contain_text(
+            say("The role was changed. It takes effect within seconds.")
+        )
+        press(page, button(page, say("Disable the account")))
+        expect(button(page, say("Enable the account"))).to_be_visible()
         press(page, link(page, say("Audit")))
         page.wait_for_url("**/audit")
-        fill(page, page.get_by_label(say("To whom or what")), name)
+        fill(page, page.get_by_label(say("Affected")), name)
         expect(page.locator(".audit tbody tr")).to_have_count(3)
         page.goto(f"/users/{name}")
         press(page, link(page, say("Delete")))
@@ -158,11 +160,11 @@ def test_somebody_changes_password_second_factor_language_and_sessions(browser, 
         page.wait_for_url("**/second-factor")
         type_into(page, page.locator("#code"), pyotp.TOTP(page.locator("code.key").inner_text()).now())
         page.keyboard.press("Enter")
-        expect(page.get_by_role("heading", level=1)).to_have_text(say("Your second factor is in force"))
+        expect(page.get_by_role("heading", level=1)).to_have_text(say("Your second factor is enabled"))
         press(page, page.locator(".menu summary"))
         press(page, link(page, say("My account")))
         page.wait_for_url("**/account")
-        fill(page, page.get_by_label(say("Password now"), exact=True), PASSWORD)
+        fill(page, page.get_by_label(say("Current password"), exact=True), PASSWORD)
         fill(page, page.get_by_label(say("New password"), exact=True), NEW_PASSWORD)
         press(page, button(page, say("Change the password")))
         expect(page.get_by_role("status").first).to_contain_text(

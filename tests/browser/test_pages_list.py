@@ -161,10 +161,10 @@ def test_a_sorted_list_goes_on_page_by_page_and_comes_back(page, site):
     ("query", "words"),
     [
         ("search=zzzzzz", "Nothing begins with “zzzzzz”"),
-        ("tag=nobody-has-this", "No product is like that"),
-        ("price_min=abc", "This filter means nothing"),
-        ("shard=rsZ", "This filter means nothing"),
-        ("sort=colour", "This filter means nothing"),
+        ("tag=nobody-has-this", "No products match"),
+        ("price_min=abc", "This filter is not valid"),
+        ("shard=rsZ", "This filter is not valid"),
+        ("sort=colour", "This filter is not valid"),
     ],
 )
 def test_an_empty_list_says_why_and_leads_on(page, query, words):

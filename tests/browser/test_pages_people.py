@@ -49,14 +49,14 @@ def test_an_admin_makes_an_account_changes_its_role_and_closes_it(browser, site)
         expect(admin.get_by_role("status").first).to_contain_text("The role was changed")
         wait_until(lambda: newcomer.goto("/products") and may_create(newcomer), "the new role holds")
 
-        admin.get_by_role("button", name="Close the account").click()
-        expect(admin.get_by_role("status").first).to_contain_text("The account is closed")
+        admin.get_by_role("button", name="Disable the account").click()
+        expect(admin.get_by_role("status").first).to_contain_text("The account is disabled")
         newcomer.context.clear_cookies()
         newcomer.goto("/login")
         newcomer.get_by_label("User name").fill(name)
         newcomer.get_by_label("Password", exact=True).fill(PASSWORD)
         newcomer.get_by_role("button", name="Log in").click()
-        expect(newcomer.get_by_role("alert")).to_contain_text("User name or password is not right")
+        expect(newcomer.get_by_role("alert")).to_contain_text("User name or password is not correct")
 
         admin.goto(f"/users/{name}/delete")
         assert complaints_in_both_themes(admin) == []
@@ -73,7 +73,7 @@ def test_the_last_admin_stays(browser, site):
         page.goto("/users/Ana")
         page.get_by_label("Role").select_option("viewer")
         page.get_by_role("button", name="Change the role").click()
-        expect(page.get_by_role("status").first).to_contain_text("The last administrator stays one")
+        expect(page.get_by_role("status").first).to_contain_text("This is the last administrator")
 
 
 @pytest.mark.parametrize("role", ["viewer", "editor", "operator"])
@@ -91,11 +91,11 @@ def test_a_new_password_ends_the_other_sessions(browser, site, person):
         log_in_by_form(page, person)
         log_in_by_form(elsewhere, person)
         page.goto("/account")
-        page.get_by_label("Password now", exact=True).fill("wrong")
+        page.get_by_label("Current password", exact=True).fill("wrong")
         page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
         page.get_by_role("button", name="Change the password").click()
         expect(page.locator("#old_password-error")).to_have_text("This is not your password.")
-        page.get_by_label("Password now", exact=True).fill(PASSWORD)
+        page.get_by_label("Current password", exact=True).fill(PASSWORD)
         page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
         page.get_by_role("button", name="Change the password").click()
         expect(page.get_by_role("status").first).to_contain_text("The password was changed")
@@ -117,11 +117,11 @@ def test_a_second_factor_is_set_up_asked_for_and_removed(browser, site, person):
         key = pyotp.TOTP(page.locator("code.key").inner_text())
         page.get_by_role("textbox", name="Code").fill("000000")
         page.get_by_role("button", name="Confirm").click()
-        expect(page.locator("#code-error")).to_contain_text("not right")
+        expect(page.locator("#code-error")).to_contain_text("not correct")
         expect(page.get_by_role("img", name="QR code for the authenticator")).to_be_visible()
         page.get_by_role("textbox", name="Code").fill(key.now())
         page.get_by_role("button", name="Confirm").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("Your second factor is in force")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Your second factor is enabled")
         assert complaints_in_both_themes(page) == []
         recovery_code = page.locator(".codes code").first.inner_text()
     with open_page(browser, site) as page:
@@ -136,12 +136,12 @@ def test_a_second_factor_is_set_up_asked_for_and_removed(browser, site, person):
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url("**/products")
         page.goto("/account")
-        expect(page.get_by_text("Your second factor is in force")).to_be_visible()
+        expect(page.get_by_text("Your second factor is enabled")).to_be_visible()
         page.get_by_text("Remove the second factor").click()
         assert complaints_in_both_themes(page) == []
         page.get_by_label("Your password", exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Remove it").click()
-        expect(page.get_by_role("status").first).to_contain_text("The second factor is gone")
+        expect(page.get_by_role("status").first).to_contain_text("The second factor was removed")
 
 
 def test_who_mistypes_too_often_is_told_how_long_to_wait(browser, site, person):
@@ -152,7 +152,7 @@ def test_who_mistypes_too_often_is_told_how_long_to_wait(browser, site, person):
         site.count_failed_logins(24)
         page.get_by_role("textbox", name="Code").fill("000000")
         page.get_by_role("button", name="Confirm").click()
-        expect(page.locator("#code-error")).to_contain_text("This code is not right")
+        expect(page.locator("#code-error")).to_contain_text("This code is not correct")
         page.get_by_role("textbox", name="Code").fill("000000")
         page.get_by_role("button", name="Confirm").click()
         expect(page.locator("#code-error")).to_contain_text(re.compile(r"Too many attempts. Try again in \d+ seconds"))
@@ -166,7 +166,7 @@ def test_a_session_elsewhere_is_seen_and_ended(browser, site, person):
         page.goto("/account")
         expect(page.get_by_text("this one", exact=True)).to_be_visible()
         page.get_by_role("button", name="End it").click()
-        expect(page.get_by_role("status").first).to_contain_text("It has ended")
+        expect(page.get_by_role("status").first).to_contain_text("The session has ended")
         expect(page.get_by_role("button", name="End it")).to_have_count(0)
 
 
@@ -174,7 +174,7 @@ def test_the_audit_tells_who_did_what_and_is_filtered(browser, site, person):
     with open_page(browser, site) as page:
         log_in(page, site)
         page.goto("/audit")
-        page.get_by_label("To whom or what").fill(person)
+        page.get_by_label("Affected").fill(person)
         expect(page).to_have_url(re.compile(person))
         expect(page.locator(".audit tbody tr")).to_have_count(1)
         expect(page.locator(".audit tbody tr")).to_contain_text("user.add")
@@ -186,14 +186,14 @@ def test_the_audit_is_filtered_by_action_and_time_in_spanish(browser, site, pers
     with open_page(browser, site, locale="es-ES") as page:
         log_in(page, site)
         page.goto("/audit")
-        page.get_by_label("A quién o a qué").fill(person)
-        page.get_by_label("Qué", exact=True).select_option(label="Usuario creado")
-        page.get_by_label("Cuándo").select_option(label="la última hora")
+        page.get_by_label("Afectado").fill(person)
+        page.get_by_label("Acción", exact=True).select_option(label="Usuario creado")
+        page.get_by_label("Fecha").select_option(label="la última hora")
         expect(page).to_have_url(re.compile("action=user.add.*since=1h"))
         expect(page.locator(".audit tbody tr")).to_have_count(1)
         page.reload()
         expect(page.locator(".audit tbody tr")).to_contain_text("Usuario creado")
-        page.get_by_label("Qué", exact=True).select_option(label="Usuario borrado")
+        page.get_by_label("Acción", exact=True).select_option(label="Usuario eliminado")
         expect(page.locator("#entries")).to_contain_text("No se ha encontrado nada")
 
 
@@ -202,12 +202,12 @@ def test_a_service_token_is_made_shown_once_used_and_revoked(browser, site):
     with open_page(browser, site) as page:
         log_in(page, site)
         page.goto("/tokens")
-        page.get_by_label("What it is for").fill(name)
-        page.get_by_role("button", name="Make the token").click()
+        page.get_by_label("Name").fill(name)
+        page.get_by_role("button", name="Create the token").click()
         expect(page.locator(".field-error")).to_have_text("Choose at least one.")
-        expect(page.get_by_label("What it is for")).to_have_value(name)
+        expect(page.get_by_label("Name")).to_have_value(name)
         page.get_by_label("products:read").check()
-        page.get_by_role("button", name="Make the token").click()
+        page.get_by_role("button", name="Create the token").click()
         token = page.locator("code.key").inner_text()
         assert site.call("GET", "/products", token=token).status_code == 200
         assert site.call("POST", "/products", {"name": "x", "price": "1"}, token=token).status_code == 403

@@ -125,7 +125,7 @@ def test_two_people_edit_the_same_product_and_both_versions_are_shown(page, site
     assert site.call("PATCH", f"/products/{product['id']}", change, token=site.token(), **headers).ok
     page.get_by_label("Stock").fill("9")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Somebody else changed it meanwhile")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Another user has changed it")
     assert complaints_in_both_themes(page) == []
     stock = page.get_by_role("group", name="Stock")
     expect(stock).to_contain_text("9")

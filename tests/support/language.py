@@ -13,12 +13,12 @@ IN_EVERY_LANGUAGE = pytest.mark.parametrize("language", ["es", pytest.param("en"
 
 
 def speak(language):
-    """``say("Create")`` and ``say("Take back %(name)s", name="x.csv")`` in that language."""
+    """``say("Create")`` and ``say("Undo %(name)s", name="x.csv")`` in that language; ``context`` tells twins apart."""
     folder = Path(webapp.__file__).parent / "translations"
     catalog = gettext.translation("messages", folder, [language], fallback=language == "en")
 
-    def say(sentence, **facts):
-        said = catalog.gettext(sentence)
+    def say(sentence, context=None, **facts):
+        said = catalog.pgettext(context, sentence) if context else catalog.gettext(sentence)
         assert language == "en" or said != sentence, f"not translated: {sentence}"
         return said % facts if facts else said
 

@@ -55,7 +55,7 @@ def end_sessions() -> Response:
             account("DELETE", "/account/sessions/<session_id>", session_id=session_id)
         else:
             account("DELETE", "/account/sessions")
-    flash(gettext("It has ended.") if session_id else gettext("All your other sessions have ended."), "done")
+    flash(gettext("The session has ended.") if session_id else gettext("All your other sessions have ended."), "done")
     return _back()
 
 
@@ -81,7 +81,7 @@ def confirm_second_factor() -> View:
         begun = {"secret": form.get("secret", ""), "uri": form.get("uri", "")}
         if isinstance(error, TooManyAttempts):
             return _enrolment(begun, wait_text(error)), error.http_status
-        return _enrolment(begun, gettext("This code is not right. Codes change every 30 seconds.")), 422
+        return _enrolment(begun, gettext("This code is not correct. Codes change every 30 seconds.")), 422
     return render_template("account/recovery_codes.html", codes=answer["recovery_codes"])
 
 
@@ -95,7 +95,7 @@ def remove_second_factor() -> View:
     except (Conflict, NotFound):
         flash(gettext("Your account has no second factor."), "note")
         return _back()
-    flash(gettext("The second factor is gone."), "done")
+    flash(gettext("The second factor was removed."), "done")
     return _back()
 
 

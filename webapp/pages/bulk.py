@@ -204,7 +204,7 @@ def _cannot(any_chosen: bool) -> str:
     if not any_chosen:
         return str(gettext("Choose products first."))
     text = gettext(
-        "The browser changes at most %(n)s products at once. The shell takes any number.", n=show_number(MOST)
+        "The browser changes at most %(n)s products at once. The command line has no limit.", n=show_number(MOST)
     )
     return str(text)
 

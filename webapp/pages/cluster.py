@@ -18,36 +18,38 @@ from webapp.pages.live import live_page
 blueprint = APIBlueprint("cluster", __name__, enable_openapi=False)
 
 SENTENCES: dict[str, Any] = {
-    "no_member": lazy_gettext("{set}: no member answers"),
-    "no_primary": lazy_gettext("{set}: there is no primary, so it takes no writes"),
+    "no_member": lazy_gettext("{set}: no member is responding"),
+    "no_primary": lazy_gettext("{set}: there is no primary, so writes are not possible"),
     "no_majority": lazy_gettext("{set}: no majority: {reached} of {votes} votes can be reached, {needed} are needed"),
-    "stranger": lazy_gettext("{set}: {member} is in the address and is no member of the set"),
+    "stranger": lazy_gettext("{set}: {member} is in the connection string but not a member of the set"),
     "unreachable": lazy_gettext("{set}: {member} is {role}: {why}"),
     "not_working": lazy_gettext("{set}: {member} is {role}"),
     "lag": lazy_gettext("{set}: {member} is {seconds} s behind the primary"),
     "former_primary": lazy_gettext(
-        "{set}: {member} still takes itself for primary in term {term}; {primary} is, in term {newer}"
+        "{set}: {member} still believes it is primary in term {term}; {primary} is, in term {newer}"
     ),
-    "other_primary": lazy_gettext("{set}: {member} takes {believed} for primary, not {primary}"),
-    "no_believed_primary": lazy_gettext("{set}: {member} takes nobody for primary, not {primary}"),
+    "other_primary": lazy_gettext("{set}: {member} believes {believed} is primary, not {primary}"),
+    "no_believed_primary": lazy_gettext("{set}: {member} believes there is no primary, although {primary} is"),
     "cut_off": lazy_gettext("{set}: {member} cannot reach {other}, which answers us"),
     "configurations": lazy_gettext("{set}: the members hold different configurations: {told}"),
     "map_unreadable": lazy_gettext("shard map: cannot be read from {set}"),
     "map_copy_differs": lazy_gettext(
         "shard map: {set} holds a copy of version {copy}, the stored map is version {stored}"
     ),
-    "map_copy_missing": lazy_gettext("shard map: {set} gives no copy of it"),
+    "map_copy_missing": lazy_gettext("shard map: {set} has no copy of it"),
     "service": lazy_gettext("{service}: {state}: {why}"),
     "set_without_primary": lazy_gettext("{set} has no primary"),
-    "majority_at_stake": lazy_gettext("{set} would lose its majority: {working} members work, {needed} must stay"),
+    "majority_at_stake": lazy_gettext(
+        "{set} would lose its majority: {working} members are running, {needed} are needed"
+    ),
     "little_disk": lazy_gettext("{set}: {member} has only {megabytes} MB of free disk"),
-    "not_controlled": lazy_gettext("{member} is not under control of the drill runner"),
+    "not_controlled": lazy_gettext("{member} is not controlled by the drill runner"),
     "not_a_member": lazy_gettext("{member} is not a member of {sets}"),
     "only_primary_steps_down": lazy_gettext("Only a primary can step down"),
-    "no_guard": lazy_gettext("No guard is on duty to compare with"),
+    "no_guard": lazy_gettext("No guard is active to compare with"),
     "cannot_isolate": lazy_gettext("{why}"),
     "cannot_stop_host": lazy_gettext("{why}"),
-    "import_at_work": lazy_gettext("An import is at work: {what}"),
+    "import_at_work": lazy_gettext("An import is running: {what}"),
     "another_is_primary": lazy_gettext("Only a primary can step down; that is {primary}"),
 }
 """By the codes of ``prodcore.replicaset.diagnostic``."""

@@ -19,16 +19,16 @@ from webapp.pages.language import show_number
 _FIELD_MESSAGES: dict[str, Any] = {
     "string_too_short": lazy_gettext("Fill this in."),
     **{code: lazy_gettext(text) for code, text in SENTENCES.items()},
-    "forbidden_character": lazy_gettext("It holds a character that cannot be stored."),
+    "forbidden_character": lazy_gettext("It contains a character that cannot be stored."),
     "unknown_currency": lazy_gettext("Use an ISO 4217 code such as EUR."),
     "string_pattern_mismatch": lazy_gettext("Use letters, digits and signs without spaces or accents."),
     "too_long": lazy_gettext("At most 20 tags."),
     "decimal_max_places": lazy_gettext("At most 4 decimals."),
     "int_type": lazy_gettext("Write a whole number such as 40."),
     "greater_than_equal": lazy_gettext("It cannot be negative."),
-    "string_unicode": lazy_gettext("It holds a character that cannot be stored."),
-    "literal_error": lazy_gettext("There is no such choice."),
-    "bool_parsing": lazy_gettext("There is no such choice."),
+    "string_unicode": lazy_gettext("It contains a character that cannot be stored."),
+    "literal_error": lazy_gettext("This option does not exist."),
+    "bool_parsing": lazy_gettext("This option does not exist."),
     "datetime_parsing": lazy_gettext("Write a day such as 2026-01-31."),
     "password_too_short": lazy_gettext("Too short: use a sentence of several words."),
     "password_too_long": lazy_gettext("Too long: at most 1024 characters."),
@@ -56,23 +56,23 @@ def field_message(problem: Problem, *, price_example: str = "") -> str:
 
 _ERROR_TEXTS: dict[str, tuple[Any, Any]] = {
     "product_not_found": (
-        lazy_gettext("This product is not here"),
-        lazy_gettext("It was deleted, or the address is not complete. The list shows what there is."),
+        lazy_gettext("Product not found"),
+        lazy_gettext("It was deleted, or the address is incomplete. The list shows all products."),
     ),
     "shard_not_found": (
-        lazy_gettext("There is no such shard"),
-        lazy_gettext("The cluster page shows the ones that there are."),
+        lazy_gettext("Shard not found"),
+        lazy_gettext("The cluster page lists all shards."),
     ),
     "drill_not_found": (
-        lazy_gettext("There is no such drill"),
+        lazy_gettext("Drill not found"),
         lazy_gettext("Only the last 500 are kept. The list shows them."),
     ),
     "forbidden": (
         lazy_gettext("Your role does not allow this"),
-        lazy_gettext("You are logged in, and your role has no right to do this. An administrator can give it to you."),
+        lazy_gettext("You are logged in, but your role does not allow this. An administrator can change your role."),
     ),
     "invalid_cursor": (
-        lazy_gettext("This place in the list no longer exists"),
+        lazy_gettext("This page of the list no longer exists"),
         lazy_gettext("The link belongs to another search or is damaged. Start again from the first page."),
     ),
     "no_primary": (
@@ -80,51 +80,51 @@ _ERROR_TEXTS: dict[str, tuple[Any, Any]] = {
         lazy_gettext("Nothing was changed. This usually takes a second or two: try again in a moment."),
     ),
     "shard_unavailable": (
-        lazy_gettext("A part of the catalogue does not answer"),
+        lazy_gettext("Part of the catalogue is not responding"),
         lazy_gettext("Nothing was changed. Products in other shards work as usual. Try again in a moment."),
     ),
     "service_unavailable": (
-        lazy_gettext("The login service does not answer"),
-        lazy_gettext("Whoever is logged in can keep working. Logging in will work again when the service is back."),
+        lazy_gettext("The login service is not responding"),
+        lazy_gettext("Users who are logged in can keep working. Logging in will work again when the service is back."),
     ),
     "unavailable": (
-        lazy_gettext("Not available just now"),
+        lazy_gettext("Not available right now"),
         lazy_gettext("Nothing was changed. Try again in a moment."),
     ),
     "outcome_unknown": (
         lazy_gettext("We do not know whether this was done"),
-        lazy_gettext("It was sent to the database and no answer came in time. Look before you repeat it."),
+        lazy_gettext("It was sent to the database, but no answer arrived in time. Check before you repeat it."),
     ),
     "too_many_attempts": (
         lazy_gettext("Too many attempts"),
         lazy_gettext("Wait a moment before you try again."),
     ),
     "already_set_up": (
-        lazy_gettext("The system is set up already"),
+        lazy_gettext("The system is already set up"),
         lazy_gettext("The first administrator exists. Log in, or ask an administrator for an account."),
     ),
 }
 _STATUS_TEXTS: dict[int, tuple[Any, Any]] = {
     400: (
-        lazy_gettext("This request could not be understood"),
+        lazy_gettext("The request could not be understood"),
         lazy_gettext("The form may have been open for too long. Go back, load the page again and repeat it."),
     ),
     403: _ERROR_TEXTS["forbidden"],
     404: (
-        lazy_gettext("There is no such page"),
+        lazy_gettext("Page not found"),
         lazy_gettext("The address may be mistyped, or what it showed was removed."),
     ),
     405: (
-        lazy_gettext("This address does not work that way"),
+        lazy_gettext("This address cannot be used that way"),
         lazy_gettext("Use the buttons and links of the pages."),
     ),
     409: (
-        lazy_gettext("It collides with what is already there"),
+        lazy_gettext("This conflicts with existing data"),
         lazy_gettext("Nothing was changed. Go back and look at what is there now."),
     ),
     413: (
-        lazy_gettext("That is too large"),
-        lazy_gettext("Send less at a time."),
+        lazy_gettext("This is too large"),
+        lazy_gettext("Send less at once."),
     ),
     422: (
         lazy_gettext("Something in this request is not valid"),
@@ -134,8 +134,8 @@ _STATUS_TEXTS: dict[int, tuple[Any, Any]] = {
     503: _ERROR_TEXTS["unavailable"],
 }
 _UNEXPECTED = (
-    lazy_gettext("Something went wrong here"),
-    lazy_gettext("It is not your fault. The number below leads whoever runs the system to what happened."),
+    lazy_gettext("Something went wrong"),
+    lazy_gettext("It is not your fault. Give the number below to your administrator, who can look up what happened."),
 )
 
 
@@ -160,26 +160,26 @@ def problems_by_field(error: InvalidInput, *, price_example: str = "") -> dict[s
 
 
 _REFUSALS: dict[str, Any] = {
-    "version_conflict": lazy_gettext("Somebody changed it meanwhile."),
-    "product_not_found": lazy_gettext("It is not there any more."),
+    "version_conflict": lazy_gettext("Another user changed it in the meantime."),
+    "product_not_found": lazy_gettext("It no longer exists."),
     "product_deleted": lazy_gettext("It was deleted."),
     "product_exists": lazy_gettext("Another product has this name and presentation."),
     "sku_taken": lazy_gettext("Another product has this SKU."),
-    "not_a_price": lazy_gettext("It is no price."),
-    "decimal_type": lazy_gettext("It is no price."),
-    "decimal_parsing": lazy_gettext("It is no price."),
-    "not_a_number": lazy_gettext("It is no number as they are written here."),
-    "not_a_whole_number": lazy_gettext("It is no whole number."),
-    "not_yes_or_no": lazy_gettext("It is neither yes nor no."),
-    "two_currencies": lazy_gettext("It names two currencies."),
-    "missing": lazy_gettext("It is missing."),
-    "duplicate_in_file": lazy_gettext("An earlier row of the file has it, with other values."),
+    "not_a_price": lazy_gettext("It is not a price."),
+    "decimal_type": lazy_gettext("It is not a price."),
+    "decimal_parsing": lazy_gettext("It is not a price."),
+    "not_a_number": lazy_gettext("It is not a number in the chosen number format."),
+    "not_a_whole_number": lazy_gettext("It is not a whole number."),
+    "not_yes_or_no": lazy_gettext("It must be yes or no."),
+    "two_currencies": lazy_gettext("It has two currencies."),
+    "missing": lazy_gettext("A value is missing."),
+    "duplicate_in_file": lazy_gettext("An earlier row has the same product with other values."),
     "wrong_cell_count": lazy_gettext("The row has more or fewer cells than the header."),
-    "wrong_type": lazy_gettext("It is of another kind: a text, a number or a list is wanted."),
-    "bad_json": lazy_gettext("It is no JSON object."),
-    "shard_unavailable": lazy_gettext("Its shard does not answer: nothing was done."),
-    "no_primary": lazy_gettext("Its shard does not answer: nothing was done."),
-    "outcome_unknown": lazy_gettext("No answer came: it may have been done. Look at it."),
+    "wrong_type": lazy_gettext("It has the wrong type: a text, a number or a list is expected."),
+    "bad_json": lazy_gettext("It is not a JSON object."),
+    "shard_unavailable": lazy_gettext("Its shard is not responding: nothing was done."),
+    "no_primary": lazy_gettext("Its shard is not responding: nothing was done."),
+    "outcome_unknown": lazy_gettext("No answer arrived: it may have been done. Check it."),
 }
 
 
@@ -237,5 +237,5 @@ def _to_login() -> Response:
     came_from = request.full_path.rstrip("?") if request.method == "GET" and not is_partial() else ""
     target = with_query(url_for("pages.login.login"), next="" if came_from == "/" else came_from)
     if is_partial():
-        return Response(gettext("Log in again to go on."), 200, {"HX-Redirect": target})
+        return Response(gettext("Log in again to continue."), 200, {"HX-Redirect": target})
     return make_response(redirect(target, 303))

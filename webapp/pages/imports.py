@@ -217,7 +217,9 @@ def _start(error: str = "", hint: str = "") -> str:
 
 
 def _too_large() -> View:
-    too_large = gettext("This file is too large for the browser. The shell takes any size: prodctl product import")
+    too_large = gettext(
+        "This file is too large for the browser. The command line has no size limit: prodctl product import"
+    )
     return _start(too_large), 413
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_babel import lazy_gettext
+from flask_babel import lazy_gettext, lazy_pgettext
 
 from prodcore.identity.rights import Role
 from prodcore.product.fields import FIELDS
@@ -20,7 +20,7 @@ ALL: dict[str, dict[Any, Any]] = {
         Role.ADMIN: lazy_gettext("Administrator"),
     },
     "role_meanings": {
-        Role.VIEWER: lazy_gettext("looks at products and the cluster"),
+        Role.VIEWER: lazy_gettext("views products and the cluster"),
         Role.EDITOR: lazy_gettext("also changes products"),
         Role.OPERATOR: lazy_gettext("also runs drills and moves ranges"),
         Role.ADMIN: lazy_gettext("also manages users"),
@@ -28,7 +28,7 @@ ALL: dict[str, dict[Any, Any]] = {
     "health_names": {
         Health.HEALTHY: lazy_gettext("healthy"),
         Health.DEGRADED: lazy_gettext("degraded"),
-        Health.DOWN: lazy_gettext("takes no writes"),
+        Health.DOWN: lazy_gettext("not writable"),
     },
     "role_labels": {
         "PRIMARY": lazy_gettext("primary"),
@@ -39,7 +39,7 @@ ALL: dict[str, dict[Any, Any]] = {
         "STARTUP2": lazy_gettext("starting"),
         "ROLLBACK": lazy_gettext("rolling back"),
         "DOWN": lazy_gettext("down"),
-        "SILENT": lazy_gettext("silent"),
+        "SILENT": lazy_gettext("not responding"),
     },
     "service_states": {
         "ready": lazy_gettext("ready"),
@@ -49,7 +49,7 @@ ALL: dict[str, dict[Any, Any]] = {
     "outcome_names": {
         "passed": lazy_gettext("passed"),
         "failed": lazy_gettext("failed"),
-        "vacuous": lazy_gettext("proved nothing"),
+        "vacuous": lazy_gettext("inconclusive"),
     },
     "fault_names": {
         "kill": lazy_gettext("Kill"),
@@ -61,25 +61,25 @@ ALL: dict[str, dict[Any, Any]] = {
     "fault_meanings": {
         "kill": lazy_gettext("the process dies at once, as in a crash"),
         "stop": lazy_gettext("a planned shutdown"),
-        "stepdown": lazy_gettext("the primary hands over and lives on"),
-        "pause": lazy_gettext("the process hangs with its connections open, and goes on later"),
+        "stepdown": lazy_gettext("the primary steps down and keeps running"),
+        "pause": lazy_gettext("the process freezes with its connections open and resumes later"),
     },
     "victim_names": {
         "primary": lazy_gettext("the primary"),
-        "random": lazy_gettext("any member, drawn by lot"),
+        "random": lazy_gettext("a random member"),
     },
     "run_states": {
         "waiting": lazy_gettext("Waiting for the drill runner"),
-        "running": lazy_gettext("The drill runs"),
-        "done": lazy_gettext("The drill is over"),
-        "refused": lazy_gettext("The drill did not begin"),
-        "broken off": lazy_gettext("The drill was broken off"),
+        "running": lazy_gettext("The drill is running"),
+        "done": lazy_gettext("The drill has finished"),
+        "refused": lazy_gettext("The drill did not start"),
+        "broken off": lazy_gettext("The drill was interrupted"),
     },
     "step_names": {
         "preflight": lazy_gettext("preflight"),
-        "restored": lazy_gettext("put back"),
-        "load": lazy_gettext("load begins"),
-        "judge": lazy_gettext("every write is looked for"),
+        "restored": lazy_gettext("restored"),
+        "load": lazy_gettext("load starts"),
+        "judge": lazy_gettext("every write is verified"),
         "cleanup": lazy_gettext("its records are removed"),
         "fault": lazy_gettext("fault"),
         "detected": lazy_gettext("detected"),
@@ -96,10 +96,10 @@ ALL: dict[str, dict[Any, Any]] = {
         "changed": lazy_gettext("Updated"),
         "unchanged": lazy_gettext("Unchanged"),
         "refused": lazy_gettext("Refused"),
-        "unavailable": lazy_gettext("Not stored: a shard did not answer"),
-        "unknown": lazy_gettext("Not known: import them again"),
+        "unavailable": lazy_gettext("Not stored: a shard did not respond"),
+        "unknown": lazy_gettext("Unknown: import them again"),
     },
-    "target_names": {**_FIELD_LABELS, "tag": lazy_gettext("One tag"), "ignore": lazy_gettext("– leave out –")},
+    "target_names": {**_FIELD_LABELS, "tag": lazy_gettext("One tag"), "ignore": lazy_gettext("– ignore –")},
     "figure_names": {
         "write gap (s)": lazy_gettext("Longest write gap (s)"),
         "read gap (s)": lazy_gettext("Longest read gap (s)"),
@@ -109,7 +109,7 @@ ALL: dict[str, dict[Any, Any]] = {
         "duplicated": lazy_gettext("Duplicated"),
         "p50 during (s)": lazy_gettext("Median during the fault (s)"),
         "p99 during (s)": lazy_gettext("99th percentile during the fault (s)"),
-        "worst (s)": lazy_gettext("Slowest answer (s)"),
+        "worst (s)": lazy_gettext("Slowest response (s)"),
     },
     "field_labels": _FIELD_LABELS,
     "column_names": {
@@ -131,14 +131,14 @@ ALL: dict[str, dict[Any, Any]] = {
         "restored": lazy_gettext("Restored"),
     },
     "bulk_statuses": {
-        "changed": lazy_gettext("Changed"),
-        "deleted": lazy_gettext("Deleted"),
-        "restored": lazy_gettext("Put back as they were"),
-        "unchanged": lazy_gettext("As they are to be already"),
-        "already": lazy_gettext("Taken back already"),
-        "refused": lazy_gettext("Left as they are"),
-        "unavailable": lazy_gettext("Not done: a shard did not answer"),
-        "unknown": lazy_gettext("Not known: look at them"),
+        "changed": lazy_pgettext("several products", "Changed"),
+        "deleted": lazy_pgettext("several products", "Deleted"),
+        "restored": lazy_gettext("Restored to previous values"),
+        "unchanged": lazy_gettext("Already up to date"),
+        "already": lazy_gettext("Already undone"),
+        "refused": lazy_gettext("Not changed"),
+        "unavailable": lazy_gettext("Not done: a shard did not respond"),
+        "unknown": lazy_gettext("Unknown: check them"),
     },
 }
 """What the templates find under these names."""

@@ -43,7 +43,7 @@ def login() -> View:
         if identity.setup_is_open():
             return redirect(url_for("pages.login.setup"), 303)
     except (Unavailable, OutcomeUnknown):
-        return _login_form(gettext("The login service does not answer just now."), "service", 200)
+        return _login_form(gettext("The login service is not responding right now."), "service", 200)
     return _login_form()
 
 
@@ -58,9 +58,9 @@ def log_in() -> View:
     except SecondFactorRequired:
         return _login_form(status=401, asks_code=True)
     except (AuthError, InvalidInput):
-        return _login_form(gettext("User name or password is not right."), "wrong", 401, asks_code="code" in form)
+        return _login_form(gettext("The user name or password is not correct."), "wrong", 401, asks_code="code" in form)
     except (Unavailable, OutcomeUnknown):
-        return _login_form(gettext("The login service does not answer just now."), "service", 503)
+        return _login_form(gettext("The login service is not responding right now."), "service", 503)
     return redirect(_next(), 303)
 
 
@@ -70,7 +70,7 @@ def log_out() -> Response:
     try:
         identity.log_out()
     except ProdError:
-        flash(gettext("You are logged out on this device. The login service will hear of it later."), "note")
+        flash(gettext("You are logged out on this device. The login service will be notified later."), "note")
     else:
         flash(gettext("You are logged out."), "done")
     return redirect(url_for("pages.login.login"), 303)
@@ -83,7 +83,7 @@ def setup() -> View:
         if not identity.setup_is_open():
             return redirect(url_for("pages.login.login"), 303)
     except (Unavailable, OutcomeUnknown):
-        return _setup_form(gettext("The login service does not answer just now."), {}, 200)
+        return _setup_form(gettext("The login service is not responding right now."), {}, 200)
     return _setup_form()
 
 
@@ -94,7 +94,7 @@ def complete_setup() -> View:
     try:
         identity.complete_setup(form.get("code", "").strip(), form.get("username", ""), form.get("password", ""))
     except AlreadySetUp:
-        flash(gettext("The system has its first administrator already. Log in."), "note")
+        flash(gettext("The first administrator already exists. Log in."), "note")
         return redirect(url_for("pages.login.login"), 303)
     except InvalidInput as error:
         return _setup_form("", problems_by_field(error), 422)
@@ -104,7 +104,7 @@ def complete_setup() -> View:
         wrong = gettext("This is not the setup code, or it has expired. prodctl local up prints a new one.")
         return _setup_form("", {"code": wrong}, 401)
     except (Unavailable, OutcomeUnknown):
-        return _setup_form(gettext("The login service does not answer just now."), {}, 503)
+        return _setup_form(gettext("The login service is not responding right now."), {}, 503)
     flash(gettext("Welcome. You are the administrator of this system."), "done")
     return redirect(url_for("pages.products.listing"), 303)
 

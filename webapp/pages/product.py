@@ -78,10 +78,13 @@ def restore(product_id: UUID) -> Response:
     except (ProductExists, SkuTaken) as error:
         flash(_taken(error), "note")
     except (VersionConflict, ProductNotFound):
-        flash(gettext("It is not as you saw it any more: somebody else restored it, or its time was over."), "note")
+        flash(
+            gettext("It has changed since you saw it: another user restored it, or the time to restore it has passed."),
+            "note",
+        )
     else:
         g.audit_action = "product_history.restore"
-        flash(gettext("“%(name)s” is back.", name=product.name), "done")
+        flash(gettext("“%(name)s” was restored.", name=product.name), "done")
     return redirect(url_for("pages.product.show", product_id=product_id), 303)
 
 

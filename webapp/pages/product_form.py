@@ -192,7 +192,7 @@ def delete(product_id: UUID) -> View:
     try:
         product = catalog.delete(product_id, current_author(), posted_number("version"))
     except VersionConflict:
-        flash(gettext("It was changed meanwhile: look at it once more before you delete it."), "note")
+        flash(gettext("It was changed in the meantime: check it again before you delete it."), "note")
         return _question(catalog.get(product_id)), 409
     flash(gettext("“%(name)s” was deleted.", name=product.name), "done")
     return redirect(url_for("pages.products.listing"), 303)

@@ -291,7 +291,7 @@ def export() -> Response:
     name = f"products.{chosen}"
     if chosen == "xlsx":
         # In a context of its own: the time for a page of this site is not enough for a workbook.
-        file = Context().run(_workbook, pages, gettext("A workbook from here holds at most 50,000 products: take CSV."))
+        file = Context().run(_workbook, pages, gettext("An Excel export holds at most 50,000 products: use CSV."))
         return send_file(file, _TYPES[chosen], as_attachment=True, download_name=name)
     first = next(pages)  # what can be refused is refused before the answer begins
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -49,7 +49,7 @@ def revoke(name: str) -> Response:
     try:
         account("DELETE", "/tokens/<name>", name=name)
     except NotFound:
-        flash(gettext("There is no such token any more."), "note")
+        flash(gettext("This token no longer exists."), "note")
     else:
         flash(gettext("“%(name)s” is revoked.", name=name), "done")
     return redirect(url_for("pages.tokens.listing"), 303)
@@ -62,9 +62,9 @@ def _days() -> int:
 
 def _sentences(error: InvalidInput) -> dict[str, str]:
     known = {
-        "name": gettext("Use small Latin letters, digits and . _ -, beginning with a letter or digit."),
+        "name": gettext("Use lowercase Latin letters, digits and . _ -, beginning with a letter or digit."),
         "scopes": gettext("Choose at least one."),
-        "days": gettext("Choose one of the spans of time."),
+        "days": gettext("Choose a duration."),
     }
     fields = {problem.field.split(".")[0] for problem in error.problems}
     return {field: known.get(field, error.message) for field in fields}

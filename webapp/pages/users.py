@@ -46,8 +46,8 @@ def create() -> View:
     except InvalidInput as error:
         return _form(problems_by_field(error)), 422
     except UserExists:
-        return _form({"username": gettext("Somebody has this name already.")}), 409
-    flash(gettext("“%(name)s” may log in now.", name=user["username"]), "done")
+        return _form({"username": gettext("This user name is taken.")}), 409
+    flash(gettext("“%(name)s” can log in now.", name=user["username"]), "done")
     return redirect(url_for("pages.users.show", username=user["username"]), 303)
 
 
@@ -66,7 +66,7 @@ def change(username: str) -> View:
     try:
         flash(_carry_out(username, action), "done")
     except LastAdmin:
-        flash(gettext("The last administrator stays one: make somebody else administrator first."), "note")
+        flash(gettext("This is the last administrator: make another user an administrator first."), "note")
     except InvalidInput:
         flash(gettext("Nothing was changed."), "note")
     return redirect(url_for("pages.users.show", username=username), 303)
@@ -78,7 +78,7 @@ def delete(username: str) -> Response:
     try:
         account("DELETE", _USER, username=username)
     except LastAdmin:
-        flash(gettext("The last administrator stays one: make somebody else administrator first."), "note")
+        flash(gettext("This is the last administrator: make another user an administrator first."), "note")
         return redirect(url_for("pages.users.show", username=username), 303)
     flash(gettext("“%(name)s” was deleted.", name=username), "done")
     return redirect(url_for("pages.users.listing"), 303)
@@ -94,16 +94,16 @@ def _carry_out(username: str, action: str) -> str:
     """Do it, and say what was done."""
     if action == "role":
         account("PATCH", _USER, {"role": request.form.get("role", "")}, username=username)
-        return str(gettext("The role was changed. It counts within seconds."))
+        return str(gettext("The role was changed. It takes effect within seconds."))
     if action in ("disable", "enable"):
         account("PATCH", _USER, {"disabled": action == "disable"}, username=username)
-        return str(gettext("The account is closed.") if action == "disable" else gettext("The account is open again."))
+        return str(gettext("The account is disabled.") if action == "disable" else gettext("The account is enabled."))
     if action == "sessions":
         account("DELETE", f"{_USER}/sessions", username=username)
         return str(gettext("All sessions have ended."))
     if action == "second-factor":
         account("DELETE", f"{_USER}/second-factor", username=username)
-        return str(gettext("The second factor is gone."))
+        return str(gettext("The second factor was removed."))
     raise BadRequest
 
 

@@ -1,0 +1,48 @@
+"""The pages use the words of the glossary, and none of those that it rules out."""
+
+import re
+from pathlib import Path
+
+import pytest
+from babel.messages.pofile import read_po
+
+ROOT = Path(__file__).parents[2]
+CATALOG = ROOT / "webapp/translations/es/LC_MESSAGES/messages.po"
+GLOSSARY = ROOT / "docs/reference/glossary.md"
+
+
+def rows():
+    lines = [line for line in GLOSSARY.read_text("utf-8").splitlines() if line.startswith("| ")][1:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def texts():
+    """Every text of the pages, in both languages."""
+    with CATALOG.open("rb") as file:
+        catalog = read_po(file, locale="es")
+    for message in catalog:
+        for text in (message.id, message.string):
+            yield from filter(None, [text] if isinstance(text, str) else text)
+
+
+BANNED = sorted({word for row in rows() for word in row[3].split("; ") if word})
+
+
+@pytest.mark.parametrize("word", BANNED)
+def test_no_page_uses_a_word_that_the_glossary_rules_out(word):
+    found = [text for text in texts() if re.search(rf"\b{word}\b", text, re.IGNORECASE)]
+    assert found == []
+
+
+def test_the_glossary_says_each_word_once_in_both_languages():
+    terms = [row[0] for row in rows()]
+    assert len(set(terms)) == len(terms) > 20
+    assert all(len(row) == 4 and all(row[:3]) for row in rows())
+
+
+@pytest.mark.parametrize("translated", ["“", "”"])
+def test_spanish_quotes_as_spanish_does(translated):
+    with CATALOG.open("rb") as file:
+        catalog = read_po(file, locale="es")
+    strings = [m.string if isinstance(m.string, str) else " ".join(m.string) for m in catalog if m.id]
+    assert [text for text in strings if translated in text] == []
