@@ -56,7 +56,7 @@ def test_an_admin_makes_an_account_changes_its_role_and_closes_it(browser, site)
         newcomer.get_by_label("User name").fill(name)
         newcomer.get_by_label("Password", exact=True).fill(PASSWORD)
         newcomer.get_by_role("button", name="Log in").click()
-        expect(newcomer.get_by_role("alert")).to_contain_text("User name or password is not correct")
+        expect(newcomer.get_by_role("alert")).to_contain_text("The user name or password is not correct")
 
         admin.goto(f"/users/{name}/delete")
         assert complaints_in_both_themes(admin) == []

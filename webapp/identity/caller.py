@@ -215,6 +215,7 @@ def _renew(access: str, refresh_token: str) -> Identity | None:
             identity = _start_session(auth_client().call("POST", "/session/refresh", {"refresh_token": refresh_token}))
         except NotAuthenticated:
             session.clear()
+            g.session_ended = True
             return None
         except (Unavailable, OutcomeUnknown):
             pass  # as silent as if the poll had said so
@@ -224,6 +225,7 @@ def _renew(access: str, refresh_token: str) -> Identity | None:
     try:
         return trust().identify(access, late=GRACE)
     except NotAuthenticated:
+        g.session_ended = True
         return None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from apiflask import APIBlueprint
-from flask import Flask, request
-from flask_wtf.csrf import CSRFProtect, generate_csrf
+from flask import Flask, flash, g, redirect, request
+from flask_babel import gettext
+from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
+from werkzeug.wrappers import Response
 
 from prodcore.errors import ProdError
 from prodcore.identity.rights import Right
@@ -33,7 +35,7 @@ from webapp.pages import (
 from webapp.pages.assets import compress
 from webapp.pages.cluster import problem_text, reason_text
 from webapp.pages.errors import error_page, password_help, refusal_text
-from webapp.pages.forms import with_query
+from webapp.pages.forms import came_from, can_be_draft, is_draft, is_partial, with_query
 from webapp.pages.live import install_live
 from webapp.security import install_security_headers
 
@@ -80,12 +82,30 @@ def register(app: Flask, settings: Settings) -> None:
     app.jinja_env.filters.update(problem=problem_text, reason=reason_text)
     app.jinja_env.globals.update(labels.ALL, password_help=password_help, refusal=refusal_text)
     pages = APIBlueprint("pages", __name__, enable_openapi=False)
-    pages.before_request(_csrf.protect)
+    pages.before_request(_check_form)
     for part in _PARTS:
         pages.register_blueprint(part.blueprint)
     app.register_blueprint(pages)
     app.context_processor(_surroundings)
     app.after_request(compress)
+
+
+def _check_form() -> Response | None:
+    """Refuse forms that are not ours. One from before another login in this browser is shown again and not sent."""
+    try:
+        _csrf.protect()
+    except CSRFError:
+        back = came_from()
+        if can_be_draft():
+            g.draft = True
+        elif back and not is_partial():
+            flash(gettext("Your login has changed since this page was opened, so nothing was done. Try again."), "note")
+            return redirect(back, 303)
+        else:
+            raise
+    if is_draft() and request.form.get("draft") != "display":
+        flash(gettext("Nothing has been saved yet: check what you typed and send it again."), "note")
+    return None
 
 
 def _surroundings() -> dict[str, object]:

@@ -29,7 +29,7 @@ from prodcore.support.validation import validate
 from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
 from webapp.pages.errors import problems_by_field
-from webapp.pages.forms import pack_json, unpack_json
+from webapp.pages.forms import is_draft, keeps_drafts, pack_json, unpack_json
 from webapp.pages.language import show_number
 from webapp.pages.product_form import example_price, read_tags, read_typed, read_whole
 from webapp.pages.products import ListState, read_state
@@ -111,6 +111,7 @@ class Choice:
 
 
 @blueprint.post("/products/bulk")
+@keeps_drafts
 def choose() -> View:
     """The products that were ticked, or all of the list, before anything happens."""
     state = _list_state()
@@ -122,6 +123,7 @@ def choose() -> View:
 
 
 @blueprint.post("/products/bulk/run")
+@keeps_drafts
 def run() -> View:
     """Show what would happen; once that was seen and how many was typed, do it, some products at a time."""
     action = _action()
@@ -129,6 +131,8 @@ def run() -> View:
         return _work(resumed(action, _ADDRESS, _STATUSES[action], _SENT))
     choice = Choice(action, _read_packed(request.form.get("chosen", "")), _list_state())
     values = read_bulk_values(request.form)
+    if is_draft():
+        return _page(choice, values, unseen=True)
     if action == "edit":
         try:
             values.changes()
@@ -146,6 +150,8 @@ def run() -> View:
 
 def _work(work: Run) -> str:
     """Change or delete a portion."""
+    if is_draft():
+        return work.render(back=_list_state().url())
     seen = _read_seen(work.take())[:STEP]
     catalog, author = current_catalog(), current_author()
     if work.kind == "delete":
@@ -162,14 +168,16 @@ def _work(work: Run) -> str:
     return work.render(back=_list_state().url())
 
 
-def _page(choice: Choice, values: BulkValues | None = None, problems: dict[str, str] | None = None) -> str:
+def _page(
+    choice: Choice, values: BulkValues | None = None, problems: dict[str, str] | None = None, *, unseen: bool = False
+) -> str:
     """What would become of the first of the products, and the question how many they are."""
     typed_wrong = set(problems or ()) == {"typed"}
     shown = choice.seen[:_SHOWN]
     found = current_catalog().get_many([seen.product_id for seen in shown])[0]
     products = [found[seen.product_id] for seen in shown if seen.product_id in found]
     live = [product for product in products if isinstance(product, Product)]
-    seen_through = choice.action == "delete" or (values is not None and (typed_wrong or not problems))
+    seen_through = choice.action == "delete" or (values is not None and not unseen and (typed_wrong or not problems))
     changes = values.changes() if values and choice.action == "edit" and seen_through else None
     return render_template(
         "bulk/page.html",

@@ -30,7 +30,7 @@ from webapp.identity.caller import required_identity
 from webapp.live.cluster import current_status
 from webapp.live.drills import DeskState, current_desk
 from webapp.pages.errors import problems_by_field
-from webapp.pages.forms import is_partial
+from webapp.pages.forms import is_draft, is_partial, keeps_drafts
 from webapp.pages.live import live_page
 
 blueprint = APIBlueprint("drills", __name__, enable_openapi=False)
@@ -191,10 +191,13 @@ def new() -> str:
 
 
 @blueprint.post("/drills/new")
+@keeps_drafts
 def start() -> tuple[str, int] | Redirect:
     """Order it, unless something speaks against it now."""
     values = _values(request.form.to_dict(), request.form.getlist("sets"))
     preflight = _preflight(values)
+    if is_draft():
+        return _form("drills/new.html", values, preflight), 200
     if preflight.plan is None or not preflight.may_begin:
         return _form("drills/new.html", values, preflight), 422 if preflight.errors else 409
     by = required_identity().username

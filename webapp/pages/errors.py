@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, current_app, g, make_response, render_template, request, url_for
+from flask import Response, current_app, flash, g, make_response, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from werkzeug.exceptions import HTTPException
 from werkzeug.utils import redirect
@@ -13,7 +13,7 @@ from werkzeug.utils import redirect
 from prodcore.catalog.stores import MAX_SEARCH_LENGTH
 from prodcore.errors import InvalidInput, NotAuthenticated, Problem, ProdError, Unavailable
 from prodcore.product.fields import FIELDS, MAX_PRICE, MAX_STOCK, MAX_TAG_LENGTH, SENTENCES
-from webapp.pages.forms import is_partial, with_query
+from webapp.pages.forms import came_from, can_be_draft, is_partial, typed_draft, with_query
 from webapp.pages.language import show_number
 
 _FIELD_MESSAGES: dict[str, Any] = {
@@ -233,9 +233,18 @@ def _status(error: ProdError | HTTPException) -> int:
 
 
 def _to_login() -> Response:
-    """Send the visitor to log in, and afterwards back to where they were."""
-    came_from = request.full_path.rstrip("?") if request.method == "GET" and not is_partial() else ""
-    target = with_query(url_for("pages.login.login"), next="" if came_from == "/" else came_from)
-    if is_partial():
-        return Response(gettext("Log in again to continue."), 200, {"HX-Redirect": target})
+    """Send the visitor to log in, and afterwards back to where they were, with what they had typed."""
+    if is_partial():  # the script decides whether anything typed would be lost
+        return Response(gettext("Log in again to continue."), HTTPStatus.UNAUTHORIZED)
+    back = came_from()
+    if can_be_draft():
+        draft = typed_draft(request.path).packed()
+        reason = gettext("You are not logged in any more. What you typed is kept: log in to continue.")
+        page = render_template("login/login.html", note=reason, kept=draft, next=back)
+        return make_response(page, HTTPStatus.UNAUTHORIZED)
+    if request.method == "POST":
+        flash(gettext("You are not logged in any more, so nothing was done. Log in to continue."), "note")
+    elif "session_ended" in g:
+        flash(gettext("Your session has ended. Log in to continue."), "note")
+    target = with_query(url_for("pages.login.login"), next="" if back == "/" else back)
     return make_response(redirect(target, 303))

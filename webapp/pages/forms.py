@@ -1,4 +1,7 @@
-"""What requests bring: addresses to go back to, hidden fields. Whoever sends something else than our pages gets 400."""
+"""What requests bring: addresses to go back to, hidden fields, drafts. What is not from our pages gets 400.
+
+Typed text is never lost. A form that cannot be carried out because the login has changed, or that is filled in while
+another language is chosen, comes back as a *draft*: the view shows the form as it was typed and does nothing else."""
 
 from __future__ import annotations
 
@@ -9,15 +12,22 @@ import io
 import json
 import re
 import zlib
-from typing import Any
-from urllib.parse import urlencode
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
-from flask import request
+from flask import current_app, g, request
 from werkzeug.exceptions import BadRequest
 
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_./?=&%+~-]*", re.ASCII)
 _MAX_LENGTH = 2_000
+MAX_UNPACKED_BYTES = 12_000_000
+_NEVER_KEPT = frozenset(
+    {"csrf_token", "draft", "password", "old_password", "new_password", "code", "language", "theme"}
+)
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 def safe_next(target: str | None, otherwise: str = "/") -> str:
@@ -43,9 +53,6 @@ def with_query(path: str, **query: Any) -> str:
     """
     given = {name: value for name, value in query.items() if value not in (None, "", [])}
     return f"{path}?{urlencode(given, doseq=True)}" if given else path
-
-
-MAX_UNPACKED_BYTES = 12_000_000
 
 
 def posted_number(name: str) -> int:
@@ -97,3 +104,57 @@ def unpack_json(text: str) -> Any:
 def is_partial() -> bool:
     """Whether a script asks for a part of a page (htmx)."""
     return request.headers.get("HX-Request") == "true"
+
+
+class Draft(NamedTuple):
+    """What somebody typed into a form, and the path that the form is sent to."""
+
+    path: str
+    fields: list[tuple[str, str]]
+
+    def packed(self) -> str:
+        """The draft as a form carries it."""
+        return pack_json(self)
+
+    @classmethod
+    def unpacked(cls, text: str) -> Draft:
+        """Raises BadRequest."""
+        try:
+            path, fields = unpack_json(text)
+            draft = cls(safe_next(path), [(str(name), str(value)) for name, value in fields])
+        except (ValueError, TypeError):
+            raise BadRequest from None
+        return draft
+
+
+def keeps_drafts(view: View) -> View:
+    """Mark a view that shows its form again, and does nothing else, where ``is_draft()``."""
+    view.keeps_drafts = True  # type: ignore[attr-defined]
+    return view
+
+
+def can_be_draft() -> bool:
+    """Whether this request may come back as a draft."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    return request.method == "POST" and not is_partial() and getattr(view, "keeps_drafts", False)
+
+
+def is_draft() -> bool:
+    """Whether the form is to be shown as it was typed, and nothing is to be done."""
+    return "draft" in g or "draft" in request.form
+
+
+def typed_draft(path: str) -> Draft:
+    """What this request brings, without what no page may keep."""
+    fields = [(name, value) for name, value in request.form.items(multi=True) if name not in _NEVER_KEPT]
+    return Draft(path, fields)
+
+
+def came_from() -> str:
+    """The page that the visitor looked at: this one, or the one whose form was sent; empty where that is not known."""
+    if request.method == "GET" and not is_partial():
+        return request.full_path.rstrip("?")
+    page = urlsplit(request.referrer or "")
+    if page.netloc != request.host:
+        return ""
+    return safe_next(f"{page.path}?{page.query}" if page.query else page.path, "")

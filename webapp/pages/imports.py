@@ -27,7 +27,7 @@ from prodcore.tabular.columns import TARGETS, Column
 from prodcore.tabular.report import CellProblem, RefusedFile, RefusedRow
 from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
-from webapp.pages.forms import posted_uuid
+from webapp.pages.forms import is_draft, keeps_drafts, posted_uuid
 from webapp.pages.language import current_language
 from webapp.pages.steps import STEP, Refusal, Run, kept_refusals, portions, resumed
 from webapp.pages.upload import MAX_PACKED_BYTES, Judged, Upload
@@ -87,6 +87,7 @@ def begin() -> str:
 
 
 @blueprint.post("/products/import")
+@keeps_drafts
 def preview() -> View:
     """What the file would do, before anything is stored; again after other columns were chosen."""
     dropped = request.files.get("upload")
@@ -95,6 +96,8 @@ def preview() -> View:
             upload = Upload.received(dropped.read(), dropped.filename, request.form)
         elif request.form.get("file"):
             upload = Upload.unpacked(request.form)
+        elif is_draft():
+            return _start()
         else:
             return _start(gettext("Choose a file first.")), 422
         columns = upload.columns()
@@ -112,11 +115,12 @@ def preview() -> View:
 
 
 @blueprint.post("/products/import/run")
+@keeps_drafts
 def run() -> View:
     """Store the next rows."""
     if "file" in request.form:
         upload = Upload.unpacked(request.form)
-        if request.form.get("looked_at") != _meaning(upload.columns()):
+        if is_draft() or request.form.get("looked_at") != _meaning(upload.columns()):
             return preview()  # other columns were chosen: what they would do was not seen yet
         judged = upload.read()
         work = Run("import", _ADDRESS, _STATUSES, _sent(upload, judged), len(judged.good))
@@ -128,6 +132,8 @@ def run() -> View:
     else:
         work = resumed("import", _ADDRESS, _STATUSES, _SENT)
     work.always = _ALWAYS
+    if is_draft():
+        return work.render()
     if work.done < work.total:
         _store(work)
     work.ended = work.done >= work.total
@@ -236,11 +242,17 @@ def ask_to_undo(import_id: UUID) -> str:
 
 
 @blueprint.post("/products/imports/<uuid:import_id>/undo")
+@keeps_drafts
 def undo(import_id: UUID) -> str:
     """Take it back, some products at a time."""
     catalog, address = current_catalog(), f"/products/imports/{import_id}/undo"
     if "done" in request.form:
         work = resumed("undo", address, _UNDO_STATUSES, ())
+        work.always = 2
+        if is_draft():
+            return work.render()
+    elif is_draft():
+        return ask_to_undo(import_id)
     else:
         counts = _record(import_id).counts
         work = Run("undo", address, _UNDO_STATUSES, {}, counts.get("created", 0) + counts.get("changed", 0))

@@ -10,13 +10,12 @@ from pathlib import Path
 from apiflask import APIBlueprint
 from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_currency, format_decimal, get_decimal_symbol, parse_decimal
-from flask import Flask, request
+from flask import Flask, Response, g, make_response, render_template, request
 from flask_babel import Babel, get_locale, gettext
 from werkzeug.utils import redirect
-from werkzeug.wrappers import Response
 
 from prodcore.product.model import show_time
-from webapp.pages.forms import safe_next
+from webapp.pages.forms import safe_next, typed_draft
 
 blueprint = APIBlueprint("language", __name__, enable_openapi=False)
 
@@ -68,7 +67,7 @@ def current_language() -> str:
 
 def _choose() -> str:
     """What the person picked, else what the browser asks for."""
-    picked = request.cookies.get(LANGUAGE_COOKIE)
+    picked = g.get("chosen_language") or request.cookies.get(LANGUAGE_COOKIE)
     if picked in LANGUAGES:
         return picked
     return request.accept_languages.best_match(LANGUAGES, default=_FALLBACK) or _FALLBACK
@@ -157,8 +156,13 @@ def theme() -> str:
 
 @blueprint.post("/preferences")
 def choose() -> Response:
-    """Remember a choice and go back."""
-    response = redirect(safe_next(request.form.get("next")), 303)
+    """Remember a choice and go back; a form that is being filled in comes along, and is shown again."""
+    path = safe_next(request.args.get("draft"), "")
+    if path:
+        g.chosen_language = request.form.get(LANGUAGE_COOKIE)
+        response = make_response(render_template("login/draft.html", draft=typed_draft(path), reason="display"))
+    else:
+        response = make_response(redirect(safe_next(request.form.get("next")), 303))
     for cookie, allowed in ((LANGUAGE_COOKIE, LANGUAGES), (THEME_COOKIE, THEMES)):
         value = request.form.get(cookie, "")
         if value in allowed:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
+
 from apiflask import APIBlueprint
-from flask import flash, render_template, request, url_for
+from cryptography.fernet import Fernet, InvalidToken
+from flask import current_app, flash, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
@@ -20,10 +25,11 @@ from prodcore.errors import (
 )
 from webapp.identity import caller as identity
 from webapp.pages.errors import problems_by_field, wait_text
-from webapp.pages.forms import safe_next
+from webapp.pages.forms import Draft, safe_next
 
 blueprint = APIBlueprint("login", __name__, enable_openapi=False)
 
+_TICKET_SECONDS = 300
 
 View = Response | str | tuple[str, int]
 
@@ -49,18 +55,28 @@ def login() -> View:
 
 @blueprint.post("/login")
 def log_in() -> View:
-    """Start a session and go where the visitor wanted to go."""
+    """Start a session and go where the visitor wanted to go, with what they had typed before."""
     form = request.form
+    username, password = form.get("username", ""), form.get("password", "")
+    if ticket := form.get("ticket", ""):
+        try:
+            username, password = json.loads(_sealed().decrypt(ticket, ttl=_TICKET_SECONDS))
+        except InvalidToken:
+            return _login_form(gettext("That took too long. Log in again."), "wrong", 401)
     try:
-        identity.log_in(form.get("username", ""), form.get("password", ""), form.get("code", "").replace(" ", ""))
+        identity.log_in(username, password, form.get("code", "").replace(" ", ""))
     except TooManyAttempts as error:
         return _login_form(wait_text(error), "wrong", 429)
     except SecondFactorRequired:
-        return _login_form(status=401, asks_code=True)
+        return _login_form(status=401, ticket=_sealed().encrypt(json.dumps([username, password]).encode()).decode())
     except (AuthError, InvalidInput):
-        return _login_form(gettext("The user name or password is not correct."), "wrong", 401, asks_code="code" in form)
+        if ticket:
+            return _login_form(gettext("This code is not correct."), "wrong", 401, ticket=ticket)
+        return _login_form(gettext("The user name or password is not correct."), "wrong", 401)
     except (Unavailable, OutcomeUnknown):
-        return _login_form(gettext("The login service is not responding right now."), "service", 503)
+        return _login_form(gettext("The login service is not responding right now."), "service", 503, ticket=ticket)
+    if kept := form.get("kept"):
+        return render_template("login/draft.html", draft=Draft.unpacked(kept), reason="login")
     return redirect(_next(), 303)
 
 
@@ -113,10 +129,22 @@ def _next() -> str:
     return safe_next(request.values.get("next"))
 
 
-def _login_form(error: str = "", kind: str = "", status: int = 200, *, asks_code: bool = False) -> tuple[str, int]:
-    username = request.form.get("username", "")
+def _sealed() -> Fernet:
+    """What seals the password while the code of the second factor is asked for: nobody types it twice."""
+    secret = str(current_app.secret_key).encode()
+    return Fernet(base64.urlsafe_b64encode(hmac.digest(secret, b"prodctl: between password and code", "sha256")))
+
+
+def _login_form(error: str = "", kind: str = "", status: int = 200, *, ticket: str = "") -> tuple[str, int]:
+    form = request.form
     page = render_template(
-        "login/login.html", error=error, kind=kind, username=username, next=_next(), asks_code=asks_code
+        "login/login.html",
+        error=error,
+        kind=kind,
+        username=form.get("username", ""),
+        next=_next(),
+        kept=form.get("kept", ""),
+        ticket=ticket,
     )
     return page, status
 

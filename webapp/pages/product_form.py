@@ -37,7 +37,7 @@ from prodcore.support.validation import validate
 from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
 from webapp.pages.errors import error_text, problems_by_field
-from webapp.pages.forms import is_partial, posted_number, posted_uuid
+from webapp.pages.forms import is_draft, is_partial, keeps_drafts, posted_number, posted_uuid
 from webapp.pages.language import read_price, write_price
 
 blueprint = APIBlueprint("product_form", __name__, enable_openapi=False)
@@ -134,10 +134,13 @@ def new() -> str:
 
 
 @blueprint.post("/products/new")
+@keeps_drafts
 def create() -> View:
     """Create the product."""
     values = typed_values(request.form)
     subject = Subject(posted_uuid("id"))
+    if is_draft():
+        return _form(subject, values)
     try:
         draft = validate(ProductDraft, as_input(values))
         product = current_catalog().create(draft, current_author(), subject.id)
@@ -155,10 +158,13 @@ def edit(product_id: UUID) -> str:
 
 
 @blueprint.post("/products/<uuid:product_id>/edit")
+@keeps_drafts
 def save(product_id: UUID) -> View:
     """Store the changes over the version that the visitor saw; a field for which "stored" was chosen stays."""
     catalog, form, values = current_catalog(), request.form, typed_values(request.form)
     subject = Subject(product_id, posted_number("version"), form.get("shard", ""), _posted_seen())
+    if is_draft():
+        return _form(subject, values)
     wanted = {name: value for name, value in as_input(values).items() if form.get(f"choose_{name}") != "stored"}
     try:
         patch = validate(ProductPatch, wanted)
@@ -186,9 +192,12 @@ def ask_to_delete(product_id: UUID) -> str:
 
 
 @blueprint.post("/products/<uuid:product_id>/delete")
+@keeps_drafts
 def delete(product_id: UUID) -> View:
     """Delete the version that the visitor saw."""
     catalog = current_catalog()
+    if is_draft():
+        return _question(catalog.get(product_id))
     try:
         product = catalog.delete(product_id, current_author(), posted_number("version"))
     except VersionConflict:

@@ -15,7 +15,7 @@ from typing import Any
 from flask import g, render_template, request
 from werkzeug.exceptions import BadRequest
 
-from webapp.pages.forms import is_partial, pack_json, posted_number, unpack_json
+from webapp.pages.forms import is_draft, is_partial, pack_json, posted_number, unpack_json
 
 STEP = 500
 """How much is done before the page says how far it is."""
@@ -75,7 +75,8 @@ class Run:
 
     def render(self, **context: Any) -> str:
         """The page, or the part of it that changes; this part is done."""
-        g.audit_action, g.audit_subject = _ACTIONS[self.kind], self.sent.get("import", "")
+        if not is_draft():
+            g.audit_action, g.audit_subject = _ACTIONS[self.kind], self.sent.get("import", "")
         template = "steps/update.html" if is_partial() else "steps/page.html"
         kept = [(entry, json.dumps(entry, ensure_ascii=False)) for entry in self.refused]
         return render_template(template, run=self, kept=kept, step=STEP, **context)

@@ -7,12 +7,14 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import flash, render_template, request, url_for
 from flask_babel import gettext
+from werkzeug.datastructures import MultiDict
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
 from prodcore.errors import InvalidInput, NotFound, TokenExists
 from prodcore.identity.rights import SCOPES
 from webapp.identity.caller import account
+from webapp.pages.forms import is_draft, keeps_drafts
 
 blueprint = APIBlueprint("tokens", __name__, enable_openapi=False)
 
@@ -30,16 +32,19 @@ def listing() -> str:
 
 
 @blueprint.post("/tokens")
+@keeps_drafts
 def create() -> View:
     """Make one and show its secret."""
     form = request.form
+    if is_draft():
+        return _page(typed=form)
     body = {"name": form.get("name", "").strip(), "scopes": form.getlist("scopes"), "days": _days()}
     try:
         made = account("POST", "/tokens", body)
     except TokenExists:
-        return _page({"name": gettext("Another token has this name.")}), 409
+        return _page({"name": gettext("Another token has this name.")}, form), 409
     except InvalidInput as error:
-        return _page(_sentences(error)), 422
+        return _page(_sentences(error), form), 422
     return _page(made=made)
 
 
@@ -70,14 +75,16 @@ def _sentences(error: InvalidInput) -> dict[str, str]:
     return {field: known.get(field, error.message) for field in fields}
 
 
-def _page(errors: dict[str, str] | None = None, made: dict[str, Any] | None = None) -> str:
+def _page(
+    errors: dict[str, str] | None = None, typed: MultiDict[str, str] | None = None, made: dict[str, Any] | None = None
+) -> str:
     return render_template(
         "tokens/list.html",
         tokens=account("GET", "/tokens")["items"],
         scopes=sorted(SCOPES),
         lives=_LIVES,
-        values=request.form if errors else {},
-        chosen=request.form.getlist("scopes") if errors else [],
+        values=typed or {},
+        chosen=typed.getlist("scopes") if typed else [],
         errors=errors or {},
         made=made,
     )

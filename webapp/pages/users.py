@@ -15,6 +15,7 @@ from prodcore.errors import InvalidInput, LastAdmin, UserExists
 from prodcore.identity.rights import Role
 from webapp.identity.caller import account
 from webapp.pages.errors import problems_by_field
+from webapp.pages.forms import is_draft, keeps_drafts
 
 blueprint = APIBlueprint("users", __name__, enable_openapi=False)
 
@@ -37,9 +38,12 @@ def new() -> str:
 
 
 @blueprint.post("/users/new")
+@keeps_drafts
 def create() -> View:
     """Make an account with a first password."""
     form = request.form
+    if is_draft():
+        return _form()
     body = {name: form.get(name, "") for name in ("username", "password", "role")}
     try:
         user = account("POST", "/users", body)

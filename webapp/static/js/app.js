@@ -44,6 +44,38 @@
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
   });
 
+  // A form that goes back to where it was typed needs nobody to press its button.
+  document.addEventListener("DOMContentLoaded", () => document.querySelector("form[data-send-now]")?.requestSubmit());
+
+  // A part of the page is refused because nobody is logged in any more: lead to the login and back, unless something
+  // typed would be lost. It is kept when its form is sent.
+  const isTyped = (control) => control.type === "checkbox" || control.type === "radio" ? control.checked !== control.defaultChecked
+    : control.tagName === "SELECT" ? control.selectedIndex !== Math.max(0, [...control.options].findIndex((one) => one.defaultSelected))
+    : "defaultValue" in control && control.type !== "hidden" && control.value !== control.defaultValue;
+  const somethingIsTyped = () => [...document.querySelectorAll("main form[method=post]")].some((form) => [...form.elements].some(isTyped));
+  function addressHere(source) {
+    const form = source?.closest?.("form[method=get]");
+    if (!form) return location.pathname + location.search;
+    const given = [...new FormData(form)].filter(([, value]) => value !== "");
+    return `${new URL(form.action).pathname}?${new URLSearchParams(given)}`;
+  }
+  document.addEventListener("htmx:before:response", (event) => {
+    const { response, sourceElement } = event.detail.ctx;
+    if (response.status !== 401) return;
+    event.preventDefault();
+    if (sourceElement?.hasAttribute?.("data-run")) return; // products.js sends the whole form
+    if (!somethingIsTyped()) location.assign(`/login?next=${encodeURIComponent(addressHere(sourceElement))}`);
+    else warn(document.body.dataset.loggedOut);
+  });
+  function warn(text) {
+    const place = document.querySelector(".flashes");
+    if (place.textContent.includes(text)) return;
+    const line = document.createElement("p");
+    line.className = "flash flash-note";
+    line.textContent = text;
+    place.append(line);
+  }
+
   // The dialog: whatever arrives in it opens it; its quiet button and the backdrop close it.
   document.addEventListener("htmx:after:swap", () => {
     localTimes(document.getElementById("main"));

@@ -38,7 +38,11 @@
     if (isRun(event)) document.getElementById("run-part").classList.remove("stalled");
   });
   document.addEventListener("htmx:before:response", (event) => {
-    if (isRun(event) && event.detail.ctx.response.status >= 400) { stall(); event.preventDefault(); }
+    if (!isRun(event) || event.detail.ctx.response.status < 400) return;
+    event.preventDefault();
+    stall();
+    // Not logged in any more, or again: the whole form goes, so that what is left to do comes back with it.
+    if ([400, 401].includes(event.detail.ctx.response.status)) document.getElementById("run").submit();
   });
   document.addEventListener("htmx:error", (event) => { if (isRun(event)) stall(); });
 })();
