@@ -162,6 +162,8 @@ class Run:
         here = self._directory / task.name
         output = (here / "output").read_text(errors="replace")
         result = Result(task.name, time.monotonic() - began, status, output, task.prepares)
+        spent = here / "processor"
+        result.processor = float(spent.read_text()) if spent.exists() else 0.0
         result.read(sorted(here.glob("*.xml")))
         return result
 

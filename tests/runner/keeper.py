@@ -3,7 +3,7 @@
 COMMANDS is a JSON list of commands; the first one that fails is the last. What they start and do not end becomes a
 child of this process, which says what it was and kills it: then the status is not 0. A command is told to end by
 SIGINT, as by Ctrl-C, when this process is asked to end or whoever started it has died; asked once more, it is killed.
-Test beds and mounts below DIRECTORY are removed.
+Test beds and mounts below DIRECTORY are removed. DIRECTORY/processor then holds the processor seconds of all of it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -43,6 +44,8 @@ class Keeper:
         left = [*_remove_test_beds(self._directory), *_kill_descendants(), *_unmount(self._directory)]
         if left and not self._asked:
             print("Left behind, and removed:", *left, sep="\n  ", flush=True)
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        (self._directory / "processor").write_text(f"{spent.ru_utime + spent.ru_stime:.0f}")
         return status or int(bool(left))
 
     def _run(self, command: Sequence[str]) -> int:

@@ -22,6 +22,8 @@ class Result:
     status: int
     output: str
     prepares: bool = False
+    processor: float = 0.0
+    """Processor seconds of all its processes."""
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("passed", "failed", "skipped"), 0))
     cases: list[tuple[float, str]] = field(default_factory=list)
 
@@ -49,11 +51,13 @@ def short(result: Result) -> str:
 
 def times(results: Sequence[Result], installation: float, total: float) -> str:
     """The tables: seconds of each part, preparation apart, and the slowest tests."""
-    lines = [f"{'part':<12}{'seconds':>9}{'passed':>9}{'failed':>9}"]
+    lines = [f"{'part':<12}{'seconds':>9}{'processor':>10}{'passed':>9}{'failed':>9}"]
     for result in (r for r in results if not r.prepares):
         counts = [str(result.counts[kind]) if result.cases else "" for kind in ("passed", "failed")]
-        lines.append(f"{result.name:<12}{result.seconds:>9.0f}{counts[0]:>9}{counts[1]:>9}")
-    lines.append(f"{'together':<12}{total:>9.0f}   side by side")
+        times = f"{result.name:<12}{result.seconds:>9.0f}{result.processor:>10.0f}"
+        lines.append(f"{times}{counts[0]:>9}{counts[1]:>9}")
+    processor = sum(result.processor for result in results)
+    lines.append(f"{'together':<12}{total:>9.0f}{processor:>10.0f}   side by side")
     lines.append(f"{'installation':<12}{installation:>9.0f}   before them")
     for result in (r for r in results if r.prepares):
         lines.append(f"{result.name:<12}{result.seconds:>9.0f}   beside them")
