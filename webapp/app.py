@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +17,7 @@ from prodcore.settings import Settings
 from prodcore.web import install
 from webapp import api, pages
 from webapp.identity.caller import install_identity
+from webapp.identity.trust import utc_now
 from webapp.live.catalog import CatalogProvider
 from webapp.live.cluster import ClusterPicture
 from webapp.security import install_trusted_hosts
@@ -30,7 +32,9 @@ class _App(APIFlask):
         return func
 
 
-def create_app(settings: Settings, provider: CatalogProvider | None = None) -> APIFlask:
+def create_app(
+    settings: Settings, provider: CatalogProvider | None = None, clock: Callable[[], datetime] = utc_now
+) -> APIFlask:
     """The dashboard and the REST API. Raises ConfigError when the settings cannot work."""
     app = _App("webapp", title="prodctl", version=version("prodctl"), spec_path="/api/openapi.json", docs_path=None)
     app.config.update(
@@ -48,7 +52,7 @@ def create_app(settings: Settings, provider: CatalogProvider | None = None) -> A
     install(app, settings, "webapp", lambda: _ready(catalog), pages.error_page, {"instance": _instance(settings)})
     install_trusted_hosts(app, settings)
     install_staleness(app)
-    install_identity(app, settings)
+    install_identity(app, settings, clock)
     api.register(app)
     pages.register(app, settings)
     return app

@@ -97,6 +97,8 @@ class Run:
                         self._show(future.result())
             except KeyboardInterrupt:
                 self._stop()
+                for future in self._running:
+                    self._show(future.result())
                 raise
         total = time.monotonic() - began
         failed = [result for result in self._results if result.status]

@@ -11,6 +11,8 @@ import requests
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from authsvc.app import create_app as create_authsvc
+from prodcore.identity.rights import Role
+from prodcore.identity.tokens import Identity, issue
 from prodcore.identity.users import seal
 from prodcore.settings import load_settings
 from webapp.app import create_app as create_webapp
@@ -97,11 +99,31 @@ class AuthService:
         return answer.json()
 
 
+class Clock:
+    """A machine's clock, that tests put forward or back; for good, or inside a block."""
+
+    def __init__(self):
+        self.ahead = timedelta(0)
+
+    def __call__(self):
+        return datetime.now(UTC) + self.ahead
+
+    @contextmanager
+    def moved(self, by):
+        before = self.ahead
+        self.ahead += by
+        try:
+            yield
+        finally:
+            self.ahead = before
+
+
 class Worker:
     """One webapp worker process, as far as identity goes: an app with a trust of its own."""
 
     def __init__(self, settings):
-        self.app = create_webapp(settings)
+        self.clock = Clock()
+        self.app = create_webapp(settings, clock=self.clock)
         self.client, self.trust, _ = self.app.extensions["prodctl_identity"]
 
     def call(self, method, path, body=None, *, token=None, headers=None):
@@ -164,3 +186,12 @@ class Browser:
     def cookie(self, name="prodctl"):
         found = self.client.get_cookie(name, domain="localhost")
         return found.value if found else None
+
+
+def forged(authsvc, tokens, *, ends_in, role=Role.VIEWER):
+    """A genuine access token of a live session that ends at another moment."""
+    now = datetime.now(UTC)
+    ring = authsvc.service.ring
+    identity = Identity(tokens["user"]["id"], ADMIN, role, tokens["session_id"], now + ends_in)
+    key = ring.signing(now)
+    return issue(identity, key.kid, key.private, now)

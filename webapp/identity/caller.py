@@ -9,8 +9,9 @@ password, ``ServiceUnavailable`` when nobody can say).
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from prodcore.identity.tokens import GRACE, SERVICE_TOKEN_PREFIX, Identity, sess
 from prodcore.product.history import Author
 from prodcore.settings import Settings
 from webapp.identity.auth_client import AuthClient, ServiceAccess
-from webapp.identity.trust import Trust
+from webapp.identity.trust import Trust, utc_now
 from webapp.identity.trust_memory import TrustMemory
 
 _EXTENSION = "prodctl_identity"
@@ -44,13 +45,13 @@ _KEPT = ("csrf_token", "_flashes")
 """What outlives a renewal: forms that are open stay good, and messages for the next page are not lost."""
 
 
-def install_identity(app: Flask, settings: Settings) -> None:
+def install_identity(app: Flask, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
     """Guard every route of ``app``. Raises ConfigError without ``session_secret`` and ``service_secret``."""
     if settings.session_secret is None:
         raise ConfigError(problems=[Problem("PRODCTL_SESSION_SECRET", "missing", "is not set")])
     client = AuthClient(settings)
     memory = TrustMemory(settings.trust_file)
-    trust = Trust(lambda question: cast("dict[str, Any]", client.call("POST", "/trust", question)), memory)
+    trust = Trust(lambda question: cast("dict[str, Any]", client.call("POST", "/trust", question)), memory, clock)
     app.extensions[_EXTENSION] = (client, trust, ServiceAccess(client, trust))
     if isinstance(app.wsgi_app, ProxyFix):  # the gate needs the address that it finds
         app.wsgi_app.app = client.gate.guard(app.wsgi_app.app)

@@ -40,10 +40,16 @@ Fetch = Callable[[dict[str, Any]], dict[str, Any]]
 """Asks authsvc: ``{"since", "events", "ended", "used"}`` → ``{"now", "cursor", "keys", "sessions", "users"}``."""
 
 
+def utc_now() -> datetime:
+    """The time by this machine's clock."""
+    return datetime.now(UTC)
+
+
 class Trust:
     """One for each process. The thread starts with the first question, so after any fork."""
 
-    def __init__(self, fetch: Fetch, memory: TrustMemory) -> None:
+    def __init__(self, fetch: Fetch, memory: TrustMemory, clock: Callable[[], datetime] = utc_now) -> None:
+        self._clock = clock
         self._fetch = fetch
         self._memory = memory
         self._lock = threading.Lock()
@@ -64,7 +70,7 @@ class Trust:
 
     def now(self) -> datetime:
         """The time by authsvc's clock: tokens are judged by the clock that made them."""
-        return datetime.now(UTC) + self._clock_ahead
+        return self._clock() + self._clock_ahead
 
     @property
     def silent_since(self) -> datetime | None:
@@ -175,7 +181,7 @@ class Trust:
                 "ended": sorted(ended),
                 "used": {sid: issued_at.isoformat() for sid, issued_at in used.items()},
             }
-            asked = datetime.now(UTC)
+            asked = self._clock()
             try:
                 with budget(_ANSWER_SECONDS):
                     answer = self._fetch(question)
@@ -206,7 +212,7 @@ class Trust:
 
         Of the sessions that ended here it has been ``told`` now.
         """
-        answered = datetime.now(UTC)
+        answered = self._clock()
         heard_at = datetime.fromisoformat(answer["now"])
         self._clock_ahead = heard_at - (asked + (answered - asked) / 2)
         keys = {str(k["kid"]): str(k["x"]) for k in answer["keys"]}

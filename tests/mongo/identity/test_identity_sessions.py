@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from prodcore.identity.rights import Role
-from prodcore.identity.tokens import GRACE, Identity, issue
-from tests.support.identity import ADMIN, OTHER_PASSWORD, PASSWORD, Worker, web_settings
+from prodcore.identity.tokens import GRACE
+from tests.support.identity import ADMIN, OTHER_PASSWORD, PASSWORD, Worker, forged, web_settings
 from tests.support.waiting import wait_until
 
 SECONDS_TO_EVERY_WORKER = 5.0
@@ -30,15 +29,6 @@ def let_time_pass(auth_db, session_id, seconds):
     session = auth_db["sessions"].find_one({"_id": session_id})
     earlier = session["rotated_at"] - timedelta(seconds=seconds)
     auth_db["sessions"].update_one({"_id": session_id}, {"$set": {"rotated_at": earlier}})
-
-
-def forged(authsvc, tokens, *, ends_in, role=Role.VIEWER):
-    """A genuine access token of a live session that ends at another moment."""
-    now = datetime.now(UTC)
-    ring = authsvc.service.ring
-    identity = Identity(tokens["user"]["id"], ADMIN, role, tokens["session_id"], now + ends_in)
-    key = ring.signing(now)
-    return issue(identity, key.kid, key.private, now)
 
 
 def test_a_refresh_gives_new_tokens(authsvc, admin, workers):
@@ -225,12 +215,12 @@ def test_without_authsvc_people_stay_in_and_logins_say_try_again(authsvc, admin,
         answer = workers[0].call("POST", "/session/refresh", {"refresh_token": admin["refresh_token"]})
         assert answer.status_code == 503
         for worker in workers:
-            monkeypatch.setattr(worker.trust, "_clock_ahead", worker.trust._clock_ahead + timedelta(minutes=10))
-            assert worker.status(admin["access_token"]) == 200
-            assert worker.status(soon) == 200, "was alive when the silence began"
-            assert worker.status(gone["access_token"]) == 401, "was refused before"
-            assert worker.status(over) == 401, "had ended before"
-            assert worker.status("x.y.z") == 401
+            with worker.clock.moved(timedelta(minutes=10)):
+                assert worker.status(admin["access_token"]) == 200
+                assert worker.status(soon) == 200, "was alive when the silence began"
+                assert worker.status(gone["access_token"]) == 401, "was refused before"
+                assert worker.status(over) == 401, "had ended before"
+                assert worker.status("x.y.z") == 401
     for worker in workers:
         wait_until(lambda w=worker: w.trust.silent_since is None, "the worker sees it again")
 
@@ -240,14 +230,10 @@ def test_the_grace_is_an_hour_and_then_it_is_over(authsvc, admin, workers):
     trust = workers[0].trust
     with authsvc.down():
         wait_until(lambda: trust.silent_since, "the worker notices")
-        real = trust._clock_ahead
-        try:
-            trust._clock_ahead = real + GRACE + timedelta(seconds=30)
+        with workers[0].clock.moved(GRACE + timedelta(seconds=30)):
             assert workers[0].status(soon) == 200
-            trust._clock_ahead = real + GRACE + timedelta(seconds=50)
+        with workers[0].clock.moved(GRACE + timedelta(seconds=50)):
             assert workers[0].status(soon) == 401
-        finally:
-            trust._clock_ahead = real
     wait_until(lambda: trust.silent_since is None, "the worker sees it again")
 
 
@@ -283,12 +269,12 @@ def test_a_worker_that_starts_without_authsvc_goes_on_with_what_others_knew(auth
     with authsvc.down():
         later = remembering()
         assert later.status(admin["access_token"]) == 200
-        later.trust._clock_ahead += timedelta(minutes=10)
+        later.clock.ahead = timedelta(minutes=10)
         assert later.status(soon) == 200, "was alive when the silence began"
         assert later.status(over) == 401, "had ended before"
         assert later.status(gone["access_token"]) == 401, "was refused before"
         assert later.status("x.y.z") == 401
-        later.trust._clock_ahead += GRACE
+        later.clock.ahead += GRACE
         assert later.status(soon) == 401, "the hour is over for those who start late, too"
     assert stat.S_IMODE((tmp_path / "trust.json").stat().st_mode) == 0o600
     assert admin["access_token"] not in (tmp_path / "trust.json").read_text()
@@ -317,21 +303,14 @@ def test_a_damaged_memory_is_no_memory(authsvc, admin, remembering, tmp_path):
     assert remembering().status(admin["access_token"]) == 200
 
 
-def test_clocks_that_differ_log_nobody_out_and_prolong_nothing(authsvc, admin, workers, monkeypatch):
+def test_clocks_that_differ_log_nobody_out_and_prolong_nothing(authsvc, admin, workers):
     for minutes in (5, -5):
-
-        class Skewed(datetime):
-            @classmethod
-            def now(cls, tz=None, _by=timedelta(minutes=minutes)):
-                return datetime.now(tz) + _by
-
-        monkeypatch.setattr("webapp.identity.trust.datetime", Skewed)
-        workers[0].trust._refresh()
-        assert workers[0].status(authsvc.log_in()["access_token"]) == 200
-        assert workers[0].status(forged(authsvc, admin, ends_in=timedelta(seconds=-31))) == 401
-        assert workers[0].status(forged(authsvc, admin, ends_in=timedelta(seconds=1))) == 200
-    monkeypatch.undo()
-    workers[0].trust._refresh()
+        with workers[0].clock.moved(timedelta(minutes=minutes)):
+            workers[0].trust.catch_up()
+            assert workers[0].status(authsvc.log_in()["access_token"]) == 200
+            assert workers[0].status(forged(authsvc, admin, ends_in=timedelta(seconds=-31))) == 401
+            assert workers[0].status(forged(authsvc, admin, ends_in=timedelta(seconds=1))) == 200
+    workers[0].trust.catch_up()
 
 
 def test_a_rotation_of_keys_logs_nobody_out(authsvc, admin, workers, monkeypatch):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.identity import ADMIN, OTHER_PASSWORD, PASSWORD, Browser, Worker, web_settings
+from tests.support.identity import ADMIN, OTHER_PASSWORD, PASSWORD, Browser, Worker, forged, web_settings
 from tests.support.waiting import wait_until
 
 
@@ -81,16 +81,12 @@ def test_the_api_takes_json_only_and_no_cookie(browser, kind):
     assert browser.client.get("/api/v1/users", base_url=browser.base).status_code == 401
 
 
-def test_an_ending_access_token_is_renewed_without_a_word(browser, workers):
+def test_an_ending_access_token_is_renewed_without_a_word(browser, authsvc, admin):
     browser.log_in()
+    old = forged(authsvc, admin, ends_in=timedelta(seconds=30))
     with browser.client.session_transaction(base_url="http://localhost") as before:
-        old = before["access"]
-    ahead = workers[0].trust._clock_ahead
-    workers[0].trust._clock_ahead = ahead + timedelta(minutes=14, seconds=30)
-    try:
-        assert browser.get("/products").status_code == 200
-    finally:
-        workers[0].trust._clock_ahead = ahead
+        before["access"] = old
+    assert browser.get("/products").status_code == 200
     with browser.client.session_transaction(base_url="http://localhost") as after:
         assert after["access"] != old
 
@@ -102,19 +98,14 @@ def test_without_authsvc_pages_go_on_and_login_says_try_again(browser, workers, 
     cookie = gone.cookie()
     gone.post("/logout", {}, page="/products")
     gone.client.set_cookie("prodctl", cookie, domain="localhost")
-    ahead = workers[0].trust._clock_ahead
     with authsvc.down():
         wait_until(lambda: workers[0].trust.silent_since, "the worker notices")
-        try:
-            workers[0].trust._clock_ahead = ahead + timedelta(minutes=25)  # the access token has ended by now
+        with workers[0].clock.moved(timedelta(minutes=25)):  # the access token has ended by now
             assert browser.get("/products").status_code == 200
             assert gone.get("/products").status_code == 303
-            answer = Browser(workers[0]).log_in()
-            assert answer.status_code == 503
-            workers[0].trust._clock_ahead = ahead + timedelta(minutes=76)
+            assert Browser(workers[0]).log_in().status_code == 503
+        with workers[0].clock.moved(timedelta(minutes=76)):
             assert browser.get("/products").status_code == 303, "the grace is over"
-        finally:
-            workers[0].trust._clock_ahead = ahead
     wait_until(lambda: workers[0].trust.silent_since is None, "the worker sees it again")
     assert browser.get("/products").status_code == 200
 
