@@ -22,7 +22,7 @@ from prodcore.settings import Settings, load_settings
 
 Request = Mapping[str, Any]
 
-_OBSERVE_SECONDS = 4.0
+_OBSERVE_SECONDS = 15.0
 _SET_UP_SECONDS = 180.0
 _HEALTHY_SECONDS = 120.0
 _COUNT_SECONDS = 600.0

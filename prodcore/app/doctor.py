@@ -22,6 +22,7 @@ from prodcore.deploy.container import run_parallel
 from prodcore.deploy.layout import Host, Layout
 from prodcore.deploy.observe import Examination
 from prodcore.deploy.observe import examine as examine_container
+from prodcore.deploy.spec import shows_clients
 from prodcore.doctor import machine, system
 from prodcore.doctor.registry import check, run_checks
 from prodcore.errors import AuthError, ConfigError, ProdError, Unavailable
@@ -220,6 +221,16 @@ def _one_machine(facts: DoctorFacts) -> Found:
     if len(targets) < 2 or "" in targets:
         text = "all containers are on one Incus host: nothing is within reach while that machine is down"
         yield Diagnostic("one_machine", "machine", Severity.NOTE, text, "an Incus cluster, and targets in deploy.toml")
+
+
+@check("containers")
+def _client_addresses(facts: DoctorFacts) -> Found:
+    """Behind a proxy on all addresses every client has the same one, for the log, the audit and the limits."""
+    proxy = facts.layout.deployment.web.proxy if facts.layout else ""
+    if proxy and not shows_clients(proxy):
+        text = f"behind the proxy at {proxy} all clients have one address, in logs, audit and limits of attempts"
+        fix = "[web] proxy with an address of the Incus host, such as 192.168.1.5:3000"
+        yield Diagnostic("one_client_address", "proxy", Severity.NOTE, text, fix)
 
 
 @check("services")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import Any
 
 from prodcore.deploy.layout import DataVolume, Host, Layout, bridge_address
@@ -188,4 +189,15 @@ def _proxy(layout: Layout, host: Host) -> Document:
     if table is None or not table.proxy:
         return {}
     connect = f"tcp:{host.address}:{table.port}"
-    return {PROXY: {"type": "proxy", "listen": f"tcp:{table.proxy}", "connect": connect, "bind": "host"}}
+    device = {"type": "proxy", "listen": f"tcp:{table.proxy}", "connect": connect, "bind": "host"}
+    return {PROXY: device | ({"nat": "true"} if shows_clients(table.proxy) else {})}
+
+
+def shows_clients(proxy: str) -> bool:
+    """Whether the addresses of clients arrive behind a proxy: Incus forwards packets of one address, but no wildcard.
+
+    >>> shows_clients("192.168.1.5:3000"), shows_clients("0.0.0.0:3000"), shows_clients("127.0.0.1:3000")
+    (True, False, False)
+    """
+    address = IPv4Address(proxy.rpartition(":")[0])
+    return not (address.is_unspecified or address.is_loopback)

@@ -386,6 +386,12 @@ def test_limits_and_a_data_volume_are_of_the_container(world):
     assert [(v.pool, v.name, v.size) for v in plan.incus.volumes] == [("fast", "prodctl-db1-data", "90GiB")]
 
 
+@pytest.mark.parametrize(("proxy", "nat"), [("10.0.0.5:80", "true"), ("0.0.0.0:80", None), ("127.0.0.1:80", None)])
+def test_behind_a_proxy_on_one_address_clients_keep_their_own(proxy, nat):
+    layout = Layout(Deployment(web={"proxy": proxy}))
+    assert instance_spec(layout, layout.web, "mark")["devices"][PROXY].get("nat") == nat
+
+
 def test_data_never_moves_to_or_from_a_volume_by_an_apply(world):
     layout = with_db1(data_pool="default")
     assert obstacles(world, layout) == [("db1: data_pool", "differs")]

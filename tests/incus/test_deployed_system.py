@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -211,6 +212,59 @@ def starts(deployed):
     """How often authsvc was started so far."""
     log = deployed.bed.run("incus", "exec", "auth-server", "--", "journalctl", "-u", "prodctl-authsvc", "-o", "cat")
     return sum(line.startswith("Started ") for line in log.stdout.splitlines())
+
+
+@contextmanager
+def client_networks(bed):
+    """Two clients in networks of their own, beside the Incus host's; their addresses by the names of namespaces."""
+    addresses = {f"client{n}-{os.getpid()}": f"172.31.{n}.2" for n in (1, 2)}
+    try:
+        for number, (name, address) in enumerate(addresses.items(), start=1):
+            gateway = f"172.31.{number}.1"
+            for words in (
+                f"ip netns add {name}",
+                f"ip link add veth{number} type veth peer name inner{number}",
+                f"ip link set inner{number} netns {name}",
+                f"ip addr add {gateway}/24 dev veth{number}",
+                f"ip link set veth{number} up",
+                f"ip -n {name} addr add {address}/24 dev inner{number}",
+                f"ip -n {name} link set inner{number} up",
+                f"ip -n {name} route add default via {gateway}",
+            ):
+                bed.run(*words.split())
+        yield addresses
+    finally:
+        for number, name in enumerate(addresses, start=1):
+            bed.run("ip", "link", "del", f"veth{number}", check=False)
+            bed.run("ip", "netns", "del", name, check=False)
+
+
+def test_behind_a_proxy_on_one_address_each_client_has_its_own(deployed, wheelhouse):
+    """In the audit, and for the limits: wrong attempts of one client keep nobody else out."""
+    token = deployed.token()
+    body = json.dumps({"username": ADMIN, "password": "not the right one"})
+    with client_networks(deployed.bed) as addresses:
+        describe(deployed.file.parent, wheelhouse, proxy="172.31.1.1:3000", data_pool="default")
+        deployed.apply()
+        try:
+            for name in addresses:
+                asked = ("curl", "-s", "-m", "20", "-H", "Content-Type: application/json", "-d", body)
+                url = "http://172.31.1.1:3000/api/v1/session/login"
+                said = deployed.bed.run("ip", "netns", "exec", name, *asked, url).stdout
+                assert json.loads(said)["status"] == 401, said
+            found = audit_addresses(deployed, token)
+        finally:
+            describe(deployed.file.parent, wheelhouse, data_pool="default")
+            deployed.apply()
+    assert set(addresses.values()) <= found
+
+
+def audit_addresses(deployed, token):
+    """The addresses of the latest entries of the audit."""
+    environment = deployed.operator | {"PRODCTL_TOKEN": token, "PRODCTL_URL": "http://10.10.10.11:3000"}
+    done = deployed.prodctl("audit", "-o", "json", environment=environment)
+    assert done.status == 0, done.err
+    return {item.get("address") for item in done.json["items"]}
 
 
 @contextmanager

@@ -49,7 +49,13 @@ BROWSER = Task("browser", (_pytest("tests/browser"),), needs=("mongod", "chromiu
 INCUS = Task("incus", (_pytest("tests/incus"),), needs=("mongod", "incus"), after=("image",))
 
 CHROMIUM = Task("chromium", (("scripts/chromium",),), needs=("chromium",), tests=False, prepares=True)
-IMAGE = Task("image", (("scripts/incus-testbed", "image"),), needs=("incus",), tests=False, prepares=True)
+IMAGE = Task(
+    "image",
+    (("scripts/incus-testbed", "image"), ("scripts/wheelhouse", "--cached", "--python", "3.11")),
+    needs=("incus",),
+    tests=False,
+    prepares=True,
+)
 
 RINGS = (LINT, FAST, MONGO, BROWSER, LOCAL, SITE, INCUS)
 """In the order in which they begin, two at a time: what answers soonest, then the longest first."""

@@ -14,6 +14,8 @@ Lack = tuple[str, str, str]
 """What would have to be done: action, what, reason."""
 
 _NOT_YET_INITIALIZED = 94
+_PATIENCE_SECONDS = 10.0
+"""For a member on a machine that is very busy; one that is down refuses the connection at once."""
 _STATES = {1: "PRIMARY", 2: "SECONDARY"}
 
 
@@ -24,7 +26,7 @@ class SetCheck:
         self._name = name
         self._addresses = list(members)
         self._login = login
-        self._members = {address: MemberConnection(address, login) for address in members}
+        self._members = {a: MemberConnection(a, login, timeout_seconds=_PATIENCE_SECONDS) for a in members}
 
     def close(self) -> None:
         """Let go of the connections."""
