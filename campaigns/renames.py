@@ -243,7 +243,7 @@ _ADDRESSES = ("db1_url", "db2_url", "db3_url")
 def stepping(catalog: Catalog, step: object) -> Catalog:
     """The same catalogue, which calls ``step`` after each step of a move."""
     stores = {shard: catalog.store(shard) for shard in catalog.shard_map.shards}
-    return Catalog(catalog.shard_map, stores, step=step)  # type: ignore[arg-type]
+    return Catalog(catalog.shard_map, stores, catalog.claims.store, step=step)  # type: ignore[arg-type]
 
 
 def primary(cluster: LocalCluster, replica_set: str) -> str:

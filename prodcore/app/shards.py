@@ -18,6 +18,7 @@ from prodcore.settings import Settings
 if TYPE_CHECKING:
     from prodcore.catalog import Catalog
     from prodcore.mongo.products.checks import MongoCheckedShard
+    from prodcore.mongo.products.claim_store import MongoClaimStore
     from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
     from prodcore.mongo.products.store import MongoProductStore
     from prodcore.product.move import Move
@@ -38,6 +39,7 @@ class Shards:
     owned: Mapping[str, MongoOwnedRangesStore]
     checked: Mapping[str, MongoCheckedShard]
     stores: Mapping[str, MongoProductStore]
+    claims: MongoClaimStore
 
     def count(self) -> int:
         """About how many documents all shards hold."""
@@ -80,7 +82,7 @@ class _Mover:
         shard_map = self._shards.maps.load()
         if shard_map is None:
             raise NotFound("no shard map is stored")
-        return Catalog(shard_map, self._shards.stores)
+        return Catalog(shard_map, self._shards.stores, self._shards.claims)
 
     def finish(self, move: Move) -> None:
         """Finish a move, or undo it; see the port."""
@@ -104,6 +106,7 @@ class _Mover:
 def open_shards(settings: Settings) -> Iterator[Shards]:
     """The shards and the map, whether they agree or not; closes the connections at the end."""
     from prodcore.mongo.products.checks import MongoCheckedShard
+    from prodcore.mongo.products.claim_store import MongoClaimStore
     from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
     from prodcore.mongo.products.store import MongoProductStore
 
@@ -114,4 +117,5 @@ def open_shards(settings: Settings) -> Iterator[Shards]:
             {name: MongoOwnedRangesStore(replica_set) for name, replica_set in sets.items()},
             {name: MongoCheckedShard(replica_set) for name, replica_set in sets.items()},
             {name: MongoProductStore(replica_set) for name, replica_set in sets.items()},
+            MongoClaimStore(users),
         )

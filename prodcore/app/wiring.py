@@ -61,6 +61,7 @@ def open_catalog(settings: Settings, *, count_retries: bool = False) -> Iterator
     Raises ConfigError when the map and the shards' copies disagree, or the map names a shard without an address.
     """
     from prodcore.catalog import Catalog
+    from prodcore.mongo.products.claim_store import MongoClaimStore
     from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
     from prodcore.mongo.products.store import MongoProductStore
     from prodcore.sharding.trust import trusted_map
@@ -74,6 +75,7 @@ def open_catalog(settings: Settings, *, count_retries: bool = False) -> Iterator
         yield Catalog(
             shard_map,
             stores,
+            MongoClaimStore(users),
             default_currency=settings.currency,
             deleted_days=settings.deleted_days,
             stored_map=maps.load,
@@ -85,9 +87,10 @@ def prepare_cluster(settings: Settings) -> None:
 
     Harmless when all is there.
     """
+    from prodcore.mongo.products.claim_store import MongoClaimStore
     from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
     from prodcore.mongo.products.store import ensure_indexes
-    from prodcore.mongo.products.upgrade import upgrade_products
+    from prodcore.mongo.products.upgrade import claim_stored_skus, upgrade_products
     from prodcore.routing import DEFAULT_MAP
     from prodcore.sharding.trust import install_map
 
@@ -95,6 +98,7 @@ def prepare_cluster(settings: Settings) -> None:
         for replica_set in shards.values():
             ensure_indexes(replica_set)
             upgrade_products(replica_set)
+            claim_stored_skus(replica_set, MongoClaimStore(users))
         install_map(DEFAULT_MAP, MongoMapStore(users), {n: MongoOwnedRangesStore(s) for n, s in shards.items()})
 
 
@@ -102,7 +106,7 @@ def preparation_lacks(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """What ``prepare_cluster`` would do, each as action, what, reason. Raises Unavailable."""
     from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
     from prodcore.mongo.products.store import missing_indexes
-    from prodcore.mongo.products.upgrade import is_upgraded
+    from prodcore.mongo.products.upgrade import has_claimed_skus, is_upgraded
     from prodcore.sharding.trust import trusted_map
 
     with open_replica_sets(settings) as (users, shards):
@@ -118,3 +122,5 @@ def preparation_lacks(settings: Settings) -> Iterator[tuple[str, str, str]]:
                 yield "make", f"index {index} of {name}", "it is missing"
             if not is_upgraded(replica_set):
                 yield "renew", f"the products' terms in {name}", "another version stored them"
+            if not has_claimed_skus(replica_set):
+                yield "claim", f"the SKUs of the products in {name}", "another version stored them"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from prodcore.catalog.claims import Claims, ClaimStore
 from prodcore.catalog.distribution import Spread, spread
 from prodcore.catalog.listing import MAX_PAGE, Listing, Page
 from prodcore.catalog.lookup import Finder
@@ -22,12 +23,12 @@ from prodcore.errors import (
     ProdError,
     ProductNotFound,
     ShardNotFound,
-    SkuTaken,
     Unavailable,
 )
 from prodcore.product.fields import NAMES
 from prodcore.product.history import Action, Author, Change
 from prodcore.product.model import SHOWN, STORED, Product, ProductDraft, ProductPatch, show_fields
+from prodcore.product.move import Move
 from prodcore.routing import Route, ShardMap, fold, name_key, route, same_keys
 from prodcore.support.stale_reads import fresh_reads
 
@@ -56,6 +57,7 @@ class Catalog:
         self,
         shard_map: ShardMap,
         stores: Mapping[str, ProductStore],
+        claims: ClaimStore | None = None,
         *,
         default_currency: str = "EUR",
         deleted_days: int = 30,
@@ -69,6 +71,7 @@ class Catalog:
         self._stores = stores
         self.moves = Moves({name: store.moves for name, store in stores.items()}, clock=clock, new_id=new_id, step=step)
         self._finder = Finder(stores, self.moves)
+        self.claims = Claims(claims, self._finder)
         self._currency = default_currency
         self._deleted_days = deleted_days
         self._clock = clock
@@ -122,11 +125,32 @@ class Catalog:
         Raises ProductExists, SkuTaken, Unavailable, OutcomeUnknown.
         """
         product = self.draft(draft, by, product_id)
-        self._refuse_taken_sku(product)
-        if product_id is not None and self._finder.is_elsewhere(product):
-            raise id_was_used(product)
-        self.store(product.shard).insert(product)
+        with self.claims.of(product):
+            if product_id is None:
+                self.store(product.shard).insert(product)
+            else:
+                self._insert_once(product)
         return product
+
+    def _insert_once(self, product: Product) -> None:
+        """Insert a product whose id somebody else gave, perhaps also to a product of another shard, at this instant."""
+        if self._finder.elsewhere([product], product.shard):
+            raise id_was_used(product.id)
+        entering = Move(product.write_id, product.id, "entering", product.shard, product.shard, self._clock())
+        self.store(product.shard).insert(replace(product, move=entering))
+        self.moves.enter(entering)
+
+    def insert_many(self, shard: str, products: Sequence[Product]) -> list[ProdError | None]:
+        """Insert new products of a shard, each on its own; a refusal stands at its place, None for a success.
+
+        Their ids are somebody else's: one that another shard is seen to have afterwards is taken back and refused.
+        """
+        errors = self.store(shard).insert_many(products)
+        made = [product for product, error in zip(products, errors, strict=True) if error is None]
+        if made and (twins := self._finder.elsewhere(made, shard)):
+            self.store(shard).remove_new([product for product in made if product.id in twins])
+            errors = [id_was_used(p.id) if p.id in twins else e for p, e in zip(products, errors, strict=True)]
+        return errors
 
     def get(self, product_id: UUID) -> Product:
         """The product with this id. Raises ProductNotFound; Unavailable if a silent shard might have it."""
@@ -188,13 +212,12 @@ class Catalog:
             return old
         target = self.shard_map.shard_for(new.key[0])
         new = self.next_version(old, new, by, target=target)
-        if new.sku != old.sku:
-            self._refuse_taken_sku(new)
-        if target != old.shard:
-            self._refuse_taken_name(new, target)  # before anything is written; the index has the last word
-            return self.moves.move(new, old.shard, target)
-        self.store(old.shard).replace(new)
-        return new
+        with self.claims.of(new) if new.sku != old.sku else nullcontext():
+            if target != old.shard:
+                self._refuse_taken_name(new, target)  # before anything is written; the index has the last word
+                return self.moves.move(new, old.shard, target)
+            self.store(old.shard).replace(new)
+            return new
 
     def _refuse_taken_name(self, product: Product, shard: str) -> None:
         if product.key in self.find_keys(shard, [product.key]):
@@ -241,8 +264,8 @@ class Catalog:
         old = self._finder.get_deleted(product_id)
         _refuse_other_version(old, version)
         new = self.next_version(old, old, by, "restored")
-        self._refuse_taken_sku(new)
-        self.store(old.shard).restore(new)
+        with self.claims.of(new):
+            self.store(old.shard).restore(new)
         return new
 
     def page(self, query: Query = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page[Product]:
@@ -274,15 +297,11 @@ class Catalog:
         counts = {shard: count for shard, (count, _keys) in answered.items()}
         return spread(self.shard_map, counts, {shard: keys for shard, (_count, keys) in answered.items()})
 
-    def _refuse_taken_sku(self, product: Product) -> None:
-        if product.sku is not None and self.sku_owners([product.sku]).get(product.sku, product.id) != product.id:
-            raise SkuTaken(f"another product has the SKU {product.sku!r}", sku=product.sku)
-
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
-        """The products seen to have one of these SKUs. A race, or a silent shard, can hide one: see shard verify."""
+        """The products seen to have one of these SKUs, to tell what a write would meet: it claims its SKU itself."""
         return self._finder.sku_owners(skus)
 
-    def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, Product], Unavailable | None]:
+    def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, list[Product]], Unavailable | None]:
         """The products that have one of these SKUs, and why some may be missing: a shard that is silent."""
         return self._finder.find_skus(skus)
 

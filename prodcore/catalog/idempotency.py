@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 from prodcore.catalog.catalog import Catalog
 from prodcore.catalog.stores import Deleted
-from prodcore.errors import IdempotencyKeyReused
+from prodcore.errors import IdempotencyKeyReused, ProductExists
 from prodcore.product.history import Author
 from prodcore.product.model import Product, ProductDraft
 
@@ -25,8 +25,14 @@ def create_once(catalog: Catalog, draft: ProductDraft, by: Author, key: str) -> 
     """
     product_id = uuid5(_NAMESPACE, f"{by.username}\n{key}")
     if (made := _first_version(catalog, product_id)) is None:
-        catalog.create(draft, by, product_id)
+        taken: ProductExists | None = None
+        try:
+            catalog.create(draft, by, product_id)
+        except ProductExists as exists:
+            taken = exists
         made = _first_version(catalog, product_id)  # perhaps that of another request under the same key
+        if made is None and taken:
+            raise taken
     if made is None or made.content() != catalog.draft(draft, by, product_id).content():
         raise IdempotencyKeyReused("this Idempotency-Key has made another product", product_id=str(product_id))
     return made

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from prodcore.catalog.catalog import Catalog, now
 from prodcore.catalog.stores import ImportRecord, Touched
 from prodcore.catalog.write_errors import Failure, failure, write_each
-from prodcore.errors import ImportNotFound, InvalidCursor, ProdError, SkuTaken, Unavailable, VersionConflict
+from prodcore.errors import ImportNotFound, InvalidCursor, OutcomeUnknown, ProdError, Unavailable, VersionConflict
 from prodcore.product.history import Author
 from prodcore.product.model import Product
 
@@ -150,12 +150,13 @@ class _Undoing:
 
     def _restore(self, shard: str, products: list[Product], touched: list[Touched]) -> list[Undone]:
         old = {one.product.id: one.product for one in touched}
-        owners = self.catalog.sku_owners([p.sku for p in products if p.sku is not None and p.sku != old[p.id].sku])
-        taken = {p.id for p in products if owners.get(p.sku or "", p.id) != p.id}
+        claiming, write = [p for p in products if p.sku is not None and p.sku != old[p.id].sku], uuid4()
+        taken = self.catalog.claims.take(claiming, write)
         new = [self.catalog.next_version(old[p.id], p, self.author) for p in products if p.id not in taken]
         errors = write_each(self.catalog.store(shard).replace_many, new)
-        taken_now = [p for p in products if p.id in taken]
-        refused = [Undone(p, "refused", SkuTaken(f"another product has its former SKU {p.sku!r}")) for p in taken_now]
+        refused = [_undone(p, "restored", taken[p.id]) for p in products if p.id in taken]
+        unknown = {p.id for p, error in zip(new, errors, strict=True) if isinstance(error, OutcomeUnknown)}
+        self.catalog.claims.done([p for p in claiming if p.id not in {*taken, *unknown}], write)
         return refused + [_undone(old[p.id], "restored", error) for p, error in zip(new, errors, strict=True)]
 
 

@@ -23,7 +23,7 @@ from uuid import UUID
 from prodcore.catalog.moves import MOST_MOVES, Moves, is_current
 from prodcore.catalog.stores import Position, ProductStore, Query, Row, Slice
 from prodcore.errors import InvalidCursor, InvalidInput, OutcomeUnknown, Problem, ShardUnavailable, Unavailable
-from prodcore.product.move import Move, Times, shard_at
+from prodcore.product.move import Move, Times, shard_at, visit_at
 from prodcore.routing import Range, ShardMap
 
 T = TypeVar("T")
@@ -67,16 +67,17 @@ class Listing:
         if begun and is_current(begun.times, times):
             times = begun.times
         part = Slice(query, (), begun.after if begun else None, limit + 1, fields)
-        rows, reader = self._read(part, times)
+        rows, reader = self._read(part, times, begun)
         if begun is None and reader.visibility.met_later:  # what was done just now is to be seen by who did it
             times = self._moves.times()
-            rows, reader = self._read(part, times)
-        following = encode_cursor(Cursor(rows[limit - 1].position, times), query) if len(rows) > limit else None
+            rows, reader = self._read(part, times, begun)
+        following = encode_cursor(_after(rows[:limit], times, begun), query) if len(rows) > limit else None
         return Page(tuple(rows[:limit]), following, tuple(sorted(reader.silent)))
 
-    def _read(self, part: Slice, times: Times) -> tuple[list[Row], _Reader]:
+    def _read(self, part: Slice, times: Times, begun: Cursor | None) -> tuple[list[Row], _Reader]:
         """The first rows of a list that began at ``times``."""
-        reader = _Reader(self._store, Visibility(self._moves, times, part.fields))
+        visibility = Visibility(self._moves, times, part.fields, by_name=part.query.sort.by == "name")
+        reader = _Reader(self._store, visibility, begun)
         read = self._one_after_the_other if part.query.sort.by == "name" else self._merged
         return list(islice(read(part, reader), part.limit)), reader
 
@@ -110,25 +111,49 @@ class Listing:
 class _Reader:
     """Reads slices, and remembers who was silent."""
 
-    def __init__(self, store: Callable[[str], ProductStore], visibility: Visibility) -> None:
+    def __init__(self, store: Callable[[str], ProductStore], visibility: Visibility, begun: Cursor | None) -> None:
         self._store = store
         self.visibility = visibility
         self.silent = visibility.silent
+        self._place = begun.after if begun else None
+        self._shown = set(begun.shown) if begun else set()
+        """In name order, which products were shown at this place: several documents may keep it."""
 
     def rows(self, shard: str, part: Slice) -> list[Row]:
         """``part.limit`` rows or all that there are; none from a shard that does not answer."""
         rows: list[Row] = []
-        part = replace(part, not_before=self.visibility.times.get(shard, 0))
+        wanted = part.limit
+        part = replace(part, limit=wanted + len(self._shown), not_before=self.visibility.times.get(shard, 0))
         try:
             while True:
                 batch = self._store(shard).page(part)
-                rows += self.visibility.shown(shard, batch.rows)
-                if batch.end is None or len(rows) >= part.limit:
-                    return rows[: part.limit]
+                rows += self._once(self.visibility.shown(shard, batch.rows))
+                if batch.end is None or len(rows) >= wanted:
+                    return rows[:wanted]
+                if batch.end == part.after:  # more documents keep one place than were asked for
+                    part = replace(part, limit=part.limit * 2)
                 part = replace(part, after=batch.end)
         except Unavailable:
             self.silent.add(shard)
             return []
+
+    def _once(self, rows: Sequence[Row]) -> Iterator[Row]:
+        """Without the products that were shown at the same place: in name order a place is met again."""
+        for row in rows if self.visibility.by_name else ():
+            if row.position != self._place:
+                self._place, self._shown = row.position, set()
+            if row.product_id not in self._shown:
+                self._shown.add(row.product_id)
+                yield row
+        yield from () if self.visibility.by_name else rows
+
+
+def _after(rows: Sequence[Row], times: Times, begun: Cursor | None) -> Cursor:
+    """Where the list goes on after these rows."""
+    place = rows[-1].position
+    shown = [row.product_id for row in rows if row.position == place]
+    before = begun.shown if begun and begun.after == place else ()
+    return Cursor(place, times, (*before, *shown))
 
 
 _MAX_LENGTH = 4_000
@@ -140,20 +165,23 @@ _DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,10})?")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a list goes on: strictly after ``after``; and when it began, by shard (see ``prodcore.product.move``)."""
+    """Where a list goes on, and when it began, by shard (see ``prodcore.product.move``)."""
 
     after: Position
     times: Mapping[str, int] = field(default_factory=dict)
+    shown: tuple[UUID, ...] = ()
+    """The products that were shown at this place."""
 
 
 def encode_cursor(cursor: Cursor, query: Query) -> str:
     """The cursor as text.
 
     >>> decode_cursor(encode_cursor(Cursor(("cafe", "")), Query()), Query())
-    Cursor(after=('cafe', ''), times={})
+    Cursor(after=('cafe', ''), times={}, shown=())
     """
     value, tie = cursor.after
     document = {"query": query.fingerprint, "after": [_plain(value), str(tie)], "times": dict(cursor.times)}
+    document["shown"] = [str(product_id) for product_id in cursor.shown]
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -167,7 +195,7 @@ def decode_cursor(text: str, query: Query) -> Cursor:
         document = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         fingerprint = document["query"]
         value, tie = document["after"]
-        times = document["times"]
+        times, shown = document["times"], document["shown"]
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
         raise InvalidCursor(hint="Start again from the first page") from None
     if fingerprint != query.fingerprint:
@@ -175,9 +203,8 @@ def decode_cursor(text: str, query: Query) -> Cursor:
             "the cursor belongs to another search, filter or order", hint="Start again from the first page"
         )
     try:
-        return Cursor(
-            (_READERS[query.sort.by](value), _text(tie) if query.sort.by == "name" else UUID(tie)), _times(times)
-        )
+        after = _READERS[query.sort.by](value), _text(tie) if query.sort.by == "name" else UUID(tie)
+        return Cursor(after, _times(times), _ids(shown))
     except (ValueError, TypeError, AttributeError):
         raise InvalidCursor(hint="Start again from the first page") from None
 
@@ -209,6 +236,12 @@ def _times(times: Any) -> dict[str, int]:
     return times
 
 
+def _ids(shown: Any) -> tuple[UUID, ...]:
+    if not isinstance(shown, list) or len(shown) > MAX_PAGE:
+        raise ValueError
+    return tuple(UUID(product_id) for product_id in shown)
+
+
 def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= _LATEST_MS:
         raise ValueError
@@ -229,35 +262,41 @@ _READERS: dict[str, Callable[[Any], str | int | Decimal | datetime]] = {
 
 
 class Visibility:
-    """The rule for one list that began at ``times`` and shows ``fields``.
+    """The rule for one list that began at ``times`` and shows ``fields``, in name order or another one.
 
     ``met_later`` tells whether something was met that moved after that; ``silent`` are shards that did not tell where
     a product is, which then is not shown.
     """
 
-    def __init__(self, moves: Moves, times: Times, fields: tuple[str, ...]) -> None:
+    def __init__(self, moves: Moves, times: Times, fields: tuple[str, ...], *, by_name: bool) -> None:
         self._moves = moves
         self._fields = fields
         self.times = times
+        self.by_name = by_name
         self.met_later = False
         self.silent: set[str] = set()
 
     def shown(self, shard: str, rows: Sequence[Row]) -> list[Row]:
         """Those of a shard's rows that the list shows, with what they show."""
-        unclear = {row.move.product_id: row.move for row in rows if row.move and row.move.state != "intended"}
+        unclear = {row.product_id: row.move for row in rows if row.move and not row.move.is_here}
         current = self._current(unclear) if unclear else {}
         shown: list[Row] = []
         for row in rows:
-            now: Row | None = row
-            if row.move and row.move.product_id in unclear:
-                now = current.get(row.move.product_id)
-            if now and (not now.passages or self._was_in(shard, now)):
+            known = row.move is None or row.move.is_here
+            now = row if known else current.get(row.product_id)
+            if now and (not now.passages or self._was_there(shard, row, now)):
                 shown.append(now if now is row else replace(now, position=row.position))
         return shown
 
-    def _was_in(self, shard: str, row: Row) -> bool:
-        self.met_later |= any(p.at > self.times.get(p.source, 0) for p in row.passages)
-        return shard_at(row.passages, self.times) == shard
+    def _was_there(self, shard: str, row: Row, now: Row) -> bool:
+        """Whether the product was, when the list began, where ``row`` is.
+
+        In another order than by name it stands at the same place in every shard.
+        """
+        self.met_later |= any(p.at > self.times.get(p.source, 0) for p in now.passages)
+        if self.by_name:
+            return visit_at(now.passages, self.times) == _visit_of(row, now)
+        return shard_at(now.passages, self.times) == shard
 
     def _current(self, moves: dict[UUID, Move]) -> dict[UUID, Row]:
         """What became of products whose documents here are a part of a move: the target's rows of decided moves."""
@@ -268,10 +307,11 @@ class Visibility:
                 if move.state == "moved" or self._is_decided(move):
                     wanted[move.target].append(product_id)
             rows = {i: row for target, ids in wanted.items() for i, row in self._rows(target, ids).items()}
-            moves = {i: row.move for i, row in rows.items() if row.move and row.move.state != "intended"}
+            moves = {i: row.move for i, row in rows.items() if row.move and not row.move.is_here}
             found |= {i: row for i, row in rows.items() if i not in moves}
             if not moves:
-                break
+                return found
+        self.silent |= {move.target for move in moves.values()}  # they move quicker than they can be followed
         return found
 
     def _is_decided(self, move: Move) -> bool:
@@ -291,3 +331,13 @@ class Visibility:
         except Unavailable:
             self.silent.add(shard)
             return {}
+
+
+def _visit_of(row: Row, now: Row) -> int:
+    """Which of the product's stays a row is of; -1 for none that it remembers."""
+    if row.move is None or row.move.is_here:
+        return len(now.passages)
+    made = [passage.id for passage in now.passages]
+    if row.move.id not in made:
+        return -1
+    return made.index(row.move.id) + (row.move.state == "pending")

@@ -9,9 +9,10 @@ from uuid import UUID
 from prodcore.catalog.moves import MOST_MOVES, Moves
 from prodcore.catalog.stores import Deleted, Key, ProductStore
 from prodcore.deadline import remaining
-from prodcore.errors import ProductDeleted, ProductNotFound, Unavailable, VersionConflict
+from prodcore.errors import OutcomeUnknown, ProductDeleted, ProductNotFound, Unavailable, VersionConflict
 from prodcore.product.history import Change
 from prodcore.product.model import Product
+from prodcore.support.stale_reads import may_be_stale
 
 T = TypeVar("T")
 
@@ -28,7 +29,22 @@ class Finder:
         """Where a product was found: asked first the next time, so that most reads ask one shard. Never believed."""
 
     def get(self, product_id: UUID) -> Product:
-        """The product with this id. Raises ProductNotFound; Unavailable if a silent shard might have it."""
+        """The product with this id. Raises ProductNotFound; Unavailable if a silent shard might have it.
+
+        A rename of it that is not decided is decided first: whoever looks it up after an unknown outcome learns it.
+        """
+        product = self._seen(product_id)
+        while product.move and product.move.state == "intended":
+            try:
+                self._moves.finish(product.move)
+            except (Unavailable, OutcomeUnknown) as undecided:
+                if may_be_stale():  # and is said to be
+                    return product
+                raise Unavailable(f"{product.name!r} is being renamed: {undecided.message}") from None
+            product = self._seen(product_id)
+        return product
+
+    def _seen(self, product_id: UUID) -> Product:
         product = self.first(product_id, lambda store: store.get(product_id))
         return self._followed(product) if product.move else product
 
@@ -56,7 +72,10 @@ class Finder:
         product = self._stores[shard].find([key]).get(key)
         if product is None or product.move is None:
             return product
-        seen = self._followed(product)
+        try:
+            seen = self.get(product.id)
+        except ProductNotFound:
+            return None
         return seen if seen.key == key else None
 
     def find(self, shard: str, keys: Sequence[Key]) -> dict[Key, Product]:
@@ -79,11 +98,11 @@ class Finder:
         found = {p.product.id if isinstance(p, Deleted) else p.id: p for p in products if not _has_left(p)}
         return found, next(iter(silent.values()), None)
 
-    def is_elsewhere(self, product: Product) -> bool:
-        """Whether another shard is seen to have a product with this id, live or deleted."""
-        others = {shard: store for shard, store in self._stores.items() if shard != product.shard}
-        answered, _silent = _ask(others, lambda store: store.get_many([product.id]))
-        return any(not _has_left(found) for part in answered.values() for found in part.values())
+    def elsewhere(self, products: Sequence[Product], shard: str) -> set[UUID]:
+        """Which of these products of a shard have an id that another shard is seen to have, live or deleted."""
+        others = {name: store for name, store in self._stores.items() if name != shard}
+        answered, _silent = _ask(others, lambda store: store.get_many([product.id for product in products]))
+        return {i for part in answered.values() for i, found in part.items() if not _has_left(found)}
 
     def get_deleted(self, product_id: UUID) -> Product:
         """The deleted product with this id. Raises ProductNotFound; VersionConflict for one that is not deleted."""
@@ -93,14 +112,16 @@ class Finder:
             return self.first(product_id, lambda store: store.get_deleted(product_id)).product
         raise VersionConflict(f"{live.name!r} is not deleted", product_id=str(product_id), version=live.version)
 
-    def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, Product], Unavailable | None]:
+    def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, list[Product]], Unavailable | None]:
         """The products that have one of these SKUs, no move of theirs unfinished; and a silence, if any."""
         if not skus:
             return {}, None
         answered, silent = self.ask_all(lambda store: store.find_skus(skus))
-        if self.finish_moves(product for part in answered.values() for product in part.values()):
+        if self.finish_moves(product for part in answered.values() for product in part):
             answered, silent = self.ask_all(lambda store: store.find_skus(skus))
-        found = {sku: product for part in answered.values() for sku, product in part.items()}
+        found: dict[str, list[Product]] = {}
+        for product in (p for part in answered.values() for p in part if p.sku is not None):
+            found.setdefault(str(product.sku), []).append(product)
         return found, next(iter(silent.values()), None)
 
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
@@ -145,7 +166,7 @@ class Finder:
         """The product as it is to be seen, from a document of it that is a part of a move."""
         for _ in range(MOST_MOVES):
             move = product.move
-            if move is None or move.state == "intended":
+            if move is None or move.is_here:
                 return product
             other = self._other(product)
             pair = {move.state, other.move.state if other.move and other.move.id == move.id else None}

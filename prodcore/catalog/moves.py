@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from prodcore.catalog.stores import MoveStore, Traces
+from prodcore.catalog.write_errors import id_was_used
 from prodcore.errors import OutcomeUnknown, ProdError, ProductExists, Unavailable
 from prodcore.product.model import Product
 from prodcore.product.move import Move, Times
@@ -28,7 +29,7 @@ from prodcore.product.move import Move, Times
 LIST_LIFE = timedelta(minutes=15)
 """A list that began longer ago begins anew where products moved meanwhile."""
 
-MOST_MOVES = 5
+MOST_MOVES = 10
 """So often a product can move on while somebody looks for it."""
 
 _PLACE_LIFE = LIST_LIFE + timedelta(minutes=5)
@@ -78,12 +79,42 @@ class Moves:
 
         Raises Unavailable or OutcomeUnknown while a shard that is needed does not answer.
         """
+        if move.state == "entering":
+            with suppress(ProductExists):
+                self.enter(move)
+            return
         try:
             decided = self._decide(move)
         except ProductExists:
             return
         if decided is not None:
             self._complete(move, decided)
+
+    def enter(self, move: Move) -> None:
+        """Let a new product stay whose id somebody else gave, unless another shard has one with that id.
+
+        Of two that enter at once the one in the first shard by name stays, whoever of them looks first. A shard that
+        does not answer is not asked. Raises ProductExists; OutcomeUnknown when the product's own shard went silent.
+        """
+        own = self.stores[move.source]
+        try:
+            for shard, other in self.stores.items():
+                if shard != move.source and self._is_taken(other, move.product_id, weaker=shard > move.source):
+                    own.reject(move.product_id)
+            if not own.admit(move.product_id):
+                raise id_was_used(move.product_id)
+        except Unavailable:
+            raise _may_have_happened("the create", move) from None
+
+    def _is_taken(self, other: MoveStore, product_id: UUID, *, weaker: bool) -> bool:
+        try:
+            held = other.holds(product_id)
+            if held == "entering" and weaker:
+                other.reject(product_id)
+                held = other.holds(product_id)
+        except Unavailable:
+            return False
+        return held != "nothing"
 
     def is_decided(self, move: Move) -> bool:
         """Whether the product is the target's already. Raises Unavailable."""
@@ -122,7 +153,7 @@ class Moves:
         try:
             while (state := (traces := source.traces(move.product_id)).state_of(move)) == "intended":
                 if refusal is None:
-                    refusal = _refusal(target, traces)
+                    refusal = _refusal(target, traces, self._clock() + _PLACE_LIFE)
                 if refusal is None:
                     self._step("received")
                     source.commit(move)
@@ -130,12 +161,7 @@ class Moves:
                 else:
                     source.undo(move)
         except Unavailable:
-            raise OutcomeUnknown(
-                f"{move.source} stopped answering: the rename may yet happen",
-                hint="Look it up before you repeat it",
-                shard=move.source,
-                product_id=str(move.product_id),
-            ) from None
+            raise _may_have_happened("the rename", move) from None
         if state is not None:
             return traces
         self._discard(move)
@@ -154,16 +180,25 @@ class Moves:
             self.stores[move.target].discard(move)
 
 
-def _refusal(target: MoveStore, traces: Traces) -> ProdError | None:
+def _refusal(target: MoveStore, traces: Traces, until: datetime) -> ProdError | None:
     """Why the target does not hold the product now; None when it does."""
     try:
-        target.receive(traces.parcel)
+        target.receive(traces.parcel, until)
     except ProductExists as exists:
         return exists
     except (Unavailable, OutcomeUnknown) as error:
         shard = error.details.get("shard", "the target")
         return Unavailable(f"{shard} does not take the product: it is left as it was", shard=shard)
     return None
+
+
+def _may_have_happened(what: str, move: Move) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"{move.source} stopped answering: {what} may yet happen",
+        hint="Look it up before you repeat it",
+        shard=move.source,
+        product_id=str(move.product_id),
+    )
 
 
 def _time(store: MoveStore) -> int:

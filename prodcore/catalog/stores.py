@@ -96,7 +96,10 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One shard's part of a page: its products in ``ranges``, strictly after ``after`` in the query's order."""
+    """One shard's part of a page: its products in ``ranges``, after ``after`` in the query's order.
+
+    In name order that place is included: what keeps a place is right behind the product that has it now.
+    """
 
     query: Query
     ranges: tuple[Range, ...]
@@ -115,6 +118,7 @@ class Row:
 
     position: Position
     values: dict[str, Any]
+    product_id: UUID
     move: Move | None = None
     """What the document is to a move, if it is not simply the product."""
     passages: tuple[Passage, ...] = ()
@@ -123,7 +127,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some rows in order. They may be fewer than asked for although there are more: those begin after ``end``."""
+    """Some rows in order. They may be fewer than asked for although there are more: those begin at ``end``."""
 
     rows: list[Row]
     end: Position | None
@@ -184,6 +188,9 @@ class ImportStore(Protocol):
     def recent(self, limit: int) -> list[ImportRecord]:
         """The last ones, the newest first."""
 
+    def repeated(self, item_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+        """Which of these items of a batch have changed a product before, and which one, live or deleted."""
+
     def touched(self, import_id: UUID, after: UUID | None, limit: int) -> list[Touched]:
         """Products that it made or changed, by id, after one."""
 
@@ -222,8 +229,11 @@ class MoveStore(Protocol):
     def traces(self, product_id: UUID) -> Traces:
         """What the product's document here tells, as of now: nothing that was ever acknowledged is overlooked."""
 
-    def receive(self, parcel: Any) -> None:
-        """Store the product in the target, not to be seen yet. Raises ProductExists."""
+    def receive(self, parcel: Any, until: datetime) -> None:
+        """Store the product in the target, not to be seen yet. Raises ProductExists.
+
+        Where its document here keeps an old place, that is kept by another one until then.
+        """
 
     def commit(self, move: Move) -> None:
         """Decide the move, in the source: from now on the product is in the target."""
@@ -239,6 +249,15 @@ class MoveStore(Protocol):
 
     def discard(self, move: Move) -> None:
         """Remove what the target received of an undone move."""
+
+    def holds(self, product_id: UUID) -> Literal["nothing", "entering", "product"]:
+        """What the shard has under this id: anything that is known of a product counts as one."""
+
+    def admit(self, product_id: UUID) -> bool:
+        """Let the product that enters under this id stay; whether it is here then."""
+
+    def reject(self, product_id: UUID) -> None:
+        """Remove the product that enters under this id."""
 
     def unfinished(self, since: datetime) -> list[Move]:
         """The moves that were begun before then and left unfinished, as this shard's documents tell."""
@@ -276,6 +295,9 @@ class ProductStore(Protocol):
 
     def insert_many(self, products: Sequence[Product]) -> list[ProdError | None]:
         """Add each product on its own; a refusal stands at its place in the answer, None for a success."""
+
+    def remove_new(self, products: Sequence[Product]) -> None:
+        """Remove products that were inserted just now and not changed since."""
 
     def replace(self, product: Product) -> None:
         """Store ``product`` over version ``product.version - 1``.
@@ -322,7 +344,7 @@ class ProductStore(Protocol):
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
         """The ids of the products that have one of these SKUs."""
 
-    def find_skus(self, skus: Sequence[str]) -> dict[str, Product]:
+    def find_skus(self, skus: Sequence[str]) -> list[Product]:
         """The products that have one of these SKUs."""
 
     def page(self, part: Slice) -> Batch:

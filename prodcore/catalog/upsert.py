@@ -6,13 +6,23 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from prodcore.catalog.catalog import Catalog
 from prodcore.catalog.stores import Key
-from prodcore.catalog.write_errors import failure
-from prodcore.errors import InvalidInput, Problem, ProdError, ProductExists, SkuTaken, Unavailable
+from prodcore.catalog.write_errors import failure, id_was_used
+from prodcore.errors import (
+    Conflict,
+    InvalidInput,
+    Problem,
+    ProdError,
+    ProductExists,
+    SkuTaken,
+    Unavailable,
+    VersionConflict,
+)
 from prodcore.product.fields import FIELDS, NAMES
 from prodcore.product.history import Author
 from prodcore.product.model import Product, ProductDraft, ProductPatch
@@ -135,11 +145,12 @@ def upsert(
     plan = _Plan()
     firsts = _without_repeated(items, found_by, plan)
     _find_old(catalog, firsts, found_by, plan)
+    _recognise(catalog, firsts, plan, [i for i in firsts if i not in plan.outcomes])
     for i, item in firsts.items():
         if i not in plan.outcomes:
             _plan_item(catalog, i, item, by, found_by, plan)
-    _refuse_taken_skus(catalog, plan)
     if dry_run:
+        _refuse_taken_skus(catalog, plan)
         plan.outcomes |= {i: _would_be(plan.old.get(i), new) for i, new in plan.new.items()}
     else:
         _store(catalog, plan, items, by)
@@ -167,7 +178,10 @@ def _find_old(catalog: Catalog, items: Items, found_by: By, plan: _Plan) -> None
     if found_by == "sku":
         skus = {item.sku: i for i, item in items.items() if item.sku is not None}
         found, silent = catalog.find_skus(list(skus))
-        plan.old = {skus[sku]: product for sku, product in found.items()}
+        plan.old = {skus[sku]: products[0] for sku, products in found.items()}
+        for sku, products in found.items():
+            if len(products) > 1:
+                plan.refuse(skus[sku], _is_ambiguous(sku, products))
         if silent:
             plan.outcomes |= {i: Outcome("unavailable", error=silent) for i in items if i not in plan.old}
     by_shard: dict[str, dict[int, Key]] = defaultdict(dict)
@@ -181,6 +195,22 @@ def _find_old(catalog: Catalog, items: Items, found_by: By, plan: _Plan) -> None
             plan.outcomes |= {i: Outcome("unavailable", error=error) for i in keys}
         else:
             plan.old |= {i: named[key] for i, key in keys.items() if key in named}
+
+
+def _recognise(catalog: Catalog, items: Items, plan: _Plan, asked: Sequence[int]) -> None:
+    """Let what an item did before stand: repeated it is the same write, whatever became of the product since."""
+    item_ids = {items[i].product_id: i for i in asked}
+    answered, _silent = catalog.ask_all(
+        lambda store: (store.get_many(list(item_ids)), store.imports.repeated(list(item_ids)))
+    )
+    for created, changed in answered.values():
+        plan.outcomes |= {item_ids[id_]: Outcome("changed", product_id) for id_, product_id in changed.items()}
+        for product_id, product in created.items():
+            i = item_ids[product_id]
+            if isinstance(product, Product) and product.version == 1 and product.key != items[i].key:
+                plan.refuse(i, id_was_used(product_id))
+            else:
+                plan.outcomes[i] = Outcome("created", product_id)
 
 
 def _plan_item(catalog: Catalog, i: int, item: Item, by: Author, found_by: By, plan: _Plan) -> None:
@@ -197,12 +227,16 @@ def _plan_item(catalog: Catalog, i: int, item: Item, by: Author, found_by: By, p
     if (new := replace(old, **_as_stored(item.changes))) != old:
         plan.new[i] = new
     else:
-        # An earlier attempt of this very item made it: the one who asks again created it.
-        plan.outcomes[i] = Outcome("created" if old.id == item.product_id else "unchanged", old.id)
+        plan.outcomes[i] = Outcome("unchanged", old.id)
 
 
 def _as_stored(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if name == "tags" else value for name, value in changes.items()}
+
+
+def _is_ambiguous(sku: str, products: Sequence[Product]) -> Conflict:
+    ids = ", ".join(str(product.id) for product in products)
+    return Conflict(f"{len(products)} products have the SKU {sku!r}: {ids}", hint="Give all but one another SKU")
 
 
 def _refuse_taken_skus(catalog: Catalog, plan: _Plan) -> None:
@@ -222,18 +256,39 @@ def _store(catalog: Catalog, plan: _Plan, items: Sequence[Item], by: Author) -> 
     """Carry the plan out: one insert and one bulk of replacements a shard, and the renames one by one."""
     created: dict[str, dict[int, Product]] = defaultdict(dict)
     changed: dict[str, dict[int, Product]] = defaultdict(dict)
+    claiming, write = _claiming(plan), uuid4()
+    refused = catalog.claims.take(list(claiming.values()), write)
+    for i in [i for i, product in claiming.items() if product.id in refused]:
+        plan.refuse(i, refused[claiming.pop(i).id])
     for i, new in plan.new.items():
         old = plan.old.get(i)
         if old is None:
             created[new.shard][i] = new
         elif old.key == new.key:
-            changed[old.shard][i] = catalog.next_version(old, new, by)
+            changed[old.shard][i] = catalog.next_version(old, new, _author(by, items[i]))
         else:
-            plan.outcomes[i] = _renamed(catalog, old, items[i], by)
+            plan.outcomes[i] = _renamed(catalog, old, items[i], _author(by, items[i]))
     for shard, part in created.items():
-        plan.outcomes |= _written("created", part, catalog.store(shard).insert_many)
+        plan.outcomes |= _written("created", part, partial(catalog.insert_many, shard))
     for shard, part in changed.items():
         plan.outcomes |= _written("changed", part, catalog.store(shard).replace_many)
+    lost = [i for i, o in plan.outcomes.items() if isinstance(o.error, VersionConflict | ProductExists)]
+    _recognise(catalog, dict(enumerate(items)), plan, lost)  # perhaps to an earlier attempt that had not ended
+    catalog.claims.done([p for i, p in claiming.items() if plan.outcomes[i].status != "unknown"], write)
+
+
+def _author(by: Author, item: Item) -> Author:
+    return replace(by, item_id=str(item.product_id))
+
+
+def _claiming(plan: _Plan) -> dict[int, Product]:
+    """What gets an SKU by this batch. A rename claims its own."""
+    olds = plan.old
+    return {
+        i: new
+        for i, new in plan.new.items()
+        if new.sku is not None and (i not in olds or (olds[i].sku != new.sku and olds[i].key == new.key))
+    }
 
 
 def _renamed(catalog: Catalog, old: Product, item: Item, by: Author) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Literal
+from uuid import UUID
 
 from prodcore.catalog.stores import Deleted
 from prodcore.errors import OutcomeUnknown, ProdError, ProductDeleted, ProductExists, Unavailable, VersionConflict
@@ -21,12 +22,12 @@ def exists(product: Product) -> ProductExists:
     )
 
 
-def id_was_used(product: Product) -> ProductExists:
-    """A product had its id, and was renamed or deleted since: creating it again would be another product."""
+def id_was_used(product_id: UUID) -> ProductExists:
+    """Another product has or had its id: under another name, or renamed or deleted since."""
     return ProductExists(
-        f"a product with the id {product.id} was created already, and renamed or deleted since",
-        hint=f"Look with: prodctl product history {product.id}",
-        product_id=str(product.id),
+        f"a product with the id {product_id} was created already, under another name or renamed or deleted since",
+        hint=f"Look with: prodctl product history {product_id}",
+        product_id=str(product_id),
     )
 
 

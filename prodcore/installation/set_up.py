@@ -99,9 +99,15 @@ DRILL_ORDERER = DatabaseRole("drillOrderer", "prodctl_meta", "drill_orders", ("f
 """webapp orders drills and carries none out: what may break a member is the drill runner's."""
 
 
+SKU_CLAIMER = DatabaseRole(
+    "skuClaimer", "prodctl_meta", "sku_claims", ("find", "insert", "update", "remove", "createCollection")
+)
+"""Who writes products claims their SKUs."""
+
+
 def roles_of(replica_set: str) -> tuple[DatabaseRole, ...]:
     """The roles of one set that are ours, not the server's."""
-    return (AUDIT_WRITER, DRILL_ORDERER) if replica_set == USERS_SET else ()
+    return (AUDIT_WRITER, DRILL_ORDERER, SKU_CLAIMER) if replica_set == USERS_SET else ()
 
 
 def users_of(replica_set: str, secrets: Secrets) -> tuple[DatabaseUser, ...]:
@@ -114,7 +120,12 @@ def users_of(replica_set: str, secrets: Secrets) -> tuple[DatabaseUser, ...]:
             DatabaseUser(
                 "web",
                 secrets.web,
-                (("read", "prodctl_meta"), (DRILL_ORDERER.name, "admin"), ("clusterMonitor", "admin")),
+                (
+                    ("read", "prodctl_meta"),
+                    (DRILL_ORDERER.name, "admin"),
+                    (SKU_CLAIMER.name, "admin"),
+                    ("clusterMonitor", "admin"),
+                ),
             ),
             DatabaseUser("auth", secrets.auth, (("readWrite", "auth_db"), (AUDIT_WRITER.name, "admin"))),
             DatabaseUser("operator", secrets.operator, (("readWrite", "prodctl_meta"), *watch)),

@@ -25,6 +25,8 @@ class Author:
     username: str
     request_id: str = ""
     import_id: str = ""
+    item_id: str = ""
+    """Of the item of a batch that changed a product: what was given with it, so that it is recognised when repeated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-State = Literal["intended", "pending", "moved"]
+State = Literal["intended", "pending", "moved", "entering"]
 """``intended``: the source's document says where it is to go. ``pending``: the target's document, not to be seen unless
-the source says ``moved``. ``moved``: the source's document keeps its old place, and says where the product is."""
+the source says ``moved``. ``moved``: the source's document keeps its old place, and says where the product is.
+``entering``: the document of a new product whose id somebody else gave, until no other shard is seen to have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,11 @@ class Move:
     source: str
     target: str
     since: datetime
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the document that tells of it is the product."""
+        return self.state in ("intended", "entering")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +48,21 @@ Times = Mapping[str, int]
 """When a list began: by shard, a cluster time before its first read."""
 
 
-def shard_at(passages: Sequence[Passage], times: Times) -> str:
-    """The shard in which a list that began at ``times`` shows a product that made these passages.
+def visit_at(passages: Sequence[Passage], times: Times) -> int:
+    """Which of a product's stays a list that began at ``times`` shows: 0 is the one that its first passage ended.
 
-    It is where the product was: the source of the first passage that came later. This is one answer whatever the
-    times, so of all documents of a product exactly one is shown.
+    It is the stay that the first later passage ended, and the last one where none came later. This is one answer
+    whatever the times, so of all documents of a product exactly one is shown: the one that keeps this stay's place.
 
     >>> there = Passage(UUID(int=1), "rsA", "rsB", 5)
     >>> back = Passage(UUID(int=2), "rsB", "rsA", 9)
-    >>> [shard_at([there, back], {"rsA": a, "rsB": b}) for a, b in [(4, 4), (5, 8), (9, 9)]]
-    ['rsA', 'rsB', 'rsA']
+    >>> [visit_at([there, back], {"rsA": a, "rsB": b}) for a, b in [(4, 4), (5, 8), (9, 9)]]
+    [0, 1, 2]
     """
-    return next((p.source for p in passages if p.at > times.get(p.source, 0)), passages[-1].target)
+    return next((i for i, p in enumerate(passages) if p.at > times.get(p.source, 0)), len(passages))
+
+
+def shard_at(passages: Sequence[Passage], times: Times) -> str:
+    """The shard of that stay; of at least one passage."""
+    visit = visit_at(passages, times)
+    return passages[visit].source if visit < len(passages) else passages[-1].target

@@ -1,5 +1,6 @@
 """Many products at once, over two shards: what becomes of each item, found by name or by SKU."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid4
@@ -8,7 +9,7 @@ import pytest
 
 from prodcore.catalog.upsert import Item, new_item, upsert
 from prodcore.errors import InvalidInput, ProductExists, SkuTaken
-from tests.support.products import ANA, EVA, draft, item
+from tests.support.products import ANA, EVA, draft, item, patch
 
 NAMES = ["Arroz", "Café", "Manzana", "Águila", "Naranja", "Pan", "Zanahoria", "Ñandú", "7up"]
 
@@ -158,3 +159,35 @@ def test_by_sku_a_name_that_is_taken_is_refused_unless_its_product_has_no_sku(ca
     assert isinstance(outcomes[2].error, ProductExists)
     assert catalog.get(sal.id).sku == "S-1"
     assert catalog.find("Zumo").sku == "Z-1"
+
+
+@pytest.mark.parametrize("edited", [{"stock": 3, "price": "1.20"}, {"name": "Zzz"}, {"name": "Bollo"}, None], ids=str)
+def test_repeated_batch_never_overwrites_what_was_done_in_between(catalog, edited):
+    """An editor's edit, rename or deletion stands; the answer is the first one."""
+    old = catalog.create(draft("Arroz", stock=1), ANA)
+    items = [
+        Item(item("Arroz", price="1.00", stock=10).changes, uuid4()),
+        Item(item("Leche", price="1.00", stock=10).changes, uuid4()),
+    ]
+    first = upsert(catalog, items, ANA)
+    assert statuses(first) == ["changed", "created"]
+    for product_id, suffix in ((old.id, " a"), (first[1].product_id, " b")):
+        product = catalog.get(product_id)
+        if edited is None:
+            catalog.delete(product.id, EVA, product.version)
+        else:
+            fields = {**edited, "name": edited.get("name", product.name) + suffix}
+            catalog.edit(product.id, patch(**fields), EVA, product.version)
+    before = list(catalog.page(limit=50).items)
+    assert [(o.status, o.product_id) for o in upsert(catalog, items, ANA)] == [(o.status, o.product_id) for o in first]
+    assert list(catalog.page(limit=50).items) == before
+
+
+def test_batch_that_is_sent_twice_at_once_is_one_write(catalog, raw_products):
+    for name in NAMES[::2]:
+        catalog.create(draft(name), ANA)
+    items = [Item(item(name, stock=7).changes, uuid4()) for name in NAMES]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: statuses(upsert(catalog, items, ANA)), range(4)))
+    assert all(set(answer) <= {"created", "changed", "unchanged"} for answer in answers), answers
+    assert {p.version for p in catalog.page(limit=50).items} == {1, 2}

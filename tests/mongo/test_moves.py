@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from prodcore.errors import ProductExists
-from tests.support.products import ANA, draft, patch
+from tests.support.products import ANA, EVA, draft, names, patch
 
 
 def test_create_repeated_after_the_product_moved_makes_no_twin(catalog, raw_products):
@@ -17,3 +17,15 @@ def test_create_repeated_after_the_product_moved_makes_no_twin(catalog, raw_prod
         catalog.create(draft("Arroz"), ANA, product_id)
     assert catalog.get(product_id).name == catalog.find("Zumo").name == "Zumo"
     assert [(p.id, p.name) for p in catalog.page().items] == [(product_id, "Zumo")]
+
+
+def test_places_that_are_kept_are_no_products_and_go_with_time(catalog, raw_products):
+    made = catalog.create(draft("1 uno"), ANA)
+    for version, name in enumerate(["Ana", "Yema", "Ana", "Zumo"], 1):
+        catalog.edit(made.id, patch(name=name), ANA, version)
+    kept = list(raw_products["rsB"].find({"_id": {"$type": "string"}}))
+    assert len(kept) == 2
+    assert all(d["purge_at"] for d in kept)
+    assert catalog.create(draft("1 uno"), EVA).shard == "rsB"
+    assert {c.shard: c.products for c in catalog.counts()} == {"rsA": 0, "rsB": 2}
+    assert names(catalog.page()) == ["1 uno", "Zumo"]

@@ -80,7 +80,13 @@ def left_long_ago(catalog, step, made):
             raise Killed
 
     stores = {shard: catalog.store(shard) for shard in catalog.shard_map.shards}
-    ago = Catalog(catalog.shard_map, stores, step=die, clock=lambda: datetime.now(UTC) - timedelta(minutes=2))
+    ago = Catalog(
+        catalog.shard_map,
+        stores,
+        catalog.claims.store,
+        step=die,
+        clock=lambda: datetime.now(UTC) - timedelta(minutes=2),
+    )
     with pytest.raises(Killed):
         ago.edit(made.id, validate(ProductPatch, {"name": "Zanahoria"}), EVA, 1)
 

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import wraps
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
+from prodcore.catalog.claims import Claim
 from prodcore.catalog.stores import (
+    TRAFFIC_CATEGORY,
     Batch,
     BeingMoved,
+    Count,
     Deleted,
     ImportRecord,
     Key,
@@ -69,6 +72,9 @@ class _Document:
             return None
         name, variant = self.product.key
         return name, f"{variant}{MARK}{self.product.id}" if self.is_place else variant
+
+    kept: tuple[tuple[Product, Move], ...] = ()
+    """Places that the product had in this shard before it came back."""
 
 
 @dataclass
@@ -144,20 +150,28 @@ class MemoryProductStore:
     def is_silent(self, silent: bool) -> None:
         self._shelf.is_silent = silent
 
-    def insert(self, product: Product) -> None:
+    def insert(self, product: Product) -> bool:
         documents = self._shelf.asked()
         there = documents.get(product.id)
         if there and there.key == product.key:
-            return  # this very insert, repeated
+            return False  # this very insert, repeated
         if there and there.deleted:
-            raise id_was_used(product)
+            raise id_was_used(product.id)
         if there or self._shelf.holder(product.key, product.id):
             raise exists(product)
-        documents[product.id] = _Document(product, (product.change,) if product.change else ())
+        document = _Document(product, (product.change,) if product.change else (), move=product.move)
+        documents[product.id] = document
         self._shelf.wrote()
+        return True
 
     def insert_many(self, products: Sequence[Product]) -> list[ProdError | None]:
         return self._each(self.insert, products)
+
+    def remove_new(self, products: Sequence[Product]) -> None:
+        documents = self._shelf.asked()
+        for product in products:
+            if (there := documents.get(product.id)) and there.product.write_id == product.write_id:
+                del documents[product.id]
 
     def replace(self, product: Product) -> None:
         document = self._live(product)
@@ -217,14 +231,17 @@ class MemoryProductStore:
         return {key: self._shelf.shown(d) for d in self._shelf.asked().values() if (key := d.key) in keys and key}
 
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
-        return {sku: product.id for sku, product in self.find_skus(skus).items()}
+        return {str(product.sku): product.id for product in self.find_skus(skus)}
 
-    def find_skus(self, skus: Sequence[str]) -> dict[str, Product]:
+    def find_skus(self, skus: Sequence[str]) -> list[Product]:
         live = [self._shelf.shown(d) for d in self._shelf.asked().values() if not d.deleted]
-        return {product.sku: product for product in live if product.sku in skus and product.sku is not None}
+        return [product for product in live if product.sku in skus and product.sku is not None]
 
     def page(self, part: Slice) -> Batch:
-        live = [d for d in self._shelf.asked().values() if not d.deleted and _fits(d.product, part.query)]
+        by_name = part.query.sort.by == "name"
+        there = [d for d in self._shelf.asked().values() if not d.deleted]
+        there += [_Document(*kept) for d in self._shelf.asked().values() for kept in _kept(d) if by_name]
+        live = [d for d in there if _fits(d.product, part.query)]
         placed = sorted(((_position(d, part.query), d) for d in live), key=lambda pair: pair[0])
         if part.query.sort.descending:
             placed.reverse()
@@ -233,15 +250,17 @@ class MemoryProductStore:
             in_order = [(position, d) for position, d in in_order if str(position[0]) in part.ranges[0]]
         looked_at = in_order[: part.limit]
         owned = [pair for pair in looked_at if any(pair[1].product.key[0] in owned for owned in part.ranges)]
-        rows = [self._row(d, position, part.fields) for position, d in owned if not _was_shown(d, part)]
+        rows = [self._row(d, position, part.fields) for position, d in owned]
         return Batch(rows, looked_at[-1][0] if len(looked_at) == part.limit else None)
 
     def some_keys(self, count: int) -> list[str]:
         keys = [d.key[0] for d in self._shelf.asked().values() if d.key]
         return random.sample(keys, min(count, len(keys)))
 
-    def count(self) -> int:
-        return sum(d.deleted is None and d.kept_until is None for d in self._shelf.asked().values())
+    def count(self) -> Count:
+        live = [d for d in self._shelf.asked().values() if d.deleted is None and d.kept_until is None]
+        live = [d for d in live if d.move is None or d.move.state != "pending"]
+        return Count(sum(d.product.category != TRAFFIC_CATEGORY for d in live))
 
     def _row(self, document: _Document, position: Position, fields: tuple[str, ...]) -> Row:
         return _row(self._shelf, document, position, fields)
@@ -294,7 +313,7 @@ class MemoryMoveStore:
             return Traces(None, (), self._shelf.time, None)
         return Traces(document.move, document.passages, self._shelf.time, _parcel(document))
 
-    def receive(self, parcel: Any) -> None:
+    def receive(self, parcel: Any, until: datetime) -> None:
         document = self._shelf.asked().get(parcel.product.id)
         if document and document.move != parcel.move:
             traces = self.traces(parcel.product.id)
@@ -305,7 +324,8 @@ class MemoryMoveStore:
         if self._shelf.holder(parcel.product.key, parcel.product.id):
             raise exists(parcel.product)
         if document is None or document.move != parcel.move:
-            self._shelf.documents[parcel.product.id] = copy(parcel)
+            kept = _kept_with(document) if document else ()
+            self._shelf.documents[parcel.product.id] = replace(copy(parcel), kept=kept)
             self._shelf.wrote()
 
     def commit(self, move: Move) -> None:
@@ -328,6 +348,22 @@ class MemoryMoveStore:
     def discard(self, move: Move) -> None:
         if self._turn(move, "pending"):
             del self._shelf.documents[move.product_id]
+
+    def holds(self, product_id: UUID) -> Literal["nothing", "entering", "product"]:
+        document = self._shelf.asked().get(product_id)
+        if document is None:
+            return "nothing"
+        return "entering" if document.move and document.move.state == "entering" else "product"
+
+    def admit(self, product_id: UUID) -> bool:
+        document = self._shelf.asked().get(product_id)
+        if document and document.move and document.move.state == "entering":
+            document.move = None
+        return document is not None
+
+    def reject(self, product_id: UUID) -> None:
+        if self.holds(product_id) == "entering":
+            del self._shelf.documents[product_id]
 
     def unfinished(self, since: datetime) -> list[Move]:
         moves = [d.move for d in self._shelf.asked().values() if d.move and d.kept_until is None]
@@ -378,6 +414,11 @@ class MemoryImportStore:
         self._shelf.asked()
         return sorted(self._shelf.imports.values(), key=lambda r: (r.started_at, r.import_id), reverse=True)[:limit]
 
+    def repeated(self, item_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+        items = {str(item_id): item_id for item_id in item_ids}
+        done = ((c.by.item_id, d.product.id) for d in self._shelf.asked().values() for c in d.history)
+        return {items[item_id]: product_id for item_id, product_id in done if item_id in items}
+
     def touched(self, import_id: UUID, after: UUID | None, limit: int) -> list[Touched]:
         found = [d for d in self._shelf.asked().values() if any(c.by.import_id == str(import_id) for c in d.history)]
         found = sorted((d for d in found if after is None or d.product.id > after), key=lambda d: d.product.id)
@@ -410,14 +451,14 @@ def _parcel(document: _Document) -> _Document | None:
 
 def _row(shelf: _Shelf, document: _Document, position: Position, fields: tuple[str, ...]) -> Row:
     product = shelf.shown(document)
-    return Row(position, {name: getattr(product, name) for name in fields}, document.move, document.passages)
+    values = {name: getattr(product, name) for name in fields}
+    return Row(position, values, product.id, document.move, document.passages)
 
 
 def _position(document: _Document, query: Query) -> Position:
     product = document.product
     if query.sort.by == "name":
-        assert document.key
-        return document.key
+        return document.product.key
     values: dict[str, int | Decimal | datetime] = {
         "price": product.price,
         "stock": product.stock,
@@ -428,14 +469,20 @@ def _position(document: _Document, query: Query) -> Position:
 
 
 def _is_after(position: Any, part: Slice) -> bool:
-    if part.after is None:
+    if part.after is None or (part.query.sort.by == "name" and position == part.after):
         return True
     return bool(position < part.after if part.query.sort.descending else position > part.after)
 
 
-def _was_shown(document: _Document, part: Slice) -> bool:
-    """Whether it keeps the very place after which the slice begins: of a product that was shown before it moved."""
-    return document.is_place and part.after == document.product.key
+def _kept(document: _Document) -> Iterator[tuple[Any, ...]]:
+    """The arguments of documents that keep the places of this one."""
+    return ((product, (), None, move) for product, move in document.kept)
+
+
+def _kept_with(document: _Document) -> tuple[tuple[Product, Move], ...]:
+    """The places that are kept here of a product that comes back."""
+    own = ((document.product, document.move),) if document.is_place and document.move else ()
+    return (*document.kept, *own)
 
 
 def _fits(product: Product, query: Query) -> bool:
@@ -460,3 +507,43 @@ def _fits(product: Product, query: Query) -> bool:
 def _has_word(words: Sequence[str], beginning: str) -> bool:
     lower, upper = prefix_range(beginning)
     return beginning_of(beginning) in words and any(lower <= word < upper for word in words)
+
+
+class MemoryClaimStore:
+    """A ``ClaimStore``."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, tuple[UUID, datetime, set[UUID]]] = {}
+        self._lock = threading.Lock()
+
+    def claim(self, wanted: Mapping[str, UUID], write: UUID) -> dict[str, Claim]:
+        with self._lock:
+            for sku, owner in wanted.items():
+                holder, _at, writes = self._claims.get(sku, (owner, None, set()))
+                if holder == owner:
+                    self._claims[sku] = owner, datetime.now(UTC), writes | {write}
+            return {sku: claim for sku, claim in self._read(wanted).items() if claim.product_id != wanted[sku]}
+
+    def done(self, skus: Sequence[str], write: UUID) -> None:
+        with self._lock:
+            for sku in skus:
+                if sku in self._claims:
+                    self._claims[sku][2].discard(write)
+
+    def free(self, claims: Sequence[Claim]) -> None:
+        with self._lock:
+            for claim in claims:
+                if (claim.product_id, claim.at) == self._claims.get(claim.sku, ())[:2]:
+                    del self._claims[claim.sku]
+
+    def read(self, skus: Sequence[str]) -> dict[str, Claim]:
+        with self._lock:
+            return self._read(skus)
+
+    def after(self, sku: str, limit: int) -> list[Claim]:
+        with self._lock:
+            return list(self._read(sorted(each for each in self._claims if each > sku)[:limit]).values())
+
+    def _read(self, skus: Iterable[str]) -> dict[str, Claim]:
+        found = {sku: self._claims[sku] for sku in skus if sku in self._claims}
+        return {sku: Claim(sku, owner, at, bool(writes)) for sku, (owner, at, writes) in found.items()}

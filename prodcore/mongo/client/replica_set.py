@@ -86,8 +86,9 @@ _SELECTION_MS = 1_000
 """How long the driver itself looks for a server before it gives the question back to us."""
 
 # Server errors that say "not now", never "no": shutting down, stepping down, no majority in time, interrupted, and a
-# member that has restarted and looks up the key that cluster times are signed with.
-_TRANSIENT_CODES = {6, 7, 50, 64, 89, 91, 134, 189, 211, 262, 9001, 10058, 10107, 11600, 11602, 13388, 13435, 13436}
+# member that has restarted and looks up the key that cluster times are signed with, or has no snapshot to read yet.
+_TRANSIENT_CODES = {6, 7, 50, 64, 89, 91, 134, 189, 211, 239, 246, 262, 9001}
+_TRANSIENT_CODES |= {10058, 10107, 11600, 11602, 13388, 13435, 13436}
 
 
 _on_secondary: ContextVar[bool] = ContextVar("on_secondary", default=False)

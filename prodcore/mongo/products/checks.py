@@ -18,7 +18,7 @@ from prodcore.catalog.write_errors import exists
 from prodcore.deadline import budget
 from prodcore.errors import Conflict, InvalidInput
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
-from prodcore.mongo.products.document import MARK, NO_HISTORY, as_deleted, as_move, as_product, keys_of
+from prodcore.mongo.products.document import MARK, NO_HISTORY, as_deleted, as_move, as_product, keeps_place, keys_of
 from prodcore.mongo.products.query import INDEXES
 from prodcore.mongo.products.store import INDEX_SECONDS
 from prodcore.product.model import Product, ProductDraft
@@ -47,8 +47,10 @@ def check(document: Document, shard: str) -> Stored:
     known = Stored(document["_id"], shard, "unreadable", purge_at=purge_at if isinstance(purge_at, datetime) else None)
     deleted = "deleted" in document
     try:
-        product = as_deleted(document, shard).product if deleted else as_product(document, shard)
         move = as_move(document)
+        if move and keeps_place(document):
+            document = {**document, "_id": move.product_id}
+        product = as_deleted(document, shard).product if deleted else as_product(document, shard)
     except _DAMAGED as error:
         name = document.get("name")
         fault = f"cannot be read as a product: {type(error).__name__} {error}"
@@ -79,6 +81,8 @@ def derived_of(product: Product, known: Stored) -> Document:
     derived = keys_of(product)
     if known.state == "place":
         derived["variant_key"] += f"{MARK}{product.id}"
+        if known.move and known.id != product.id:
+            derived["variant_key"] += f"{MARK}{known.move.id}"
     return derived
 
 

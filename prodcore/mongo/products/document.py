@@ -40,7 +40,8 @@ NO_HISTORY = {"history": 0}
 def as_document(product: Product) -> Document:
     """The document of a new product."""
     history = [_as_entry(product.change)] if product.change else []
-    return {"_id": product.id, **_fields(product), **keys_of(product), "history": history}
+    document = {"_id": product.id, **_fields(product), **keys_of(product), "history": history}
+    return document | ({"move": as_sub_document(product.move)} if product.move else {})
 
 
 def as_update(product: Product) -> Document:
@@ -97,7 +98,7 @@ def as_change(entry: Document) -> Change:
     return Change(
         version=entry["version"],
         at=entry["at"],
-        by=Author(entry["by"], entry.get("request_id", ""), entry.get("import", "")),
+        by=Author(entry["by"], entry.get("request_id", ""), entry.get("import", ""), entry.get("item", "")),
         action=entry["action"],
         was={name: _plain(value) for name, value in entry["was"].items()},
         source=entry.get("from", ""),
@@ -135,6 +136,7 @@ def _as_entry(change: Change) -> Document:
         "to": change.target,
         "request_id": change.by.request_id,
         "import": change.by.import_id,
+        "item": change.by.item_id,
     }
     return entry | {name: value for name, value in more.items() if value}
 
@@ -153,8 +155,8 @@ def _plain(value: Any) -> Any:
 
 MARK = "\0"
 
-MOVES_KEPT = 20
-"""How many moves a product remembers; lists look at those of some minutes."""
+MOVES_KEPT_SECONDS = 30 * 60
+"""How long a product remembers its moves: longer than a list may last, by as much as clocks may differ."""
 
 MOVE_FIELDS = ("id", "product", "state", "source", "target", "since")
 
@@ -169,6 +171,21 @@ def as_move(document: Document) -> Move | None:
     """The move that a document is a part of."""
     found = document.get("move")
     return Move(*(found[name] for name in MOVE_FIELDS)) if found else None
+
+
+def as_kept_place(stub: Document, until: datetime) -> Document:
+    """The document that keeps an old place where the product comes back to its shard.
+
+    Its id is a text, which no product's is, and it stands right behind the place that it keeps.
+    """
+    product_id, move_id = stub["_id"], stub["move"]["id"]
+    kept = {"_id": f"{product_id}/{move_id}", "variant_key": f"{stub['variant_key']}{MARK}{move_id}"}
+    return {**stub, **kept, "purge_at": until}
+
+
+def keeps_place(document: Document) -> bool:
+    """Whether it is such a document."""
+    return isinstance(document["_id"], str)
 
 
 def as_passages(document: Document) -> tuple[Passage, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -40,6 +41,15 @@ class MongoImportStore:
         order = [("started_at", DESCENDING), ("_id", DESCENDING)]
         found = self._set.read(lambda: list(self._imports.find(sort=order, limit=limit)))
         return [_as_record(document) for document in found]
+
+    def repeated(self, item_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+        """Which items have changed a product before; see the port."""
+        items = {str(item_id): item_id for item_id in item_ids}
+        # named, as $in alone does not say that there is one
+        asked = {"history.item": {"$in": list(items), "$exists": True}}
+        found = self._set.read(lambda: list(self._products.find(asked, {"history.item": 1})))
+        done = ((items.get(entry.get("item")), d["_id"]) for d in found for entry in d["history"])
+        return {item: product_id for item, product_id in done if item is not None}
 
     def touched(self, import_id: UUID, after: UUID | None, limit: int) -> list[Touched]:
         """Products that it made or changed; see the port."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pymongo.client_session import ClientSession
@@ -16,14 +17,16 @@ from prodcore.catalog.write_errors import exists
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
 from prodcore.mongo.products.document import (
     MARK,
-    MOVES_KEPT,
+    MOVES_KEPT_SECONDS,
     as_entry,
+    as_kept_place,
     as_move,
     as_new_content,
     as_passages,
     as_product,
     as_sub_document,
     as_time,
+    as_timestamp,
     refuse,
 )
 from prodcore.mongo.products.query import projection, values_of
@@ -61,18 +64,18 @@ class MongoMoveStore:
         document, at = self._set.read(lambda: self._now(product_id), fresh=True)
         return _traces(document or {}, at)
 
-    def receive(self, parcel: Any) -> None:
+    def receive(self, parcel: Any, until: datetime) -> None:
         """Store the product, not to be seen yet; see the port."""
 
         def attempt(_again: bool) -> None:
             try:
                 self._products.insert_one(parcel)
             except DuplicateKeyError:
-                self._receive_again(parcel)
+                self._receive_again(parcel, until)
 
         self._set.write(attempt, product_id=str(parcel["_id"]))
 
-    def _receive_again(self, parcel: Document) -> None:
+    def _receive_again(self, parcel: Document, until: datetime) -> None:
         """Nothing where it is here already; in the place of what another move left here; else it is refused."""
         move = as_move(parcel)
         document, _at = self._now(parcel["_id"])
@@ -80,6 +83,8 @@ class MongoMoveStore:
             raise exists(as_product(parcel, self._set.name))
         if _traces(document, 0).state_of(move):
             return
+        if document.get("move", {}).get("state") == "moved":
+            self._keep_place(as_kept_place(document, until))
         left = {"_id": parcel["_id"], "move.id": document.get("move", {}).get("id"), "move.state": {"$in": _LEFT}}
         try:
             replaced = self._products.replace_one(left, parcel).matched_count
@@ -87,6 +92,11 @@ class MongoMoveStore:
             replaced = 0
         if not replaced:
             raise exists(as_product(parcel, self._set.name))
+
+    def _keep_place(self, place: Document) -> None:
+        """Before its document is the product again: at every instant one of the two is there."""
+        with suppress(DuplicateKeyError):
+            self._products.insert_one(place)
 
     def commit(self, move: Move) -> None:
         """Decide the move; see the port."""
@@ -97,8 +107,10 @@ class MongoMoveStore:
 
     def publish(self, move: Move, at: int) -> None:
         """Make the product simply this shard's; see the port."""
-        passage = {"$each": [as_entry(move, at)], "$slice": -MOVES_KEPT}
-        self._step(move, "pending", {"$unset": {"move": ""}, "$push": {"moves": passage}})
+        since = as_timestamp(at - (MOVES_KEPT_SECONDS << 32))
+        recent = {"$filter": {"input": {"$ifNull": ["$moves", []]}, "cond": {"$gt": ["$$this.at", since]}}}
+        moves = {"$concatArrays": [recent, [as_entry(move, at)]]}
+        self._step(move, "pending", [{"$set": {"moves": moves}}, {"$unset": "move"}])
 
     def retire(self, move: Move, until: datetime) -> None:
         """Let the document keep its old place until then; see the port."""
@@ -112,10 +124,35 @@ class MongoMoveStore:
         """Remove what was received of it; see the port."""
         self._set.write(lambda _again: self._products.delete_one(_turn(move, "pending")))
 
+    def holds(self, product_id: UUID) -> Literal["nothing", "entering", "product"]:
+        """What the shard has under this id; see the port."""
+        shown = {"move.state": 1}
+        document = self._set.read(lambda: self._products.find_one({"_id": product_id}, shown), fresh=True)
+        if document is None:
+            return "nothing"
+        return "entering" if document.get("move", {}).get("state") == "entering" else "product"
+
+    def admit(self, product_id: UUID) -> bool:
+        """Let the product that enters stay; see the port."""
+        entering = {"_id": product_id, "move.state": "entering"}
+
+        def attempt(_again: bool) -> bool:
+            if self._products.update_one(entering, {"$unset": {"move": ""}}).matched_count:
+                return True
+            document, _at = self._now(product_id)
+            return document is not None
+
+        return self._set.write(attempt, product_id=str(product_id))
+
+    def reject(self, product_id: UUID) -> None:
+        """Remove the product that enters; see the port."""
+        entering = {"_id": product_id, "move.state": "entering"}
+        self._set.write(lambda _again: self._products.delete_one(entering), product_id=str(product_id))
+
     def unfinished(self, since: datetime) -> list[Move]:
         """The moves that were left unfinished; see the port."""
         left = {
-            "move.state": {"$in": ["intended", "pending", "moved"]},
+            "move.state": {"$in": ["intended", "pending", "moved", "entering"]},
             "purge_at": {"$exists": False},
             "move.since": {"$lt": since},
         }
@@ -125,10 +162,11 @@ class MongoMoveStore:
     def rows(self, product_ids: Sequence[UUID], fields: tuple[str, ...]) -> dict[UUID, Row]:
         """Products as rows; see the port."""
         wanted = {"_id": {"$in": list(product_ids)}, "deleted": {"$exists": False}}
-        shown = {**projection(fields), "_id": 1}
+        shown = projection(fields)
         documents = self._set.read(lambda: list(self._products.find(wanted, shown)))
         return {
-            d["_id"]: Row(("", ""), values_of(d, fields, self._set.name), as_move(d), as_passages(d)) for d in documents
+            d["_id"]: Row(("", ""), values_of(d, fields, self._set.name), d["_id"], as_move(d), as_passages(d))
+            for d in documents
         }
 
     def known_time(self) -> int:

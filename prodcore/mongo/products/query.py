@@ -14,12 +14,13 @@ from bson.decimal128 import Decimal128
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from prodcore.catalog.stores import Batch, Position, Query, Row, Slice
 from prodcore.deadline import remaining
 from prodcore.errors import QueryTooBroad
 from prodcore.mongo.client.replica_set import Document
-from prodcore.mongo.products.document import MARK, as_move, as_passages, as_timestamp
+from prodcore.mongo.products.document import MARK, as_move, as_passages, as_timestamp, keeps_place
 from prodcore.product.fields import FILTERED, STORED_DEFAULTS
 from prodcore.product.terms import ANY, INACTIVE, beginning_of, category_term, tag_term
 from prodcore.routing import LAST, prefix_range
@@ -37,6 +38,10 @@ _ORDERS = {
 }
 _FACETED = ("price", "stock")
 """The orders whose index begins with the facets."""
+
+_AFTER_MARK = chr(ord(MARK) + 1)
+_ONE_INSTANT = ReadConcern("snapshot")
+"""A list meets each place at one instant: what moves while the server looks is met before it or after, not missed."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST = {"price": 0, "stock": 0, "updated_at": _EPOCH, "created_at": _EPOCH}
@@ -58,6 +63,7 @@ INDEXES = (
     _index("deleted", "deleted.at", "_id", partialFilterExpression={"deleted.at": {"$exists": True}}),
     _index("move", "move.state", sparse=True),
     _index("purge_at", "purge_at", sparse=True, expireAfterSeconds=0),
+    _index("history_item", "history.item", partialFilterExpression={"history.item": {"$exists": True}}),
     _index("history_import", "history.import", "_id", partialFilterExpression={"history.import": {"$exists": True}}),
 )
 """Every filter is served in name order, category and tag by price and stock too;
@@ -67,6 +73,7 @@ INDEXES = (
 def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch:
     """The first documents of a slice. Raises QueryTooBroad."""
     documents: list[Document] = []
+    products = products.with_options(read_concern=_ONE_INSTANT)
     mine, primary = remaining() > LIST_SECONDS, products.database.client.primary
     shown = projection(part.fields) | dict.fromkeys(["name_key", *_ORDERS[part.query.sort.by]], 1)
     try:
@@ -88,25 +95,21 @@ def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch
 
 
 def _row(document: Document, part: Slice, shard: str) -> Row:
-    row = Row(_position(document, part.query), values_of(document, part.fields, shard))
+    row = Row(_position(document, part.query), values_of(document, part.fields, shard), document["_id"])
     if "move" in document or "moves" in document:  # hardly any
-        row = replace(row, move=as_move(document), passages=as_passages(document))
+        move = as_move(document)
+        product_id = move.product_id if move else row.product_id
+        row = replace(row, product_id=product_id, move=move, passages=as_passages(document))
     return row
 
 
 def visible(documents: Sequence[Document], part: Slice) -> Iterator[Document]:
     """Those of a shard's documents that are products of this list."""
-    asked_by_range = part.query.sort.by == "name"
-    for document in documents:
-        owned = asked_by_range or any(document["name_key"] in owned for owned in part.ranges)
-        if owned and not _was_shown(document, part):
-            yield document
-
-
-def _was_shown(document: Document, part: Slice) -> bool:
-    """Whether it keeps the very place after which the slice begins: of a product that was shown before it moved."""
-    variant_key = document.get("variant_key", "")
-    return MARK in variant_key and part.after == (document["name_key"], variant_key.partition(MARK)[0])
+    if part.query.sort.by == "name":
+        yield from documents
+    else:  # there a product that came back stands for itself: its old place is only one by name
+        owned = (d for d in documents if any(d["name_key"] in owned for owned in part.ranges))
+        yield from (document for document in owned if not keeps_place(document))
 
 
 def _conditions(part: Slice) -> list[Document]:
@@ -119,7 +122,7 @@ def _conditions(part: Slice) -> list[Document]:
     field, tie = _ORDERS[part.query.sort.by]
     wanted = list(_wanted(part.query))
     if field == "name_key":
-        return [{"$and": [*wanted, *_in_range(part, beyond)]}]
+        return [{"$and": [*wanted, *_in_range(part)]}]
     if part.after is None:
         return [{"$and": [*wanted, {field: {"$gte": _LEAST[field]}}]}]
     place, last = part.after
@@ -128,13 +131,16 @@ def _conditions(part: Slice) -> list[Document]:
     return [{"$and": [*wanted, equal]}, {"$and": [*wanted, different]}]
 
 
-def _in_range(part: Slice, beyond: str) -> Iterator[Document]:
+def _in_range(part: Slice) -> Iterator[Document]:
     (owned,) = part.ranges
     yield {"name_key": {"$gte": owned.lower, "$lt": owned.upper or LAST}}  # what begins with LAST only keeps a place
     if part.after:
         name, variant = part.after
-        yield {"name_key": {beyond + "e": name}}
-        yield {"$or": [{"name_key": {beyond: name}}, {"name_key": name, "variant_key": {beyond: variant}}]}
+        beyond, same = ("$gt", {"$gte": variant})
+        if part.query.sort.descending:
+            beyond, same = ("$lt", {"$lt": f"{variant}{_AFTER_MARK}"})
+        yield {"name_key": {f"{beyond}e": name}}
+        yield {"$or": [{"name_key": {beyond: name}}, {"name_key": name, "variant_key": same}]}
 
 
 def _wanted(query: Query) -> Iterator[Document]:
@@ -188,12 +194,14 @@ def _sort(query: Query) -> list[tuple[str, int]]:
 def projection(fields: tuple[str, ...]) -> dict[str, int]:
     """What is read of a product of which these fields are asked for: what it is to moves, too."""
     stored = {"_id" if field == "id" else field for field in fields} - {"shard"}
-    return {"_id": 0} | dict.fromkeys([*stored, "move", "moves"], 1)
+    return dict.fromkeys(["_id", *stored, "move", "moves"], 1)
 
 
 def _position(document: Document, query: Query) -> Position:
     field, tie = _ORDERS[query.sort.by]
     value = document[field]
+    if field == "name_key":
+        return value, document[tie].partition(MARK)[0]
     return (value.to_decimal() if isinstance(value, Decimal128) else value), document[tie]
 
 

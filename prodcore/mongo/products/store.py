@@ -113,6 +113,11 @@ class MongoProductStore:
             return [unknown] * len(products)
         return [refused.get(i) for i in range(len(products))]
 
+    def remove_new(self, products: Sequence[Product]) -> None:
+        """Remove products that were inserted just now; see the port."""
+        new = {"_id": {"$in": [p.id for p in products]}, "write_id": {"$in": [p.write_id for p in products]}}
+        self._set.write(lambda _again: self._products.delete_many(new))
+
     def replace(self, product: Product) -> None:
         """Store a new version; see the port."""
         self._update(product, _live(product), as_update(product))
@@ -215,10 +220,10 @@ class MongoProductStore:
         found = self._set.read(lambda: list(self._products.find(owners, {"sku": 1})))
         return {document["sku"]: document["_id"] for document in found}
 
-    def find_skus(self, skus: Sequence[str]) -> dict[str, Product]:
+    def find_skus(self, skus: Sequence[str]) -> list[Product]:
         """The products that have one of these SKUs."""
         documents = self._set.read(lambda: list(self._products.find({"sku": {"$in": list(skus)}}, NO_HISTORY)))
-        return {document["sku"]: as_product(document, self.shard) for document in documents}
+        return [as_product(document, self.shard) for document in documents]
 
     def page(self, part: Slice) -> Batch:
         """Products in the query's order; see the port."""
@@ -253,7 +258,7 @@ class MongoProductStore:
     def _refusal(self, product: Product) -> ProductExists:
         """Why it could not be inserted: its name is taken, or its id."""
         if self._products.find_one({"_id": product.id, "deleted": {"$exists": True}}, {"_id": 1}):
-            return id_was_used(product)
+            return id_was_used(product.id)
         return exists(product)
 
     def _explain_no_match(self, mine: Product, again: bool) -> None:

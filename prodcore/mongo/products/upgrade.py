@@ -1,4 +1,4 @@
-"""Products that an earlier version stored: give them the terms and the fields that this one looks for."""
+"""Products that an earlier version stored: give them the terms and fields of this one, and claim their SKUs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pymongo import UpdateOne
 
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
+from prodcore.mongo.products.claim_store import MongoClaimStore
 from prodcore.mongo.products.document import NO_HISTORY, as_document, as_product
 from prodcore.product.fields import NAMES, SCHEMA_VERSION
 from prodcore.routing import LAST
@@ -14,6 +15,8 @@ from prodcore.routing import LAST
 _BATCH = 500
 _MARK = {"_id": "terms", "version": SCHEMA_VERSION}
 """Under the name that the first versions gave it: an older version that writes here in between takes it away."""
+
+_CLAIMED = {"_id": "sku_claims"}
 
 
 def upgrade_products(replica_set: ReplicaSet) -> int:
@@ -34,6 +37,28 @@ def is_upgraded(replica_set: ReplicaSet) -> bool:
     """Whether all products are as this version stores them."""
     marks = replica_set.collection("marks")
     return replica_set.read(lambda: marks.find_one(_MARK)) is not None
+
+
+def claim_stored_skus(replica_set: ReplicaSet, claims: MongoClaimStore) -> None:
+    """Claim the SKUs that products have, once. Of two products with one SKU the first one met keeps it."""
+    if has_claimed_skus(replica_set):
+        return
+    products, last = replica_set.collection("products"), ""
+
+    def read() -> list[Document]:
+        return list(products.find({"sku": {"$gt": last}}, {"sku": 1}).sort("sku", 1).limit(_BATCH))
+
+    while batch := replica_set.read(read):
+        claims.add({document["sku"]: document["_id"] for document in batch})
+        last = batch[-1]["sku"]
+    marks = replica_set.collection("marks")
+    replica_set.write(lambda _again: marks.replace_one(_CLAIMED, _CLAIMED, upsert=True))
+
+
+def has_claimed_skus(replica_set: ReplicaSet) -> bool:
+    """Whether the SKUs of all products are claimed."""
+    marks = replica_set.collection("marks")
+    return replica_set.read(lambda: marks.find_one(_CLAIMED)) is not None
 
 
 def _batches(replica_set: ReplicaSet) -> Iterator[list[Document]]:
