@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,8 +52,11 @@ class Shards:
 
         with budget(self.settings.request_budget_seconds):
             shard_map, of_the_map = self.maps.load(), list(map_findings(self.maps, self.owned))
-        documents = Verifier(shard_map, self.checked, told).findings() if shard_map else iter(())
+        documents = Verifier(shard_map, self.checked, told, self._claimed).findings() if shard_map else iter(())
         return chain(of_the_map, documents)
+
+    def _claimed(self, skus: Sequence[str]) -> dict[str, UUID]:
+        return {sku: claim.product_id for sku, claim in self.claims.read(skus).items()}
 
     def mend(self, found: Iterable[Finding], *, dry_run: bool) -> Iterator[Mended]:
         """Mend what has one right way. Raises OutcomeUnknown too: repeat it then."""
@@ -87,6 +90,11 @@ class _Mover:
     def finish(self, move: Move) -> None:
         """Finish a move, or undo it; see the port."""
         self._catalog.moves.finish(move)
+
+    def claim_sku(self, product_id: UUID) -> None:
+        """Claim the SKU that a product has; see the port."""
+        with self._catalog.claims.of(self._catalog.get(product_id)):
+            return
 
     def bring_home(self, product_id: UUID, shard: str) -> str:
         """Move a product to the shard of its name; see the port."""

@@ -19,6 +19,7 @@ Kind = Literal[
     "same_id",
     "same_name",
     "same_sku",
+    "sku_claim",
     "unfinished_move",
     "leftover",
 ]
@@ -111,6 +112,9 @@ class Mover(Protocol):
 
     def finish(self, move: Move) -> None:
         """Finish a move, or undo it."""
+
+    def claim_sku(self, product_id: UUID) -> None:
+        """Claim the SKU that a product has. Raises SkuTaken where another product has it too."""
 
     def bring_home(self, product_id: UUID, shard: str) -> str:
         """Move a product out of a shard that does not own its name; the shard that has it now."""

@@ -55,6 +55,7 @@ class Repairer:
             "index": self._index,
             "derived": self._derived,
             "misplaced": self._misplaced,
+            "sku_claim": self._claim,
             "unfinished_move": self._move,
             "leftover": self._move,
         }
@@ -94,6 +95,10 @@ class Repairer:
 
     def _misplaced(self, finding: Finding) -> str:
         return f"moved to {self._mover.bring_home(_document(finding).id, finding.shard)}"
+
+    def _claim(self, finding: Finding) -> str:
+        self._mover.claim_sku(_document(finding).id)
+        return "claimed"
 
     def _move(self, finding: Finding) -> str:
         if move := _document(finding).move:

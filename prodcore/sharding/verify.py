@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from prodcore.deadline import budget
 from prodcore.routing import ShardMap, same_keys, show_key
@@ -32,11 +33,13 @@ class Verifier:
         shard_map: ShardMap,
         shards: Mapping[str, CheckedShard],
         told: Callable[[int], None] = lambda _count: None,
+        claimed: Callable[[Sequence[str]], Mapping[str, UUID]] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._map = shard_map
         self._shards = shards
         self._told = told
+        self._claimed = claimed
         self._clock = clock
 
     def findings(self) -> Iterator[Finding]:
@@ -61,8 +64,18 @@ class Verifier:
         for other in alike:
             by_id.setdefault(other.id, []).append(other)
         found = [finding for seen in batch for finding in self._alone(seen, by_id.get(seen.id, []))]
-        twins = list(_twins(batch, alike))
-        return found + self._still_there(twins)
+        doubtful = [*_twins(batch, alike), *self._unclaimed(batch)]
+        return found + self._still_there(doubtful)
+
+    def _unclaimed(self, batch: Sequence[Stored]) -> Iterator[Finding]:
+        """Products whose SKU another one might get."""
+        having = {seen.sku: seen for seen in batch if seen.is_here and _sku(seen) and not seen.faults}
+        claimed = self._claimed([sku for sku in having if sku]) if self._claimed and having else {}
+        for sku, seen in having.items() if self._claimed else ():
+            owner = claimed.get(sku or "")
+            if owner != seen.id:
+                text = f"its SKU {sku!r} is claimed for {owner}" if owner else f"its SKU {sku!r} is not claimed"
+                yield Finding("sku_claim", seen.shard, text, f"{_REPAIR} claims it", seen, mendable=True)
 
     def _alone(self, seen: Stored, same_id: Sequence[Stored]) -> Iterator[Finding]:
         """What a document tells by itself, or together with the others of its product."""

@@ -13,20 +13,10 @@ from prodcore.catalog import Catalog
 from prodcore.catalog.idempotency import create_once
 from prodcore.catalog.upsert import new_item, upsert
 from prodcore.errors import IdempotencyKeyReused, OutcomeUnknown, ProdError, ProductExists, SkuTaken
-from prodcore.product.model import ProductDraft, ProductPatch, validate
 from prodcore.settings import load_settings
-from tests.support.products import ANA, EVA
-from tests.mongo.test_moves import Killed
+from tests.support.products import ANA, EVA, Killed, draft, patch
 
 RACES = int(os.environ.get("PRODCTL_RACES", "12"))
-
-
-def draft(name, **fields):
-    return validate(ProductDraft, {"name": name, "price": "1.20", **fields})
-
-
-def patch(**fields):
-    return validate(ProductPatch, fields)
 
 
 @pytest.fixture

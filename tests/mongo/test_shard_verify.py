@@ -358,3 +358,26 @@ def test_product_that_changed_while_we_looked_is_no_twin(shards, made, raw_produ
 
     looked = Verifier(DEFAULT_MAP, {"rsA": Edited(shards.checked["rsA"]), "rsB": shards.checked["rsB"]})
     assert list(looked.findings()) == []
+
+
+def test_sku_that_nobody_claimed_is_found_and_claimed(shards, catalog, raw_clients, verified, repaired):
+    claims = raw_clients["rsU"]["prodctl_meta"]["sku_claims"]
+    made = catalog.create(draft("Arroz", sku="V-1"), ANA)
+    other = catalog.create(draft("Zumo", sku="V-2"), ANA)
+    claims.delete_one({"_id": "V-1"})
+    claims.update_one({"_id": "V-2"}, {"$set": {"product": made.id}})
+    assert kinds(verified()) == ["sku_claim", "sku_claim"]
+    assert [mended.done for mended in repaired()] == [True, True]
+    assert verified() == []
+    assert {c["_id"]: c["product"] for c in claims.find({"_id": {"$regex": "^V-"}})} == {
+        "V-1": made.id,
+        "V-2": other.id,
+    }
+
+
+def test_of_two_products_with_one_sku_repair_claims_it_for_none_anew(shards, catalog, raw_products, verified, repaired):
+    catalog.create(draft("Arroz", sku="V-3"), ANA)
+    twin = catalog.create(draft("Zumo"), ANA)
+    raw_products["rsB"].update_one({"_id": twin.id}, {"$set": {"sku": "V-3"}})
+    assert kinds(verified()) == ["same_sku", "sku_claim"]
+    assert not any(mended.done for mended in repaired())
