@@ -12,13 +12,14 @@ from uuid import UUID, uuid4
 from prodcore.catalog.claims import Claims, ClaimStore
 from prodcore.catalog.distribution import Spread, spread
 from prodcore.catalog.listing import MAX_PAGE, Listing, Page
-from prodcore.catalog.lookup import Finder
+from prodcore.catalog.lookup import Finder, absence
 from prodcore.catalog.moves import Moves, no_step
 from prodcore.catalog.stores import EVERYTHING, BeingMoved, Deleted, Key, ProductStore, Query
 from prodcore.catalog.write_errors import exists, has_other_version, id_was_used
 from prodcore.deadline import budget, remaining
 from prodcore.errors import (
     InvalidInput,
+    OutcomeUnknown,
     Problem,
     ProdError,
     ProductNotFound,
@@ -48,6 +49,8 @@ class ShardCount:
     shard: str
     ranges: tuple[str, ...]
     products: int | None
+    approximate: bool = False
+    """Products were written while they were counted."""
 
 
 class Catalog:
@@ -120,25 +123,42 @@ class Catalog:
         )
 
     def create(self, draft: ProductDraft, by: Author, product_id: UUID | None = None) -> Product:
-        """Add a product. With the same ``product_id`` a repeated create is the same write.
+        """Add a product. With the same ``product_id`` a repeated create is the same write, and has the same answer.
 
         Raises ProductExists, SkuTaken, Unavailable, OutcomeUnknown.
         """
         product = self.draft(draft, by, product_id)
         with self.claims.of(product):
-            if product_id is None:
-                self.store(product.shard).insert(product)
-            else:
-                self._insert_once(product)
-        return product
+            is_new = self.store(product.shard).insert(product) if product_id is None else self._insert_once(product)
+        if is_new:
+            return product
+        if (made := self.first_made(product.id)) is None:
+            raise OutcomeUnknown("the product is there, and its shard went silent", product_id=str(product.id))
+        if made.content() != product.content():
+            raise id_was_used(product.id)
+        return made
 
-    def _insert_once(self, product: Product) -> None:
+    def _insert_once(self, product: Product) -> bool:
         """Insert a product whose id somebody else gave, perhaps also to a product of another shard, at this instant."""
         if self._finder.elsewhere([product], product.shard):
             raise id_was_used(product.id)
         entering = Move(product.write_id, product.id, "entering", product.shard, product.shard, self._clock())
-        self.store(product.shard).insert(replace(product, move=entering))
+        is_new = self.store(product.shard).insert(replace(product, move=entering))
         self.moves.enter(entering)
+        return is_new
+
+    def first_made(self, product_id: UUID) -> Product | None:
+        """A product as it was made, whatever became of it since; None where there is none, or its shard is silent."""
+        found, _silent = self.get_many([product_id])
+        product = found.get(product_id)
+        if product is None:
+            return None
+        first = product.product if isinstance(product, Deleted) else product
+        for change in self.history(product_id) if first.version > 1 else ():
+            stamp = {"version": change.version, "updated_at": change.at, "updated_by": change.by.username}
+            stamp |= {"shard": change.source} if change.source else {}
+            first = replace(first, **change.was, **stamp)  # type: ignore[arg-type]  # fields of a product
+        return first
 
     def insert_many(self, shard: str, products: Sequence[Product]) -> list[ProdError | None]:
         """Insert new products of a shard, each on its own; a refusal stands at its place, None for a success.
@@ -170,7 +190,7 @@ class Catalog:
         product = self._finder.named(self.shard_map.shard_for(key[0]), key)
         if product is None:
             described = f"{name} ({variant})" if variant else name
-            raise ProductNotFound(f"there is no product {described!r}", name=name, variant=variant)
+            raise absence(ProductNotFound(f"there is no product {described!r}", name=name, variant=variant))
         return product
 
     def find_keys(self, shard: str, keys: Sequence[Key]) -> dict[Key, Product]:
@@ -286,15 +306,17 @@ class Catalog:
     def counts(self) -> list[ShardCount]:
         """How many products each shard holds."""
         answered, _silent = self.ask_all(lambda store: store.count())
-        return [
-            ShardCount(shard, tuple(str(r) for r in self.shard_map.owned_by(shard)), answered.get(shard))
-            for shard in self.shard_map.shards
-        ]
+        counts = []
+        for shard in self.shard_map.shards:
+            ranges, count = tuple(str(r) for r in self.shard_map.owned_by(shard)), answered.get(shard)
+            known = ShardCount(shard, ranges, count.products, count.approximate) if count else None
+            counts.append(known or ShardCount(shard, ranges, None))
+        return counts
 
     def spread(self, sample: int = 500) -> Spread:
         """Where the products lie, estimated from ``sample`` keys of each shard. Silent shards are left out."""
         answered, _silent = self.ask_all(lambda store: (store.count(), store.some_keys(sample)))
-        counts = {shard: count for shard, (count, _keys) in answered.items()}
+        counts = {shard: count.products for shard, (count, _keys) in answered.items()}
         return spread(self.shard_map, counts, {shard: keys for shard, (_count, keys) in answered.items()})
 
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:

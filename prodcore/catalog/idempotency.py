@@ -6,11 +6,9 @@ primary sees the request again finds what the first one made. The answer is rebu
 
 from __future__ import annotations
 
-from dataclasses import replace
 from uuid import UUID, uuid5
 
 from prodcore.catalog.catalog import Catalog
-from prodcore.catalog.stores import Deleted
 from prodcore.errors import IdempotencyKeyReused, ProductExists
 from prodcore.product.history import Author
 from prodcore.product.model import Product, ProductDraft
@@ -24,28 +22,15 @@ def create_once(catalog: Catalog, draft: ProductDraft, by: Author, key: str) -> 
     Raises IdempotencyKeyReused when the key made another product, and whatever ``Catalog.create`` raises.
     """
     product_id = uuid5(_NAMESPACE, f"{by.username}\n{key}")
-    if (made := _first_version(catalog, product_id)) is None:
+    if (made := catalog.first_made(product_id)) is None:
         taken: ProductExists | None = None
         try:
             catalog.create(draft, by, product_id)
         except ProductExists as exists:
             taken = exists
-        made = _first_version(catalog, product_id)  # perhaps that of another request under the same key
+        made = catalog.first_made(product_id)  # perhaps that of another request under the same key
         if made is None and taken:
             raise taken
     if made is None or made.content() != catalog.draft(draft, by, product_id).content():
         raise IdempotencyKeyReused("this Idempotency-Key has made another product", product_id=str(product_id))
     return made
-
-
-def _first_version(catalog: Catalog, product_id: UUID) -> Product | None:
-    """The product as it was made; None where there is none, or its shard is silent."""
-    found, _silent = catalog.get_many([product_id])
-    product = found.get(product_id)
-    if product is None:
-        return None
-    last = product.product if isinstance(product, Deleted) else product
-    for change in catalog.history(product_id) if last.version > 1 else ():
-        first = {"version": change.version, "updated_at": change.at, "updated_by": change.by.username}
-        last = replace(last, **change.was, **first)  # type: ignore[arg-type]  # fields of a product
-    return last

@@ -64,7 +64,12 @@ def undo_part(
         except Unavailable:
             part.unavailable += (shard,)
             touched = []
-        part.products += _Undoing(catalog, str(import_id), author).undo(shard, touched)
+        undoing = _Undoing(catalog, str(import_id), author)
+        done = undoing.undo(shard, touched)
+        if any(isinstance(undone.error, VersionConflict) for undone in done):  # perhaps by another undo, at once
+            now_touched = {t.product.id: t for t in _touched(catalog, shard, import_id, after, limit)}
+            done = [undoing.anew(undone, now_touched.get(undone.product.id)) for undone in done]
+        part.products += done
         if len(touched) == limit:
             part.cursor = f"{shard}:{touched[-1].product.id}"
             break
@@ -116,6 +121,13 @@ class _Undoing:
             else:
                 restored.append(replace(one.product, **former))
         return done + self._delete(shard, deleted) + self._restore(shard, restored, touched)
+
+    def anew(self, undone: Undone, now_touched: Touched | None) -> Undone:
+        """What became of a product that was changed by somebody else meanwhile."""
+        if now_touched is None or not isinstance(undone.error, VersionConflict):
+            return undone
+        judged = self._former(now_touched)
+        return judged if isinstance(judged, Undone) else undone
 
     def _former(self, one: Touched) -> Mapping[str, Any] | Undone | None:
         """What the import changed, as it was; None where it made the product; Undone where nothing can be done."""

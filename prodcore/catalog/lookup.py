@@ -9,10 +9,18 @@ from uuid import UUID
 from prodcore.catalog.moves import MOST_MOVES, Moves
 from prodcore.catalog.stores import Deleted, Key, ProductStore
 from prodcore.deadline import remaining
-from prodcore.errors import OutcomeUnknown, ProductDeleted, ProductNotFound, Unavailable, VersionConflict
+from prodcore.errors import (
+    OutcomeUnknown,
+    ProdError,
+    ProductDeleted,
+    ProductNotFound,
+    ShardUnavailable,
+    Unavailable,
+    VersionConflict,
+)
 from prodcore.product.history import Change
 from prodcore.product.model import Product
-from prodcore.support.stale_reads import may_be_stale
+from prodcore.support.stale_reads import may_be_stale, stale_sets
 
 T = TypeVar("T")
 
@@ -143,12 +151,14 @@ class Finder:
             except Unavailable as error:
                 silent = error
                 continue
+            except ProductDeleted as deleted:
+                raise absence(deleted) from None
             if answer is not None:
                 self._remember(product_id, shard)
                 return answer
         if silent:
             raise silent
-        raise ProductNotFound(f"there is no product {product_id}", product_id=str(product_id))
+        raise absence(ProductNotFound(f"there is no product {product_id}", product_id=str(product_id)))
 
     def _remember(self, product_id: UUID, shard: str) -> None:
         if len(self._seen_in) >= _REMEMBERED:
@@ -184,6 +194,14 @@ class Finder:
         if other is None:
             raise ProductNotFound(f"there is no product {product.id}", product_id=str(product.id))
         return other
+
+
+def absence(error: ProductNotFound) -> ProdError:
+    """That a product is not there: no more than a doubt where a shard was read without its majority."""
+    if not (stale := ", ".join(stale_sets())):
+        return error
+    message = f"{error.message}, as far as {stale} can tell without a majority: there may be a newer state"
+    return ShardUnavailable(message, shard=stale, hint="Ask again when the shard has its majority back")
 
 
 def _ask(

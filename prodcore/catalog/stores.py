@@ -134,6 +134,18 @@ class Batch:
     """The place of the last document that was looked at; None when there are no more."""
 
 
+TRAFFIC_CATEGORY = "prodctl failover-test"
+"""The category of the records that a running drill writes as products: they are not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many products a shard holds; ``approximate`` where others wrote while it was counted."""
+
+    products: int
+    approximate: bool = False
+
+
 Moment = tuple[datetime, UUID]
 """A place among the deleted products: when it was deleted, and its id."""
 
@@ -290,8 +302,8 @@ class ProductStore(Protocol):
     def imports(self) -> ImportStore:
         """What imports did here."""
 
-    def insert(self, product: Product) -> None:
-        """Add a product. A repeated insert of the same ``write_id`` succeeds. Raises ProductExists."""
+    def insert(self, product: Product) -> bool:
+        """Add a product; False where one with its id and name is there already. Raises ProductExists."""
 
     def insert_many(self, products: Sequence[Product]) -> list[ProdError | None]:
         """Add each product on its own; a refusal stands at its place in the answer, None for a success."""
@@ -353,5 +365,8 @@ class ProductStore(Protocol):
     def some_keys(self, count: int) -> list[str]:
         """Name keys of about so many products, drawn at random."""
 
-    def count(self) -> int:
-        """How many products the shard holds, from its own bookkeeping: quick, and right but for a crash just now."""
+    def count(self) -> Count:
+        """How many products the shard holds, from its own bookkeeping: quick, and right after a crash too.
+
+        Neither what only keeps a place nor the records of a running drill (``TRAFFIC_CATEGORY``) count.
+        """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from prodcore.catalog import Catalog
+from prodcore.catalog.stores import TRAFFIC_CATEGORY
 from prodcore.drill.ledger import State
 from prodcore.drill.ports import Place, Record
 from prodcore.errors import ConfigError
@@ -27,7 +28,13 @@ class CatalogTraffic:
 
     def create(self, record: Record) -> None:
         """Add a product that is not for sale."""
-        draft = ProductDraft(name=record.state.name, price=Decimal(1), stock=record.state.value, active=False)
+        draft = ProductDraft(
+            name=record.state.name,
+            category=TRAFFIC_CATEGORY,
+            price=Decimal(1),
+            stock=record.state.value,
+            active=False,
+        )
         self._catalog.create(draft, self._author, record.id)
 
     def write(self, record: Record, state: State) -> int:

@@ -49,6 +49,11 @@ def may_be_stale() -> bool:
     return _stale.get() is not None
 
 
+def stale_sets() -> list[str]:
+    """The sets that were read without their majority, by whoever is content with that."""
+    return sorted(_stale.get() or ())
+
+
 def note_stale(name: str) -> None:
     """A set was read without its majority."""
     if (sets := _stale.get()) is not None:

@@ -17,6 +17,9 @@ from prodcore.web.strict_json import dump
 
 RETRY_AFTER_SECONDS = 2
 
+_CODES = {413: "request_entity_too_large", 414: "request_uri_too_long"}
+"""Python calls them by other names in other versions."""
+
 log = structlog.get_logger("web")
 
 
@@ -32,13 +35,18 @@ def as_prod_error(error: Exception) -> ProdError | HTTPException:
     return ProdError("Something went wrong here; the request id leads to it in the log")
 
 
+def code_of(status: int) -> str:
+    """The code of an HTTP error that is none of ours, such as ``method_not_allowed``."""
+    return _CODES.get(status) or HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+
+
 def problem_response(error: ProdError | HTTPException) -> Response:
     """The problem+json answer to an error."""
     if isinstance(error, HTTPException):
         original = error.get_response()
         status = original.status_code
         phrase = HTTPStatus(status).phrase
-        plain = {"code": phrase.lower().replace(" ", "_"), "title": phrase, "detail": error.description or phrase}
+        plain = {"code": code_of(status), "title": phrase, "detail": error.description or phrase}
         headers = {k: v for k, v in original.headers.items() if k in ("Allow", "Retry-After")}
         return _response(status, plain, headers)
     body: dict[str, Any] = {"code": error.code, "title": error.title, "detail": error.message, **error.details}

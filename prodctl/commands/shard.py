@@ -13,7 +13,7 @@ import click
 
 from prodcore.errors import EXIT_OK
 from prodctl.terminal.groups import NounGroup
-from prodctl.terminal.output import columns, output_option, print_item, print_rows, row_writer, success
+from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, row_writer, success
 
 if TYPE_CHECKING:
     from prodcore.app.shards import Shards
@@ -51,8 +51,13 @@ def list_shards(output: str) -> None:
     settings = load_settings()
     with budget(settings.request_budget_seconds), open_catalog(settings) as catalog:
         counts, version = catalog.counts(), catalog.shard_map.version
-    rows = [{"shard": c.shard, "ranges": list(c.ranges), "products": c.products} for c in counts]
+    rows = [
+        {"shard": c.shard, "ranges": list(c.ranges), "products": c.products, "approximate": c.approximate}
+        for c in counts
+    ]
     print_rows(rows, _COLUMNS, output, kind="shards", extra={"map_version": version})
+    if rough := [c.shard for c in counts if c.approximate]:
+        message(f"{', '.join(rough)}: approximate, as products were written while they were counted")
     if silent := [c.shard for c in counts if c.products is None]:
         raise ShardUnavailable(f"no answer from {', '.join(silent)}", hint="prodctl cluster status")
 

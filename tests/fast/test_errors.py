@@ -7,6 +7,7 @@ import pytest
 
 from prodcore import errors
 from prodcore.errors import ProdError
+from prodcore.web.problem import code_of
 
 CLASSES = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, ProdError)]
 ROOT = Path(__file__).parents[2]
@@ -29,3 +30,10 @@ def test_codes_are_unique():
 def test_class_is_documented_for_callers(cls):
     documented = (ROOT / "docs" / "reference" / "errors.md").read_text()
     assert f"`{cls.code}`" in documented
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 406, 408, 411, 413, 414, 415, 431])
+def test_code_of_an_http_error_is_documented_and_needs_no_quoting(status):
+    documented = (ROOT / "docs" / "reference" / "errors.md").read_text()
+    assert f"`{code_of(status)}`" in documented
+    assert re.fullmatch("[a-z_]+", code_of(status))

@@ -16,11 +16,12 @@ blueprint = APIBlueprint("cluster", __name__, tag="Cluster")
 
 
 class ShardOut(BaseModel):
-    """A shard; products is null while it does not answer."""
+    """A shard; products is null while it does not answer, and approximate while many are written."""
 
     shard: str
     ranges: list[str]
     products: int | None
+    approximate: bool
 
 
 class ShardsOut(BaseModel):
@@ -61,7 +62,10 @@ def show_cluster() -> Response:
 def list_shards() -> Response:
     """Each shard with its ranges and how many products it holds."""
     catalog = current_catalog()
-    items = [{"shard": c.shard, "ranges": list(c.ranges), "products": c.products} for c in catalog.counts()]
+    items = [
+        {"shard": c.shard, "ranges": list(c.ranges), "products": c.products, "approximate": c.approximate}
+        for c in catalog.counts()
+    ]
     return json_response({"items": items, "map_version": catalog.shard_map.version})
 
 

@@ -131,14 +131,14 @@ def install_document(app: APIFlask) -> None:
         document["paths"] = dict(sorted(document["paths"].items()))
         describe_products(document["paths"])
         for path in document["paths"].values():
-            for operation in path.values():
-                _describe_operation(operation)
+            for method, operation in path.items():
+                _describe_operation(method, operation)
         return document
 
 
-def _describe_operation(operation: dict[str, Any]) -> None:
+def _describe_operation(method: str, operation: dict[str, Any]) -> None:
     responses: dict[str, Any] = operation["responses"]
-    possible = {406, 503}
+    possible = {406, 503} | ({504} if method != "get" else set())
     if operation.get("requestBody"):
         operation["requestBody"]["required"] = True
         possible |= {400, 413, 415, 422}

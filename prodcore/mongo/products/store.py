@@ -14,7 +14,7 @@ from pymongo import DESCENDING, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from prodcore.catalog.stores import Batch, Deleted, Key, Moment, Slice
+from prodcore.catalog.stores import TRAFFIC_CATEGORY, Batch, Count, Deleted, Key, Moment, Slice
 from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted
 from prodcore.deadline import budget
 from prodcore.errors import OutcomeUnknown, ProdError, ProductExists
@@ -35,12 +35,19 @@ from prodcore.mongo.products.move_store import MongoMoveStore
 from prodcore.mongo.products.query import INDEXES, read_batch
 from prodcore.product.history import Change
 from prodcore.product.model import Product
+from prodcore.product.terms import category_term
 from prodcore.routing import LAST
 
 _DUPLICATE_KEY = 11000
 INDEX_SECONDS = 3600.0
-_KEPT = {"purge_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}}
-"""The documents that will be removed some day."""
+_NO_PRODUCTS = {
+    "$or": [
+        {"purge_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}},
+        {"move.state": "pending"},
+        {"words": category_term(TRAFFIC_CATEGORY)},
+    ]
+}
+"""The documents that do not count: those that will be removed some day, copies of a move, and records of a drill."""
 
 
 def ensure_indexes(replica_set: ReplicaSet) -> None:
@@ -77,17 +84,19 @@ class MongoProductStore:
     def _products(self) -> Collection[Document]:
         return self._set.collection("products")
 
-    def insert(self, product: Product) -> None:
+    def insert(self, product: Product) -> bool:
         """Add a product; see the port."""
 
-        def attempt(_again: bool) -> None:
+        def attempt(_again: bool) -> bool:
             try:
                 self._products.insert_one(as_document(product))
             except DuplicateKeyError:
                 if not self._present([product]):
                     raise self._refusal(product) from None
+                return False
+            return True
 
-        self._set.write(attempt, product_id=str(product.id))
+        return self._set.write(attempt, product_id=str(product.id))
 
     def insert_many(self, products: Sequence[Product]) -> list[ProdError | None]:
         """Add each product on its own; see the port."""
@@ -235,9 +244,11 @@ class MongoProductStore:
         drawn = self._set.read(lambda: [d["name_key"] for d in self._products.aggregate(steps)])
         return [key for key in drawn if key < LAST]
 
-    def count(self) -> int:
-        """How many products the shard holds: all documents less the few that only keep a place."""
-        return self._count.now() - self._set.read(lambda: self._products.count_documents(_KEPT))
+    def count(self) -> Count:
+        """How many products the shard holds: all documents less the few that are none; see the port."""
+        documents = self._count.now()
+        others = self._set.read(lambda: self._products.count_documents(_NO_PRODUCTS))
+        return Count(documents.products - others, documents.approximate)
 
     def _settle(self, product_id: UUID) -> None:
         """Wait until all that an earlier attempt may have written is on a majority, as even an empty write does.
@@ -282,7 +293,10 @@ def _live(product: Product) -> Document:
 
 
 _UNSETTLED_SECONDS = 30.0
-"""How long a difference serves that was taken while others wrote, and so may be off by what they wrote."""
+"""How long a difference serves, at least, that was taken while others wrote, and so may be off by what they wrote."""
+
+_SHARE = 50
+"""So many times as long as the counting took it serves: counting never takes more than a small share of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,16 +305,17 @@ class _Difference:
 
     primary: object
     documents: int
+    approximate: bool
     good_until: float
 
 
 class DocumentCount:
     """How many documents a collection holds: no scan for each question, and right after a crash too.
 
-    A primary keeps a number of its own, and one that was killed comes back with an old one, for good.
-
-    So documents are counted once after each election, along the index of ids, and what the primary's number differs by
-    is remembered: later questions cost nothing.
+    A primary keeps a number of its own, and one that was killed comes back with an old one, for good. So documents are
+    counted once after each election, along the index of ids, and what the primary's number differs by is remembered:
+    later questions cost nothing. It is right when nothing at all was written while it was taken, by the primary's own
+    last operation; else it is approximate, and taken again before long.
     """
 
     def __init__(self, replica_set: ReplicaSet, name: str) -> None:
@@ -308,34 +323,41 @@ class DocumentCount:
         self._name = name
         self._difference: _Difference | None = None
 
-    def now(self) -> int:
+    def now(self) -> Count:
         """The number of documents. Raises Unavailable."""
-        primary, estimated = self._set.primary, self._estimated()
         known = self._difference
-        if known and known.primary == primary and time.monotonic() < known.good_until:
-            return estimated + known.documents
-        counted = self._counted()
-        after = self._estimated()
-        settled = after == estimated and primary == self._set.primary
-        good_until = float("inf") if settled else time.monotonic() + _UNSETTLED_SECONDS
-        self._difference = _Difference(primary, counted - after, good_until)
-        return counted
+        if known is None or known.primary != self._set.primary or time.monotonic() >= known.good_until:
+            known = self._difference = self._compared()
+        return Count(self._estimated() + known.documents, known.approximate)
+
+    def _compared(self) -> _Difference:
+        began, before = time.monotonic(), self._written()
+        estimated, counted, primary = self._estimated(), self._counted(), self._set.primary
+        ended, after = time.monotonic(), self._written()
+        if before == after and primary:
+            return _Difference(primary, counted - estimated, approximate=False, good_until=float("inf"))
+        serves = max(_UNSETTLED_SECONDS, _SHARE * (ended - began))
+        return _Difference(primary, counted - estimated, approximate=True, good_until=ended + serves)
+
+    def _written(self) -> tuple[Any, ...]:
+        """The last operation of whoever answers, and who that is."""
+        answer = self._ask("hello", 1)
+        return answer["me"], answer["lastWrite"]["opTime"]["ts"], answer["lastWrite"]["opTime"]["t"]
 
     def _estimated(self) -> int:
-        return self._set.read(lambda: self._set.collection(self._name).estimated_document_count())
+        return int(self._ask("count", self._name)["n"])
 
     def _counted(self) -> int:
-        """Counted by the server along the index of ids, at about a million a second."""
-        arguments: dict[str, Any] = {
-            "query": {"_id": {"$gte": MinKey()}},
-            "hint": {"_id": 1},
-            "readConcern": {"level": "majority"},
-        }
+        """Counted by the server along the index of ids, at about a million a second.
 
-        def count() -> int:
+        By what it has itself, as its own number is: what a majority has may lag behind that.
+        """
+        return int(self._ask("count", self._name, query={"_id": {"$gte": MinKey()}}, hint={"_id": 1})["n"])
+
+    def _ask(self, command: str, value: Any, **arguments: Any) -> dict[str, Any]:
+        def ask() -> dict[str, Any]:
             documents = self._set.collection(self._name)
-            preference = documents.read_preference
-            answer = documents.database.command("count", self._name, **arguments, read_preference=preference)
-            return int(answer["n"])
+            database, preference = documents.database, documents.read_preference
+            return database.command(command, value, read_preference=preference, **arguments)
 
-        return self._set.read(count)
+        return self._set.read(ask)

@@ -1,0 +1,76 @@
+"""How many products there are, as every page and command says it."""
+
+from contextlib import closing, contextmanager
+from uuid import uuid4
+
+import pytest
+from pymongo.write_concern import WriteConcern
+
+from prodcore.app.wiring import open_replica_set
+from prodcore.catalog.stores import TRAFFIC_CATEGORY
+from prodcore.mongo.products.store import MongoProductStore
+from tests.support.products import ANA, draft, patch
+from tests.support.waiting import wait_until
+
+STOP_COPYING = {"configureFailPoint": "stopReplProducer"}
+
+
+@contextmanager
+def without_majority(raw_clients, direct_client, name):
+    """Inside the block no secondary copies, so nothing new is on a majority."""
+    status = raw_clients[name].admin.command("replSetGetStatus")
+    secondaries = [direct_client(m["name"]) for m in status["members"] if m["stateStr"] == "SECONDARY"]
+    try:
+        for member in secondaries:
+            member.admin.command({**STOP_COPYING, "mode": "alwaysOn"})
+        yield
+    finally:
+        for member in secondaries:
+            member.admin.command({**STOP_COPYING, "mode": "off"})
+            member.close()
+
+
+@pytest.fixture
+def fresh_store(settings, catalog):
+    """A store that has counted nothing yet, as that of a worker that just started."""
+    with closing(open_replica_set(settings, "db2_url")) as replica_set:
+        yield MongoProductStore(replica_set)
+
+
+def test_count_taken_while_the_majority_lags_is_not_wrong_for_good(
+    catalog, fresh_store, raw_clients, raw_products, direct_client
+):
+    catalog.create(draft("Zumo"), ANA)
+    with without_majority(raw_clients, direct_client, "rsB"):
+        copy = raw_products["rsB"].find_one()
+        ahead = raw_products["rsB"].with_options(write_concern=WriteConcern(w=1))
+        for i in range(5):
+            ahead.insert_one({**copy, "_id": uuid4(), "variant_key": f"{i}"})
+        fresh_store.count()
+    wait_until(lambda: raw_products["rsB"].count_documents({}) == 6, "all members to have it", 30)
+    count = fresh_store.count()
+    assert (count.products, count.approximate) == (6, False)
+
+
+def test_count_while_others_write_says_that_it_is_approximate(catalog, fresh_store, monkeypatch):
+    catalog.create(draft("Zumo"), ANA)
+    counted = fresh_store._count._counted
+
+    def write_meanwhile():
+        catalog.create(draft(f"Zumo {uuid4()}"), ANA)
+        return counted()
+
+    monkeypatch.setattr(fresh_store._count, "_counted", write_meanwhile)
+    assert fresh_store.count().approximate
+
+
+def test_deleted_moved_and_drill_records_do_not_count(catalog, fresh_store):
+    catalog.create(draft("Zumo"), ANA)
+    catalog.create(draft("Zumo de un simulacro", category=TRAFFIC_CATEGORY), ANA)
+    gone = catalog.create(draft("Zanahoria"), ANA)
+    catalog.delete(gone.id, ANA, 1)
+    moved = catalog.create(draft("Yema"), ANA)
+    for version, name in enumerate(["Ana", "Yogur", "Bea"], 1):
+        catalog.edit(moved.id, patch(name=name), ANA, version)
+    assert fresh_store.count().products == 1
+    assert {c.shard: c.products for c in catalog.counts()} == {"rsA": 1, "rsB": 1}
