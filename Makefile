@@ -1,6 +1,6 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help up lock test fast lint docs screenshots bench-web bench-import bench-size rename-campaign fuzz \
+.PHONY: help up lock test fast lint docs screenshots bench-web bench-import bench-size rename-campaign consistency fuzz \
 	drill-campaign failover-bench shard-outage guard-soak guard-faults deploy-kills nightly nightly-short mutants
 
 help: ## Show this menu
@@ -47,6 +47,9 @@ bench-size: ## Lists at 10,000 and at 1,000,000 products, side by side (takes lo
 bench-import: ## An import beside a bare insert_many of its documents: the ratio of one run
 	./scripts/venv server,mongod,xlsx,dev
 	.venv/bin/python -m bench.import_speed --rows 100000
+
+consistency: ## Random clients and faults of nine kinds for an hour: is every promise kept?
+	.venv/bin/python -m campaigns.consistency.run
 
 rename-campaign: ## Rename over the border under readers and kill -9: takes half an hour
 	.venv/bin/python -m campaigns.renames

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from prodcore.catalog.catalog import Catalog
-from prodcore.catalog.stores import Key
+from prodcore.catalog.stores import Deleted, Key
 from prodcore.catalog.write_errors import failure, id_was_used
 from prodcore.errors import (
     Conflict,
@@ -207,7 +207,8 @@ def _recognise(catalog: Catalog, items: Items, plan: _Plan, asked: Sequence[int]
         plan.outcomes |= {item_ids[id_]: Outcome("changed", product_id) for id_, product_id in changed.items()}
         for product_id, product in created.items():
             i = item_ids[product_id]
-            if isinstance(product, Product) and product.version == 1 and product.key != items[i].key:
+            is_other = isinstance(product, Product) and product.version == 1 and product.key != items[i].key
+            if is_other or isinstance(product, Deleted):
                 plan.refuse(i, id_was_used(product_id))
             else:
                 plan.outcomes[i] = Outcome("created", product_id)

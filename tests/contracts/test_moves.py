@@ -134,8 +134,8 @@ def test_name_that_is_taken_just_then_undoes_the_move(catalog):
             catalog.create(draft("Zumo"), EVA)
 
     stores = {shard: catalog.store(shard) for shard in catalog.shard_map.shards}
+    renaming = Catalog(catalog.shard_map, stores, catalog.claims.store, clock=catalog._clock, step=take)
     with pytest.raises(ProductExists):
-        renaming = Catalog(catalog.shard_map, stores, catalog.claims.store, clock=catalog._clock, step=take)
         renaming.edit(made.id, patch(name="Zumo"), ANA, 1)
     assert catalog.get(made.id) == made
     assert in_shards(catalog, made.id).keys() == {"rsA"}
