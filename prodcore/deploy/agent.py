@@ -56,7 +56,7 @@ def observe(request: Answer) -> Answer:
         "release": examine_release(Path(request["releases"], request["release"])),
         "units": units(request["units"]),
         "drop_ins": {path: found for path in foreign_drop_ins(request) if (found := examine_path(Path(path), ""))},
-        "changed": {path: when for path in request["dated"] if (when := changed_at(Path(path)))},
+        "changed": {path: os.lstat(path).st_mtime for path in request["dated"] if os.path.lexists(path)},
         "machine": f"{platform.machine()} Python {platform.python_version()}",
     }
     for thread in asking:
@@ -74,18 +74,10 @@ def examine(request: Answer) -> Answer:
     return {
         "urls": urls,
         "units": states | {line.split()[0]: "failed" for line in failed.splitlines() if line.split()},
-        "tcp": [text(Path("/proc/net", name)) for name in ("tcp", "tcp6")],
+        "tcp": [path.read_text() if path.exists() else "" for path in map(Path, ("/proc/net/tcp", "/proc/net/tcp6"))],
         "free": shutil.disk_usage("/").free,
         "now": time.time(),
     }
-
-
-def text(path: Path) -> str:
-    """The content of a file; empty where it cannot be read."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
 
 
 def examine_path(path: Path, expected: str) -> Answer | None:
@@ -213,14 +205,6 @@ def last_lines(unit: str) -> str:
     """The last lines of a unit's log, for a message; empty where there are none."""
     lines = output(["journalctl", "--unit", unit, "--lines", str(LOG_LINES), "--no-pager", "--output", "cat"])
     return "".join(f"\n    {line[:300]}" for line in lines.strip().splitlines())
-
-
-def changed_at(path: Path) -> float | None:
-    """When a file was written or a link made; None where there is none."""
-    try:
-        return path.lstat().st_mtime
-    except OSError:
-        return None
 
 
 def ask(url: str, answers: Answer) -> None:

@@ -123,7 +123,9 @@ def _host_obstacles(layout: Layout, host: Host, observed: Observed) -> Iterator[
     devices: Document = there["devices"] if there else {}
     wanted = instance_spec(layout, host, "")["devices"]
     listen = wanted.get(PROXY, {}).get("listen", "")
-    if listen and devices.get(PROXY, {}).get("listen") != listen and (owner := _taken(listen, observed.ports)):
+    own = devices.get(PROXY, {}).get("listen", "").partition(":")[2]
+    others = {port: owner for port, owner in observed.ports.items() if port != own}
+    if listen.partition(":")[2] not in ("", own) and (owner := _taken(listen, others)):
         text = f"{listen.partition(':')[2]} of the Incus host is taken by {owner}: stop that, or choose another port"
         yield Problem(f"{host.role}.proxy", "taken", text)
     if there and (DATA in devices) != (DATA in wanted):
