@@ -1,7 +1,7 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
 .PHONY: help up lock test fast lint docs screenshots bench-web bench-import bench-size rename-campaign consistency fuzz \
-	drill-campaign failover-bench shard-outage guard-soak guard-faults deploy-kills nightly nightly-short mutants
+	drill-campaign process-kills failover-bench shard-outage guard-soak guard-faults deploy-kills nightly nightly-short mutants
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ deploy-kills: ## Kill `deploy apply` at ten random moments: the next one always 
 
 drill-campaign: ## Kill a random member of every set 50 times under load: nothing lost, half an hour
 	.venv/bin/python -m campaigns.kills
+
+process-kills: ## kill -9 of a random process 200 times under load: no wrong answer, half an hour
+	.venv/bin/python -m campaigns.processes
 
 failover-bench: ## The write gaps of MongoDB's defaults, ours, and ours with the guard: an hour and a half
 	.venv/bin/python -m campaigns.gaps

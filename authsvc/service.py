@@ -13,7 +13,7 @@ from authsvc.keys import KeyRing
 from authsvc.limits import LoginLimits
 from authsvc.sessions import ServiceTokens, Sessions, utc_now
 from authsvc.users import Accounts, OwnAccount
-from prodcore.app.users import UserStores, open_user_stores
+from prodcore.app.wiring import UserStores, open_user_stores
 from prodcore.errors import ConfigError, Problem
 from prodcore.settings import Settings
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jwt.utils import base64url_encode
 
 from authsvc.keys import KeyRing
-from prodcore.app.users import UserStores
+from prodcore.app.wiring import UserStores
 from prodcore.errors import NotAuthenticated, TokenNotFound
 from prodcore.identity.rights import Right, Role
 from prodcore.identity.tokens import GRACE, LEEWAY, SERVICE_TOKEN_PREFIX, Identity, authenticate, issue

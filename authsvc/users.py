@@ -15,7 +15,7 @@ from typing import Any
 from authsvc.credentials import LONGEST, SHORTEST_WITH_SECOND_FACTOR, PasswordHasher, SecondFactor, check_policy
 from authsvc.limits import LoginLimits
 from authsvc.sessions import Caller, Sessions
-from prodcore.app.users import UserStores
+from prodcore.app.wiring import UserStores
 from prodcore.errors import (
     AlreadySetUp,
     Forbidden,

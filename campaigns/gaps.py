@@ -131,7 +131,7 @@ class Bench:
 def once(of: System, event: str, name: str, gaps: Gaps, client: dict[str, str]) -> None:
     """One switchover, or one drill of one round."""
     if event == "switchover":
-        done = of.prodctl("cluster", "switchover", SET, "-o", "json", environment=client)
+        done = of.prodctl("cluster", "switchover", SET, "--yes", "-o", "json", environment=client)
         gaps.seconds.setdefault(name, []).append(json.loads(done.stdout)["write_gap_seconds"])
     else:
         gaps.add(name, of.drill(SET, "--fault", event, "--via", "driver", environment=client))
@@ -157,12 +157,12 @@ def restore_defaults(of: System) -> None:
 
 
 def wait_for_guard(of: System, seconds: float = _GUARD_SECONDS) -> None:
-    """Until it is on duty and has found its successors, as in daily life."""
+    """Until it is active and has found its successors, as in daily life."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         guards = json.loads(of.prodctl("cluster", "status", "-o", "json", ok=(0, 6)).stdout)["guards"]
         pid = next(p.pid for p in of.cluster.status() if p.name == "guard")  # not one that was killed a moment ago
-        if any(g["name"].endswith(f":{pid}") and g["on_duty"] and g["successors"].get(SET) for g in guards):
+        if any(g["name"].endswith(f":{pid}") and g["active"] and g["successors"].get(SET) for g in guards):
             return
         time.sleep(0.5)
     raise RuntimeError("the guard has no successor")

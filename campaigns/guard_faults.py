@@ -23,8 +23,8 @@ from campaigns.gaps import SET, wait_for_guard
 from campaigns.system import System, options, print_table, system
 from prodcore.app.drills import open_drill
 from prodcore.drill.engine import run_drill
-from prodcore.drill.events import Progress, Step
-from prodcore.drill.plan import DrillPlan, Fault
+from prodcore.drill.faults import Fault
+from prodcore.drill.plan import DrillPlan, Progress, Step
 from prodcore.drill.report import DrillReport
 
 NOTHING, KILLED, PAUSED, DOUBLED = TROUBLES = ("nothing", "killed", "paused", "doubled")
@@ -72,7 +72,7 @@ def harmed(of: System, what: str) -> Iterator[Callable[[], None]]:
     """What is to be called at the moment; afterwards the guard is as before."""
     guard = next((p.pid for p in of.cluster.status() if p.name == "guard"), None) or 0
     if what in (KILLED, PAUSED) and not guard:
-        raise RuntimeError("no guard is on duty: a signal to process 0 would reach this program itself")
+        raise RuntimeError("no guard is active: a signal to process 0 would reach this program itself")
     second: list[subprocess.Popen[bytes]] = []
 
     def harm() -> None:

@@ -2,7 +2,7 @@
 
     python -m campaigns.soak [--minutes 10] [--delay 0.1] [--jitter 0.1]
 
-All three sets at their local settings (election timeout 1 s, heartbeat 0.25 s), the guard on duty, twenty writes a
+All three sets at their local settings (election timeout 1 s, heartbeat 0.25 s), the guard active, twenty writes a
 second on each. First as many processes as there are processors, and one more, do nothing but count; then every member
 is behind a proxy of its own (``campaigns.proxy``). Exit status 1 when a term grew, when the guard saw a death or
 a silence or asked for an election, or when a write failed.
@@ -142,7 +142,7 @@ def show(soaks: list[Soak]) -> None:
         for s in soaks
     ]  # fmt: skip
     heads = ("", "for", "elections", "guard actions", "guard refrained", "acknowledged", "failed", "slowest answer")
-    print_table("Three sets, 20 writes a second on each, the guard on duty.", heads, rows)
+    print_table("Three sets, 20 writes a second on each, the guard active.", heads, rows)
 
 
 def main() -> int:

@@ -17,8 +17,7 @@ from typing import Any
 
 import requests
 
-from prodcore.app.cluster import open_inspectors
-from prodcore.app.wiring import prepare_cluster
+from prodcore.app.wiring import open_inspectors, prepare_cluster
 from prodcore.local import GUARD, LocalCluster, LocalPlan, find_free_ports, services_for
 from prodcore.settings import Settings, load_settings
 
@@ -80,7 +79,7 @@ class System:
         }
 
     def guard_counts(self) -> dict[str, int]:
-        """What the guards on duty have seen and done, over all sets."""
+        """What the active guards have seen and done, over all sets."""
         done = self.prodctl("cluster", "status", "-o", "json", ok=(0, 6))
         counts: dict[str, int] = {}
         for guard in json.loads(done.stdout)["guards"]:

@@ -12,6 +12,7 @@ A setting is looked for in this order, and the first place that has it wins:
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -49,6 +50,61 @@ def env_file() -> Path:
     return Path(os.environ.get("PRODCTL_ENV_FILE") or default_state_dir() / "local" / "env" / "operator.env")
 
 
+USERS_SETTING = "db3_url"
+"""It has always been the users' set, so the shards are db1_url, db2_url, db4_url, db5_url …"""
+
+_MORE_SHARDS = re.compile(r"db(?:[4-9]|[1-9][0-9]+)_url")
+
+
+def shard_setting(position: int) -> str:
+    """The setting with the address of a shard.
+
+    >>> [shard_setting(position) for position in range(4)]
+    ['db1_url', 'db2_url', 'db4_url', 'db5_url']
+    """
+    return f"db{position + 1 if position < 2 else position + 2}_url"
+
+
+def is_set_setting(name: str) -> bool:
+    """Whether a setting is the address of a replica set; its name in the environment has no prefix."""
+    return name in ("db1_url", "db2_url", USERS_SETTING) or bool(_MORE_SHARDS.fullmatch(name))
+
+
+def _gather_shards(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the addresses of further shards under the one name that they have as a field."""
+    more = {name.lower(): value for name, value in values.items() if _MORE_SHARDS.fullmatch(name.lower())}
+    return {"more_shard_urls": more} if more else {}
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, with any number of shards."""
+
+    def __call__(self) -> dict[str, Any]:
+        return super().__call__() | _gather_shards({name: value for name, value in self.env_vars.items() if value})
+
+
+class _EnvFile(DotEnvSettingsSource):
+    """An env file, with any number of shards."""
+
+    def __call__(self) -> dict[str, Any]:
+        return super().__call__() | _gather_shards({name: value for name, value in self.env_vars.items() if value})
+
+
+class _Credentials(SecretsSettingsSource):
+    """systemd credentials, with any number of shards."""
+
+    def __call__(self) -> dict[str, Any]:
+        files = [file for file in Path(str(self.secrets_dir)).glob("db*_url") if _MORE_SHARDS.fullmatch(file.name)]
+        return super().__call__() | _gather_shards({file.name: file.read_text().strip() for file in files})
+
+
+class _ConfigFile(TomlConfigSettingsSource):
+    """The TOML file, with any number of shards."""
+
+    def __call__(self) -> dict[str, Any]:
+        return super().__call__() | _gather_shards(self.toml_data)
+
+
 def _named(seed_name: str, **kwargs: Any) -> Any:
     """A setting that keeps the name it has in the seed's environment files."""
     return Field(validation_alias=AliasChoices(seed_name, seed_name.lower()), **kwargs)
@@ -75,6 +131,9 @@ class Settings(BaseSettings):
     db2_url: SecretStr | None = _named("DB2_URL", default=None, description="Replica set of products N–Z")
     db3_url: SecretStr | None = _named(
         "DB3_URL", default=None, description="Replica set of users, shard map and drill history"
+    )
+    more_shard_urls: dict[str, SecretStr] = Field(
+        {}, description="Replica sets of further shards: DB4_URL, DB5_URL … in the environment"
     )
     request_budget_seconds: float = Field(
         15.0, gt=0, le=120, description="The deadline that all steps of one request share"
@@ -148,6 +207,11 @@ class Settings(BaseSettings):
         1_000, ge=500, le=60_000, description="electionTimeoutMillis of sets whose members share a host"
     )
 
+    def set_urls(self) -> dict[str, SecretStr | None]:
+        """The address of every replica set by its setting: the shards in order, and last the users' set."""
+        more = sorted(self.more_shard_urls.items(), key=lambda item: int(item[0][2:-4]))
+        return {"db1_url": self.db1_url, "db2_url": self.db2_url, **dict(more), USERS_SETTING: self.db3_url}
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -165,12 +229,12 @@ def _sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSettings
     """The places to look in, by the name people know them under."""
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     sources: dict[str, PydanticBaseSettingsSource] = {
-        "environment": EnvSettingsSource(settings_cls),
-        str(env_file()): DotEnvSettingsSource(settings_cls, env_file=env_file()),
+        "environment": _Environment(settings_cls),
+        str(env_file()): _EnvFile(settings_cls, env_file=env_file()),
     }
     if credentials:
-        sources[credentials] = SecretsSettingsSource(settings_cls, secrets_dir=credentials, env_prefix="")
-    sources[str(config_file())] = TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+        sources[credentials] = _Credentials(settings_cls, secrets_dir=credentials, env_prefix="")
+    sources[str(config_file())] = _ConfigFile(settings_cls, toml_file=config_file())
     return sources
 
 
@@ -182,7 +246,7 @@ def load_settings(**overrides: Any) -> Settings:
     _refuse_shared_secrets(env_file())
     try:
         _refuse_unknown_names(config_file())
-        return Settings(**overrides)
+        return Settings(**overrides | _gather_shards(overrides))
     except ValidationError as error:
         found = {place: source() for place, source in _sources(Settings).items()}
         raise ConfigError(problems=[_problem(e, found) for e in error.errors()]) from None
@@ -198,7 +262,7 @@ def _refuse_unknown_names(path: Path) -> None:
         given = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
-    unknown = [name for name in given if name.lower() not in Settings.model_fields]
+    unknown = [n for n in given if n.lower() not in Settings.model_fields and not is_set_setting(n.lower())]
     if unknown:
         problems = [Problem(name, "unknown_setting", f"no setting is called so (from {path})") for name in unknown]
         raise ConfigError(problems=problems, hint="prodctl config show lists them all")
@@ -240,12 +304,17 @@ def explain_settings(settings: Settings) -> list[SettingOrigin]:
     found = [(origin, _lookup(source)) for origin, source in _sources(Settings).items()]
     rows = []
     for name, info in Settings.model_fields.items():
+        if name == "more_shard_urls":
+            continue
         alias = info.validation_alias
         keys = {name, *(str(c) for c in alias.choices)} if isinstance(alias, AliasChoices) else {name}
         variable = next((k for k in keys if k.isupper()), f"PRODCTL_{name.upper()}")
         origin = next((place for place, values in found if keys & values.keys()), "default")
         value = getattr(settings, name)
         rows.append(SettingOrigin(name, variable, "" if value is None else str(value), origin, info.description or ""))
+    for name, secret in settings.more_shard_urls.items():
+        origin = next((place for place, values in found if name in values.get("more_shard_urls", ())), "default")
+        rows.append(SettingOrigin(name, name.upper(), str(secret), origin, "Replica set of a further shard"))
     return rows
 
 

@@ -16,7 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from prodcore.app.cluster import lint_cluster, member_control, open_inspectors
+from prodcore.app.cluster import lint_cluster
+from prodcore.app.wiring import member_control, open_inspectors
 from prodcore.deploy.config import load_deployment
 from prodcore.deploy.container import run_parallel
 from prodcore.deploy.layout import Host, Layout

@@ -8,15 +8,14 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from prodcore.app.cluster import PRODUCTS, open_inspectors, set_addresses
-from prodcore.app.guard import open_switch
+from prodcore.app.wiring import PRODUCTS, configured_set, open_catalog, open_inspectors, open_replica_set, open_switch
 from prodcore.errors import Unavailable
 from prodcore.settings import Settings
 
 if TYPE_CHECKING:
     from prodcore.catalog import Catalog
     from prodcore.drill.engine import Parts
-    from prodcore.drill.ports import Place, Traffic
+    from prodcore.drill.load import Place, Traffic
     from prodcore.processes.control import MemberControl
 
     ProductTraffic = Callable[[Place, Place | None], Traffic]
@@ -38,9 +37,8 @@ def open_drill(
     """
     from prodcore.drill.engine import Parts
     from prodcore.drill.journal import Journal
-    from prodcore.mongo.admin.drill_guards import MongoGuards
-    from prodcore.mongo.admin.drill_set import MongoDrillSet
-    from prodcore.mongo.admin.drill_traffic import DRILL_RECORDS
+    from prodcore.mongo.admin.drill_set import DRILL_RECORDS, MongoDrillSet
+    from prodcore.mongo.admin.guard_switch import MongoGuards
 
     run = f"drill{secrets.token_hex(4)}"
     *shards, users = open_inspectors(settings)
@@ -99,12 +97,11 @@ class _Load:
 
     @cached_property
     def _catalog(self) -> Catalog:
-        from prodcore.app.wiring import open_catalog
 
         return self._stack.enter_context(open_catalog(self._settings, count_retries=True))
 
     def _open_products(self, name: str) -> Traffic:
-        from prodcore.drill.catalog_traffic import CatalogTraffic, places_of
+        from prodcore.drill.load import CatalogTraffic, places_of
 
         home, elsewhere = places_of(self._catalog.shard_map, name, self._run)
         if self._product_traffic:
@@ -112,11 +109,9 @@ class _Load:
         return CatalogTraffic(self._catalog, home, elsewhere)
 
     def _open_records(self, name: str) -> Traffic:
-        from prodcore.app.wiring import open_replica_set
-        from prodcore.mongo.admin.drill_traffic import MongoRecordTraffic
-        from prodcore.mongo.client.replica_set import SetAddress
+        from prodcore.mongo.admin.drill_set import MongoRecordTraffic
 
-        setting = next(key for key, uri in set_addresses(self._settings).items() if SetAddress(uri).name == name)
+        setting = configured_set(self._settings, name).setting
         replica_set = open_replica_set(self._settings, setting, count_retries=True)
         traffic = MongoRecordTraffic(replica_set, self._run, self._places[name])
         if self._unsafe:

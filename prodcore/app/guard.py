@@ -10,51 +10,37 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from prodcore.app.cluster import PRODUCTS, open_inspectors, set_addresses
-from prodcore.errors import ShardNotFound
+from prodcore.app.wiring import PRODUCTS, configured_set, configured_sets, open_replica_set, open_switch
 from prodcore.settings import Settings
 
 if TYPE_CHECKING:
     from prodcore.guard.decision import GuardRules
     from prodcore.guard.guard import OnEvent, SetGuard
-    from prodcore.mongo.admin.switch import GuardSwitch
     from prodcore.processes.control import MemberControl
     from prodcore.replicaset.switchover import SwitchoverParts
 
 
 @contextmanager
-def open_switch(settings: Settings) -> Iterator[GuardSwitch]:
-    """The switch of all guards; closes its connections at the end."""
-    from prodcore.app.wiring import open_replica_set
-    from prodcore.mongo.admin.switch import GuardSwitch
-
-    replica_set = open_replica_set(settings, "db3_url")
-    try:
-        yield GuardSwitch(replica_set)
-    finally:
-        replica_set.close()
-
-
-@contextmanager
 def open_switchover(settings: Settings, name: str) -> Iterator[SwitchoverParts]:
     """What a switchover of that set needs. Raises ShardNotFound."""
-    from prodcore.app.wiring import open_replica_set
-    from prodcore.mongo.admin.drill_guards import MongoGuards
-    from prodcore.mongo.admin.drill_set import MongoDrillSet
-    from prodcore.mongo.admin.drill_traffic import DRILL_RECORDS, MongoRecordTraffic
+    from prodcore.drill.load import SWITCHOVER_RATE, measured_load
+    from prodcore.mongo.admin.drill_set import DRILL_RECORDS, MongoDrillSet, MongoRecordTraffic
+    from prodcore.mongo.admin.guard_switch import MongoGuards
+    from prodcore.mongo.admin.inspection import MongoSetInspector
     from prodcore.replicaset.switchover import SwitchoverParts
 
-    by_setting = zip(set_addresses(settings), open_inspectors(settings), strict=True)
-    found = {inspector.name: (setting, inspector) for setting, inspector in by_setting}
-    if name not in found:
-        raise ShardNotFound(f"there is no set {name}; there are {', '.join(found)}", shard=name)
-    setting, inspector = found[name]
-    place = DRILL_RECORDS if setting == "db3_url" else (PRODUCTS[0], DRILL_RECORDS[1])
+    found = configured_set(settings, name)
+    inspector = MongoSetInspector(found.uri, found.databases)
+    place = (PRODUCTS[0], DRILL_RECORDS[1]) if found.is_shard else DRILL_RECORDS
     run = f"switchover{secrets.token_hex(4)}"
+
+    def traffic() -> MongoRecordTraffic:
+        return MongoRecordTraffic(open_replica_set(settings, found.setting), run, place)
+
     with open_switch(settings) as switch:
         yield SwitchoverParts(
             MongoDrillSet(inspector, place),
-            lambda: MongoRecordTraffic(open_replica_set(settings, setting), run, place),
+            lambda: measured_load(traffic(), SWITCHOVER_RATE),
             run,
             MongoGuards(switch),
         )
@@ -74,7 +60,7 @@ def run_guards(
 
     with ExitStack() as stack:
         switch = stack.enter_context(open_switch(settings))
-        watched = [MongoGuardedSet(SetAddress(uri), switch) for uri in set_addresses(settings).values()]
+        watched = [MongoGuardedSet(SetAddress(one.uri), switch) for one in configured_sets(settings)]
         for one in watched:
             stack.callback(one.close)
             for member in one.members():  # this also opens the connections that may be needed in a hurry
@@ -98,7 +84,7 @@ def _facts(guards: dict[str, SetGuard]) -> dict[str, Any]:
         name: {
             "primary": guard.state.primary,
             "successor": guard.state.successor,
-            "on_duty": guard.state.on_duty,
+            "active": guard.state.active,
             "counts": dict(guard.state.counts),
         }
         for name, guard in guards.items()

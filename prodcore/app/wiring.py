@@ -4,17 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prodcore.errors import ConfigError, Problem
-from prodcore.settings import Settings
+from prodcore.errors import ConfigError, Problem, ShardNotFound
+from prodcore.settings import USERS_SETTING, Settings
 
 if TYPE_CHECKING:
     from prodcore.catalog import Catalog
+    from prodcore.mongo.admin.drill_board import MongoDrillBoard, MongoDrillHistory
+    from prodcore.mongo.admin.guard_switch import GuardSwitch
+    from prodcore.mongo.admin.inspection import MongoSetInspector
     from prodcore.mongo.client.replica_set import ReplicaSet
+    from prodcore.mongo.identity.attempt_store import MongoAttemptStore
+    from prodcore.mongo.identity.audit_store import MongoAuditStore
+    from prodcore.mongo.identity.token_store import MongoInvitationStore, MongoServiceTokenStore, MongoSessionStore
+    from prodcore.mongo.identity.user_store import MongoUserStore
+    from prodcore.processes.control import MemberControl
 
-_SHARD_SETTINGS = ("db1_url", "db2_url")
-_USERS_SETTING = "db3_url"
+PRODUCTS = ("products_db", "products")
+_SHARD_DATABASES = ("products_db",)
+_USERS_DATABASES = ("auth_db", "audit_db", "prodctl_meta")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredSet:
+    """One replica set of the settings: what it is called, where it is, and what is in it."""
+
+    name: str
+    setting: str
+    """``db1_url`` …"""
+    uri: str
+    is_shard: bool
+    """Whether it holds products; else it is the users' set, which also keeps the shard map."""
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """The databases whose documents count."""
+        return _SHARD_DATABASES if self.is_shard else _USERS_DATABASES
+
+
+def configured_sets(settings: Settings) -> list[ConfiguredSet]:
+    """Every set, the shards in order and last the users' set. Raises ConfigError that names every missing address."""
+    from prodcore.mongo.client.replica_set import SetAddress
+
+    urls = settings.set_urls()
+    if missing := [name for name, secret in urls.items() if secret is None]:
+        raise _not_set(*missing)
+    uris = {name: secret.get_secret_value() for name, secret in urls.items() if secret}
+    found = [ConfiguredSet(SetAddress(uri).name, name, uri, name != USERS_SETTING) for name, uri in uris.items()]
+    names = [s.name for s in found]
+    if twice := next((s for s in found if names.count(s.name) > 1), None):
+        problem = Problem(twice.setting.upper(), "duplicate", f"is one of several addresses of {twice.name}")
+        raise ConfigError(problems=[problem])
+    return found
+
+
+def configured_set(settings: Settings, name: str) -> ConfiguredSet:
+    """The set of this name. Raises ShardNotFound."""
+    sets = configured_sets(settings)
+    for found in sets:
+        if found.name == name:
+            return found
+    raise ShardNotFound(f"there is no set {name}; there are {', '.join(s.name for s in sets)}", shard=name)
 
 
 def open_replica_set(settings: Settings, setting: str, *, count_retries: bool = False) -> ReplicaSet:
@@ -24,12 +77,9 @@ def open_replica_set(settings: Settings, setting: str, *, count_retries: bool = 
     """
     from prodcore.mongo.client.replica_set import ReplicaSet
 
-    secret = getattr(settings, setting)
+    secret = settings.set_urls().get(setting)
     if secret is None:
-        raise ConfigError(
-            problems=[Problem(setting.upper(), "missing", "is not set")],
-            hint="prodctl local up makes a cluster on this machine; or give mongodb://…/?replicaSet=…",
-        )
+        raise _not_set(setting)
     return ReplicaSet(
         secret.get_secret_value(),
         heartbeat_ms=settings.heartbeat_ms,
@@ -38,13 +88,26 @@ def open_replica_set(settings: Settings, setting: str, *, count_retries: bool = 
     )
 
 
+def open_users_set(settings: Settings) -> ReplicaSet:
+    """The set of users, shard map, orders and history. Raises ConfigError without DB3_URL."""
+    return open_replica_set(settings, USERS_SETTING)
+
+
+def _not_set(*names: str) -> ConfigError:
+    return ConfigError(
+        problems=[Problem(name.upper(), "missing", "is not set") for name in names],
+        hint="prodctl local up makes a cluster on this machine; or give mongodb://…/?replicaSet=…",
+    )
+
+
 @contextmanager
 def open_replica_sets(
     settings: Settings, *, count_retries: bool = False
 ) -> Iterator[tuple[ReplicaSet, dict[str, ReplicaSet]]]:
     """The users' set, and the shards by name; closes their connections at the end."""
-    users = open_replica_set(settings, _USERS_SETTING)
-    opened = (open_replica_set(settings, name, count_retries=count_retries) for name in _SHARD_SETTINGS)
+    users = open_users_set(settings)
+    names = [name for name in settings.set_urls() if name != USERS_SETTING]
+    opened = (open_replica_set(settings, name, count_retries=count_retries) for name in names)
     shards = {replica_set.name: replica_set for replica_set in opened}
     try:
         yield users, shards
@@ -124,3 +187,114 @@ def preparation_lacks(settings: Settings) -> Iterator[tuple[str, str, str]]:
                 yield "renew", f"the products' terms in {name}", "another version stored them"
             if not has_claimed_skus(replica_set):
                 yield "claim", f"the SKUs of the products in {name}", "another version stored them"
+
+
+def open_inspectors(settings: Settings, *, keep: bool = False) -> list[MongoSetInspector]:
+    """One inspector a set; the last one's set keeps users and shard map. ``keep`` is for looking again and again."""
+    from prodcore.mongo.admin.inspection import MongoSetInspector
+
+    return [MongoSetInspector(s.uri, s.databases, keep=keep) for s in configured_sets(settings)]
+
+
+@contextmanager
+def open_switch(settings: Settings) -> Iterator[GuardSwitch]:
+    """The switch of all guards; closes its connections at the end."""
+    from prodcore.mongo.admin.guard_switch import GuardSwitch
+
+    replica_set = open_users_set(settings)
+    try:
+        yield GuardSwitch(replica_set)
+    finally:
+        replica_set.close()
+
+
+@contextmanager
+def open_board(settings: Settings) -> Iterator[MongoDrillBoard]:
+    """Where drills are ordered, and where how they go is written; closes its connections at the end."""
+    from prodcore.mongo.admin.drill_board import MongoDrillBoard
+
+    board = MongoDrillBoard(open_users_set(settings), [s.name for s in configured_sets(settings)])
+    try:
+        yield board
+    finally:
+        board.close()
+
+
+@contextmanager
+def open_history(settings: Settings) -> Iterator[MongoDrillHistory]:
+    """The drills that were; closes the connections at the end."""
+    from prodcore.mongo.admin.drill_board import MongoDrillHistory
+
+    history = MongoDrillHistory(open_users_set(settings))
+    try:
+        yield history
+    finally:
+        history.close()
+
+
+def member_control(settings: Settings, directory: Path | None = None) -> MemberControl:
+    """A hand on the members: of the deployment of the settings, else of the local cluster, else on none.
+
+    ``directory`` is where the local cluster is, if elsewhere. Raises ConfigError for a description that cannot work.
+    """
+    if settings.deployment and directory is None:
+        return _deployed_members(settings.deployment)
+    from prodcore.local.cluster import default_directory, open_cluster
+    from prodcore.local.state import load_state
+    from prodcore.processes.uncontrolled import NoMembers
+
+    if directory is None and load_state(default_directory(settings)) is None:
+        return NoMembers()
+    return open_cluster(settings, directory).members
+
+
+def _deployed_members(description: Path) -> MemberControl:
+    from prodcore.deploy.config import load_deployment
+    from prodcore.deploy.layout import Layout
+    from prodcore.incus.client import Incus
+    from prodcore.processes.systemd import IncusMembers, MemberUnit
+
+    deployment = load_deployment(description)
+    units = {m.endpoint: MemberUnit(m.host, m.unit) for m in Layout(deployment).members}
+    return IncusMembers(Incus(deployment.incus.remote, deployment.incus.project), units)
+
+
+@dataclass(frozen=True, slots=True)
+class UserStores:
+    """Everything about users, in rsU."""
+
+    users: MongoUserStore
+    sessions: MongoSessionStore
+    attempts: MongoAttemptStore
+    audit: MongoAuditStore
+    tokens: MongoServiceTokenStore
+    invitations: MongoInvitationStore
+    replica_set: ReplicaSet
+
+    def ensure_indexes(self) -> None:
+        """Make all indexes; harmless when they exist."""
+        for store in (self.users, self.sessions, self.attempts, self.audit, self.tokens, self.invitations):
+            store.ensure_indexes()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.replica_set.close()
+
+
+def open_user_stores(settings: Settings) -> UserStores:
+    """The stores on the users' replica set. Call it after the fork. Raises ConfigError without DB3_URL."""
+    from prodcore.mongo.identity.attempt_store import MongoAttemptStore
+    from prodcore.mongo.identity.audit_store import MongoAuditStore
+    from prodcore.mongo.identity.token_store import MongoInvitationStore, MongoServiceTokenStore, MongoSessionStore
+    from prodcore.mongo.identity.user_store import MongoUserStore
+
+    users_set = open_users_set(settings)
+    return UserStores(
+        MongoUserStore(users_set),
+        MongoSessionStore(users_set),
+        MongoAttemptStore(users_set),
+        MongoAuditStore(users_set),
+        MongoServiceTokenStore(users_set),
+        MongoInvitationStore(users_set),
+        users_set,
+    )

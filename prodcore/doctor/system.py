@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Any
 from prodcore.doctor.machine import Listener
 from prodcore.identity.users import has_ended
 from prodcore.replicaset.diagnostic import Diagnostic, Severity
-from prodcore.replicaset.lint import Finding
+from prodcore.replicaset.lint import by_cause
 from prodcore.replicaset.status import MemberConfig
 
 _CONTAINER_FIX = "prodctl deploy plan, then prodctl deploy apply"
@@ -50,39 +49,14 @@ def _units(name: str, units: Mapping[str, str], expected: set[str]) -> Iterator[
 
 
 _COVERED_BY_LAYOUT = {"one_host"}
-_NOTES = {"stays_dead"}
-_WARNINGS = {"even_voters", "small_oplog", "zlib"}
-_SHOWN = 3
 
 
-def from_findings(found: Iterable[Finding]) -> Iterator[Diagnostic]:
+def from_findings(found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     """One line for each risk, with all members that have it."""
-    by_code: dict[str, list[Finding]] = {}
-    for finding in found:
-        if finding.code not in _COVERED_BY_LAYOUT:
-            by_code.setdefault(finding.code, []).append(finding)
-    for code, alike in by_code.items():
-        where = [f.where for f in alike]
-        subject = ", ".join(where) if len(where) <= _SHOWN else f"{len(where)} members"
-        others = "" if len({f.text for f in alike}) == 1 else "; the others alike"
-        yield Diagnostic(code, subject, _severity(code, where), alike[0].text + others, alike[0].fix)
-    if not by_code:
+    grouped = by_cause(d for d in found if d.code not in _COVERED_BY_LAYOUT)
+    yield from grouped
+    if not grouped:
         yield Diagnostic("lint", "set-up", Severity.OK, "nothing risky: prodctl cluster lint")
-
-
-def _severity(code: str, where: Iterable[str]) -> Severity:
-    if code in _NOTES:
-        return Severity.NOTE
-    if code in _WARNINGS or (code == "old_version" and all(_is_loopback(address) for address in where)):
-        return Severity.WARNING
-    return Severity.PROBLEM
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.rsplit(":", 1)[0].strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 _LAYOUT_FIX = "one member on each host: the layout spread of prodctl deploy"

@@ -1,32 +1,31 @@
-"""The drill from start to end. Whatever ends it, what it broke is put back and what it stored is removed."""
+"""The drill from preflight to clean-up. Whatever ends it, what it broke is put back and what it stored is removed.
+
+What a killed drill left behind is put back before the next one begins.
+"""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from prodcore.drill.events import OnProgress, Progress, Step
-from prodcore.drill.faults import Faults
-from prodcore.drill.journal import Broken, Journal
+from prodcore.drill.faults import Broken, Faults
+from prodcore.drill.journal import Journal, Unfinished
 from prodcore.drill.ledger import Ledger
-from prodcore.drill.limits import missed_limits
-from prodcore.drill.load import LoadRate, running_load
-from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillPlan, Fault
-from prodcore.drill.ports import Guards, SetAccess, SetWatch, Traffic
-from prodcore.drill.preflight import objections
-from prodcore.drill.report import DrillReport, report_round
-from prodcore.drill.restore import clean_up, restore_leftovers
-from prodcore.drill.round import Round, RoundResult
+from prodcore.drill.load import LoadRate, Traffic, running_load
+from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillPlan, OnProgress, Progress, Step
+from prodcore.drill.report import DrillReport, missed_limits, report_round
+from prodcore.drill.round import Round, RoundResult, SetAccess
 from prodcore.drill.verdict import Verdict, judge
-from prodcore.errors import CommandRefused, InvalidInput, NoPrimary, Problem, Unavailable
+from prodcore.errors import CommandRefused, NoPrimary, ShardNotFound, Unavailable
 from prodcore.processes.control import MemberControl
 from prodcore.replicaset.diagnostic import ProblemLine, problem_line
 from prodcore.replicaset.status import SECONDARY, Member, SetStatus
+from prodcore.replicaset.steering import Guards, SetWatch
 
 _WARM_UP_WRITES = 10
 _GUARD_READY_SECONDS = 15.0
@@ -63,19 +62,16 @@ class Parts:
 
 
 def preflight(plan: DrillPlan, parts: Parts) -> list[ProblemLine]:
-    """Why the drill must not begin now; empty when it may. Touches nothing. Raises InvalidInput for unknown sets."""
+    """Why the drill must not begin now; empty when it may. Touches nothing. Raises ShardNotFound."""
     if unknown := [name for name in plan.sets if name not in parts.sets]:
-        known = ", ".join(parts.sets)
-        raise InvalidInput(problems=[Problem("set", "unknown", f"there is no set {unknown[0]}; there are {known}")])
+        raise ShardNotFound(f"there is no set {unknown[0]}; there are {', '.join(parts.sets)}", shard=unknown[0])
     judged = parts.judged(plan)
     with ThreadPoolExecutor(max_workers=len(judged)) as pool:
         statuses = list(pool.map(lambda access: access.inspect(), judged.values()))
-    if plan.compare_guard and not parts.guards.on_duty():
+    if plan.compare_guard and not parts.guards.any_active():
         return [problem_line("no_guard")]
-    if plan.fault is Fault.PARTITION and (why := parts.control.cannot_isolate()):
-        return [problem_line("cannot_isolate", why=why)]
-    if plan.fault is Fault.CONTAINER and (why := parts.control.cannot_stop_host()):
-        return [problem_line("cannot_stop_host", why=why)]
+    if why := plan.fault.deed.unmet(parts.control):
+        return [problem_line("fault_not_possible", why=why)]
     return objections(plan, statuses, parts.control.addresses()) or [
         problem_line("import_at_work", what=what) for access in judged.values() for what in access.imports_at_work()
     ]
@@ -134,7 +130,7 @@ class _Drill:
             for number in range(1, self._plan.rounds + 1):
                 results += self._one_round(number, watches)
                 if self._plan.compare_guard and not any(r.problem for r in results):
-                    with self._guards_away():
+                    with self._guards_disabled():
                         results += self._one_round(number, watches, extra=True)
                 if any(r.problem for r in results):
                     break
@@ -145,9 +141,9 @@ class _Drill:
         return results
 
     @contextmanager
-    def _guards_away(self) -> Iterator[None]:
+    def _guards_disabled(self) -> Iterator[None]:
         """Without guards, and without what they have done: else a secondary would still follow their successor."""
-        self._parts.guards.send_away(3 * self._plan.recovery_seconds)
+        self._parts.guards.disable(3 * self._plan.recovery_seconds)
         try:
             for access in self._sets.values():
                 status = access.inspect()
@@ -156,11 +152,11 @@ class _Drill:
                         access.follow(member, _primary(status).address)
             yield
         finally:
-            self._parts.guards.call_back()
+            self._parts.guards.enable()
 
     def _one_round(self, number: int, watches: Mapping[str, SetWatch], *, extra: bool = False) -> list[RoundResult]:
         """The round on every set at once. When it is interrupted, each set's thread puts its member back first."""
-        if guarded := self._parts.guards.on_duty():
+        if guarded := self._parts.guards.any_active():
             self._parts.guards.wait_ready(self._plan.sets, _GUARD_READY_SECONDS)
         if not self._settle():
             raise Unavailable("the sets do not keep up with the load")
@@ -207,7 +203,9 @@ class _Drill:
             return primary
         if chosen == TARGET_RANDOM:
             chosen = self._random.choice([m.address for m in status.members])
-        return primary if primary in self._faults.fallen(Broken(status.name, chosen, self._plan.fault)) else chosen
+        elif member := status.member(chosen):
+            chosen = member.address
+        return primary if primary in self._faults.affected(Broken(status.name, chosen, self._plan.fault)) else chosen
 
     def _judge(self) -> Verdict:
         self._emit(Progress(Step.JUDGE, "a majority read of every member"))
@@ -225,3 +223,108 @@ def _primary(status: SetStatus) -> Member:
     if status.primary is None:
         raise NoPrimary(f"{status.name} has no primary", shard=status.name)
     return status.primary
+
+
+MAX_LAG_SECONDS = 5.0
+MIN_FREE_DISK_BYTES = 500_000_000
+
+
+def objections(plan: DrillPlan, sets: Sequence[SetStatus], controlled: Collection[str]) -> list[ProblemLine]:
+    """Why this drill must not begin now, a sentence each; empty when it may.
+
+    ``controlled`` are the addresses of the members whose processes can be broken and put back.
+    """
+    found = [line for status in sets for line in _set_objections(status)]
+    found += _target_objections(plan, sets)
+    if plan.fault.deed.needs_control and not found:
+        found += [
+            problem_line("not_controlled", member=m.address)
+            for s in sets
+            for m in s.members
+            if m.address not in controlled
+        ]
+    return found
+
+
+def _set_objections(status: SetStatus) -> list[ProblemLine]:
+    if status.primary is None:
+        return [problem_line("set_without_primary", set=status.name)]
+    found = list(status.problems)
+    secondaries = [m for m in status.members if m.role == SECONDARY]
+    working = len(secondaries) + 1
+    if working < status.majority + 1:
+        found.append(problem_line("majority_at_stake", set=status.name, working=working, needed=status.majority))
+    for member in secondaries:
+        lag = status.lag_seconds(member)
+        if lag is not None and lag > MAX_LAG_SECONDS:
+            found.append(problem_line("lag", set=status.name, member=member.address, seconds=lag))
+    found += [
+        problem_line("little_disk", set=status.name, member=m.address, megabytes=m.free_disk_bytes / 1e6)
+        for m in status.members
+        if m.free_disk_bytes is not None and m.free_disk_bytes < MIN_FREE_DISK_BYTES
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _target_objections(plan: DrillPlan, sets: Sequence[SetStatus]) -> list[ProblemLine]:
+    if plan.target in (TARGET_PRIMARY, TARGET_RANDOM):
+        hits_anybody = plan.fault.deed.only_primary and plan.target == TARGET_RANDOM
+        return [problem_line("only_primary_steps_down")] if hits_anybody else []
+    drilled = [s for s in sets if s.name in plan.sets]
+    if strangers := [s.name for s in drilled if not s.member(plan.target)]:
+        return [problem_line("not_a_member", member=plan.target, sets=", ".join(strangers))]
+    if plan.fault.deed.only_primary:
+        others = [s.primary.address for s in drilled if s.primary and s.primary != s.member(plan.target)]
+        return [problem_line("another_is_primary", primary=address) for address in others]
+    return []
+
+
+RESTORE_SECONDS = 60.0
+
+
+def restore_leftovers(
+    journal: Journal, control: MemberControl, sets: Mapping[str, SetAccess], on_progress: OnProgress
+) -> Unfinished | None:
+    """Put back what an earlier drill left; returns what that was, None when there was nothing. Hold the lock."""
+    left = journal.unfinished()
+    if left is not None:
+        on_progress(Progress(Step.RESTORED, f"drill {left.run} was cut off; putting back what it left"))
+        clean_up(journal, control, sets, on_progress)
+    return left
+
+
+def clean_up(journal: Journal, control: MemberControl, sets: Mapping[str, SetAccess], on_progress: OnProgress) -> None:
+    """Put back every member that the journal names, remove the records, and close the journal."""
+    left = journal.unfinished()
+    if left is None:
+        return
+    faults = Faults(control, sets)
+    deadline = time.monotonic() + RESTORE_SECONDS
+    for broken in left.broken:
+        faults.undo(broken)
+        _wait_for_member(sets[broken.set_name], broken.member, deadline)
+        journal.mended(broken)
+        on_progress(Progress(Step.RESTORED, f"{broken.member} ({broken.fault})", broken.set_name))
+    removed = sum(_remove(sets[name], left.run, deadline) for name in left.sets)
+    on_progress(Progress(Step.CLEANUP, f"{removed} records of drill {left.run} removed"))
+    journal.close()
+
+
+def _wait_for_member(access: SetAccess, member: str, deadline: float) -> None:
+    watch = access.watch()
+    try:
+        if watch.wait_for_role(member, ("PRIMARY", "SECONDARY"), 0.0, deadline) is None:
+            raise Unavailable(f"{member} was started and does not come back", hint="prodctl cluster status shows more")
+    finally:
+        watch.close()
+
+
+def _remove(access: SetAccess, run: str, deadline: float) -> int:
+    """Remove the records, once there is a primary to do it."""
+    watch = access.watch()
+    try:
+        if watch.wait_for_new_primary("", 0.0, deadline) is None:
+            raise NoPrimary(f"{access.name} has no primary: the drill's records are still there", shard=access.name)
+    finally:
+        watch.close()
+    return access.remove_records(run)

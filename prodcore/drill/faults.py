@@ -1,61 +1,188 @@
-"""Doing a fault to a member and undoing it, through the interface that holds the members."""
+"""The faults that a drill can do to a member: one row for each, and nothing else anywhere has to know them.
+
+A row says how the fault is done and undone, whom it takes down, what it needs, and who may order it. What a member's
+process can suffer is a method of ``prodcore.processes.control.MemberControl``; what only the database's own commands
+can do is one of ``Stepping``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
 
-from prodcore.drill.journal import Broken
-from prodcore.drill.plan import Fault
-from prodcore.drill.ports import SetAccess
 from prodcore.errors import CommandRefused, MemberUnavailable
 from prodcore.processes.control import MemberControl
 
 
-class Faults:
-    """Breaks members and mends them. What a drill breaks is in its journal before."""
+class Stepping(Protocol):
+    """A set whose primary can be made to hand over."""
 
-    def __init__(self, control: MemberControl, sets: Mapping[str, SetAccess]) -> None:
+    def step_down(self, primary: str) -> None:
+        """Make the primary hand over. Raises CommandRefused."""
+
+    def allow_election(self, member: str) -> None:
+        """Let a member that stepped down run for election again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One member, and what can be done to it."""
+
+    member: str
+    control: MemberControl
+    set: Stepping
+
+
+def _no_need(_control: MemberControl) -> str:
+    return ""
+
+
+def _itself(target: Target) -> tuple[str, ...]:
+    return (target.member,)
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """How one fault is done."""
+
+    inject: Callable[[Target], None]
+    """Do it; returns when the order is given, which may be before the process has ended."""
+    undo: Callable[[Target], None]
+    """Put the member back; idempotent."""
+    summary: str
+    """For people, after the fault's name."""
+    affected: Callable[[Target], tuple[str, ...]] = _itself
+    """The members that it takes down, of whatever set."""
+    unmet: Callable[[MemberControl], str] = _no_need
+    """Why it cannot be done here, a sentence; empty where it can."""
+    needs_control: bool = True
+    """Whether every member's process must be under control: what is broken must be put back."""
+    only_primary: bool = False
+    """Whether it can be done to a primary only."""
+    orderable: bool = True
+    """Whether an operator may order it in the browser."""
+    kills_secondaries_first: bool = False
+    """For the control: nobody else is alive when it is done."""
+
+
+def _start_again(target: Target) -> None:
+    if not target.control.is_running(target.member):
+        target.control.start(target.member)
+
+
+def _start_host_again(target: Target) -> None:
+    for member in _on_its_host(target):
+        target.control.start(member)
+
+
+def _on_its_host(target: Target) -> tuple[str, ...]:
+    return target.control.co_located(target.member)
+
+
+def _allow_election(target: Target) -> None:
+    with suppress(CommandRefused, MemberUnavailable):  # it is primary again, or its ban ends by itself
+        target.set.allow_election(target.member)
+
+
+class Fault(StrEnum):
+    """What is done to a member."""
+
+    deed: Deed
+
+    def __new__(cls, name: str, *row: Deed) -> Fault:
+        """A word that knows how it is done; ``Fault("kill")`` finds the one of that name."""
+        fault = str.__new__(cls, name)
+        fault._value_ = name
+        (fault.deed,) = row
+        return fault
+
+    KILL = "kill", Deed(lambda t: t.control.kill(t.member), _start_again, "SIGKILL: the process dies at once")
+    STOP = "stop", Deed(lambda t: t.control.stop(t.member), _start_again, "SIGTERM: a planned shutdown")
+    STEPDOWN = (
+        "stepdown",
+        Deed(
+            lambda t: t.set.step_down(t.member),
+            _allow_election,
+            "replSetStepDown: the primary hands over and lives on",
+            needs_control=False,
+            only_primary=True,
+        ),
+    )
+    PAUSE = (
+        "pause",
+        Deed(
+            lambda t: t.control.pause(t.member),
+            lambda t: t.control.resume(t.member),
+            "SIGSTOP: the process hangs with its connections open, and goes on later",
+        ),
+    )
+    PARTITION = (
+        "partition",
+        Deed(
+            lambda t: t.control.isolate(t.member),
+            lambda t: t.control.rejoin(t.member),
+            "the network between the member and everybody else is cut, and mended later",
+            unmet=lambda control: control.cannot_isolate(),
+            orderable=False,
+        ),
+    )
+    CONTAINER = (
+        "container",
+        Deed(
+            lambda t: t.control.stop_host(t.member),
+            _start_host_again,
+            "the member's container is stopped at once, with all that runs in it, and started later",
+            affected=_on_its_host,
+            unmet=lambda control: control.cannot_stop_host(),
+            orderable=False,
+        ),
+    )
+    LOSE = (
+        "lose",
+        Deed(
+            lambda t: t.control.kill(t.member),
+            _start_again,
+            "the control: the secondaries die, one member acknowledges writes and dies: they must be lost",
+            orderable=False,
+            kills_secondaries_first=True,
+        ),
+    )
+
+
+ORDERABLE = tuple(fault for fault in Fault if fault.deed.orderable)
+"""What an operator may order in the browser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A member that a fault was, or was about to be, done to."""
+
+    set_name: str
+    member: str
+    fault: Fault
+
+
+class Faults:
+    """Breaks members and puts them back. What a drill breaks is in its journal before."""
+
+    def __init__(self, control: MemberControl, sets: Mapping[str, Stepping]) -> None:
         self._control = control
         self._sets = sets
 
     def inject(self, broken: Broken) -> None:
         """Do it; returns when the order is given, which for ``stop`` is before the process has ended."""
-        match broken.fault:
-            case Fault.KILL | Fault.LOSE:
-                self._control.kill(broken.member)
-            case Fault.STOP:
-                self._control.stop(broken.member)
-            case Fault.PAUSE:
-                self._control.pause(broken.member)
-            case Fault.STEPDOWN:
-                self._sets[broken.set_name].step_down(broken.member)
-            case Fault.PARTITION:
-                self._control.isolate(broken.member)
-            case Fault.CONTAINER:
-                self._control.stop_host(broken.member)
+        broken.fault.deed.inject(self._target(broken))
 
     def undo(self, broken: Broken) -> None:
-        """Put the member back; harmless when it is back already."""
-        match broken.fault:
-            case Fault.KILL | Fault.STOP | Fault.LOSE:
-                if not self._control.is_running(broken.member):
-                    self._control.start(broken.member)
-            case Fault.PAUSE:
-                self._control.resume(broken.member)
-            case Fault.STEPDOWN:
-                self._allow_election(broken)
-            case Fault.PARTITION:
-                self._control.rejoin(broken.member)
-            case Fault.CONTAINER:
-                for member in self._control.housemates(broken.member):
-                    self._control.start(member)
+        """Put the member back; nothing happens when it is back already."""
+        broken.fault.deed.undo(self._target(broken))
 
-    def fallen(self, broken: Broken) -> tuple[str, ...]:
-        """The members that the fault takes away, of whatever set."""
-        return self._control.housemates(broken.member) if broken.fault is Fault.CONTAINER else (broken.member,)
+    def affected(self, broken: Broken) -> tuple[str, ...]:
+        """The members that the fault takes down, of whatever set."""
+        return broken.fault.deed.affected(self._target(broken))
 
-    def _allow_election(self, broken: Broken) -> None:
-        try:
-            self._sets[broken.set_name].allow_election(broken.member)
-        except (CommandRefused, MemberUnavailable):
-            return  # it is primary again, or its ban ends by itself after STEP_DOWN_SECONDS
+    def _target(self, broken: Broken) -> Target:
+        return Target(broken.member, self._control, self._sets[broken.set_name])

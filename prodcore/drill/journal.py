@@ -14,18 +14,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from prodcore.drill.plan import Fault
+from prodcore.drill.faults import Broken, Fault
 from prodcore.errors import DrillRunning
 from prodcore.support.secure_files import locked, write_private
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A member that a fault was, or was about to be, done to."""
-
-    set_name: str
-    member: str
-    fault: Fault
 
 
 @dataclass(frozen=True, slots=True)

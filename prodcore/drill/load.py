@@ -1,4 +1,4 @@
-"""The load of a drill: writers and readers at a chosen rate, every attempt noted in the ledger."""
+"""The load of a drill, writers and readers at a chosen rate, and its ways to a set. The ledger has every attempt."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from uuid import uuid4
+from decimal import Decimal
+from typing import Protocol
+from uuid import UUID, uuid4
 
+from prodcore.catalog import Catalog
+from prodcore.catalog.stores import TRAFFIC_CATEGORY
 from prodcore.deadline import budget
-from prodcore.drill.ledger import Attempt, Ledger, Operation, Outcome, State
-from prodcore.drill.ports import Record, Traffic
-from prodcore.errors import OutcomeUnknown, ProdError
+from prodcore.drill.ledger import Attempt, Ledger, Operation, Outcome, State, longest_gap
+from prodcore.errors import ConfigError, OutcomeUnknown, ProdError
+from prodcore.product.history import Author
+from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.routing import ShardMap, name_key
 from prodcore.support.retries import Retries, counted
 
 _CYCLE = (Operation.CREATE, Operation.READ, Operation.EDIT, Operation.READ, Operation.RENAME, Operation.READ)
@@ -22,6 +28,58 @@ _CROSSING_PAUSE = 4
 """One more client for each set does that, so many times slower: a move is some seven writes, over both sets."""
 _DELETE_EVERY = 5
 """Every so many records is deleted at the end of its life, the others stay to be found."""
+_USERNAME = "failover-test"
+_FIRST_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(slots=True)
+class Record:
+    """A record of the drill's own, as its one writer knows it."""
+
+    id: UUID
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Names that belong to one set and to one drill."""
+
+    set_name: str
+    prefix: str
+
+    def name(self, number: int) -> str:
+        """The name of record ``number``; it holds the drill's id as a word."""
+        return f"{self.prefix} {number:06}"
+
+
+class Traffic(Protocol):
+    """Requests to one set, as a client makes them. Safe to use from many threads.
+
+    Every request ends within a budget. Raises Unavailable when nothing happened, OutcomeUnknown when it may have.
+    """
+
+    @property
+    def home(self) -> Place:
+        """Names of this set."""
+
+    @property
+    def elsewhere(self) -> Place | None:
+        """Names of another set, to which a record goes when it is renamed; None where there is none."""
+
+    def create(self, record: Record) -> None:
+        """Store a new record."""
+
+    def write(self, record: Record, state: State) -> int:
+        """Store another state (edit or rename) over the one it has; returns the version that was acknowledged."""
+
+    def delete(self, record: Record) -> None:
+        """Remove it."""
+
+    def read(self, record: Record) -> None:
+        """Read it."""
+
+    def close(self) -> None:
+        """Let go of the connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +90,10 @@ class LoadRate:
     interval: float
     budget_seconds: float
     """What one request may take."""
+
+
+SWITCHOVER_RATE = LoadRate(writers=4, interval=0.05, budget_seconds=15.0)
+"""Enough to see what a switchover costs, and little for the others."""
 
 
 @contextmanager
@@ -152,3 +214,83 @@ class _Writer:
                 self._traffic.delete(record)
             case _ if aim:
                 record.state = replace(aim, version=self._traffic.write(record, aim))
+
+
+class CatalogTraffic:
+    """A ``Traffic`` on products with names of these places."""
+
+    def __init__(self, catalog: Catalog, home: Place, elsewhere: Place | None) -> None:
+        self.home = home
+        self.elsewhere = elsewhere
+        self._catalog = catalog
+        self._author = Author(_USERNAME)
+
+    def create(self, record: Record) -> None:
+        """Add a product that is not for sale."""
+        draft = ProductDraft(
+            name=record.state.name,
+            category=TRAFFIC_CATEGORY,
+            price=Decimal(1),
+            stock=record.state.value,
+            active=False,
+        )
+        self._catalog.create(draft, self._author, record.id)
+
+    def write(self, record: Record, state: State) -> int:
+        """Edit name and stock."""
+        patch = ProductPatch(name=state.name, stock=state.value)
+        return self._catalog.edit(record.id, patch, self._author, record.state.version).version
+
+    def delete(self, record: Record) -> None:
+        """Delete the product."""
+        self._catalog.delete(record.id, self._author, record.state.version)
+
+    def read(self, record: Record) -> None:
+        """Get the product."""
+        self._catalog.get(record.id)
+
+    def close(self) -> None:
+        """The catalogue belongs to whoever opened it."""
+
+
+def places_of(shard_map: ShardMap, shard: str, run: str) -> tuple[Place, Place | None]:
+    """Names of the shard and of another one, for the drill ``run``."""
+    others = [name for name in shard_map.shards if name != shard]
+    home, *elsewhere = (Place(name, f"{letter_of(shard_map, name)} {run}") for name in (shard, *others[:1]))
+    return home, elsewhere[0] if elsewhere else None
+
+
+def letter_of(shard_map: ShardMap, shard: str) -> str:
+    """A first word that routes to the shard. Raises ConfigError when no letter or digit does."""
+    for letter in _FIRST_LETTERS:
+        if shard_map.shard_for(name_key(f"{letter} ")) == shard_map.shard_for(name_key(f"{letter} z")) == shard:
+            return letter
+    raise ConfigError(f"no product name that a drill could use belongs to {shard}")
+
+
+class MeasuredLoad:
+    """A light load on one set, for somebody who changes it and wants to know what that costs."""
+
+    def __init__(self, traffic: Traffic, ledger: Ledger) -> None:
+        self._set_name = traffic.home.set_name
+        self._ledger = ledger
+
+    def wait_for_writes(self, count: int, since: float, deadline: float) -> bool:
+        """Wait until ``count`` writes that began after ``since`` have been acknowledged; False at ``deadline``."""
+        return self._ledger.wait_for_acknowledged(self._set_name, count, since, deadline)
+
+    def write_gap(self, since: float, until: float) -> float | None:
+        """The longest time without an acknowledged write between the two, in seconds."""
+        gap = longest_gap([a for a in self._ledger.attempts() if a.is_write], since, until)
+        return gap.seconds if gap else None
+
+
+@contextmanager
+def measured_load(traffic: Traffic, rate: LoadRate) -> Iterator[MeasuredLoad]:
+    """A load inside the block, whose figures can be asked for during it and after it; closes the traffic."""
+    ledger = Ledger()
+    try:
+        with running_load([traffic], ledger, rate):
+            yield MeasuredLoad(traffic, ledger)
+    finally:
+        traffic.close()

@@ -1,32 +1,16 @@
-"""What a drill is asked to do, and what it must not exceed."""
+"""What a drill is asked to do, what it must not exceed, and the steps that it reports while it runs."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from prodcore.drill.faults import Fault
+
 TARGET_PRIMARY = "primary"
 TARGET_RANDOM = "random"
-
-
-class Fault(StrEnum):
-    """What is done to a member."""
-
-    KILL = "kill"
-    """SIGKILL: the process dies at once."""
-    STOP = "stop"
-    """SIGTERM: a planned shutdown."""
-    STEPDOWN = "stepdown"
-    """replSetStepDown: the primary hands over and lives on."""
-    PAUSE = "pause"
-    """SIGSTOP: the process hangs with its connections open, and goes on later."""
-    PARTITION = "partition"
-    """The network between the member and everybody else is cut, and mended later."""
-    CONTAINER = "container"
-    """The member's whole container is stopped at once, with all that runs in it, and started later."""
-    LOSE = "lose"
-    """The control: the secondaries die, writes of concern 1 are acknowledged, the primary dies: they must be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +47,7 @@ class DrillPlan:
     limits: Limits = Limits()
     via: str = "driver"
     compare_guard: bool = False
-    """Do each round once more with the guards off duty."""
+    """Do each round once more with the guards disabled."""
 
     @property
     def interval(self) -> float:
@@ -78,3 +62,36 @@ class DrillPlan:
     def as_dict(self) -> dict[str, Any]:
         """The plan as JSON shows it."""
         return {**asdict(self), "sets": list(self.sets), "fault": self.fault.value, "limits": self.limits.given()}
+
+
+class Step(StrEnum):
+    """The steps of a drill."""
+
+    PREFLIGHT = "preflight"
+    RESTORED = "restored"
+    """An earlier drill's damage was put back."""
+    LOAD = "load"
+    FAULT = "fault"
+    DETECTED = "detected"
+    ELECTION = "election"
+    NEW_PRIMARY = "new primary"
+    FIRST_WRITE = "first acknowledged write"
+    FIRST_READ = "first answered read"
+    RESTORE = "restore"
+    BACK = "old member back"
+    CAUGHT_UP = "caught up"
+    JUDGE = "judge"
+    CLEANUP = "cleanup"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step taken."""
+
+    step: Step
+    text: str
+    set_name: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+OnProgress = Callable[[Progress], None]

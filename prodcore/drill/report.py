@@ -1,4 +1,4 @@
-"""What a drill found, as a value that every report is made from."""
+"""What a drill found, held against its limits: a value that every report is made from."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from prodcore.drill.events import Step
-from prodcore.drill.ledger import Attempt, Outcome
-from prodcore.drill.plan import DrillPlan
+from prodcore.drill.ledger import Attempt, Gap, Outcome, Percentiles, latencies, longest_gap, percentiles
+from prodcore.drill.plan import DrillPlan, Limits, Step
 from prodcore.drill.round import RoundResult, TimedStep
-from prodcore.drill.series import series_by_set
-from prodcore.drill.timeline import Gap, Percentiles, latencies, longest_gap, percentiles
 from prodcore.drill.verdict import Verdict
 
 SCHEMA_VERSION = 1
@@ -158,3 +155,64 @@ def _longest(gaps: Iterable[Gap | None]) -> float | None:
 
 def _seconds(gap: Gap | None) -> float | None:
     return None if gap is None else gap.seconds
+
+
+_MAX_POINTS = 600
+_SHORTEST_SECONDS = 0.1
+
+
+def series_by_set(attempts: Sequence[Attempt], sets: Sequence[str], start: float, end: float) -> list[dict[str, Any]]:
+    """For each of these sets: the width of a point in seconds, and for each point what ended in it.
+
+    ``acknowledged`` and ``failed`` are counts, ``max_latency_seconds`` is None where nothing was acknowledged.
+    """
+    width = max(_SHORTEST_SECONDS, (end - start) / _MAX_POINTS)
+    points = int((end - start) / width) + 1
+    by_set: dict[str, list[Attempt]] = {name: [] for name in sets}
+    for attempt in attempts:
+        if attempt.set_name in by_set and not attempt.crosses:
+            by_set[attempt.set_name].append(attempt)
+    return [
+        {"set": name, "point_seconds": width, **_count(mine, start, width, points)} for name, mine in by_set.items()
+    ]
+
+
+def _count(attempts: Sequence[Attempt], start: float, width: float, points: int) -> dict[str, Any]:
+    acknowledged, failed = [0] * points, [0] * points
+    slowest: list[float | None] = [None] * points
+    for attempt in attempts:
+        point = int((attempt.ended - start) / width)
+        if not 0 <= point < points:
+            continue
+        if attempt.outcome is Outcome.ACKNOWLEDGED:
+            acknowledged[point] += 1
+            slowest[point] = round(max(slowest[point] or 0.0, attempt.latency), 4)
+        else:
+            failed[point] += 1
+    return {"acknowledged": acknowledged, "failed": failed, "max_latency_seconds": slowest}
+
+
+def missed_limits(limits: Limits, verdict: Verdict, rounds: Sequence[RoundReport]) -> list[str]:
+    """What must not have happened, a sentence each."""
+    troubled = [r.result for r in rounds if r.result.problem and not r.result.is_vacuous]
+    missed = [f"round {r.number}, {r.set_name}: {r.problem}" for r in troubled]
+    counts = (
+        (verdict.lost, limits.max_lost, "acknowledged writes are lost"),
+        (verdict.duplicated, 0, "records are there more than once"),
+        (verdict.wrong, 0, "records do not hold what was written last"),
+        (verdict.contradicted, 0, "records are there although their request was refused"),
+        (verdict.failed, limits.max_failed, "requests failed"),
+    )
+    for count, limit, what in counts:
+        if limit is not None and count > limit:
+            missed.append(f"{count} {what}" + (f", allowed are {limit}" if limit else ""))
+    usual = [r for r in rounds if not r.result.extra]
+    gaps = (
+        ("write gap", limits.max_write_gap, [r.write_gap.seconds for r in usual if r.write_gap]),
+        ("read gap", limits.max_read_gap, [r.read_gap.seconds for r in usual if r.read_gap]),
+        ("p99 during the fault", limits.max_p99, [r.during.p99 for r in usual if r.during.p99 is not None]),
+    )
+    for what, longest, values in gaps:
+        if longest is not None and values and max(values) > longest:
+            missed.append(f"the {what} was {max(values):.3f} s, allowed are {longest:g} s")
+    return missed

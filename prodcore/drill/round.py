@@ -6,21 +6,43 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
-from prodcore.drill.events import OnProgress, Progress, Step
-from prodcore.drill.faults import Faults
-from prodcore.drill.journal import Broken, Journal
+from prodcore.drill.faults import Broken, Fault, Faults
+from prodcore.drill.journal import Journal
 from prodcore.drill.ledger import Ledger
-from prodcore.drill.plan import DrillPlan, Fault
-from prodcore.drill.ports import SetAccess, SetWatch
+from prodcore.drill.plan import DrillPlan, OnProgress, Progress, Step
+from prodcore.drill.verdict import Found
 from prodcore.errors import ProdError, Unavailable
 from prodcore.replicaset.status import Member
+from prodcore.replicaset.steering import SetWatch, Steerable
 
 _UNSAFE_WRITES = 10
 _UNSAFE_SECONDS = 3.0
 _CONTINUED_WRITES = 3
 """So many acknowledged writes that began after the election show that writing goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Election:
+    """The last election, from the winner's own record; times are of the wall clock, in seconds."""
+
+    term: int
+    reason: str
+    started_at: float
+
+
+class SetAccess(Steerable, Protocol):
+    """One set, its members asked directly, and the drill's own records in it."""
+
+    def last_election(self, primary: str) -> Election | None:
+        """How this primary came to be it."""
+
+    def read_everywhere(self, run: str, members: Sequence[str], deadline: float) -> dict[str, list[Found]]:
+        """A drill's records in a majority read of every member, once each has caught up. Raises Unavailable."""
+
+    def imports_at_work(self) -> list[str]:
+        """Imports of products that go on at this moment, a few words each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +73,9 @@ class RoundResult:
     problem: str = ""
     """What did not happen in time."""
     guarded: bool = False
-    """Whether a guard was on duty."""
+    """Whether a guard was active."""
     extra: bool = False
-    """Whether the guards were sent away for this one, to see the difference."""
+    """Whether the guards were disabled for this one, to see the difference."""
 
     @property
     def hit_primary(self) -> bool:
@@ -157,7 +179,7 @@ class Round:
 
         Pausing them would not do: the primary streams its oplog, and they would find it in their socket's buffer.
         """
-        others = [a for a in self._members if a != broken.member] if broken.fault is Fault.LOSE else []
+        others = [a for a in self._members if a != broken.member] if broken.fault.deed.kills_secondaries_first else []
         dead = [Broken(self._set.name, address, Fault.KILL) for address in others]
         try:
             for each in dead:
@@ -187,7 +209,7 @@ class Round:
         return ""
 
     def _is_whole_set(self, broken: Broken) -> bool:
-        return set(self._members) <= set(self._faults.fallen(broken))
+        return set(self._members) <= set(self._faults.affected(broken))
 
     def _detection(self) -> float:
         """How long the fault may stay unnoticed before it counts as none."""

@@ -1,1 +1,1 @@
-"""The guard: sees a primary die, asks the freshest secondary to stand, keeps a successor ready."""
+"""The guard: sees a primary die, asks the freshest secondary to run for election, keeps a successor ready."""

@@ -4,8 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
-from prodcore.guard.ports import Pulse, Standing
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What the guard last heard of one member; monotonic seconds."""
+
+    role: str
+    """PRIMARY, SECONDARY, OTHER; Unknown after a failed heartbeat."""
+    answered: float
+    """When it last answered; 0 for never."""
+    term_order: Any = None
+    """The election id of a primary: the greatest is the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a member says when it is asked directly, now."""
+
+    address: str
+    is_primary: bool
+    is_secondary: bool
+    last_write: tuple[int, int, int]
+    """Term, seconds and increment of its newest oplog entry: the greatest is the freshest."""
+    electable: bool
+    sync_source: str
+    heard_primary_seconds: float | None
+    """How long ago it had a heartbeat from or to the member it was asked about; None when it cannot say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +49,7 @@ class GuardRules:
 
 
 def believed_primary(pulses: Mapping[str, Pulse]) -> str:
-    """The member that last took itself for primary in the newest term; empty when nobody does."""
+    """The member that last believed it was primary in the newest term; empty when nobody does."""
     claims = [(p.term_order, address) for address, p in pulses.items() if p.role == "PRIMARY"]
     return max(claims, key=lambda c: str(c[0]), default=(None, ""))[1]
 

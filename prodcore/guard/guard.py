@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from prodcore.errors import ProdError
 from prodcore.guard.decision import (
     GuardRules,
+    Pulse,
+    Standing,
     believed_primary,
     candidates,
     choose_successor,
@@ -20,14 +23,13 @@ from prodcore.guard.decision import (
     left_behind,
     may_elect,
 )
-from prodcore.guard.ports import GuardedSet, Standing
 from prodcore.processes.control import MemberControl
+from prodcore.replicaset.steering import SyncSources, change_sync_source
 
 _ASK_SECONDS = 0.5
 _STALE_SECONDS = 1.0
 """What was verified longer ago than this is verified again: the guard itself may have been paused meanwhile."""
 _FRESH_SECONDS = 3.0
-_NOTES = 10
 _HURRY_SECONDS = 2.0
 _CHAIN_SECONDS = 0.5
 _FIRST_CHECK_SECONDS = 0.5
@@ -37,6 +39,44 @@ OnEvent = Callable[[str, str, str], None]
 """Set, what, details."""
 
 
+class GuardedSet(SyncSources, Protocol):
+    """One set, watched and asked. Calls raise MemberUnavailable or CommandRefused, and end within seconds."""
+
+    @property
+    def name(self) -> str:
+        """The set's name."""
+
+    def members(self) -> Sequence[str]:
+        """The members of the configuration that was last seen, in its order."""
+
+    def majority(self) -> int:
+        """How many votes make a majority; each member counts for one."""
+
+    def pulses(self) -> Mapping[str, Pulse]:
+        """What was last heard of every member."""
+
+    def wait_for_change(self, seen: int, timeout_seconds: float) -> int:
+        """Wait until a pulse changes its role, or the time is up; returns the count of changes so far."""
+
+    def is_listening(self, member: str) -> bool:
+        """Whether its process takes a connection: False only when it is refused."""
+
+    def ask(self, member: str, about: str, timeout_seconds: float) -> Standing | None:
+        """Ask it directly, also for when it last heard of ``about``; None when it gives no answer in time."""
+
+    def step_up(self, member: str) -> None:
+        """Ask it to run for election."""
+
+    def abort_catch_up(self, primary: str) -> None:
+        """Make a newly elected primary take writes at once, instead of waiting to hear from every member."""
+
+    def refresh_config(self, member: str, timeout_seconds: float) -> None:
+        """Ask a member who may vote and who may become primary; what is known stays when it gives no answer."""
+
+    def is_switched_off(self) -> bool:
+        """Whether an operator has switched guards off for now."""
+
+
 @dataclass(slots=True)
 class GuardState:
     """What a guard counts and knows, for metrics."""
@@ -44,7 +84,7 @@ class GuardState:
     counts: Counter[str] = field(default_factory=Counter)
     primary: str = ""
     successor: str = ""
-    on_duty: bool = True
+    active: bool = True
 
 
 class SetGuard:
@@ -59,7 +99,7 @@ class SetGuard:
         self._control = control
         self._quiet_until = 0.0
         self._next_check = 0.0
-        self._fallen: dict[str, float] = {}
+        self._replaced: dict[str, float] = {}
         self._reached: tuple[int, int, int] | None = None
         """How far the primary was when it looked last."""
         self._refrained = ""
@@ -74,7 +114,7 @@ class SetGuard:
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001  a guard that stops over one odd answer guards nothing
-                self._tell("trouble", f"{type(error).__name__}: {error}")
+                self._report("trouble", f"{type(error).__name__}: {error}")
 
     def _patience(self) -> float:
         """How long to wait for news: hardly at all while a primary has hung up and its port is not closed yet."""
@@ -87,23 +127,23 @@ class SetGuard:
     def look(self) -> None:
         """Look once, and do what is to be done."""
         now = time.monotonic()
-        on_duty = not self._set.is_switched_off()
-        if on_duty != self.state.on_duty:
-            self.state.on_duty = on_duty
-            self._tell("on_duty" if on_duty else "off_duty", "as the switch says")
+        active = not self._set.is_switched_off()
+        if active != self.state.active:
+            self.state.active = active
+            self._report("enabled" if active else "disabled", "as the switch says")
         pulses = self._set.pulses()
         current = believed_primary(pulses)
         if current:
             if current != self.state.primary:
                 before = pulses.get(self.state.primary)
                 if before and before.role == "PRIMARY" and is_silent(before, now, self._rules):
-                    self._fallen.setdefault(self.state.primary, now)  # the members replaced it by themselves
-                self._tell("primary", current)
+                    self._replaced.setdefault(self.state.primary, now)  # the members replaced it by themselves
+                self._report("primary", current)
                 self.state.primary, self.state.successor = current, ""
                 self._next_check = now + self._rules.check_seconds / 2
             if is_silent(pulses[current], now, self._rules):
                 self._consider(current, gone=False)
-            elif now >= self._next_check and self.state.on_duty:
+            elif now >= self._next_check and self.state.active:
                 self._next_check, self._refrained = now + self._rules.check_seconds, ""
                 self._keep_successor(current)
         elif self.state.primary in pulses and pulses[self.state.primary].role == "Unknown":
@@ -113,7 +153,7 @@ class SetGuard:
     def _consider(self, primary: str, *, gone: bool) -> None:
         """The primary seems lost: make sure, then ask for an election."""
         now = time.monotonic()
-        if not self.state.on_duty or now < self._quiet_until:
+        if not self.state.active or now < self._quiet_until:
             return
         silence = None if gone else self._rules.silence_seconds
         if not gone:
@@ -128,30 +168,30 @@ class SetGuard:
         against = may_elect(primary, standings, self._set.majority(), silence)
         if against:
             if against != self._refrained:
-                self._tell("refrained", against)
+                self._report("refrained", against)
             self._refrained = against
             self._quiet_until = time.monotonic() + (0.2 if gone else self._rules.silence_seconds / 2)
             return
         asked_at = time.monotonic()
         self._refrained = ""
         self._quiet_until = asked_at + self._rules.cooldown_seconds
-        self._tell("died" if gone else "silent", primary)
-        self._fallen[primary] = asked_at
+        self._report("died" if gone else "silent", primary)
+        self._replaced[primary] = asked_at
         for candidate in candidates(standings, self.state.successor):
             if time.monotonic() - asked_at > _STALE_SECONDS:
                 self._quiet_until = 0.0  # what was seen is old by now: look again first
                 return
-            if self._ask_to_stand(candidate):
+            if self._ask_to_run(candidate):
                 self._hurry(candidate, primary)
                 return
 
-    def _ask_to_stand(self, candidate: str) -> bool:
+    def _ask_to_run(self, candidate: str) -> bool:
         try:
             self._set.step_up(candidate)
         except ProdError as error:
-            self._tell("refused", f"{candidate}: {error.message}")
+            self._report("refused", f"{candidate}: {error.message}")
             return bool(believed_primary(self._set.pulses()))
-        self._tell("elected", candidate)
+        self._report("elected", candidate)
         return True
 
     def _hurry(self, elected: str, lost: str) -> None:
@@ -182,47 +222,40 @@ class SetGuard:
             return
         if len(standings) < len(self._set.members()) - 1 or any(s.is_primary for s in standings):
             return
-        successor, strays = choose_successor(standings, left_behind(standings, reached))
-        if not strays and successor and successor != self.state.successor:
-            self._tell("successor", f"{successor} is followed")
-        self.state.successor = successor if not strays else ""
+        successor, elsewhere = choose_successor(standings, left_behind(standings, reached))
+        if not elsewhere and successor and successor != self.state.successor:
+            self._report("successor", f"{successor} is followed")
+        self.state.successor = successor if not elsewhere else ""
         own_source = next((s.sync_source for s in standings if s.address == successor), primary)
-        if own_source != primary and not self._lead(primary, successor, primary):
+        if own_source != primary and not self._change_source(primary, successor, primary):
             return
-        for stray in strays:
-            if self._lead(primary, stray, successor or primary):
+        for member in elsewhere:
+            if self._change_source(primary, member, successor or primary):
                 self.state.successor = successor
                 found = f"{successor}, followed by" if successor else "none that keeps up; to the primary went"
-                self._tell("successor", f"{found} {stray}")
+                self._report("successor", f"{found} {member}")
 
-    def _lead(self, primary: str, member: str, source: str) -> bool:
-        """Make ``member`` copy from ``source``; whether it does in the end.
-
-        It changes over only at a moment when its new source is ahead of it: it stops at the first new entry, and the
-        further ones reach the source while it connects. An idle set has no entries, so some that mean nothing are
-        written, for as long as it takes: what comes by way of another member comes late.
-        """
-        self._set.follow(member, source)
+    def _change_source(self, primary: str, member: str, source: str) -> bool:
+        """Make ``member`` copy from ``source``, as long as the primary stays; whether it does in the end."""
         ends = time.monotonic() + _CHAIN_SECONDS
-        while time.monotonic() < ends and believed_primary(self._set.pulses()) == primary:
-            self._set.write_notes(primary, _NOTES)
-            standing = self._set.ask(member, primary, _ASK_SECONDS)
-            if standing and standing.sync_source == source:
-                return True
+        if change_sync_source(
+            self._set, member, source, primary, ends, lambda: believed_primary(self._set.pulses()) == primary
+        ):
+            return True
         self.state.counts["chain_tries"] += 1
         self._next_check = time.monotonic() + 1.0
         return False
 
     def _fence(self, now: float) -> None:
         """Stop a former primary that has stayed silent since it was replaced."""
-        for member, since in list(self._fallen.items()):
+        for member, since in list(self._replaced.items()):
             pulse = self._set.pulses().get(member)
             if pulse is None or pulse.answered > since:
-                del self._fallen[member]
+                del self._replaced[member]
             elif self._control and self._rules.fence_seconds and now - since > self._rules.fence_seconds:
                 self._control.kill(member)
-                self._tell("fenced", member)
-                del self._fallen[member]
+                self._report("fenced", member)
+                del self._replaced[member]
 
     def _ask_all(self, primary: str) -> list[Standing]:
         others = [m for m in self._set.members() if m != primary]
@@ -232,6 +265,6 @@ class SetGuard:
             answers = pool.map(lambda m: self._set.ask(m, primary, _ASK_SECONDS), others)
             return [a for a in answers if a is not None]
 
-    def _tell(self, what: str, details: str) -> None:
+    def _report(self, what: str, details: str) -> None:
         self.state.counts[what] += 1
         self._on_event(self._set.name, what, details)

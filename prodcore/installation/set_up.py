@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from prodcore.errors import ClusterUnavailable
 from prodcore.installation import Progress
 from prodcore.installation.secret import Secrets
 from prodcore.installation.sets import USERS_SET
@@ -13,6 +14,7 @@ from prodcore.mongo.client.replica_set import Document
 
 HEARTBEAT_MS = 250
 _FAST_HEARTBEAT_MS = 10
+_MAJORITY = 2  # of three members
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,32 @@ class SetBringUp:
 
     def _revive(self, admin: ReplicaSetAdmin) -> None:
         """The members have data, perhaps of a run that was cut short."""
-        first, second, third = self.members
-        for member in (first, second):
-            self.wait_listening(member)
-        if not any(admin.is_initiated(member) for member in (first, second)):
-            self.wait_listening(third)
-            if not admin.is_initiated(third):
-                admin.initiate(first, self.timing)
+        running = self._wait_majority()
+        if not any(admin.is_initiated(member) for member in running):
+            [last] = set(self.members) - set(running)
+            self.wait_listening(last)
+            if not admin.is_initiated(last):
+                admin.initiate(running[0], self.timing)
         if self.needs_users:
             self._prepare_users(admin)
         admin.ensure_members(self.members, self.timing)
         admin.prove_write()
+
+    def _wait_majority(self) -> list[str]:
+        """The first two members that listen. Raises ClusterUnavailable when two of them will not."""
+        running: list[str] = []
+        failures: list[ClusterUnavailable] = []
+        for member in self.members:
+            try:
+                self.wait_listening(member)
+                running.append(member)
+            except ClusterUnavailable as failure:
+                failures.append(failure)
+            if len(running) == _MAJORITY:
+                return running
+            if len(failures) == _MAJORITY:
+                break
+        raise failures[0]
 
     def _prepare_users(self, admin: ReplicaSetAdmin) -> None:
         primary = admin.ensure_primary()

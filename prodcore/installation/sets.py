@@ -1,14 +1,15 @@
 """The replica sets of an installation, and the addresses by which programs know them. Pure.
 
-``SETS`` is the one place that says which there are; everything else goes through it.
+``SETS`` says which a new installation has. Further shards have the settings that ``prodcore.settings`` gives them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prodcore.installation.secret import Secrets
+from prodcore.settings import USERS_SETTING, is_set_setting, shard_setting
 
 MEMBERS_OF_A_SET = 3
 
@@ -28,24 +29,37 @@ class SetDefinition:
 
 USERS_SET = "rsU"
 SETS = {
-    "rsA": SetDefinition("db1_url", "products_db"),
-    "rsB": SetDefinition("db2_url", "products_db"),
-    USERS_SET: SetDefinition("db3_url", "prodctl_meta"),
+    "rsA": SetDefinition(shard_setting(0), "products_db"),
+    "rsB": SetDefinition(shard_setting(1), "products_db"),
+    USERS_SET: SetDefinition(USERS_SETTING, "prodctl_meta"),
 }
 REPLICA_SETS = tuple(SETS)
+"""Those of a new installation: the shards of the default map in its order, and last the users' set."""
 
 Members = Mapping[str, Sequence[str]]
 """The addresses (``host:port``) of each set's members."""
 
 
+def settings_of(sets: Iterable[str]) -> dict[str, str]:
+    """The setting with the address of each of these sets, the shards in their order.
+
+    >>> settings_of(["rsA", "rsB", "rsC", "rsU"])
+    {'rsA': 'db1_url', 'rsB': 'db2_url', 'rsC': 'db4_url', 'rsU': 'db3_url'}
+    """
+    shards = [name for name in sets if name != USERS_SET]
+    return {name: shard_setting(n) for n, name in enumerate(shards)} | {USERS_SET: USERS_SETTING}
+
+
 def set_urls(members: Members, secrets: Secrets, user: str) -> dict[str, str]:
-    """The settings with the addresses of all sets, for the user ``root``, ``web``, ``auth`` or ``operator``."""
-    return {SETS[name].setting: set_url(name, members[name], secrets, user) for name in members}
+    """The settings db1_url, db2_url, db3_url … of ``root``, ``web``, ``auth`` or ``operator``."""
+    settings = settings_of(members)
+    return {settings[name]: set_url(name, members[name], secrets, user) for name in members}
 
 
 def set_url(name: str, members: Sequence[str], secrets: Secrets, user: str) -> str:
     """The address of one set for a user."""
-    database = "auth_db" if user == "auth" else SETS[name].database
+    usual = "prodctl_meta" if name == USERS_SET else "products_db"
+    database = "auth_db" if user == "auth" else usual
     login = f"{user}:{getattr(secrets, user)}"
     return f"mongodb://{login}@{','.join(members)}/{database}?replicaSet={name}&authSource=admin"
 
@@ -53,10 +67,9 @@ def set_url(name: str, members: Sequence[str], secrets: Secrets, user: str) -> s
 def credentials(members: Members, secrets: Secrets) -> dict[str, dict[str, str]]:
     """The secret settings by name of each kind of program: ``web``, ``auth``, and the ``operator``'s own."""
     service = {"service_secret": secrets.service}
-    users = SETS[USERS_SET].setting
     return {
         "web": {**set_urls(members, secrets, "web"), "session_secret": secrets.session, **service},
-        "auth": {users: set_url(USERS_SET, members[USERS_SET], secrets, "auth"), **service},
+        "auth": {USERS_SETTING: set_url(USERS_SET, members[USERS_SET], secrets, "auth"), **service},
         "operator": set_urls(members, secrets, "operator"),
     }
 
@@ -67,4 +80,4 @@ def variable(setting: str) -> str:
     >>> variable("db1_url"), variable("session_secret")
     ('DB1_URL', 'PRODCTL_SESSION_SECRET')
     """
-    return setting.upper() if setting in {one.setting for one in SETS.values()} else f"PRODCTL_{setting.upper()}"
+    return setting.upper() if is_set_setting(setting) else f"PRODCTL_{setting.upper()}"

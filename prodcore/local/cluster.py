@@ -15,17 +15,14 @@ from prodcore.errors import ClusterUnavailable
 from prodcore.installation import Progress, no_progress
 from prodcore.installation.secret import ensure_secrets, ensure_setup_code, forget_setup_code, locked
 from prodcore.installation.sets import set_urls
-from prodcore.local.bring_up import UpReport, bring_up
-from prodcore.local.daemon import clear_remains
-from prodcore.local.plan import GUARD, Daemon, LocalPlan, SetMember, drill_runner, services_for
+from prodcore.local.plan import GUARD, Daemon, LocalPlan, Service, SetMember, drill_runner, services_for
 from prodcore.local.ports import check_ports_free, ports_from_settings
 from prodcore.local.render import check_directory_name
-from prodcore.local.service import setup_is_open, wait_ready
-from prodcore.local.starter import MemberStarter
 from prodcore.local.state import claim_directory, load_state
-from prodcore.local.status import ProgramStatus, read_status
-from prodcore.processes.supervised import SupervisedMembers
-from prodcore.processes.supervisord import Supervisor
+from prodcore.local.status import ProgramStatus, read_status, setup_is_open, wait_ready
+from prodcore.local.supervise import MemberStarter, end_orphans
+from prodcore.local.up import UpReport, bring_up
+from prodcore.processes.supervisord import SupervisedMembers, Supervisor
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -115,27 +112,36 @@ class LocalCluster:
         self._require_cluster()
         return read_status(self.plan, self._supervisor)
 
-    def stop(self, name: str) -> None:
-        """Stop one program, a planned shutdown. Raises MemberNotFound, ClusterUnavailable."""
-        program = self.plan.program(name)
+    def stop(self, *names: str) -> list[str]:
+        """Stop programs, a planned shutdown; their names. Raises MemberNotFound, ClusterUnavailable."""
+        programs = [self.plan.program(name).name for name in names]
         self._require_supervisor()
-        self._stop_all([program.name])
+        self._stop_all(programs)
+        return programs
 
-    def start(self, name: str) -> str:
-        """Start one program and wait until it does its work; its role then."""
-        program = self.plan.program(name)
+    def start(self, *names: str) -> dict[str, str]:
+        """Start programs and wait until they do their work; the role of each then.
+
+        A service without a shard that is down does part of its work: ``DEGRADED`` and what it lacks. Raises
+        MemberNotFound, ConfigError for a port that is taken, ClusterUnavailable, ServiceUnavailable.
+        """
+        programs = [self.plan.program(name) for name in dict.fromkeys(names)]
         self._require_supervisor()
-        if not isinstance(program, Daemon) and self._supervisor.program(program.name).is_gone:
-            check_ports_free({program.name: program.port})
+        states = self._supervisor.programs()
+        gone = [p for p in programs if states[p.name].is_gone]
+        check_ports_free({p.name: p.port for p in gone if not isinstance(p, Daemon)})
         with budget(_START_SECONDS):
-            if isinstance(program, SetMember):
-                return self._start_member(program)
-            self._supervisor.start(program.name)
-            if isinstance(program, Daemon):
-                self._supervisor.wait_running(program.name, _START_SECONDS)
-                return "RUNNING"
-            wait_ready(self.plan, self._supervisor, [program], no_progress)
-            return "READY"
+            roles = self._start_members([p for p in programs if isinstance(p, SetMember)])
+            services = [p for p in programs if isinstance(p, Service)]
+            daemons = [p for p in programs if isinstance(p, Daemon)]
+            for name in [p.name for p in services] + [p.name for p in daemons]:
+                self._supervisor.start(name)
+            for name, seen in wait_ready(self.plan, self._supervisor, services, no_progress).items():
+                roles[name] = "READY" if seen.state == "ready" else f"DEGRADED: {seen.detail}"
+            for daemon in daemons:
+                self._supervisor.wait_running(daemon.name, _START_SECONDS)
+                roles[daemon.name] = "RUNNING"
+        return {p.name: roles[p.name] for p in programs}
 
     def log_files(self, names: Sequence[str] = ()) -> dict[str, Path]:
         """The logs of these programs, or of all. Raises MemberNotFound."""
@@ -159,25 +165,30 @@ class LocalCluster:
             return None
         return ensure_setup_code(self.plan.directory, datetime.now(UTC))
 
-    def _start_member(self, member: SetMember) -> str:
+    def _start_members(self, members: Sequence[SetMember]) -> dict[str, str]:
+        """Start all of them before any is waited for: alone, one of a set has no majority."""
         from prodcore.mongo.admin.replica_set_admin import ReplicaSetAdmin
 
         starter = MemberStarter(self.plan, self._supervisor, no_progress)
-        starter.run([member])
-        starter.wait_listening(member.address)
-        admin = ReplicaSetAdmin(member.replica_set, [member.address], {})
-        try:
-            return admin.wait_member_ready(member.address)
-        finally:
-            admin.close()
+        starter.let_all_start()
+        starter.run(members)
+        roles = {}
+        for member in members:
+            starter.wait_listening(member.address)
+            admin = ReplicaSetAdmin(member.replica_set, [member.address], {})
+            try:
+                roles[member.name] = admin.wait_member_ready(member.address)
+            finally:
+                admin.close()
+        return roles
 
     def _down(self, progress: Progress) -> bool:
         try:
             programs = self._supervisor.programs()
         except ClusterUnavailable:
-            ended = clear_remains(self.plan)
+            ended = end_orphans(self.plan, None)
             if ended:
-                progress("repair", f"ended {ended} processes that an earlier run had left")
+                progress("repair", f"ended {ended} processes that no supervisor ran any more")
             return ended > 0
         running = [name for name, program in programs.items() if not program.is_gone]
         members = {m.name for m in self.plan.members}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prodcore.errors import MemberNotFound
-from prodcore.installation.sets import MEMBERS_OF_A_SET, REPLICA_SETS
+from prodcore.installation.sets import MEMBERS_OF_A_SET
 from prodcore.local.ports import LOOPBACK, LocalPorts
 
 
@@ -86,6 +86,11 @@ class LocalPlan:
     python: str = sys.executable
 
     @property
+    def replica_sets(self) -> tuple[str, ...]:
+        """The names of the sets: the shards in order, and last the users' set."""
+        return tuple(self.ports.sets)
+
+    @property
     def members(self) -> tuple[SetMember, ...]:
         """All members: first every set's first, then every set's second, then the third.
 
@@ -95,7 +100,7 @@ class LocalPlan:
         return tuple(
             SetMember(f"{name}-{number}", name, number, ports[f"{name}-{number}"])
             for number in range(1, MEMBERS_OF_A_SET + 1)
-            for name in REPLICA_SETS
+            for name in self.replica_sets
         )
 
     def members_of(self, replica_set: str) -> tuple[SetMember, ...]:
@@ -105,7 +110,7 @@ class LocalPlan:
     @property
     def set_members(self) -> dict[str, list[str]]:
         """The addresses of each set's members, in order."""
-        return {name: [m.address for m in self.members_of(name)] for name in REPLICA_SETS}
+        return {name: [m.address for m in self.members_of(name)] for name in self.replica_sets}
 
     @property
     def python_programs(self) -> tuple[Service | Daemon, ...]:

@@ -9,11 +9,11 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from prodcore.errors import ConfigError, Problem
-from prodcore.installation.sets import MEMBERS_OF_A_SET
+from prodcore.installation.sets import MEMBERS_OF_A_SET, USERS_SET
 
 if TYPE_CHECKING:
     from prodcore.settings import Settings
@@ -36,6 +36,8 @@ class LocalPorts:
     rsu: int = 27037
     web: int = 3000
     auth: int = 5000
+    more_shards: Mapping[str, int] = field(default_factory=dict)
+    """By the name of the set."""
 
     def __post_init__(self) -> None:
         seen: set[int] = set()
@@ -44,18 +46,31 @@ class LocalPorts:
                 raise ConfigError(f"port {port} of {name} is also the port of another local program")
             seen.add(port)
 
+    @classmethod
+    def read(cls, stored: Mapping[str, int]) -> LocalPorts:
+        """From what ``as_dict`` has written."""
+        own = {f.name for f in fields(cls)}
+        more = {name: port for name, port in stored.items() if name not in own}
+        return cls(**{name: port for name, port in stored.items() if name in own}, more_shards=more)
+
+    @property
+    def sets(self) -> dict[str, int]:
+        """The first port of each set by its name: the shards in order, and last the users' set."""
+        return {"rsA": self.rsa, "rsB": self.rsb, **self.more_shards, USERS_SET: self.rsu}
+
     def by_program(self) -> dict[str, int]:
         """The port of every program: rsA-1 to rsU-3, authsvc, webapp."""
         members = {
             f"{name}-{number}": first + number - 1
-            for name, first in (("rsA", self.rsa), ("rsB", self.rsb), ("rsU", self.rsu))
+            for name, first in self.sets.items()
             for number in range(1, MEMBERS_OF_A_SET + 1)
         }
         return members | {"authsvc": self.auth, "webapp": self.web}
 
     def as_dict(self) -> dict[str, int]:
         """As it is stored with the cluster."""
-        return asdict(self)
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "more_shards"}
+        return {**own, **self.more_shards}
 
 
 def ports_from_settings(settings: Settings, stored: Mapping[str, int] | None = None) -> LocalPorts:
@@ -75,7 +90,7 @@ def ports_from_settings(settings: Settings, stored: Mapping[str, int] | None = N
                 f"{asked[name]}; members cannot move",
                 hint="use another --dir for a second cluster, or prodctl local destroy for a new one",
             )
-    return LocalPorts(**(dict(stored) | {name: asked[name] for name in given}))
+    return LocalPorts.read(dict(stored) | {name: asked[name] for name in given})
 
 
 def find_free_ports() -> LocalPorts:

@@ -76,13 +76,13 @@ def render_env_files(plan: LocalPlan, secrets: Secrets) -> dict[str, str]:
 
 
 def _member_section(plan: LocalPlan, member: SetMember, mongod: Path) -> str:
-    # A member that dies stays dead until somebody looks: a drill, `local start`, the next `local up`.
+    # A member that crashes is started again at once; one that ends within a second of its start would only do it again.
     return f"""\
 [program:{member.name}]
 command = {_command(str(mongod), "--config", str(plan.member_config(member)))}
 autostart = false
-autorestart = false
-startsecs = 0
+autorestart = unexpected
+startsecs = 1
 startretries = 0
 stopwaitsecs = 20
 redirect_stderr = true

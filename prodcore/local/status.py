@@ -1,19 +1,25 @@
-"""What runs of a local cluster, and how each program does."""
+"""What runs of a local cluster, and how each program does; services are asked over plain HTTP on loopback."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
 
-from prodcore.errors import ClusterUnavailable
-from prodcore.installation.sets import REPLICA_SETS
+from prodcore.deadline import remaining
+from prodcore.errors import ClusterUnavailable, ServiceUnavailable
+from prodcore.installation import Progress
+from prodcore.local.log import last_words
 from prodcore.local.plan import Daemon, LocalPlan, Program, Service, SetMember
-from prodcore.local.service import is_ready
 from prodcore.processes.supervisord import ProgramState, Supervisor
+from prodcore.replicaset.services import ServiceStatus, probe
+from prodcore.support.http import get
 
-_WELL = frozenset({"PRIMARY", "SECONDARY", "READY", "STARTING", "RUNNING"})
+_SERVICE_ROLES = {"ready": "READY", "degraded": "DEGRADED", "down": "NOT READY"}
+_WORKING = frozenset({"PRIMARY", "SECONDARY", "READY", "STARTING", "RUNNING"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +30,8 @@ class ProgramStatus:
     what: str
     """The replica set's name, ``service`` or ``daemon``."""
     role: str
-    """PRIMARY, SECONDARY, JOINING; READY or NOT READY for a service; STARTING (its first 2 s) or RUNNING for a daemon;
-    empty when it does not answer."""
+    """PRIMARY, SECONDARY, JOINING; READY, DEGRADED or NOT READY for a service; STARTING (its first 2 s) or RUNNING for
+    a daemon; empty when it does not answer."""
     address: str
     """Empty for a daemon."""
     state: str
@@ -36,9 +42,9 @@ class ProgramStatus:
     """Proportional set size of the process and its children; None where it may not be read."""
 
     @property
-    def is_well(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether it runs and does its work."""
-        return self.state in ("starting", "running") and self.role in _WELL
+        return self.state in ("starting", "running") and self.role in _WORKING
 
 
 def read_status(plan: LocalPlan, supervisor: Supervisor) -> list[ProgramStatus]:
@@ -85,10 +91,10 @@ def _described(program: Program, state: ProgramState | None, roles: Mapping[str,
 
 def _roles(plan: LocalPlan) -> dict[str, str]:
     """What each program says of itself, all asked at the same time."""
-    with ThreadPoolExecutor(len(REPLICA_SETS)) as pool:
-        answers = list(pool.map(lambda name: _set_roles(plan, name), REPLICA_SETS))
+    with ThreadPoolExecutor(len(plan.replica_sets)) as pool:
+        answers = list(pool.map(lambda name: _set_roles(plan, name), plan.replica_sets))
     roles = {plan.program(address).name: role for answer in answers for address, role in answer.items()}
-    return roles | {s.name: "READY" if is_ready(s) else "NOT READY" for s in plan.services}
+    return roles | {s.name: _SERVICE_ROLES[readiness(s).state] for s in plan.services}
 
 
 def _set_roles(plan: LocalPlan, replica_set: str) -> dict[str, str]:
@@ -116,3 +122,63 @@ def _memory(pid: int) -> tuple[int | None, bool]:
         with contextlib.suppress(psutil.Error):
             total = (total or 0) + int(member.memory_full_info().pss)
     return total, paused
+
+
+_ANSWER_SECONDS = 3.0
+_READY_SECONDS = 120.0
+_DEGRADED_SECONDS = 5.0
+"""A service that lacks a shard for so long is as good as it gets: the shard is down, and not only late."""
+_POLL_SECONDS = 0.05
+
+
+def readiness(service: Service) -> ServiceStatus:
+    """How ready the service is; down where it does not answer."""
+    return probe(service.name, service.url, seconds=_ANSWER_SECONDS)
+
+
+def setup_is_open(service: Service) -> bool | None:
+    """Whether webapp still waits for its first admin; None when it does not say."""
+    try:
+        answer = get(service.url, "/api/v1/setup", seconds=_ANSWER_SECONDS)
+    except ServiceUnavailable:
+        return None
+    is_open = answer.fact("open") if answer.status == HTTPStatus.OK else None
+    return None if is_open is None else bool(is_open)
+
+
+def wait_ready(
+    plan: LocalPlan, supervisor: Supervisor, services: Iterable[Service], progress: Progress
+) -> dict[str, ServiceStatus]:
+    """Wait until all of these are ready, or do part of their work for a while and nothing changes; how each does.
+
+    Raises ServiceUnavailable when one ended or the time is up.
+    """
+    waiting = {service: time.monotonic() for service in services}
+    found: dict[str, ServiceStatus] = {}
+    ends = time.monotonic() + min(remaining(), _READY_SECONDS)
+    while waiting:
+        for service, down_at in list(waiting.items()):
+            seen = readiness(service)
+            if seen.state == "down":
+                waiting[service] = time.monotonic()
+            if seen.state == "ready" or (seen.state == "degraded" and time.monotonic() - down_at > _DEGRADED_SECONDS):
+                del waiting[service]
+                found[service.name] = seen
+                how = "is ready" if seen.state == "ready" else f"works in part ({seen.detail})"
+                progress(service.name, f"{how} at {service.url}")
+        for service in waiting:
+            if supervisor.program(service.name).is_gone:
+                raise _not_ready(plan, service, "does not stay up")
+            if time.monotonic() > ends:
+                raise _not_ready(plan, service, "is not ready in time")
+        if waiting:
+            time.sleep(_POLL_SECONDS)
+    return found
+
+
+def _not_ready(plan: LocalPlan, service: Service, what: str) -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"{service.name} {what}{last_words(plan, service.name)}",
+        hint=f"prodctl local logs {service.name}",
+        service=service.name,
+    )

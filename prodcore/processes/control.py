@@ -45,7 +45,7 @@ class MemberControl(Protocol):
     def rejoin(self, address: str) -> None:
         """Let packets through again; nothing happens to a member that is not isolated."""
 
-    def housemates(self, address: str) -> tuple[str, ...]:
+    def co_located(self, address: str) -> tuple[str, ...]:
         """The members that are on the same host, this one among them."""
 
     def cannot_stop_host(self) -> str:

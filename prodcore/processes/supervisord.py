@@ -1,4 +1,7 @@
-"""Talking to the supervisord of a local cluster: XML-RPC over its Unix socket, which only its owner can open."""
+"""The processes of a local cluster, through its supervisord: XML-RPC over a Unix socket that only its owner can open.
+
+Signals go through supervisord to its own children, so only ever to a process that it started.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ import socket
 import threading
 import time
 import xmlrpc.client
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prodcore.errors import ClusterUnavailable, MemberNotFound
+from prodcore.errors import ClusterUnavailable, MemberNotFound, Unavailable
 
 _ANSWER_SECONDS = 5.0
 _STOPPING_SECONDS = 30.0
@@ -199,3 +202,88 @@ def _state(info: Any) -> ProgramState:
         uptime_seconds=float(info["now"] - info["start"]) if running else 0.0,
         exit_status=info["exitstatus"],
     )
+
+
+_STOP_SECONDS = 30.0  # longer than supervisord waits before it kills what does not stop
+
+
+class SupervisedMembers:
+    """A ``MemberControl`` over programs of one supervisord; ``names`` gives the program of each ``host:port``.
+
+    Signals go through supervisord to its own children, so only ever to a process that it started.
+    """
+
+    def __init__(self, supervisor: Supervisor, names: Mapping[str, str]) -> None:
+        self._supervisor = supervisor
+        self._names = dict(names)
+
+    def addresses(self) -> tuple[str, ...]:
+        """All members that can be controlled."""
+        return tuple(self._names)
+
+    def is_running(self, address: str) -> bool:
+        """Whether the process exists; a paused one does."""
+        return self._supervisor.program(self._name(address)).is_running
+
+    def start(self, address: str) -> None:
+        """Start the process; nothing happens when it runs."""
+        self._supervisor.start(self._name(address))
+
+    def stop(self, address: str) -> None:
+        """SIGTERM, and wait until the process is gone; one that was paused goes on, to be able to leave."""
+        name = self._name(address)
+        self._supervisor.ask_to_stop(name)
+        self._supervisor.send(name, signal.SIGCONT)
+        self._supervisor.wait_gone([name], _STOP_SECONDS)
+
+    def kill(self, address: str) -> None:
+        """SIGKILL. Returns when the process is gone, a moment later; supervisord does not start it again."""
+        name = self._name(address)
+        self._supervisor.send(name, signal.SIGSTOP)  # so that the SIGTERM, which tells supervisord, never arrives
+        self._supervisor.ask_to_stop(name)
+        self._supervisor.send(name, signal.SIGKILL)
+        self._supervisor.wait_gone([name], _STOP_SECONDS)
+
+    def pause(self, address: str) -> None:
+        """SIGSTOP."""
+        self._supervisor.send(self._name(address), signal.SIGSTOP)
+
+    def resume(self, address: str) -> None:
+        """SIGCONT."""
+        self._supervisor.send(self._name(address), signal.SIGCONT)
+
+    def stays_dead(self, address: str) -> str:
+        """Always something: nothing starts supervisord with the machine."""
+        return f"{self._name(address)} does not start when the machine does"
+
+    def cannot_isolate(self) -> str:
+        """Always something: no rule can tell who sent what among processes of one user on one address."""
+        return "the local members share 127.0.0.1, so the network around one of them cannot be cut: take pause instead"
+
+    def isolate(self, address: str) -> None:
+        """Refused: see ``cannot_isolate``."""
+        raise Unavailable(self.cannot_isolate(), member=self._name(address))
+
+    def rejoin(self, address: str) -> None:
+        """Nothing to do: it was never isolated."""
+
+    def co_located(self, address: str) -> tuple[str, ...]:
+        """All of them."""
+        self._name(address)
+        return self.addresses()
+
+    def cannot_stop_host(self) -> str:
+        """Always something: their host is this machine."""
+        return "the local members run in no container: take kill instead"
+
+    def stop_host(self, address: str) -> None:
+        """Refused: see ``cannot_stop_host``."""
+        raise Unavailable(self.cannot_stop_host(), member=self._name(address))
+
+    def _name(self, address: str) -> str:
+        try:
+            return self._names[address]
+        except KeyError:
+            raise MemberNotFound(
+                f"{address} is not a member of this cluster", hint=f"its members are {', '.join(self._names)}"
+            ) from None

@@ -125,7 +125,7 @@ class IncusMembers:
         """Without those rules; nothing happens to a member that is not isolated."""
         self._filter(self._at(address), _MEND.format(table=_table(address)))
 
-    def housemates(self, address: str) -> tuple[str, ...]:
+    def co_located(self, address: str) -> tuple[str, ...]:
         """The members in the same container."""
         instance = self._at(address).instance
         return tuple(other for other, at in self._units.items() if at.instance == instance)

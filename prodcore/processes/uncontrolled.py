@@ -21,7 +21,7 @@ class NoMembers:
         """Refused, like all that follows: it is not known."""
         raise MemberNotFound(f"{address}: {_WHY}", hint=_HINT)
 
-    start = stop = kill = pause = resume = isolate = rejoin = stop_host = stays_dead = housemates = is_running
+    start = stop = kill = pause = resume = isolate = rejoin = stop_host = stays_dead = co_located = is_running
 
     def cannot_isolate(self) -> str:
         """Always something."""

@@ -1,14 +1,18 @@
-"""The whole cluster at one moment: sets, services, shard map, and what is wrong."""
+"""The whole cluster at one moment: sets, services, shard map, and what is wrong.
+
+As JSON it has one shape, in ``-o json`` and in the REST API; units are in the names.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from prodcore.replicaset.diagnostic import ProblemLine, problem_line
-from prodcore.replicaset.ports import GuardSign, ServiceProbe, ServiceStatus, SetInspector
-from prodcore.replicaset.status import Health, SetStatus
+from prodcore.replicaset.services import GuardSign, ServiceProbe, ServiceStatus, SetInspector
+from prodcore.replicaset.status import Health, Member, SetStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +70,58 @@ def _compare_maps(sets: Sequence[SetStatus], map_set: str) -> tuple[int | None, 
         for name, version in held.items()
         if version != stored
     ]
+
+
+def status_document(seen: ClusterStatus) -> dict[str, Any]:
+    """The whole cluster."""
+    return {
+        "health": seen.health.value,
+        "problems": list(seen.problems),
+        "shard_map_version": seen.map_version,
+        "sets": [
+            {
+                "name": s.name,
+                "health": s.health.value,
+                "primary": s.primary.address if s.primary else None,
+                "election_timeout_ms": s.election_timeout_ms,
+                "members": [member_document(s, m) for m in s.members],
+            }
+            for s in seen.sets
+        ],
+        "guards": [
+            {
+                "name": g.name,
+                "active": g.active,
+                "successors": dict(g.successors),
+                "counts": {name: dict(counts) for name, counts in g.counts.items()},
+            }
+            for g in seen.guards
+        ],
+        "services": [service_document(s) for s in seen.services],
+    }
+
+
+def member_document(of: SetStatus, member: Member) -> dict[str, Any]:
+    """One member."""
+    return {
+        "name": member.name,
+        "address": member.address,
+        "role": member.role,
+        "error": member.error or None,
+        "replication_lag_seconds": of.lag_seconds(member),
+        "oplog_window_seconds": member.oplog_window_seconds,
+        "term": member.term,
+        "uptime_seconds": member.uptime_seconds,
+        "version": member.version or None,
+        "documents": member.documents,
+        "data_bytes": member.data_bytes,
+        "free_disk_bytes": member.free_disk_bytes,
+        "sync_source": member.sync_source or None,
+        "believed_primary": member.believed_primary or None,
+        "views": [{"address": v.address, "role": v.role, "healthy": v.healthy} for v in member.views],
+    }
+
+
+def service_document(service: ServiceStatus) -> dict[str, Any]:
+    """One service."""
+    return {"name": service.name, "state": service.state, "url": service.url, "detail": service.detail or None}

@@ -15,7 +15,7 @@ _WON = 21450
 _CANDIDACY = "Starting an election"
 _REASONS = {
     "election timeout": "no primary was seen for the election timeout",
-    "step up request": "asked to stand",
+    "step up request": "asked to run for election",
     "priority takeover": "priority takeover",
     "catchup takeover": "catch-up takeover",
 }
@@ -23,8 +23,8 @@ _REASONS = {
 
 _METRIC_REASONS = {
     "electionTimeout": "no primary was seen for the election timeout",
-    "stepUpRequest": "asked to stand",
-    "stepUpRequestSkipDryRun": "asked to stand",
+    "stepUpRequest": "asked to run for election",
+    "stepUpRequestSkipDryRun": "asked to run for election",
     "priorityTakeover": "priority takeover",
     "catchupTakeover": "catch-up takeover",
     "singleNodePromptElection": "only member",

@@ -1,14 +1,58 @@
-"""How webapp and authsvc are: what ``GET /readyz`` answers."""
+"""webapp, authsvc and the guards as an inspection sees them, and asking a service whether it is ready."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Protocol
 
 from prodcore.errors import ServiceUnavailable
-from prodcore.replicaset.ports import ServiceStatus
+from prodcore.replicaset.status import SetStatus
 from prodcore.support.http import Answer, get
 
 _SECONDS = 2.0
+
+
+class SetInspector(Protocol):
+    """Asks every member of one replica set, at once and directly."""
+
+    @property
+    def name(self) -> str:
+        """The set's name."""
+
+    def inspect(self) -> SetStatus:
+        """What the members say; a member that does not answer is part of the answer. Bounded in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """One service as it answers ``/readyz``."""
+
+    name: str
+    url: str
+    state: str
+    """``ready``, ``degraded`` or ``down``."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardSign:
+    """A guard that has had a heartbeat lately."""
+
+    name: str
+    active: bool
+    successors: Mapping[str, str]
+    """By set; empty where nobody is followed yet."""
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By set: how often it saw and did what, since it began."""
+
+
+class ServiceProbe(Protocol):
+    """Asks one service whether it is ready."""
+
+    def probe(self) -> ServiceStatus:
+        """Its state; a service that does not answer is part of the answer. Bounded in time."""
 
 
 class HttpServiceProbe:
@@ -31,7 +75,8 @@ def probe(name: str, url: str, *, seconds: float = _SECONDS) -> ServiceStatus:
     except ServiceUnavailable as error:
         return ServiceStatus(name, url, "down", error.message.removeprefix(f"{url} gives no answer: "))
     is_ready = answer.status == HTTPStatus.OK and answer.fact("status") in (None, "ok", "ready")
-    state = "ready" if is_ready else "degraded" if answer.status == HTTPStatus.OK else "down"
+    in_part = answer.status == HTTPStatus.OK or answer.fact("status") == "degraded"
+    state = "ready" if is_ready else "degraded" if in_part else "down"
     return ServiceStatus(name, url, state, "" if is_ready else _detail(answer))
 
 

@@ -7,13 +7,12 @@ The documents are the servers' own answers to ``hello``, ``replSetGetStatus``, `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from prodcore.replicaset.diagnostic import ProblemLine, problem_line
-from prodcore.replicaset.set_views import disagreements
 
 Document = Mapping[str, Any]
 
@@ -22,7 +21,7 @@ MAX_LAG_SECONDS = 10.0
 
 DOWN = "DOWN"
 """The role of a member whose process does not listen."""
-SILENT = "SILENT"
+UNRESPONSIVE = "UNRESPONSIVE"
 """The role of a member that is there and gives no answer in time: hung, paused, or cut off by the network."""
 PRIMARY = "PRIMARY"
 SECONDARY = "SECONDARY"
@@ -58,6 +57,8 @@ class Member:
 
     address: str
     role: str
+    name: str = ""
+    """The set's name and its place in the set's address, as ``prodctl local`` calls it too: rsA-1."""
     error: str = ""
     term: int | None = None
     version: str = ""
@@ -125,9 +126,9 @@ class SetStatus:
         """Replication lag behind the primary, at least 0; None where it cannot be known."""
         return _lag(self.primary, member)
 
-    def member(self, address: str) -> Member | None:
-        """The member with this address."""
-        return next((m for m in self.members if m.address == address), None)
+    def member(self, name: str) -> Member | None:
+        """The member with this address (``host:port``), or with this name (``rsA-2``)."""
+        return next((m for m in self.members if name in (m.address, m.name)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +149,12 @@ class MemberAnswers:
 
 
 def read_set(name: str, answers: Sequence[MemberAnswers]) -> SetStatus:
-    """Put together what the members of a set say."""
+    """Put together what the members of a set report; ``answers`` begin with those of its address, in its order."""
     newest = max((a.config for a in answers if a.config), key=_config_age, default={})
     config = read_config(newest)
-    members = tuple(_read_member(a, answers) for a in sorted(answers, key=lambda a: _place(a.address, config)))
+    names = {a.address: f"{name}-{number}" for number, a in enumerate(answers, start=1)}
+    ordered = sorted(answers, key=lambda a: _place(a.address, config))
+    members = tuple(replace(_read_member(a, answers), name=names[a.address]) for a in ordered)
     health, problems = _judge(name, members, config)
     timeout = newest.get("settings", {}).get("electionTimeoutMillis")
     return SetStatus(name, members, config, health, problems, None if timeout is None else int(timeout))
@@ -179,7 +182,7 @@ def _read_member(answer: MemberAnswers, everybody: Sequence[MemberAnswers]) -> M
         seen = _best_view(answer.address, everybody)
         return Member(
             answer.address,
-            SILENT if answer.silent else DOWN,
+            UNRESPONSIVE if answer.silent else DOWN,
             error=answer.error,
             last_applied=seen.last_applied if seen else None,
         )
@@ -282,3 +285,35 @@ def _lags(name: str, members: Sequence[Member]) -> list[ProblemLine]:
         for m, lag in lags
         if lag is not None and lag > MAX_LAG_SECONDS
     ]
+
+
+def disagreements(name: str, members: Sequence[Member], primary: Member | None) -> list[ProblemLine]:
+    """A line for each: other primaries, members that do not reach each other, different configurations."""
+    lines = _other_primaries(name, members, primary) if primary else []
+    working = {m.address for m in members if m.is_working}
+    for m in members:
+        for view in m.views:
+            if view.address in working and not view.healthy:
+                lines.append(problem_line("cut_off", set=name, member=m.address, other=view.address))
+    versions = {m.address: m.config_version for m in members if m.config_version is not None}
+    if len(set(versions.values())) > 1:
+        told = ", ".join(f"{address} has {version}" for address, version in versions.items())
+        lines.append(problem_line("configurations", set=name, told=told))
+    return lines
+
+
+def _other_primaries(name: str, members: Sequence[Member], primary: Member) -> list[ProblemLine]:
+    """Who takes itself, or somebody else, for the primary."""
+    lines = [
+        problem_line(
+            "former_primary", set=name, member=m.address, term=m.term, primary=primary.address, newer=primary.term
+        )
+        for m in members
+        if m.role == primary.role and m is not primary
+    ]
+    for m in members:
+        believed = m.believed_primary
+        if m.answers and m.views and m is not primary and believed != primary.address:
+            code = "other_primary" if believed else "no_believed_primary"
+            lines.append(problem_line(code, set=name, member=m.address, believed=believed, primary=primary.address))
+    return lines

@@ -4,49 +4,44 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from prodcore.drill.ledger import Ledger
-from prodcore.drill.load import LoadRate, running_load
-from prodcore.drill.ports import Guards, SetAccess, Traffic
-from prodcore.drill.timeline import longest_gap
 from prodcore.errors import CommandRefused, MemberNotFound, NoPrimary, Unavailable
 from prodcore.replicaset.status import SECONDARY, Health, Member, SetStatus
+from prodcore.replicaset.steering import Guards, Steerable, change_sync_source
 
 MAX_LAG_SECONDS = 2.0
-_RATE = LoadRate(writers=4, interval=0.05, budget_seconds=15.0)
 _WARM_UP_WRITES = 60
 """Some three quarters of a second: what the load itself takes to connect and log in is no cost of the switchover."""
 _WRITES_AFTER = 10
 _GATHER_SECONDS = 12.0
 _CHANGE_SECONDS = 1.5
 """How long a member may take to change its source: it sleeps for a second after a try that failed."""
-_NOTES = 30
-_STAND_SECONDS = 5.0
-"""For how long a member that the others do not vote for stands again."""
-_GUARDS_AWAY_SECONDS = 120.0
-"""Longer than a switchover can take; they come back by themselves if its process dies."""
+_CANDIDACY_SECONDS = 5.0
+"""For how long a member that the others do not vote for runs again."""
+_GUARDS_DISABLED_SECONDS = 120.0
+"""Longer than a switchover can take; they are enabled again by themselves if its process dies."""
 
 
-class Stepping(SetAccess, Protocol):
-    """A set whose members can be asked to stand."""
+class Load(Protocol):
+    """A light load on the set, which shows what the switchover costs."""
 
-    def step_up(self, member: str) -> None:
-        """Make a secondary stand for election. Raises CommandRefused."""
+    def wait_for_writes(self, count: int, since: float, deadline: float) -> bool:
+        """Wait until ``count`` writes that began after ``since`` have been acknowledged; False at ``deadline``."""
 
-    def write_notes(self, primary: str, count: int) -> None:
-        """Write that many oplog entries that change nothing."""
+    def write_gap(self, since: float, until: float) -> float | None:
+        """The longest time without an acknowledged write between the two, in seconds; also after the load has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class SwitchoverParts:
-    """What bootstrap wires for one switchover."""
+    """What one switchover needs."""
 
-    access: Stepping
-    traffic: Callable[[], Traffic]
-    """Opens the way of the load that measures."""
+    access: Steerable
+    load: Callable[[], AbstractContextManager[Load]]
+    """Keeps the load that measures running inside its block."""
     run: str
     """The id that its records carry, one word."""
     guards: Guards
@@ -68,7 +63,7 @@ class SwitchoverReport:
 
 
 def choose_successor(status: SetStatus, to: str = "") -> Member:
-    """The secondary that takes over: ``to``, else the first in the set's order that keeps up.
+    """The secondary that takes over: ``to`` (a name or an address), else the first in the set's order that keeps up.
 
     That is whom a primary that steps down hands over to, and whom the guard has the others follow. A few milliseconds
     of lag do not count: the primary waits for them. Raises Unavailable with the reason why nobody can, before
@@ -79,21 +74,32 @@ def choose_successor(status: SetStatus, to: str = "") -> Member:
     if status.health is not Health.HEALTHY:
         raise Unavailable(f"{status.name} is not healthy: " + "; ".join(status.problems))
     electable = {c.address for c in status.config if c.priority > 0 and c.votes and not c.hidden}
-    if to and status.member(to) is None:
-        raise MemberNotFound(f"{to} is not a member of {status.name}")
-    if to and to == status.primary.address:
+    chosen = status.member(to) if to else None
+    if to and chosen is None:
+        names = ", ".join(m.name for m in status.members)
+        raise MemberNotFound(f"{to} is not a member of {status.name}", hint=f"its members are {names}")
+    if chosen and chosen == status.primary:
         raise Unavailable(f"{to} is the primary already")
-    if to and to not in electable:
+    if chosen and chosen.address not in electable:
         raise Unavailable(f"{to} cannot become primary: its priority is 0, or it has no vote")
     candidates = [
         m
         for m in status.members
-        if m.role == SECONDARY and m.address in electable and (not to or m.address == to)
+        if m.role == SECONDARY and m.address in electable and chosen in (None, m)
         if (status.lag_seconds(m) or 0.0) <= MAX_LAG_SECONDS
     ]
     if not candidates:
         raise Unavailable(f"no secondary{f' {to}' if to else ''} is within {MAX_LAG_SECONDS:g} s of the primary")
     return candidates[0]
+
+
+def plan_switchover(parts: SwitchoverParts, to: str = "") -> tuple[Member, Member]:
+    """The primary now, and who would take over; changes nothing. Raises as ``choose_successor`` does."""
+    status = parts.access.inspect()
+    successor = choose_successor(status, to)
+    if status.primary is None:
+        raise NoPrimary(f"{status.name} has no primary", shard=status.name)
+    return status.primary, successor
 
 
 def switch_over(parts: SwitchoverParts, to: str = "") -> SwitchoverReport:
@@ -106,28 +112,25 @@ def switch_over(parts: SwitchoverParts, to: str = "") -> SwitchoverReport:
 
 @contextmanager
 def _guards_agree(guards: Guards, already: bool) -> Iterator[None]:
-    """Without guards, where they keep another successor: both would tell the secondaries whom to copy from.
-
-    Two secondaries that are told to copy from each other copy from nobody, and no write has its majority meanwhile.
-    """
-    if already or not guards.on_duty():
+    """Without guards, where they keep another successor: both would change the secondaries' sync sources."""
+    if already or not guards.any_active():
         yield
         return
-    guards.send_away(_GUARDS_AWAY_SECONDS)
+    guards.disable(_GUARDS_DISABLED_SECONDS)
     try:
         yield
     finally:
-        guards.call_back()
+        guards.enable()
 
 
 def _switch_over(parts: SwitchoverParts, status: SetStatus, successor: str) -> SwitchoverReport:
     access = parts.access
     old = status.primary.address if status.primary else ""
-    ledger, watch, load = Ledger(), access.watch(), parts.traffic()
+    watch = access.watch()
     try:
-        with running_load([load], ledger, _RATE):
+        with parts.load() as load:
             started = time.monotonic()
-            ledger.wait_for_acknowledged(access.name, _WARM_UP_WRITES, started, started + 10)
+            load.wait_for_writes(_WARM_UP_WRITES, started, started + 10)
             _gather_behind(access, old, successor)
             asked = time.monotonic()
             _hand_over(access, status, old, successor)
@@ -135,20 +138,18 @@ def _switch_over(parts: SwitchoverParts, status: SetStatus, successor: str) -> S
                 raise Unavailable(f"{access.name}: no new primary within 30 s", hint="prodctl cluster status")
             if watch.wait_for_role(old, (SECONDARY,), asked, time.monotonic() + 30) is None:
                 raise Unavailable(f"{access.name}: {old} has not rejoined within 30 s", hint="prodctl cluster status")
-            ledger.wait_for_acknowledged(access.name, _WRITES_AFTER, time.monotonic(), time.monotonic() + 15)
+            load.wait_for_writes(_WRITES_AFTER, time.monotonic(), time.monotonic() + 15)
             ended = time.monotonic()
     finally:
         watch.close()
-        load.close()
         access.remove_records(parts.run)
     now = access.inspect().primary
     if now is None or now.address != successor:
-        raise Unavailable(f"{access.name}: {now.address if now else 'nobody'} became primary, not {successor}")
-    gap = longest_gap([a for a in ledger.attempts() if a.is_write], asked, ended)
-    return SwitchoverReport(access.name, old, successor, now.term or 0, gap.seconds if gap else None)
+        raise Unavailable(f"{access.name}: {now.address if now else 'no member'} became primary, not {successor}")
+    return SwitchoverReport(access.name, old, successor, now.term or 0, load.write_gap(asked, ended))
 
 
-def _gather_behind(access: Stepping, primary: str, successor: str) -> None:
+def _gather_behind(access: Steerable, primary: str, successor: str) -> None:
     """Make the other secondaries copy from the successor beforehand, as the guard does.
 
     Else they look for a new source for a second after the change, and no write has its majority in that second.
@@ -157,43 +158,35 @@ def _gather_behind(access: Stepping, primary: str, successor: str) -> None:
     """
     others = [m.address for m in access.inspect().members if m.address not in (primary, successor)]
     ends = time.monotonic() + _GATHER_SECONDS
-    with suppress(Unavailable):
-        _lead(access, [successor], primary, primary, ends)
-        _lead(access, others, successor, primary, ends)
+    with suppress(Unavailable, CommandRefused):
+        _gather(access, [successor], primary, primary, ends)
+        _gather(access, others, successor, primary, ends)
 
 
-def _lead(access: Stepping, members: Sequence[str], source: str, primary: str, ends: float) -> None:
+def _gather(access: Steerable, members: Sequence[str], source: str, primary: str, ends: float) -> None:
     """Make them copy from ``source``, or try it until ``ends``."""
-    while strays := [member for member in members if not _follows(access, member, source)]:
+    while elsewhere := [member for member in members if not _follows(access, member, source)]:
+        for member in elsewhere:
+            change_sync_source(access, member, source, primary, time.monotonic() + _CHANGE_SECONDS)
         if time.monotonic() > ends:
             return
-        for member in strays:
-            access.follow(member, source)
-        changed = time.monotonic() + _CHANGE_SECONDS
-        while time.monotonic() < changed and any(_source(access, member) != source for member in strays):
-            access.write_notes(primary, _NOTES)
 
 
-def _follows(access: Stepping, member: str, source: str) -> bool:
+def _follows(access: Steerable, member: str, source: str) -> bool:
     """Whether it copies from the source and goes on doing so.
 
     A member whose change of source has failed, or that was told twice, names the source and sleeps for a second.
     """
-    if _source(access, member) != source:
+    if access.sync_source(member) != source:
         return False
     access.wait_caught_up(time.monotonic() + _GATHER_SECONDS)
-    return _source(access, member) == source
+    return access.sync_source(member) == source
 
 
-def _source(access: Stepping, member: str) -> str:
-    found = access.inspect().member(member)
-    return found.sync_source if found else ""
-
-
-def _hand_over(access: Stepping, status: SetStatus, old: str, successor: str) -> None:
+def _hand_over(access: Steerable, status: SetStatus, old: str, successor: str) -> None:
     """Let the primary step down where it will choose the successor itself, the first in the set's order.
 
-    It waits until that one has caught up. Another one must stand against it, and may have to try again: a candidacy
+    It waits until that one has caught up. Another one must run against it, and may have to try again: a candidacy
     that comes just before the last write has arrived is refused by those who have the write.
     """
     if successor == _first_secondary(status):
@@ -201,7 +194,7 @@ def _hand_over(access: Stepping, status: SetStatus, old: str, successor: str) ->
         with suppress(Unavailable):  # else its ban ends by itself
             access.allow_election(old)
         return
-    ends = time.monotonic() + _STAND_SECONDS
+    ends = time.monotonic() + _CANDIDACY_SECONDS
     while True:
         try:
             access.step_up(successor)

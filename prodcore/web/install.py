@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +30,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from prodcore.deadline import budget
 from prodcore.errors import Forbidden, InvalidInput, Problem, ProdError
 from prodcore.settings import Settings
+from prodcore.support.log_output import LogOutput
 from prodcore.web.front import MAX_BODY, STARTED
 from prodcore.web.problem import install_problems
 from prodcore.web.strict_json import REPEATABLE, RepeatingRequest, StrictJSON, json_response
@@ -181,7 +183,8 @@ def _is_local() -> bool:
 
 
 def _install_logs(level: str) -> None:
-    """One JSON object a line on stdout; control characters cannot break out of it."""
+    """One JSON object a line on stdout; control characters cannot break out of it, and no answer depends on it."""
+    output = LogOutput(sys.stdout)
     encode = json.JSONEncoder(default=repr).encode  # made once: json.dumps would make one for every line
     structlog.configure(
         processors=[
@@ -191,6 +194,7 @@ def _install_logs(level: str) -> None:
             structlog.processors.JSONRenderer(lambda event, **_options: encode(event)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_names: output,
         cache_logger_on_first_use=True,
     )
 

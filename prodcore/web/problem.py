@@ -11,11 +11,12 @@ from flask import Flask, Response, g, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from prodcore.errors import AuthError, InvalidInput, NotAuthenticated, ProdError, Unavailable
+from prodcore.errors import AuthError, InvalidInput, NotAuthenticated, OutcomeUnknown, ProdError, Unavailable
 from prodcore.support.validation import problems_of
 from prodcore.web.strict_json import dump
 
 RETRY_AFTER_SECONDS = 2
+_SAFE = ("GET", "HEAD", "OPTIONS")
 
 _CODES = {413: "request_entity_too_large", 414: "request_uri_too_long"}
 """Python calls them by other names in other versions."""
@@ -32,7 +33,13 @@ def as_prod_error(error: Exception) -> ProdError | HTTPException:
             return InvalidInput(problems=problems_of(error.__cause__))
         return HTTPException(error.message, Response(status=error.status_code))
     log.error("unexpected", exc_info=error)
-    return ProdError("Something went wrong here; the request id leads to it in the log")
+    if request.method in _SAFE:
+        return ProdError("Something went wrong here; the request id leads to it in the log")
+    # It may have happened after the write was acknowledged, so nobody may be told that nothing was done.
+    return OutcomeUnknown(
+        "Something went wrong here, perhaps after the work was done; the request id leads to it in the log",
+        hint="look whether it was done before you repeat it",
+    )
 
 
 def code_of(status: int) -> str:

@@ -14,13 +14,17 @@ Each worker accepts from a socket of its own, all on one port, and the kernel de
 they share, whoever wakes first takes all that wait, and one worker may end up with every connection. The sockets are
 open in the process above the workers (granian opens them in the workers): what waits in the queue of a worker that dies
 is for the next one. systemd hands over one socket, which they share.
+
+Workers end with the process above them, however that ends: they would keep the port from the next one.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import importlib
+import multiprocessing
 import os
 import resource
 import signal
@@ -55,6 +59,8 @@ _HEAD_MILLISECONDS = 20_000
 _HEAD_BYTES = 32_768
 _LAST_ANSWERS = signal.SIGUSR1
 _NO_NEWCOMERS = signal.SIGUSR2  # granian goes on accepting as long as somebody waits, whatever it is told
+
+_SET_PARENT_DEATH_SIGNAL = partial(ctypes.CDLL(None).prctl, 1)  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -154,6 +160,7 @@ class Server(MPServer):
 
     def _load(self, listener: socket.socket) -> Front:
         """The application, in its worker process, which accepts from that socket."""
+        _end_with_parent()
         try:
             app: App = importlib.import_module(f"{self.service}.wsgi").app
         except ProdError as error:
@@ -209,6 +216,14 @@ def _allow_many_files() -> None:
     most = 4 * _CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, 4 * _CONNECTIONS)
     if soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _end_with_parent() -> None:
+    """Have the kernel kill this worker when the process above it has ended."""
+    parent = multiprocessing.parent_process()
+    _SET_PARENT_DEATH_SIGNAL(signal.SIGKILL)
+    if parent is None or os.getppid() != parent.pid:  # it was gone before
+        os._exit(1)
 
 
 def _explain(error: ProdError) -> int:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from prodcore.drill.ledger import State
-from prodcore.drill.ports import Place, Record
 from prodcore.errors import (
     InvalidInput,
     OutcomeUnknown,
@@ -22,6 +20,10 @@ from prodcore.errors import (
 )
 from prodcore.routing import fold, name_key
 from prodctl.client.api import ApiClient
+
+if TYPE_CHECKING:
+    from prodcore.drill.ledger import State
+    from prodcore.drill.load import Place, Record
 
 Product = dict[str, Any]
 
@@ -205,7 +207,7 @@ def find_any(client: ApiClient, name_or_id: str, variant: str | None) -> Product
 
 
 class ApiTraffic:
-    """A ``prodcore.drill.ports.Traffic`` on products with names of these places."""
+    """A ``prodcore.drill.load.Traffic`` on products with names of these places."""
 
     def __init__(self, client: ApiClient, home: Place, elsewhere: Place | None) -> None:
         self.home = home

@@ -10,6 +10,7 @@ from prodctl.commands.cluster_guard import guard
 from prodctl.terminal.cluster_view import show_prometheus, show_status, show_topology, status_line
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text
+from prodctl.terminal.prompt import confirm, confirm_options
 
 if TYPE_CHECKING:
     from prodcore.replicaset.cluster import ClusterStatus
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 EXIT_NOT_HEALTHY = 6
 _REFRESH_SECONDS = 1.0
 
-_ELECTION_COLUMNS = columns("Set=set_name", "Term>", "Time=at", "Old primary", "New primary", "Reason")
-_FINDING_COLUMNS = columns("Where", "Finding=text", "Fix", "Code+")
+_ELECTION_COLUMNS = columns("Set=set_name!", "Term>", "Time=at", "Old primary!", "New primary!", "Reason~")
+_FINDING_COLUMNS = columns("Severity!", "Subject!", "Finding=text~", "Fix~", "Code+")
 
 
 @click.group(cls=NounGroup)
@@ -113,48 +114,60 @@ def history(set_name: str | None, output: str) -> None:
 @cluster.command()
 @output_option
 def lint(output: str) -> int:
-    """What is risky in the set-up, each with its fix. Exit status 6 when there is anything.
+    """What is risky in the set-up, by cause: how much it matters, and its fix.
+
+    Exit status 6 when there is a problem; warnings and notes are risks that one may live with.
 
     \b
     Examples:
       prodctl cluster lint
       prodctl cluster lint -o json
     """
-    from dataclasses import asdict
-
-    from prodcore.app.cluster import lint_cluster, member_control
+    from prodcore.app.cluster import lint_cluster
+    from prodcore.app.wiring import member_control
+    from prodcore.replicaset.diagnostic import Severity, count
+    from prodcore.replicaset.lint import by_cause
     from prodcore.settings import load_settings
 
     settings = load_settings()
     found = lint_cluster(settings, member_control(settings))
-    rows = [asdict(f) for f in found]
-    print_rows(rows, _FINDING_COLUMNS, output, kind="lint", empty="Nothing risky was found.")
-    return EXIT_NOT_HEALTHY if found else 0
+    shown = by_cause(found) if output in ("table", "wide") else found
+    print_rows([d.as_dict() for d in shown], _FINDING_COLUMNS, output, kind="lint", empty="Nothing risky was found.")
+    return EXIT_NOT_HEALTHY if count(found, Severity.PROBLEM) else 0
 
 
 @cluster.command()
 @click.argument("set_name", metavar="SET")
-@click.option("--to", default="", metavar="HOST:PORT", help="Who takes over; else the first secondary that keeps up.")
+@click.option("--to", default="", metavar="MEMBER", help="Who takes over; else the first secondary that keeps up.")
+@click.option("--dry-run", is_flag=True, help="Say who would take over; change nothing.")
+@confirm_options
 @output_option
-def switchover(set_name: str, to: str, output: str) -> None:
+def switchover(set_name: str, to: str, dry_run: bool, yes: bool, no_input: bool, output: str) -> None:
     """Change the primary in good order, and measure what it costs.
 
     Refuses before anything changes when the set is not healthy or the successor lags. Ends well only when the
-    chosen member is primary and the old one follows it.
+    chosen member is primary and the old one follows it. A member is named as in the status: rsA-2, or host:port.
 
     Takes some seconds; another member than the first secondary takes longer, since the others have to follow it first.
 
     \b
     Examples:
-      prodctl cluster switchover rsA
-      prodctl cluster switchover rsA --to 127.0.0.1:27019
+      prodctl cluster switchover rsA --dry-run
+      prodctl cluster switchover rsA --to rsA-2 --yes
     """
     from prodcore.app.guard import open_switchover
-    from prodcore.replicaset.switchover import switch_over
+    from prodcore.replicaset.switchover import plan_switchover, switch_over
     from prodcore.settings import load_settings
 
     with open_switchover(load_settings(), set_name) as parts:
-        print_item(switch_over(parts, to).as_dict(), output, kind="switchover")
+        primary, successor = plan_switchover(parts, to)
+        if dry_run:
+            would = {"set_name": set_name, "old_primary": primary.address, "new_primary": successor.address}
+            print_item({**would, "dry_run": True}, output, kind="switchover")
+            return
+        who = f"{successor.name} ({successor.address}) takes over from {primary.name} ({primary.address})"
+        confirm(f"{set_name}: {who}, with writes held back for a moment. Go on?", yes=yes, no_input=no_input)
+        print_item(switch_over(parts, successor.address).as_dict(), output, kind="switchover")
 
 
 def _wait_healthy(settings: Settings, timeout: float) -> ClusterStatus:

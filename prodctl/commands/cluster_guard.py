@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from datetime import UTC, datetime
 
 import click
 
 from prodctl.terminal.groups import NounGroup
-from prodctl.terminal.output import columns, message, output_option, print_rows
+from prodctl.terminal.output import columns, message, output_option, print_rows, visible
 
-_COLUMNS = columns("Guard=_id", "Set", "On duty", "Primary", "Successor", "Elected>", "Refrained>", "Seen+")
+_COLUMNS = columns(
+    "Set!", "Active", "Primary!", "Successor!", "Elected>", "Guard=_id!", "Refrained+>", "Seen+"
+)  # fmt: skip
 
 
 @click.group(cls=NounGroup, invoke_without_command=True)
@@ -36,7 +39,7 @@ _COLUMNS = columns("Guard=_id", "Set", "On duty", "Primary", "Successor", "Elect
 def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: float | None) -> None:
     """Watch the primaries and shorten failovers.
 
-    When a primary dies or hangs, the freshest secondary is asked to stand for election.
+    When a primary dies or hangs, the freshest secondary is asked to run for election.
 
     Runs until it is stopped. Several may run. It can only ask for ordinary elections, so it cannot lose data, and
     when it is gone the sets behave as MongoDB's do. docs/explanation/guard.md says why, and what was measured.
@@ -48,8 +51,8 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
     """
     if ctx.invoked_subcommand:
         return
-    from prodcore.app.cluster import member_control
     from prodcore.app.guard import run_guards
+    from prodcore.app.wiring import member_control
     from prodcore.guard.decision import GuardRules
     from prodcore.settings import load_settings
 
@@ -62,53 +65,53 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
     if control and not control.addresses():
         raise click.UsageError(f"--fence-after cannot kill anybody: {control.cannot_stop_host()}")
     message("Guarding; stop with Ctrl-C.")
-    run_guards(settings, rules, _log, stop, control)
+    run_guards(settings, rules, _Log(), stop, control)
 
 
 @guard.command()
 @click.option("--for", "seconds", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds.")
 def off(seconds: float) -> None:
-    """Take every guard off duty for a while, as for maintenance; they come back by themselves.
+    """Disable every guard for a while, as for maintenance; they are enabled again by themselves.
 
     \b
     Examples:
       prodctl cluster guard off --for 600
     """
-    from prodcore.app.guard import open_switch
+    from prodcore.app.wiring import open_switch
     from prodcore.settings import load_settings
 
     with open_switch(load_settings()) as switch:
         switch.turn_off(seconds)
-    message(f"Guards are off duty for {seconds:g} s.")
+    message(f"Guards are disabled for {seconds:g} s.")
 
 
 @guard.command()
 def on() -> None:
-    """Put every guard back on duty.
+    """Enable every guard again.
 
     \b
     Examples:
       prodctl cluster guard on
     """
-    from prodcore.app.guard import open_switch
+    from prodcore.app.wiring import open_switch
     from prodcore.settings import load_settings
 
     with open_switch(load_settings()) as switch:
         switch.turn_on()
-    message("Guards are on duty.")
+    message("Guards are enabled.")
 
 
 @guard.command()
 @output_option
 def show(output: str) -> int:
-    """Who is on guard, who the successors are, what was done. Exit status 6 when nobody is.
+    """The active guards, the successors, what was done. Exit status 6 when there is no guard.
 
     \b
     Examples:
       prodctl cluster guard show
       prodctl cluster guard show -o json
     """
-    from prodcore.app.guard import open_switch
+    from prodcore.app.wiring import open_switch
     from prodcore.settings import load_settings
 
     with open_switch(load_settings()) as switch:
@@ -125,10 +128,18 @@ def show(output: str) -> int:
         for g in guards
         for name, facts in g["sets"].items()
     ]
-    print_rows(rows, _COLUMNS, output, kind="guards", empty="Nobody is on guard.")
+    print_rows(rows, _COLUMNS, output, kind="guards", empty="No guard is active.")
     return 0 if rows else 6
 
 
-def _log(set_name: str, what: str, details: str) -> None:
-    moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    message(f"{moment} {set_name} {what}: {details}")
+class _Log:
+    """A line on stderr for each event; a guard goes on when nobody reads them."""
+
+    def __init__(self) -> None:
+        from prodcore.support.log_output import LogOutput
+
+        self._output = LogOutput(sys.stderr)
+
+    def __call__(self, set_name: str, what: str, details: str) -> None:
+        moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._output.line(visible(f"{moment} {set_name} {what}: {details}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,10 @@ import click
 
 from prodctl.terminal.drill_keep import keep
 from prodctl.terminal.drill_view import show_progress
-from prodctl.terminal.output import message
+from prodctl.terminal.output import visible
 
 if TYPE_CHECKING:
-    from prodcore.drill.live import LiveDrill
-    from prodcore.drill.order import DrillOrder
+    from prodcore.drill.queue import DrillOrder, LiveDrill
     from prodcore.processes.control import MemberControl
     from prodcore.settings import Settings
 
@@ -39,10 +39,8 @@ def serve(directory: Path | None) -> None:
     Examples:
       prodctl failover-test serve
     """
-    from prodcore.app.cluster import member_control
-    from prodcore.app.drill_queue import open_board
-    from prodcore.drill.order import RunnerSign
-    from prodcore.drill.runner import DrillRunner
+    from prodcore.app.wiring import member_control, open_board
+    from prodcore.drill.queue import DrillRunner, RunnerSign
 
     settings = _settings(directory)
     control = member_control(settings, directory)
@@ -51,7 +49,7 @@ def serve(directory: Path | None) -> None:
     with open_board(settings) as board:
         board.prepare()
         sign = RunnerSign(f"{socket.gethostname()}:{os.getpid()}", control.addresses())
-        message("Waiting for orders; stop with Ctrl-C.")
+        _log("Waiting for orders; stop with Ctrl-C.")
         runner = DrillRunner(board, sign, _performer(settings, control, interrupts), interrupts.ask)
         runner.run(interrupts.stop)
 
@@ -86,7 +84,7 @@ class _Interrupts:
     def _interrupt(self, _number: int, _frame: object) -> None:
         if self._busy:
             self._busy = False
-            message("Interrupted: putting everything back …")
+            _log("Interrupted: putting everything back …")
             raise KeyboardInterrupt
 
 
@@ -105,7 +103,7 @@ def _performer(settings: Settings, control: MemberControl, interrupts: _Interrup
     from prodcore.drill.engine import run_drill
 
     def perform(order: DrillOrder, live: LiveDrill) -> dict[str, Any]:
-        message(f"{order.by} orders a drill: {order.plan.fault} of {order.plan.target} in {', '.join(order.plan.sets)}")
+        _log(f"{order.by} orders a drill: {order.plan.fault} of {order.plan.target} in {', '.join(order.plan.sets)}")
         with open_drill(settings, control) as parts, interrupts.possible():
             report = run_drill(order.plan, parts, live.note, live.ledger).as_dict()
         report["by"] = order.by
@@ -118,7 +116,7 @@ def _performer(settings: Settings, control: MemberControl, interrupts: _Interrup
 def _restore(settings: Settings, control: MemberControl) -> None:
     """Put back what a killed runner has left. Where that fails, the next drill tries again before it begins."""
     from prodcore.app.drills import open_drill
-    from prodcore.drill.restore import restore_leftovers
+    from prodcore.drill.engine import restore_leftovers
     from prodcore.errors import ProdError
 
     try:
@@ -127,4 +125,11 @@ def _restore(settings: Settings, control: MemberControl) -> None:
                 with parts.journal.lock():
                     restore_leftovers(parts.journal, parts.control, parts.sets, show_progress)
     except ProdError as error:
-        message(f"Not everything could be put back: {error.message}")
+        _log(f"Not everything could be put back: {error.message}")
+
+
+def _log(text: str) -> None:
+    """A line on stderr; the runner goes on when nobody reads it."""
+    from prodcore.support.log_output import LogOutput
+
+    LogOutput(sys.stderr).line(visible(text))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from prodcore.drill.faults import Fault
 from prodctl.commands.failover_serve import serve
 from prodctl.terminal.drill_keep import keep
 from prodctl.terminal.drill_view import show_comparison, show_history, show_preflight, show_progress, show_report
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from prodcore.drill.plan import DrillPlan
     from prodctl.client.api import ApiClient
 
-_FAULTS = ("kill", "stop", "stepdown", "pause", "partition", "container")
+_FAULTS = tuple(fault.value for fault in Fault if not fault.deed.kills_secondaries_first)
 
 
 class _Seconds(click.ParamType[float]):
@@ -80,7 +81,7 @@ def failover_test() -> None:
 @click.argument("sets", nargs=-1, metavar="[SET]...")
 @click.option("--all", "every", is_flag=True, help="Every set at once.")
 @click.option("--fault", type=click.Choice(_FAULTS), default="kill", show_default=True, help="What to do to a member.")
-@click.option("--member", "target", default="primary", show_default=True, help="primary, random, or its host:port.")
+@click.option("--member", "target", default="primary", show_default=True, help="primary, random, or its name: rsA-2.")
 @click.option("--rounds", type=click.IntRange(1, 1000), default=1, show_default=True, help="How often.")
 @click.option(
     "--rate", type=click.FloatRange(1, 1000), default=50.0, show_default=True, help="Writes a second on each set."
@@ -92,7 +93,7 @@ def failover_test() -> None:
     show_default=True,
     help="How the load reaches the products: REST API, with your login, or driver. rsU always takes the driver.",
 )
-@click.option("--compare-guard", is_flag=True, help="Do each round once more with the guards off duty; report both.")
+@click.option("--compare-guard", is_flag=True, help="Do each round once more with the guards disabled; report both.")
 @click.option("--max-write-gap", type=_Seconds(), help="Longest time without an acknowledged write, such as 5s.")
 @click.option("--max-read-gap", type=_Seconds(), help="Longest time without an answered read.")
 @click.option("--max-p99", type=_Seconds(), help="99th percentile of the answers from fault to recovery.")
@@ -120,8 +121,8 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
       prodctl failover-test rsA --fault stepdown --max-write-gap 2s
       prodctl failover-test --all --dry-run
     """
-    from prodcore.app.cluster import member_control
     from prodcore.app.drills import open_drill
+    from prodcore.app.wiring import member_control
     from prodcore.drill.engine import preflight, run_drill
     from prodcore.settings import load_settings
     from prodctl.client.api import ApiClient
@@ -157,9 +158,9 @@ def restore() -> int:
     Examples:
       prodctl failover-test restore
     """
-    from prodcore.app.cluster import member_control
     from prodcore.app.drills import open_drill
-    from prodcore.drill.restore import restore_leftovers
+    from prodcore.app.wiring import member_control
+    from prodcore.drill.engine import restore_leftovers
     from prodcore.settings import load_settings
 
     settings = load_settings()
@@ -230,7 +231,7 @@ def exit_status(report: dict[str, Any]) -> int:
 
 
 def _plan(parts: Parts, options: dict[str, Any]) -> DrillPlan:
-    from prodcore.drill.plan import DrillPlan, Fault, Limits
+    from prodcore.drill.plan import DrillPlan, Limits
 
     if options["every"] == bool(options["sets"]):
         raise click.UsageError(f"name a set ({', '.join(parts.sets)}), or use --all")
@@ -259,7 +260,7 @@ def _check_login(client: ApiClient) -> None:
 
 
 def _history() -> Any:
-    from prodcore.app.cluster import open_history
+    from prodcore.app.wiring import open_history
     from prodcore.settings import load_settings
 
     return open_history(load_settings())
@@ -268,8 +269,7 @@ def _history() -> Any:
 def _write_files(report: dict[str, Any], options: dict[str, Any]) -> None:
     import json
 
-    from prodcore.drill.render_html import render_html
-    from prodcore.drill.render_text import render_junit, render_markdown
+    from prodcore.drill.render import render_html, render_junit, render_markdown
     from prodcore.drill.report import SCHEMA_VERSION
 
     def as_json(of: dict[str, Any]) -> str:

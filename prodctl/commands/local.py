@@ -17,20 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from prodcore.local import LocalCluster
-    from prodcore.local.bring_up import UpReport
     from prodcore.local.status import ProgramStatus
+    from prodcore.local.up import UpReport
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 EXIT_NOT_RUNNING = 6
 
-_COLUMNS = columns("Name", "What", "Role", "Address", "State", "Pid>", "Uptime>", "Memory>")
+_COLUMNS = columns("Name!", "Role", "Address!", "State", "Pid>", "Uptime>", "Memory>", "What+")
 _CSV_COLUMNS = columns("Name", "What", "Role", "Address", "State", "Pid", "uptime_seconds", "memory_bytes")
 
 
-def _complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    names = [f"rs{letter}-{number}" for letter in "ABU" for number in (1, 2, 3)]
-    return [name for name in (*names, "authsvc", "webapp", "guard") if name.startswith(incomplete)]
+def _complete_name(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in _open(ctx.params.get("directory")).plan.program_names if name.startswith(incomplete)]
 
 
 def _directory_option(command: F) -> F:
@@ -72,7 +71,11 @@ def up(directory: Path | None) -> None:
       prodctl local up --dir ~/catalogue
     """
     cluster = _open(directory)
-    report = cluster.up(_progress_printer(), lambda: _prepare(cluster))
+    try:
+        report = cluster.up(_progress_printer(), lambda: _prepare(cluster))
+    except KeyboardInterrupt:
+        _explain_interruption(cluster)
+        raise
     _print_next_steps(cluster, report)
 
 
@@ -90,7 +93,7 @@ def status(directory: Path | None, output: str) -> int:
       prodctl local status -o json
     """
     programs = _open(directory).status()
-    well = sum(p.is_well for p in programs)
+    well = sum(p.is_healthy for p in programs)
     if output in ("table", "wide"):
         print_rows([_row_for_people(p) for p in programs], _COLUMNS, output, kind="local_status")
         memory = size(sum(p.memory_bytes or 0 for p in programs))
@@ -127,35 +130,40 @@ def logs(names: tuple[str, ...], follow: bool, lines: int, directory: Path | Non
 
 
 @local.command()
-@click.argument("name", metavar="MEMBER", shell_complete=_complete_name)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=_complete_name)
 @_directory_option
-def stop(name: str, directory: Path | None) -> None:
-    """Stop one program, and leave it stopped.
+def stop(names: tuple[str, ...], directory: Path | None) -> None:
+    """Stop programs, and leave them stopped.
 
     A member gets SIGTERM, as in a planned shutdown. It stays stopped until it is started, or until the next up.
 
     \b
     Examples:
       prodctl local stop rsA-2
+      prodctl local stop webapp authsvc
     """
-    _open(directory).stop(name)
-    success(f"{name} is stopped.")
+    for name in _open(directory).stop(*names):
+        success(f"{name} is stopped.")
 
 
 @local.command()
-@click.argument("name", metavar="MEMBER", shell_complete=_complete_name)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=_complete_name)
 @_directory_option
-def start(name: str, directory: Path | None) -> None:
-    """Start one program and wait until it works.
+def start(names: tuple[str, ...], directory: Path | None) -> int:
+    """Start programs and wait until they work.
 
-    A member works when it is PRIMARY or SECONDARY, a service when it is ready.
+    A member works when it is PRIMARY or SECONDARY, a service when it is ready. Exit status 6 when a service can do
+    only part of its work, because a shard is down.
 
     \b
     Examples:
       prodctl local start rsA-2
+      prodctl local start rsB-1 rsB-2 rsB-3
     """
-    role = _open(directory).start(name)
-    success(f"{name} is {role}.")
+    roles = _open(directory).start(*names)
+    for name, role in roles.items():
+        success(f"{name} is {role}.")
+    return EXIT_NOT_RUNNING if any(role.startswith("DEGRADED") for role in roles.values()) else 0
 
 
 @local.command()
@@ -193,6 +201,18 @@ def destroy(directory: Path | None, yes: bool) -> None:
     cluster.destroy(_progress_printer())
     left = " It holds other files, and they are still there." if place.exists() else ""
     success(f"The local cluster in {place} is removed.{left}")
+
+
+def _explain_interruption(cluster: LocalCluster) -> None:
+    """What runs although the command does not wait for it any more, and what goes on from here."""
+    from prodcore.errors import ProdError
+
+    try:
+        running = [p.name for p in cluster.status() if p.pid]
+    except ProdError:
+        running = []
+    what = f"{', '.join(running)} run, and go on running" if running else "Nothing was started"
+    message(f"\n{what}. prodctl local up goes on from here; prodctl local down stops everything.")
 
 
 def _open(directory: Path | None) -> LocalCluster:

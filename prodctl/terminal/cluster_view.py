@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from prodcore.replicaset.status import Member, SetStatus
 
 _COLUMNS = columns(
-    "Set", "Member", "Role", "Lag>", "Oplog=oplog_window>", "Term>", "Uptime>", "Version", "Documents>", "Data>",
-    "Free disk>", "Sync source", "Sees as primary=believed_primary+", "Error+",
+    "Member=name!", "Role!", "Address!", "Lag>", "Uptime>", "Sync source", "Term+>", "Oplog=oplog_window+>", "Version+",
+    "Documents (about)=documents+>", "Data+>", "Free disk+>", "Sees as primary=believed_primary+", "Error+~",
 )  # fmt: skip
 _CSV_COLUMNS = columns(
-    "Set", "Address", "Role", "replication_lag_seconds", "oplog_window_seconds", "term", "uptime_seconds", "version",
-    "documents", "data_bytes", "free_disk_bytes", "sync_source", "believed_primary", "error",
+    "Set", "Name", "Address", "Role", "replication_lag_seconds", "oplog_window_seconds", "term", "uptime_seconds",
+    "version", "documents", "data_bytes", "free_disk_bytes", "sync_source", "believed_primary", "error",
 )  # fmt: skip
-_SERVICE_COLUMNS = columns("Service=name", "State", "Url", "Detail")
+_SERVICE_COLUMNS = columns("Service=name!", "State!", "Url!", "Detail~")
 
 
 def show_status(seen: ClusterStatus, output: str) -> None:
     """Print it in any of the formats."""
-    from prodcore.replicaset.document import member_document, service_document, status_document
+    from prodcore.replicaset.cluster import member_document, service_document, status_document
 
     if output in ("json", "yaml"):
         print_item(status_document(seen), output, kind="cluster_status")
@@ -47,13 +47,14 @@ def show_status(seen: ClusterStatus, output: str) -> None:
 
 
 def _row(of: SetStatus, member: Member) -> dict[str, Any]:
-    from prodcore.replicaset.document import member_document
+    """As people read it: members by their names."""
+    from prodcore.replicaset.cluster import member_document
 
     facts = member_document(of, member)
     lag = facts["replication_lag_seconds"]
     return facts | {
-        "set": of.name,
-        "member": member.address,
+        "sync_source": _name(of, member.sync_source),
+        "believed_primary": _name(of, member.believed_primary),
         "lag": None if lag is None or member.role == "PRIMARY" else f"{lag:.1f} s",
         "oplog_window": duration(member.oplog_window_seconds),
         "uptime": duration(member.uptime_seconds),
@@ -62,14 +63,21 @@ def _row(of: SetStatus, member: Member) -> dict[str, Any]:
     }
 
 
+def _name(of: SetStatus, address: str) -> str:
+    """The name of the member at this address; the address where none has it."""
+    found = of.member(address)
+    return found.name if found else address
+
+
 def _guards(seen: ClusterStatus) -> list[str]:
     """A line for each."""
     told = []
     for guard in seen.guards:
-        successors = ", ".join(f"{name} {member}" for name, member in guard.successors.items() if member)
-        duty = "on duty" if guard.on_duty else "off duty"
+        sets = {s.name: s for s in seen.sets}
+        successors = ", ".join(_name(sets[name], m) for name, m in guard.successors.items() if m and name in sets)
+        duty = "active" if guard.active else "disabled"
         told.append(f"{guard.name} {duty}, successors: {successors or 'none yet'}")
-    return told or ["nobody (prodctl cluster guard)"]
+    return told or ["none (prodctl cluster guard)"]
 
 
 def status_line(seen: ClusterStatus) -> str:
@@ -108,8 +116,8 @@ def show_prometheus(seen: ClusterStatus) -> None:
 
 
 def _guard_metrics(seen: ClusterStatus) -> list[str]:
-    """Who is on duty, whether each set has a successor, and what the guards saw and did."""
-    lines = ["# TYPE prodctl_guards_on_duty gauge", f"prodctl_guards_on_duty {sum(g.on_duty for g in seen.guards)}"]
+    """Which guards are active, whether each set has a successor, and what the guards saw and did."""
+    lines = ["# TYPE prodctl_guards_active gauge", f"prodctl_guards_active {sum(g.active for g in seen.guards)}"]
     lines += ["# TYPE prodctl_guard_successor gauge", "# TYPE prodctl_guard_events_total counter"]
     for guard in seen.guards:
         for name, member in guard.successors.items():
@@ -142,6 +150,6 @@ def _show_branch(of: SetStatus, members: list[Member], indent: str) -> None:
         told = f": {m.error}" if m.error else ""
         if lag is not None and m.role == "SECONDARY":
             told = f", {lag:.1f} s behind"
-        print_text(f"{indent}{'└── ' if last else '├── '}{m.address}  {m.role}{told}")
+        print_text(f"{indent}{'└── ' if last else '├── '}{m.name}  {m.role}  {m.address}{told}")
         followers = [x for x in of.members if x.sync_source == m.address]
         _show_branch(of, followers, indent + ("    " if last else "│   "))

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from prodctl.terminal.output import columns, message, print_item, print_rows, print_text
 
 if TYPE_CHECKING:
-    from prodcore.drill.events import Progress
+    from prodcore.drill.plan import Progress
 
 _ROUND_COLUMNS = columns(
-    "Round=number>", "Set", "Old primary", "New primary", "Write gap=write_gap>", "Read gap=read_gap>",
-    "Elected after=elected>", "Member back=back>", "p50 during=p50+>", "p95 during=p95+>", "p99 during=p99>", "Guard",
-    "Election=election_reason+",
+    "Round=number!>", "Set!", "Old primary!", "New primary!", "Write gap=write_gap>", "Read gap=read_gap>",
+    "Guard", "p50 during=p50+>", "p95 during=p95+>", "p99 during=p99+>", "Elected after=elected+>",
+    "Member back=back+>", "Election=election_reason+~",
 )  # fmt: skip
 _HISTORY_COLUMNS = columns(
-    "Drill=run", "Started=started_at", "Sets", "Fault", "Rounds>", "Via+", "Outcome", "Write gap=write_gap>",
-    "Read gap=read_gap>", "Lost>", "Failed>", "Guarded",
+    "Drill=run!", "Started=started_at", "Sets", "Fault", "Outcome!", "Write gap=write_gap>", "Rounds+>", "Via+",
+    "Read gap=read_gap+>", "Lost+>", "Failed+>", "Guarded+",
 )  # fmt: skip
 _COMPARE_COLUMNS = columns("Figure", "A=a>", "B=b>", "Change=shown_change>")
 _ENDINGS = {"passed": "Passed.", "failed": "FAILED.", "vacuous": "VACUOUS: it proved nothing."}
@@ -51,7 +51,7 @@ def show_report(report: Mapping[str, Any], output: str) -> None:
 
 
 def _show_summary(report: Mapping[str, Any]) -> None:
-    from prodcore.drill.render_text import sparkline
+    from prodcore.drill.render import sparkline
 
     v = report["verdict"]
     print_text("")
@@ -75,10 +75,10 @@ def _show_summary(report: Mapping[str, Any]) -> None:
 
 def _gaps(report: Mapping[str, Any], of: str) -> str:
     """The gap with a guard or without; both where both were measured."""
-    from prodcore.drill.render_text import seconds
+    from prodcore.drill.render import seconds
 
     told = (
-        f"{seconds(report[f'{of}_seconds'])} {'with a guard on duty' if report.get('guarded') else 'without a guard'}"
+        f"{seconds(report[f'{of}_seconds'])} {'with an active guard' if report.get('guarded') else 'without a guard'}"
     )
     without = report.get(f"{of}_without_guard_seconds")
     return told if without is None else f"{told}, {seconds(without)} without"
@@ -97,7 +97,7 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], output: str) -> None:
 
 
 def _history_row(report: Mapping[str, Any]) -> dict[str, Any]:
-    from prodcore.drill.render_text import seconds
+    from prodcore.drill.render import seconds
 
     plan, verdict = report["plan"], report["verdict"]
     return {
@@ -116,13 +116,13 @@ def _history_row(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _round_row(of: Mapping[str, Any]) -> dict[str, Any]:
-    from prodcore.drill.render_text import seconds
+    from prodcore.drill.render import seconds
 
     at = {e["event"]: e["seconds"] for e in of["timeline"]}
     during = of["latency_seconds"]["during"]
     return {
         **of,
-        "guard": "on duty" if of.get("guarded") else "sent away" if of.get("extra") else "none",
+        "guard": "active" if of.get("guarded") else "disabled" if of.get("extra") else "none",
         "write_gap": seconds(of["write_gap_seconds"]),
         "read_gap": seconds(of["read_gap_seconds"]),
         "elected": seconds(at.get("new primary")),

@@ -7,7 +7,7 @@ import signal
 import pytest
 from playwright.sync_api import expect
 
-from prodcore.app.drill_queue import open_board
+from prodcore.app.wiring import open_board
 from prodcore.settings import load_settings
 from tests.support.browser import complaints_of_axe, log_in, open_page
 from tests.support.faults import stopped, wait_healthy
@@ -19,7 +19,7 @@ DRILL_MS = 120_000
 @pytest.fixture
 def board(site):
     with open_board(load_settings(**site.cluster.addresses("web"))) as board:
-        wait_until(board.runners, "a drill runner is on duty", 60)
+        wait_until(board.runners, "a drill runner is active", 60)
         wait_until(lambda: not (board.latest() and not board.latest().is_over), "no drill is at work", 90)
         wait_healthy(site)
         yield board

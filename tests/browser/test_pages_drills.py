@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import expect
 
-from prodcore.app.cluster import open_history
+from prodcore.app.wiring import open_history
 from prodcore.settings import load_settings
 from tests.support.browser import IN_EVERY_VIEW, complaints_of_axe, log_in, open_page
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prodcore.app.guard import open_switch
+from prodcore.app.wiring import open_switch
 from prodcore.errors import CommandRefused, MemberUnavailable
 from prodcore.guard.decision import believed_primary
 from prodcore.mongo.admin.guarded_set import MongoGuardedSet

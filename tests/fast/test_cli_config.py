@@ -70,3 +70,14 @@ def test_all_problems_are_told_at_once(tmp_path):
     assert (out, status) == ("", 2)
     assert err.splitlines()[0] == "Error: The settings cannot work"
     assert len(err.splitlines()) == 3
+
+
+def test_any_number_of_shards_has_addresses_from_every_place(tmp_path):
+    given = {"toml": 'db4_url = "mongodb://c/?replicaSet=rsC"\n', "env": "DB5_URL=mongodb://d/?replicaSet=rsD\n"}
+    out, err, status = config_show(
+        tmp_path, "--origin", "-o", "csv", **given, DB12_URL="mongodb://k/?replicaSet=rsK", DB3_URL="mongodb://u"
+    )
+    assert (err, status) == ("", 0)
+    rows = {line.split(",")[0]: line.split(",")[1:3] for line in out.splitlines()}
+    places = [str(tmp_path / "config.toml"), str(tmp_path / "some.env"), "environment", "environment"]
+    assert [rows[f"db{number}_url"] for number in (4, 5, 12, 3)] == [["**********", place] for place in places]

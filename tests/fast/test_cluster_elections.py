@@ -28,7 +28,12 @@ def test_notes_and_logs_are_put_together_by_term():
         MemberRecords("b:1", [note(2, 4)], [ASKED, WON % 3, "not json\n"]),
     ]
     newest, middle, oldest = read_elections("rsA", records)
-    assert (newest.term, newest.old_primary, newest.new_primary, newest.reason) == (3, "a:1", "b:1", "asked to stand")
+    assert (newest.term, newest.old_primary, newest.new_primary, newest.reason) == (
+        3,
+        "a:1",
+        "b:1",
+        "asked to run for election",
+    )
     assert (middle.new_primary, middle.reason) == ("a:1", "no primary was seen for the election timeout")
     assert (oldest.term, oldest.new_primary) == (1, "")
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from prodcore.replicaset.diagnostic import Severity
 from prodcore.replicaset.lint import MemberSetup, lint_set
 from prodcore.replicaset.status import Health, Member, MemberConfig, SetStatus
 
@@ -19,7 +20,7 @@ def codes(*, options=(), concern=GOOD_CONCERN, hosts=HOSTS, votes=1, version="7.
     configured = tuple(MemberConfig(address, votes, 1.0) for address in hosts)
     status = SetStatus("rsA", members, configured, Health.HEALTHY, ())
     found = lint_set(status, [MemberSetup(hosts[0], {**GOOD_OPTIONS, **dict(options)}, concern)], dict(config))
-    assert all(f.where and f.text and f.fix for f in found)
+    assert all(f.subject and f.text and f.fix for f in found)
     return {f.code for f in found}
 
 
@@ -46,3 +47,22 @@ def test_one_thing_that_is_risky_is_the_only_one_found(code, how):
 
 def test_two_members_are_few_and_may_tie():
     assert codes(hosts=HOSTS[:2]) == {"few_members", "even_voters"}
+
+
+@pytest.mark.parametrize(("address", "severity"), [
+    ("127.0.0.1:27017", Severity.WARNING),
+    ("[::1]:27017", Severity.WARNING),
+    ("10.10.10.12:27017", Severity.PROBLEM),
+    ("db1:27017", Severity.PROBLEM),
+])  # fmt: skip
+def test_known_security_holes_matter_more_where_others_can_reach_them(address, severity):
+    status = SetStatus("rsA", (Member(address, "PRIMARY", "rsA-1", version="6.0.5"),), (), Health.HEALTHY, ())
+    [found] = [d for d in lint_set(status, (), {}) if d.code == "old_version"]
+    assert (found.subject, found.severity) == ("rsA-1", severity)
+
+
+def test_members_on_one_machine_are_a_note_where_it_is_this_one_and_a_warning_elsewhere():
+    for host, severity in (("127.0.0.1", Severity.NOTE), ("10.10.10.12", Severity.WARNING)):
+        config = tuple(MemberConfig(f"{host}:{n}", 1, 1.0) for n in (1, 2, 3))
+        [found] = lint_set(SetStatus("rsA", (), config, Health.HEALTHY, ()), (), {})
+        assert (found.code, found.severity) == ("one_host", severity)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from prodcore.replicaset.cluster import judge_cluster
-from prodcore.replicaset.ports import ServiceStatus
+from prodcore.replicaset.services import ServiceStatus
 from prodcore.replicaset.status import Health, Member, SetStatus
 
 READY = [ServiceStatus("webapp", "http://w", "ready"), ServiceStatus("authsvc", "http://a", "ready")]

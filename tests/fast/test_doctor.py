@@ -11,7 +11,6 @@ from prodcore.doctor import machine, system
 from prodcore.doctor.machine import FileFacts
 from prodcore.identity.users import seal
 from prodcore.replicaset.diagnostic import Diagnostic, Severity, count
-from prodcore.replicaset.lint import Finding
 from prodcore.replicaset.status import MemberConfig
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -179,23 +178,18 @@ def test_a_setup_code_that_has_ended_leaves_nobody_a_way_in():
     assert system.judge_setup_code(True, sealed, NOW + timedelta(days=2)).severity is Severity.PROBLEM
 
 
-def finding(code, where, text="risky"):
-    return Finding(code, where, text, "mend it")
+def finding(code, where, text="risky", severity=Severity.WARNING):
+    return Diagnostic(code, where, severity, text, "mend it")
 
 
-def test_alike_findings_of_lint_are_one_line_and_the_layouts_are_left_to_it():
+def test_alike_findings_of_lint_are_one_line_the_worst_first_and_the_layouts_are_left_to_it():
     found = [finding("old_version", f"127.0.0.1:{n}") for n in range(9)]
-    found += [finding("one_host", "rsA"), finding("no_auth", "127.0.0.1:1"), finding("stays_dead", "127.0.0.1:1", "A")]
-    found += [finding("stays_dead", "127.0.0.1:2", "B")]
+    found += [finding("one_host", "rsA"), finding("stays_dead", "rsA-1", "A", Severity.NOTE)]
+    found += [finding("stays_dead", "rsA-2", "B", Severity.NOTE)]
+    found += [finding("no_auth", "rsA-1", severity=Severity.PROBLEM)]
     assert list(system.from_findings(found)) == [
+        Diagnostic("no_auth", "rsA-1", Severity.PROBLEM, "risky", "mend it"),
         Diagnostic("old_version", "9 members", Severity.WARNING, "risky", "mend it"),
-        Diagnostic("no_auth", "127.0.0.1:1", Severity.PROBLEM, "risky", "mend it"),
-        Diagnostic("stays_dead", "127.0.0.1:1, 127.0.0.1:2", Severity.NOTE, "A; the others alike", "mend it"),
+        Diagnostic("stays_dead", "rsA-1, rsA-2", Severity.NOTE, "A; the others alike", "mend it"),
     ]
     assert [c.severity for c in system.from_findings([])] == [Severity.OK]
-
-
-def test_a_mongod_with_known_holes_that_others_can_reach_is_a_problem():
-    assert [c.severity for c in system.from_findings([finding("old_version", "10.10.10.12:27017")])] == [
-        Severity.PROBLEM
-    ]

@@ -4,8 +4,8 @@ import stat
 
 import pytest
 
-from prodcore.drill.journal import Broken, Journal
-from prodcore.drill.plan import Fault
+from prodcore.drill.faults import Broken, Fault
+from prodcore.drill.journal import Journal
 from prodcore.errors import DrillRunning
 
 KILLED = Broken("rsA", "127.0.0.1:27017", Fault.KILL)

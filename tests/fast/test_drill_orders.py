@@ -5,11 +5,10 @@ from uuid import uuid4
 
 import pytest
 
-from prodcore.drill.events import Progress, Step
+from prodcore.drill.faults import Fault
 from prodcore.drill.ledger import Attempt, Operation, Outcome
-from prodcore.drill.live import LiveDrill
-from prodcore.drill.order import DrillOrder, DrillRun, RunState, read_plan
-from prodcore.drill.plan import DrillPlan, Fault, Limits
+from prodcore.drill.plan import DrillPlan, Limits, Progress, Step
+from prodcore.drill.queue import DrillOrder, DrillRun, LiveDrill, RunState, read_plan
 from prodcore.errors import InvalidInput
 
 SETS = ("rsA", "rsB", "rsU")

@@ -9,14 +9,12 @@ from uuid import uuid4
 
 import pytest
 
-from prodcore.drill.events import Step
+from prodcore.drill.faults import Fault
 from prodcore.drill.history import compare, slower_than_before
 from prodcore.drill.ledger import Attempt, Operation, Outcome
-from prodcore.drill.limits import missed_limits
-from prodcore.drill.plan import DrillPlan, Fault, Limits
-from prodcore.drill.render_html import render_html
-from prodcore.drill.render_text import render_junit, render_markdown
-from prodcore.drill.report import DrillReport, report_round
+from prodcore.drill.plan import DrillPlan, Limits, Step
+from prodcore.drill.render import render_html, render_junit, render_markdown
+from prodcore.drill.report import DrillReport, missed_limits, report_round
 from prodcore.drill.round import RoundResult, TimedStep
 from prodcore.drill.verdict import judge
 from prodctl.commands.failover_test import exit_status

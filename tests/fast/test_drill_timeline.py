@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from prodcore.drill.ledger import Attempt, Operation, Outcome
-from prodcore.drill.timeline import latencies, longest_gap, percentiles
+from prodcore.drill.report import latencies, longest_gap, percentiles
 
 
 def write(begun, ended, outcome=Outcome.ACKNOWLEDGED):

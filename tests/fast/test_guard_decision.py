@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from prodcore.guard.decision import (
     GuardRules,
+    Pulse,
+    Standing,
     believed_primary,
     candidates,
     choose_successor,
@@ -11,7 +13,6 @@ from prodcore.guard.decision import (
     left_behind,
     may_elect,
 )
-from prodcore.guard.ports import Pulse, Standing
 
 A, B, C = "a:1", "b:1", "c:1"
 MAJORITY = 2

@@ -99,7 +99,7 @@ def test_the_supervisor_reads_back_every_path_and_holds_no_secret(plan, secrets)
     assert command == ["/opt/my mongod/mongod", "--config", str(plan.member_config(plan.program("rsB-3")))]
     assert shlex.split(parsed["program:webapp"]["command"])[:4] == ["/py 3/bin", "-m", "prodcore.web.serve", "webapp"]
     assert parsed["unix_http_server"]["chmod"] == "0600"
-    assert {parsed[f"program:{m.name}"]["autorestart"] for m in plan.members} == {"false"}
+    assert {parsed[f"program:{m.name}"]["autorestart"] for m in plan.members} == {"unexpected"}
     for secret in (secrets.root, secrets.web, secrets.service, secrets.session):
         assert secret not in text
 

@@ -1,11 +1,13 @@
 """What a local cluster consists of, and the ports it uses."""
 
 import socket
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from prodcore.errors import ConfigError, MemberNotFound
+from prodcore.installation.secret import Secrets
+from prodcore.installation.sets import set_urls
 from prodcore.local.plan import GUARD, LocalPlan, services_for
 from prodcore.local.ports import LocalPorts, check_ports_free, find_free_ports, ports_from_settings
 from prodcore.settings import Settings
@@ -64,6 +66,19 @@ def test_members_of_an_existing_cluster_cannot_move():
     stored = LocalPorts(rsa=31017).as_dict()
     with pytest.raises(ConfigError, match="made with port 31017"):
         ports_from_settings(Settings(local_rsa_port=32017), stored)
+
+
+def test_a_further_shard_has_members_a_setting_and_stored_ports_of_its_own(tmp_path):
+    ports = LocalPorts(more_shards={"rsC": 27047})
+    plan = LocalPlan(tmp_path, ports)
+    assert plan.replica_sets == ("rsA", "rsB", "rsC", "rsU")
+    assert [m.address for m in plan.members_of("rsC")] == ["127.0.0.1:27047", "127.0.0.1:27048", "127.0.0.1:27049"]
+    assert LocalPorts.read(ports.as_dict()) == ports
+    secrets = Secrets(**dict.fromkeys((f.name for f in fields(Secrets)), "s"))
+    urls = set_urls(plan.set_members, secrets, "web")
+    assert [(name, url.partition("replicaSet=")[2][:3]) for name, url in urls.items()] == [
+        ("db1_url", "rsA"), ("db2_url", "rsB"), ("db4_url", "rsC"), ("db3_url", "rsU"),
+    ]  # fmt: skip
 
 
 def test_free_ports_are_free_and_distinct():

@@ -56,7 +56,7 @@ def test_a_member_tells_its_figures():
 
 @pytest.mark.parametrize(("situation", "role", "why"), [
     ("secondary_killed", "DOWN", "connection refused"),
-    ("secondary_silent", "SILENT", "no answer in time"),
+    ("secondary_silent", "UNRESPONSIVE", "no answer in time"),
 ])  # fmt: skip
 def test_a_missing_secondary_degrades_the_set(situation, role, why):
     status = read(situation)
@@ -120,7 +120,7 @@ def test_two_primaries_are_told_apart_by_their_terms():
 
     status = read("healthy", resurrect)
     assert status.primary.term == 1
-    assert any("still takes itself for primary in term 0" in line for line in status.problems)
+    assert any("still believes it is primary in term 0" in line for line in status.problems)
 
 
 def test_a_view_that_differs_from_the_others_is_said():
@@ -130,7 +130,7 @@ def test_a_view_that_differs_from_the_others_is_said():
                 member["stateStr"] = "SECONDARY"
 
     [line] = read("healthy", misbelieve).problems
-    assert "takes nobody for primary" in line
+    assert "knows no primary" in line
 
 
 def test_a_member_that_others_cannot_reach_although_we_can_is_said():
@@ -155,7 +155,7 @@ def test_an_address_that_is_no_member_is_said():
     def rename(documents):
         documents.append({"address": "127.0.0.1:1", "error": "connection refused"})
 
-    assert read("healthy", rename).problems == ("rsA: 127.0.0.1:1 is in the address and is no member of the set",)
+    assert read("healthy", rename).problems == ("rsA: 127.0.0.1:1 is in the address but not a member of the set",)
 
 
 def test_a_recovering_member_is_said():

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from prodcore.app.cluster import member_control
+from prodcore.app.wiring import member_control
 from prodcore.errors import IncusRefused, IncusUnavailable, MemberNotFound, Unavailable
 from prodcore.incus.client import Incus
 from prodcore.settings import load_settings
@@ -80,7 +80,7 @@ def unit_state(address):
 def test_the_deployment_decides_who_can_be_controlled(members):
     assert len(members.addresses()) == 9
     assert set(ADDRESSES) < set(members.addresses())
-    assert members.housemates(ADDRESSES[0]) == tuple(ADDRESSES)
+    assert members.co_located(ADDRESSES[0]) == tuple(ADDRESSES)
     assert [members.is_running(a) for a in ADDRESSES] == [True, True, True]
     with pytest.raises(MemberNotFound, match=r"10\.9\.9\.9:1 is not a member of this deployment"):
         members.kill("10.9.9.9:1")
@@ -117,7 +117,7 @@ def test_a_paused_member_can_be_stopped(members, primary):
     assert not members.is_running(secondary)
 
 
-def test_an_isolated_member_runs_and_reaches_nobody_while_its_housemates_go_on(members, primary, roles):
+def test_an_isolated_member_runs_and_reaches_nobody_while_those_beside_it_go_on(members, primary, roles):
     assert members.cannot_isolate() == ""
     members.isolate(primary)
     members.isolate(primary)

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from prodcore.app.cluster import open_history
+from prodcore.app.wiring import open_history
 from prodcore.drill.history import COMPARED_WITH
 from prodcore.settings import load_settings
 from tests.support.cli import Cli
@@ -184,7 +184,7 @@ def test_topology_draws_who_copies_from_whom(cli):
 
 
 def test_a_switchover_prints_its_gap(cli):
-    answer = cli("cluster", "switchover", "rsA", "-o", "json")
+    answer = cli("cluster", "switchover", "rsA", "--yes", "-o", "json")
     assert answer.status == 0, answer.err
     assert answer.json["write_gap_seconds"] > 0
 
@@ -196,14 +196,14 @@ def test_watch_follows_the_cluster_until_ctrl_c(cli):
 
 def test_nobody_is_on_guard_until_a_guard_is(cli):
     assert cli("cluster", "guard", "show").status == 6
-    assert "Guard      nobody" in cli("cluster", "status").out
+    assert "Guard      none" in cli("cluster", "status").out
     with cli.started("cluster", "guard") as running:
         read_until(running, "successor")
-        wait_until(lambda: "successors: rs" in cli("cluster", "status").out, "its sign of life tells a successor")
-        assert "\nprodctl_guards_on_duty 1\n" in cli("cluster", "status", "--prometheus").out
+        wait_until(lambda: "successors: rs" in cli("cluster", "status").out, "its heartbeat tells a successor")
+        assert "\nprodctl_guards_active 1\n" in cli("cluster", "status", "--prometheus").out
         assert cli("cluster", "guard", "off", "--for", "60").status == 0
-        wait_until(lambda: "off duty" in cli("cluster", "status").out, "it has heard of it")
+        wait_until(lambda: "disabled" in cli("cluster", "status").out, "it has heard of it")
         assert cli("cluster", "guard", "on").status == 0
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=30) == 0
-    assert "\nprodctl_guards_on_duty 0" in cli("cluster", "status", "--prometheus").out
+    assert "\nprodctl_guards_active 0" in cli("cluster", "status", "--prometheus").out

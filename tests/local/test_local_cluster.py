@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -72,7 +73,7 @@ def supervisord_of(cluster):
 def test_three_sets_have_a_primary_and_two_secondaries_each(cluster):
     roles = {}
     for program in cluster.status():
-        assert program.is_well, program
+        assert program.is_healthy, program
         roles.setdefault(program.what, []).append(program.role)
     assert set(roles) == set(SETTINGS)
     assert all(sorted(found) == ["PRIMARY", "SECONDARY", "SECONDARY"] for found in roles.values())
@@ -155,8 +156,54 @@ def test_a_stopped_member_stays_stopped_until_it_is_started(cluster):
     cluster.stop(secondary.name)
     assert next(p for p in cluster.status() if p.name == secondary.name).state in ("stopped", "exited")
     cluster.stop(secondary.name)
-    assert cluster.start(secondary.address) == "SECONDARY"
-    assert cluster.start(secondary.name) == "SECONDARY"
+    assert cluster.start(secondary.address) == {secondary.name: "SECONDARY"}
+    assert cluster.start(secondary.name) == {secondary.name: "SECONDARY"}
+
+
+def test_a_whole_set_that_was_stopped_is_started_by_one_command(cluster):
+    members = [m.name for m in cluster.plan.members_of("rsB")]
+    cluster.stop(*members)
+    assert sorted(cluster.start(*members)) == members
+    wait_until(lambda: all(p.is_healthy for p in cluster.status()), "the set has a primary", 60)
+
+
+def test_no_program_is_touched_when_one_of_the_names_is_unknown(cluster):
+    for act in (cluster.stop, cluster.start):
+        with pytest.raises(MemberNotFound):
+            act("rsA-1", "rsX-1")
+    assert all(p.is_healthy for p in cluster.status())
+
+
+def test_a_set_that_does_not_come_up_keeps_no_other_from_coming_up(cluster):
+    cluster.down()
+    broken = cluster.plan.program("rsB-1"), cluster.plan.program("rsB-2")
+    aside = [cluster.plan.data_directory(m).rename(cluster.plan.directory / f"aside-{m.name}") for m in broken]
+    for member in broken:
+        cluster.plan.data_directory(member).mkdir()
+        (cluster.plan.data_directory(member) / "storage.bson").write_text("no such thing\n")
+    with pytest.raises(ClusterUnavailable, match=r"rsB is not whole: rsB-1 ended with status .*everything else"):
+        cluster.up()
+    assert {p.what for p in cluster.status() if not p.is_healthy} == {"rsB"}
+    for member, kept in zip(broken, aside, strict=True):
+        shutil.rmtree(cluster.plan.data_directory(member))
+        kept.rename(cluster.plan.data_directory(member))
+    cluster.up()
+    assert all(p.is_healthy for p in cluster.status())
+
+
+def test_a_set_comes_up_with_two_members_when_the_third_cannot(cluster):
+    cluster.down()
+    broken = cluster.plan.program("rsA-1")
+    kept = cluster.plan.data_directory(broken).rename(cluster.plan.directory / "aside")
+    cluster.plan.data_directory(broken).mkdir()
+    (cluster.plan.data_directory(broken) / "storage.bson").write_text("no such thing\n")
+    with pytest.raises(ClusterUnavailable, match="rsA is not whole: rsA-1 ended with status"):
+        cluster.up()
+    assert [p.name for p in cluster.status() if not p.is_healthy] == ["rsA-1"]
+    shutil.rmtree(cluster.plan.data_directory(broken))
+    kept.rename(cluster.plan.data_directory(broken))
+    cluster.up()
+    assert all(p.is_healthy for p in cluster.status())
 
 
 def test_a_member_can_be_killed_paused_and_resumed_by_its_address(cluster):
@@ -191,7 +238,7 @@ def test_up_wakes_a_member_that_was_left_paused_and_starts_one_that_was_killed(c
     cluster.members.pause(paused)
     cluster.members.kill(killed)
     cluster.up()
-    assert all(p.is_well for p in cluster.status())
+    assert all(p.is_healthy for p in cluster.status())
 
 
 def test_a_killed_supervisord_and_its_orphans_are_cleared_away_and_no_data_is_lost(cluster):
@@ -206,7 +253,7 @@ def test_a_killed_supervisord_and_its_orphans_are_cleared_away_and_no_data_is_lo
         cluster.start("rsA-1")
     said = []
     report = cluster.up(lambda subject, what: said.append((subject, what)))
-    assert ("repair", "ended 9 processes that an earlier run had left") in said
+    assert ("repair", "ended 9 processes that no supervisor ran any more") in said
     assert len(report.started) == 9
     with client(cluster, "web") as web:
         assert web.products_db.kept.find_one({"_id": "before the crash"})
@@ -218,7 +265,7 @@ def test_a_frozen_supervisord_is_replaced(cluster, monkeypatch):
     frozen.suspend()
     cluster.up()
     assert not frozen.is_running()
-    assert all(p.is_well for p in cluster.status())
+    assert all(p.is_healthy for p in cluster.status())
 
 
 def test_after_a_power_cut_everything_comes_back_with_its_data(cluster):
@@ -313,7 +360,7 @@ def test_a_port_that_somebody_takes_at_the_last_moment_is_never_taken_for_our_me
             cluster.up(take_port)
         held.pop().close()
         cluster.up()
-        assert all(p.is_well for p in cluster.status())
+        assert all(p.is_healthy for p in cluster.status())
     finally:
         cluster.destroy()
 

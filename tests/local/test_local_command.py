@@ -121,8 +121,8 @@ def test_a_service_can_be_stopped_and_up_starts_it_again(cli):
     assert "rsA" not in answer.err.split("Next:")[0]
 
 
-def test_the_guard_goes_on_duty_by_itself_and_a_setting_keeps_it_away(cli):
-    wait_until(lambda: cli("cluster", "guard", "show").status == 0, "the guard is on duty", 60)
+def test_the_guard_is_active_by_itself_and_a_setting_keeps_it_away(cli):
+    wait_until(lambda: cli("cluster", "guard", "show").status == 0, "the guard is active", 60)
     assert cli("local", "stop", "guard").status == 0
     assert "guard" in cli("local", "up").err
     assert cli("local", "start", "guard").err == "guard is RUNNING.\n"

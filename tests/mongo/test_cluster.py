@@ -4,15 +4,12 @@ import time
 
 import pytest
 
-from prodcore.app.cluster import (
-    cluster_elections,
-    cluster_status,
-    lint_cluster,
-    open_inspectors,
-)
+from prodcore.app.cluster import cluster_elections, cluster_status, lint_cluster
 from prodcore.app.drills import open_drill
 from prodcore.app.guard import open_switchover
+from prodcore.app.wiring import open_inspectors
 from prodcore.errors import ConfigError, MemberNotFound, Unavailable
+from prodcore.replicaset.diagnostic import Severity
 from prodcore.replicaset.status import Health
 from prodcore.replicaset.switchover import switch_over
 from prodcore.settings import load_settings
@@ -55,8 +52,8 @@ def test_a_hung_member_is_given_up_and_called_silent(operator, cluster):
     cluster.members.pause(victim)
     try:
         status = inspect(operator, "rsB")
-        assert status.member(victim).role == "SILENT"
-        assert f"rsB: {victim} is SILENT: no answer in time" in status.problems
+        assert status.member(victim).role == "UNRESPONSIVE"
+        assert f"rsB: {victim} is UNRESPONSIVE: no answer in time" in status.problems
     finally:
         cluster.members.resume(victim)
         wait_until_back(operator, cluster, "rsB", victim)
@@ -112,12 +109,13 @@ def test_elections_are_told_by_who_won_them_and_why(operator):
     newest = cluster_elections(operator, "rsB")[0]
     assert (newest.term, newest.new_primary) == (report.term, report.new_primary)
     assert newest.old_primary in ("", report.old_primary)
-    assert newest.reason == "asked to stand"
+    assert newest.reason == "asked to run for election"
 
 
 def test_lint_finds_what_is_risky_about_a_set_on_one_machine(operator, cluster):
     found = lint_cluster(operator, cluster.members)
     codes = {f.code for f in found}
     assert {"one_host", "old_version", "stays_dead"} <= codes
-    assert {f.where for f in found if f.code == "stays_dead"} == set(cluster.members.addresses())
+    assert {f.subject for f in found if f.code == "stays_dead"} == {m.name for m in cluster.plan.members}
+    assert not [f for f in found if f.severity is Severity.PROBLEM], "a new installation has none"
     assert not codes & {"no_auth", "open_binding", "zlib", "even_voters", "write_concern"}

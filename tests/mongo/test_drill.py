@@ -6,15 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from prodcore.app.cluster import open_inspectors
 from prodcore.app.drills import open_drill
-from prodcore.drill.engine import preflight, run_drill
-from prodcore.drill.events import Step
-from prodcore.drill.journal import Broken
+from prodcore.app.wiring import open_inspectors
+from prodcore.drill.engine import preflight, restore_leftovers, run_drill
+from prodcore.drill.faults import Broken, Fault
 from prodcore.drill.ledger import State
-from prodcore.drill.plan import DrillPlan, Fault, Limits
-from prodcore.drill.ports import Record
-from prodcore.drill.restore import restore_leftovers
+from prodcore.drill.load import Record
+from prodcore.drill.plan import DrillPlan, Limits, Step
 from prodcore.drill.verdict import Found
 from prodcore.errors import DrillRunning, InvalidInput, Unavailable
 from prodcore.replicaset.status import Health
@@ -117,7 +115,7 @@ class Pretender:
 
     stop = kill = pause = resume = isolate = rejoin = stop_host = start
 
-    def housemates(self, address):
+    def co_located(self, address):
         return (address,)
 
     def stays_dead(self, address):

@@ -9,13 +9,12 @@ from uuid import uuid4
 import pytest
 from pymongo.errors import OperationFailure
 
-from prodcore.app.drill_queue import open_board
 from prodcore.app.drills import open_drill
-from prodcore.app.wiring import open_replica_set
+from prodcore.app.wiring import open_board, open_replica_set
 from prodcore.drill.engine import run_drill
-from prodcore.drill.order import DrillOrder, DrillRun, RunnerSign, RunState
-from prodcore.drill.plan import DrillPlan, Fault
-from prodcore.drill.runner import DrillRunner
+from prodcore.drill.faults import Fault
+from prodcore.drill.plan import DrillPlan
+from prodcore.drill.queue import DrillOrder, DrillRun, DrillRunner, RunnerSign, RunState
 from prodcore.settings import load_settings
 from tests.support.waiting import wait_until
 
@@ -72,7 +71,7 @@ def order(sets=("rsA",), age_seconds=0):
 def test_an_order_is_carried_out_and_a_second_one_refused(web, runner_board, operator, cluster):
     first, second = order(), order(("rsB",))
     with running(make_runner(runner_board, operator, cluster)):
-        wait_until(web.runners, "a runner is on duty")
+        wait_until(web.runners, "a runner is active")
         assert set(web.runners()[0].members) == set(cluster.members.addresses())
         web.place(first)
         wait_until(lambda: web.get(first.id).series, "the load is seen", 60)

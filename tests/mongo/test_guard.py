@@ -7,11 +7,12 @@ from contextlib import contextmanager
 import pytest
 from pymongo import WriteConcern
 
-from prodcore.app.cluster import open_inspectors
 from prodcore.app.drills import open_drill
-from prodcore.app.guard import open_switch, open_switchover, run_guards
+from prodcore.app.guard import open_switchover, run_guards
+from prodcore.app.wiring import open_inspectors, open_switch
 from prodcore.drill.engine import preflight, run_drill
-from prodcore.drill.plan import DrillPlan, Fault
+from prodcore.drill.faults import Fault
+from prodcore.drill.plan import DrillPlan
 from prodcore.guard.decision import GuardRules
 from prodcore.replicaset.switchover import switch_over
 from prodcore.settings import load_settings
@@ -88,7 +89,7 @@ def access(operator, slow_set):
 
 
 def chain_tries(operator):
-    """How often the guard has told a member in vain whom to copy from, by its last sign of life."""
+    """How often the guard has told a member in vain whom to copy from, by its last heartbeat."""
     with open_switch(operator) as switch:
         [guard] = switch.guards()
     return guard["sets"][SET]["counts"].get("chain_tries", 0)
@@ -195,25 +196,25 @@ def test_a_lost_primary_is_replaced_before_the_members_would_do_it_themselves(gu
         wait_whole(access, old)
 
 
-def test_a_switchover_to_another_than_its_successor_sends_it_away(guard, access, operator):
+def test_a_switchover_to_another_than_its_successor_disables_it(guard, access, operator):
     """Two that tell the secondaries whom to copy from make them copy from each other, and no write has a majority."""
     status = access.inspect()
     successor, other = (m.address for m in status.members if m.role == "SECONDARY")
     assert status.member(other).sync_source == successor
     with open_switchover(operator, SET) as parts:
         report = switch_over(parts, other)
-        assert parts.guards.on_duty(), "it is back on duty"
+        assert parts.guards.any_active(), "it is enabled again"
     assert report.new_primary == other
-    guard.wait_for("on_duty")
-    assert [what for _set, what, _details in guard.told("off_duty", "on_duty")] == ["off_duty", "on_duty"]
+    guard.wait_for("enabled")
+    assert [what for _set, what, _details in guard.told("disabled", "enabled")] == ["disabled", "enabled"]
     assert guard.told("elected", "died", "silent") == []
 
 
-def test_a_switchover_to_its_successor_leaves_it_on_duty(guard, access, operator):
+def test_a_switchover_to_its_successor_leaves_it_enabled(guard, access, operator):
     [successor] = {m.sync_source for m in access.inspect().members} - {"", access.inspect().primary.address}
     with open_switchover(operator, SET) as parts:
         assert switch_over(parts).new_primary == successor
-    assert guard.told("off_duty") == []
+    assert guard.told("disabled") == []
 
 
 def test_a_planned_step_down_is_left_alone(guard, access, operator):
@@ -230,7 +231,7 @@ def test_a_guard_that_is_off_duty_does_nothing(guard, access, slow_set, operator
     old = access.inspect().primary.address
     watch = access.watch()
     try:
-        wait_until_off_duty(operator)
+        wait_until_disabled(operator)
         at = time.monotonic()
         slow_set.members.kill(old)
         seen = watch.wait_for_new_primary(old, at, at + 40)
@@ -244,12 +245,12 @@ def test_a_guard_that_is_off_duty_does_nothing(guard, access, slow_set, operator
         wait_whole(access, old)
 
 
-def wait_until_off_duty(operator):
-    """The guard looks at the switch every two seconds, and says so in its sign of life."""
+def wait_until_disabled(operator):
+    """The guard looks at the switch every two seconds, and says so in its heartbeat."""
     with open_switch(operator) as switch:
         ends = time.monotonic() + 20
-        while any(g["sets"][SET]["on_duty"] for g in switch.guards() if SET in g.get("sets", {})):
-            assert time.monotonic() < ends, "the guard is still on duty"
+        while any(g["sets"][SET]["active"] for g in switch.guards() if SET in g.get("sets", {})):
+            assert time.monotonic() < ends, "the guard is still enabled"
             threading.Event().wait(0.1)
 
 
@@ -277,7 +278,7 @@ def test_a_drill_measures_each_round_once_more_without_the_guard(guard, operator
     with open_drill(operator, slow_set.members) as parts:
         plan = DrillPlan((SET,), Fault.KILL, baseline_seconds=0.5, recovery_seconds=40.0, compare_guard=True)
         report = run_drill(plan, parts, lambda _progress: None)
-        assert parts.guards.on_duty(), "it is back on duty"
+        assert parts.guards.any_active(), "it is enabled again"
     assert report.outcome == "passed", report.missed
     assert [(r.result.guarded, r.result.extra) for r in report.rounds] == [(True, False), (False, True)]
     assert report.write_gap() < report.write_gap(extra=True)
@@ -286,7 +287,7 @@ def test_a_drill_measures_each_round_once_more_without_the_guard(guard, operator
 def test_without_a_guard_there_is_nothing_to_compare(operator, slow_set):
     with open_drill(operator, slow_set.members) as parts:
         [objection] = preflight(DrillPlan((SET,), compare_guard=True), parts)
-    assert objection.startswith("no guard is on duty")
+    assert objection.startswith("no guard is active")
 
 
 def test_a_replaced_primary_that_stays_silent_is_fenced_where_that_is_wanted(operator, access, slow_set):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 def wait_healthy(site):
     """Until all members are back in their places; the deadline is generous: they may have to catch up."""
     deadline = time.monotonic() + 60
-    while not all(program.is_well for program in site.cluster.status()):
+    while not all(program.is_healthy for program in site.cluster.status()):
         assert time.monotonic() < deadline, site.cluster.status()
         site.cluster.up()
 

@@ -6,7 +6,7 @@ from apiflask import APIBlueprint
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from prodcore.replicaset.document import status_document
+from prodcore.replicaset.cluster import status_document
 from prodcore.routing import show_key
 from prodcore.web import json_response
 from webapp.live.catalog import current_catalog

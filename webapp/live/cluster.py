@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 from flask import current_app
 
-from prodcore.app.cluster import look_at, open_inspectors
+from prodcore.app.cluster import look_at
+from prodcore.app.wiring import open_inspectors
 from prodcore.catalog import ShardCount
 from prodcore.catalog.distribution import Spread
 from prodcore.deadline import budget

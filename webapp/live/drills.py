@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, cast
 
 from flask import current_app
 
-from prodcore.app.cluster import open_history
-from prodcore.app.drill_queue import open_board
+from prodcore.app.wiring import open_board, open_history
 from prodcore.deadline import budget
 from prodcore.drill.history import DrillHistory
-from prodcore.drill.order import DrillRun, RunnerSign
+from prodcore.drill.queue import DrillRun, RunnerSign
 from prodcore.errors import Unavailable
 from prodcore.settings import Settings
 from webapp.live.watched import Watched

@@ -47,8 +47,7 @@ SENTENCES: dict[str, Any] = {
     "not_a_member": lazy_gettext("{member} is not a member of {sets}"),
     "only_primary_steps_down": lazy_gettext("Only a primary can step down"),
     "no_guard": lazy_gettext("No guard is active to compare with"),
-    "cannot_isolate": lazy_gettext("{why}"),
-    "cannot_stop_host": lazy_gettext("{why}"),
+    "fault_not_possible": lazy_gettext("{why}"),
     "import_at_work": lazy_gettext("An import is running: {what}"),
     "another_is_primary": lazy_gettext("Only a primary can step down; that is {primary}"),
 }

@@ -18,12 +18,12 @@ from flask_babel import gettext
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as Redirect
 
-from prodcore.drill import order as orders
+from prodcore.drill import queue as orders
+from prodcore.drill.engine import objections
 from prodcore.drill.history import compare
-from prodcore.drill.order import DrillOrder, DrillRun, read_plan
 from prodcore.drill.plan import DrillPlan
-from prodcore.drill.preflight import objections
-from prodcore.drill.render_html import render_html
+from prodcore.drill.queue import DrillOrder, DrillRun, read_plan
+from prodcore.drill.render import render_html
 from prodcore.errors import DrillNotFound, InvalidInput
 from prodcore.replicaset.diagnostic import ProblemLine
 from webapp.identity.caller import required_identity

@@ -39,7 +39,7 @@ ALL: dict[str, dict[Any, Any]] = {
         "STARTUP2": lazy_gettext("starting"),
         "ROLLBACK": lazy_gettext("rolling back"),
         "DOWN": lazy_gettext("down"),
-        "SILENT": lazy_gettext("not responding"),
+        "UNRESPONSIVE": lazy_gettext("not responding"),
     },
     "service_states": {
         "ready": lazy_gettext("ready"),

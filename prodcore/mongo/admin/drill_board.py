@@ -1,12 +1,13 @@
-"""Orders for drills and what becomes of them, in ``prodctl_meta`` of the users' set.
+"""Drills in ``prodctl_meta`` of the users' set: those that are ordered, and the reports of those that were carried out.
 
-``drill_orders`` is only ever added to, by webapp, whose database user may do no more; ``drill_runs`` and
-``drill_runners`` are the drill runner's.
+``drill_orders`` is only ever added to, by webapp, whose database user may do no more; ``drill_runs``,
+``drill_runners`` and ``drill_history`` are written by whoever carries drills out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -15,13 +16,13 @@ from typing import Any
 from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
-from prodcore.drill.order import DrillOrder, DrillRun, RunnerSign, RunState, RunStep, read_plan
 from prodcore.drill.plan import DrillPlan
-from prodcore.errors import InvalidInput
+from prodcore.drill.queue import DrillOrder, DrillRun, RunnerSign, RunState, RunStep, read_plan
+from prodcore.errors import DrillNotFound, InvalidInput
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
 
-ON_DUTY_SECONDS = 10.0
-"""A runner that has given no sign of life for so long counts as gone."""
+ACTIVE_SECONDS = 10.0
+"""A runner that has had no heartbeat for so long counts as gone."""
 
 _KEPT_SECONDS = 7 * 24 * 3600
 _DATABASE = "prodctl_meta"
@@ -29,7 +30,7 @@ _STOP = ":stop"
 
 
 class MongoDrillBoard:
-    """A ``prodcore.drill.runner.DrillBoard``, and what the dashboard needs. ``sets`` are those that may be drilled."""
+    """A ``prodcore.drill.queue.DrillBoard``, and what the dashboard needs. ``sets`` are those that may be drilled."""
 
     def __init__(self, replica_set: ReplicaSet, sets: Sequence[str]) -> None:
         self.sets = tuple(sets)
@@ -71,8 +72,8 @@ class MongoDrillBoard:
         return self._waiting(order) if order and "plan" in order else None
 
     def runners(self) -> list[RunnerSign]:
-        """The runners on duty."""
-        since = datetime.now(UTC) - timedelta(seconds=ON_DUTY_SECONDS)
+        """The active runners."""
+        since = datetime.now(UTC) - timedelta(seconds=ACTIVE_SECONDS)
         found = self._set.read(lambda: list(self._runners.find({"seen": {"$gte": since}})))
         return [RunnerSign(d["_id"], tuple(d["members"])) for d in found]
 
@@ -129,3 +130,44 @@ class MongoDrillBoard:
         fields: dict[str, Any] = {name: document[name] for name in ("run", "outcome", "reason", "seconds")}
         steps = tuple(RunStep(**step) for step in document["steps"])
         return DrillRun(order, RunState(document["state"]), steps=steps, series=tuple(document["series"]), **fields)
+
+
+_KEPT = 500
+_DATABASE, _COLLECTION = "prodctl_meta", "drill_history"
+
+
+class MongoDrillHistory:
+    """A ``prodcore.drill.history.DrillHistory``."""
+
+    def __init__(self, replica_set: ReplicaSet) -> None:
+        self._set = replica_set
+        self._drills = replica_set.collection(_COLLECTION, _DATABASE)
+
+    def add(self, report: dict[str, Any]) -> None:
+        """Keep a report, and let go of the oldest ones beyond the last 500."""
+        document = {"_id": report["run"], **report}
+        self._set.write(lambda _again: self._drills.replace_one({"_id": report["run"]}, document, upsert=True))
+        old = self._set.read(lambda: list(self._newest({}, {"_id": 1}).skip(_KEPT).limit(100)))
+        if old:
+            self._set.write(lambda _again: self._drills.delete_many({"_id": {"$in": [d["_id"] for d in old]}}))
+
+    def last(self, count: int, equal: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The newest drills first, without their curves; see the port."""
+        wanted = dict(equal or {})
+        return self._set.read(lambda: list(self._newest(wanted, {"series": 0, "_id": 0}).limit(count)))
+
+    def get(self, run: str) -> dict[str, Any]:
+        """The drill whose id is, or begins with, ``run``. Raises DrillNotFound."""
+        begins = {"_id": re.compile("^" + re.escape(run if run.startswith("drill") else f"drill{run}"))}
+        found: list[dict[str, Any]] = self._set.read(lambda: list(self._newest(begins, {"_id": 0}).limit(2)))
+        if len(found) != 1:
+            why = "several drills have" if found else "no drill has"
+            raise DrillNotFound(f"{why} an id that begins with {run}", hint="prodctl failover-test history lists them")
+        return found[0]
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._set.close()
+
+    def _newest(self, wanted: Document, fields: Document) -> Any:
+        return self._drills.find(wanted, fields).sort("started_at", DESCENDING)

@@ -17,17 +17,18 @@ from pymongo.monitoring import (
 )
 
 from prodcore.errors import CommandRefused, MemberUnavailable
-from prodcore.guard.ports import Pulse, Standing
+from prodcore.guard.decision import Pulse, Standing
+from prodcore.mongo.admin.guard_switch import GuardSwitch
 from prodcore.mongo.admin.member import MemberConnection
-from prodcore.mongo.admin.switch import GuardSwitch
 from prodcore.mongo.client.observer import role_of
 from prodcore.mongo.client.replica_set import Document, SetAddress
 
 _COMMAND_SECONDS = 3.0
+_SOURCE_SECONDS = 0.5
 
 
 class MongoGuardedSet(ServerHeartbeatListener):
-    """A ``prodcore.guard.ports.GuardedSet``."""
+    """A ``prodcore.guard.decision.GuardedSet``."""
 
     def __init__(self, address: SetAddress, switch: GuardSwitch) -> None:
         self._address = address
@@ -115,7 +116,7 @@ class MongoGuardedSet(ServerHeartbeatListener):
         )
 
     def step_up(self, member: str) -> None:
-        """Ask it to stand for election."""
+        """Ask it to run for election."""
         self._connection(member).command("replSetStepUp", timeout_seconds=_COMMAND_SECONDS)
 
     def abort_catch_up(self, primary: str) -> None:
@@ -125,6 +126,11 @@ class MongoGuardedSet(ServerHeartbeatListener):
     def follow(self, member: str, source: str) -> None:
         """Make it copy from ``source``."""
         self._connection(member).command("replSetSyncFrom", source)
+
+    def sync_source(self, member: str) -> str:
+        """Which member it copies from."""
+        standing = self.ask(member, member, _SOURCE_SECONDS)
+        return standing.sync_source if standing else ""
 
     def write_notes(self, primary: str, count: int) -> None:
         """Write entries to the oplog that change nothing."""

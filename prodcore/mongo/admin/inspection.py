@@ -13,7 +13,7 @@ from prodcore.replicaset.status import SECONDARY, MemberAnswers, SetStatus, read
 INSPECTION_SECONDS = 1.5
 """How long one member may take for one answer; a hung one costs the caller about this much."""
 
-_SILENT_SECONDS = 0.5
+_UNRESPONSIVE_SECONDS = 0.5
 _LAG_SECONDS = 1.0
 _SHARD_MAP = ("prodctl_meta", "shard_map", "version")
 _OWNED_RANGES = ("products_db", "owned_ranges", "map_version")
@@ -24,7 +24,7 @@ _SERVER_SECTIONS: Document = {
 
 
 class MongoSetInspector:
-    """A ``prodcore.replicaset.ports.SetInspector``; ``databases`` are the ones whose documents count.
+    """A ``prodcore.replicaset.services.SetInspector``; ``databases`` are the ones whose documents count.
 
     With ``keep``, for somebody who looks again and again, connections stay open until ``close``, and a member that was
     silent gets less time until it answers again. Then use it from one thread.
@@ -111,7 +111,7 @@ class MongoSetInspector:
             member.close()
 
     def _connect(self, address: str) -> MemberConnection:
-        seconds = min(self._timeout, _SILENT_SECONDS) if address in self._silent and self._keep else self._timeout
+        seconds = min(self._timeout, _UNRESPONSIVE_SECONDS) if address in self._silent and self._keep else self._timeout
         return MemberConnection(address, self.address.login, timeout_seconds=seconds)
 
     def _try(self, member: MemberConnection) -> MemberAnswers:

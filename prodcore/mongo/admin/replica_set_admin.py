@@ -126,7 +126,7 @@ class ReplicaSetAdmin:
                 raise
 
     def ensure_primary(self) -> str:
-        """The primary's address; where there is none, the member that knows most is asked to stand for election."""
+        """The primary's address; where there is none, the member that knows most is asked to run for election."""
 
         def find_or_elect() -> str | None:
             hellos = self._hellos()

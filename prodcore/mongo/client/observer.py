@@ -18,21 +18,21 @@ from pymongo.monitoring import (
     ServerHeartbeatSucceededEvent,
 )
 
-from prodcore.drill.ports import Sighting
 from prodcore.mongo.client.replica_set import SetAddress
+from prodcore.replicaset.steering import Sighting
 
 _UNKNOWN = "Unknown"
 
 
 class MongoSetWatch(ServerHeartbeatListener):
-    """A ``prodcore.drill.ports.SetWatch``: a client that does nothing but watch, and remembers what it saw."""
+    """A ``prodcore.replicaset.steering.SetWatch``: a client that does nothing but watch, and remembers what it saw."""
 
     def __init__(self, address: SetAddress) -> None:
         self._changed = threading.Condition()
         self._sightings: list[Sighting] = []
         self._roles: dict[str, str] = {}
         self._elections: dict[str, Any] = {}
-        """The election id of each member that takes itself for primary; the greatest is the newest."""
+        """The election id of each member that believes it is primary; the greatest is the newest."""
         self._aborted = False
         self._client = address.watching_client(self, "prodctl-watch")
 

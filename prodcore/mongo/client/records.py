@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from prodcore.errors import CommandRefused, MemberUnavailable
+from prodcore.mongo.admin.guard_switch import ACTIVE_SECONDS
 from prodcore.mongo.admin.inspection import MongoSetInspector
 from prodcore.mongo.admin.member import MemberConnection
-from prodcore.mongo.admin.switch import ON_DUTY_SECONDS
 from prodcore.mongo.client.replica_set import Document, SetAddress
 from prodcore.replicaset.elections import MemberRecords
 from prodcore.replicaset.lint import MemberSetup
-from prodcore.replicaset.ports import GuardSign
+from prodcore.replicaset.services import GuardSign
 from prodcore.replicaset.status import SetStatus
 
 T = TypeVar("T")
@@ -68,15 +68,15 @@ def set_config(address: SetAddress, members: Iterable[str]) -> Document:
 
 
 def guard_signs(inspector: MongoSetInspector, users: SetStatus) -> tuple[GuardSign, ...]:
-    """The guards that gave a sign of life lately, as the users' primary tells; none where it does not answer."""
+    """The guards that has had a heartbeat lately, as the users' primary tells; none where it does not answer."""
     if users.primary is None:
         return ()
-    since = datetime.now(UTC) - timedelta(seconds=ON_DUTY_SECONDS)
+    since = datetime.now(UTC) - timedelta(seconds=ACTIVE_SECONDS)
     found = inspector.find_at(users.primary.address, "prodctl_meta", "guards", {"seen": {"$gte": since}})
     return tuple(
         GuardSign(
             guard["_id"],
-            all(facts["on_duty"] for facts in guard["sets"].values()),
+            all(facts.get("active") for facts in guard["sets"].values()),
             {name: facts["successor"] for name, facts in guard["sets"].items()},
             {name: facts["counts"] for name, facts in guard["sets"].items()},
         )

@@ -35,7 +35,7 @@ from pymongo.write_concern import WriteConcern
 
 from prodcore.deadline import remaining
 from prodcore.errors import ConfigError, NoPrimary, OutcomeUnknown, ProdError, Unavailable
-from prodcore.mongo.admin.set_view import SetView
+from prodcore.mongo.client.set_view import SetView
 from prodcore.support.retries import note_failed, note_sent
 from prodcore.support.stale_reads import may_be_stale, note_stale
 
