@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -64,12 +65,14 @@ class Verifier:
         for other in alike:
             by_id.setdefault(other.id, []).append(other)
         found = [finding for seen in batch for finding in self._alone(seen, by_id.get(seen.id, []))]
-        doubtful = [*_twins(batch, alike), *self._unclaimed(batch)]
+        doubtful = [*_twins(batch, alike), *self._unclaimed(batch, alike)]
         return found + self._still_there(doubtful)
 
-    def _unclaimed(self, batch: Sequence[Stored]) -> Iterator[Finding]:
-        """Products whose SKU another one might get."""
-        having = {seen.sku: seen for seen in batch if seen.is_here and _sku(seen) and not seen.faults}
+    def _unclaimed(self, batch: Sequence[Stored], alike: Sequence[Stored]) -> Iterator[Finding]:
+        """Products whose SKU another one might get; of those that another one has already the SKU is the finding."""
+        held = Counter(other.sku for other in alike if other.is_here and _sku(other))
+        alone = [seen for seen in batch if seen.is_here and _sku(seen) and held[seen.sku] == 1]
+        having = {seen.sku: seen for seen in alone if not seen.faults}
         claimed = self._claimed([sku for sku in having if sku]) if self._claimed and having else {}
         for sku, seen in having.items() if self._claimed else ():
             owner = claimed.get(sku or "")

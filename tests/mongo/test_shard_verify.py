@@ -100,7 +100,11 @@ def test_no_false_alarm_in_a_whole_catalogue(shards, catalog, raw_products):
     by_key = {}
     with CATALOGUE.open(encoding="utf-8-sig") as file:
         for row in csv.DictReader(file, delimiter=";"):
-            fields = {"variant": row["presentacion"], "category": row["categoria"], "tags": [row["subcategoria"][:50]]}
+            fields = {
+                "variant": row["presentacion"],
+                "category": row["categoria"],
+                "tags": [t] if (t := row["subcategoria"][:50]) else [],
+            }
             product = catalog.draft(draft(row["nombre"], **fields), ANA)
             by_key[product.key] = product
     for shard in raw_products:
@@ -373,11 +377,3 @@ def test_sku_that_nobody_claimed_is_found_and_claimed(shards, catalog, raw_clien
         "V-1": made.id,
         "V-2": other.id,
     }
-
-
-def test_of_two_products_with_one_sku_repair_claims_it_for_none_anew(shards, catalog, raw_products, verified, repaired):
-    catalog.create(draft("Arroz", sku="V-3"), ANA)
-    twin = catalog.create(draft("Zumo"), ANA)
-    raw_products["rsB"].update_one({"_id": twin.id}, {"$set": {"sku": "V-3"}})
-    assert kinds(verified()) == ["same_sku", "sku_claim"]
-    assert not any(mended.done for mended in repaired())
