@@ -1,5 +1,7 @@
 """One replica set as the guard watches and asks it."""
 
+from contextlib import suppress
+
 import pytest
 
 from prodcore.app.wiring import open_switch
@@ -63,46 +65,77 @@ def secondaries(watched, primary):
     return [member for member in watched.members() if member != primary]
 
 
+def asked(watched, member, holds=lambda _standing: True):
+    """What a member says as soon as it says what is expected."""
+    found = []
+
+    def answers():
+        standing = watched.ask(member, believed_primary(watched.pulses()), 3.0)
+        found.append(standing)
+        return standing is not None and holds(standing)
+
+    wait_until(answers, f"{member} says so", SECONDS)
+    return found[-1]
+
+
+def wrote(watched, primary):
+    with suppress(MemberUnavailable):
+        watched.write_notes(primary, 3)
+        return True
+    return False
+
+
+def elect(watched, member):
+    """Ask until it is elected: one that has not caught up yet is refused votes."""
+
+    def stands():
+        with suppress(CommandRefused, MemberUnavailable):
+            watched.step_up(member)
+        return believed_primary(watched.pulses()) == member
+
+    wait_until(stands, f"{member} is primary", SECONDS, every=0.5)
+
+
 def test_one_member_is_primary_and_a_majority_of_three_is_two(watched, primary):
-    wait_until(lambda: sorted(p.role for p in watched.pulses().values()) == ["PRIMARY", "SECONDARY", "SECONDARY"], "")
+    roles = ["PRIMARY", "SECONDARY", "SECONDARY"]
+    wait_until(lambda: sorted(p.role for p in watched.pulses().values()) == roles, "all are seen", SECONDS)
     assert primary in watched.members()
     assert (len(watched.members()), watched.majority()) == (3, 2)
     assert not watched.is_switched_off()
 
 
 def test_a_member_that_is_asked_says_what_it_is(watched, primary, secondaries):
-    leader = watched.ask(primary, primary, 3.0)
+    leader = asked(watched, primary)
     assert (leader.address, leader.is_primary, leader.is_secondary) == (primary, True, False)
     for member in secondaries:
-        standing = watched.ask(member, primary, 3.0)
+        standing = asked(watched, member, lambda s: s.sync_source in watched.members())
         assert (standing.is_primary, standing.is_secondary, standing.electable) == (False, True, True)
-        assert standing.sync_source in watched.members()
         assert standing.heard_primary_seconds < SECONDS
 
 
 def test_who_is_asked_to_stand_becomes_primary_in_a_later_term(watched, primary, secondaries):
     before = watched.pulses()[primary].term_order
     seen = watched.wait_for_change(-1, 0.0)
-    watched.step_up(secondaries[0])
-    wait_until(lambda: believed_primary(watched.pulses()) == secondaries[0], "it is primary", SECONDS)
+    elect(watched, secondaries[0])
     assert str(watched.pulses()[secondaries[0]].term_order) > str(before)
     assert watched.wait_for_change(seen, 0.0) > seen
-    wait_until(lambda: watched.ask(primary, primary, 3.0).is_secondary, "the old one is a secondary", SECONDS)
+    asked(watched, primary, lambda standing: standing.is_secondary)
 
 
 def test_notes_reach_every_member_and_count_as_writes(watched, primary, secondaries):
-    before = watched.ask(primary, primary, 3.0).last_write
-    watched.write_notes(primary, 3)
+    before = asked(watched, primary).last_write
+    wait_until(lambda: wrote(watched, primary), "they are written", SECONDS)
     for member in (primary, *secondaries):
-        wait_until(lambda m=member: watched.ask(m, primary, 3.0).last_write > before, f"{member} has them", SECONDS)
+        asked(watched, member, lambda standing: standing.last_write > before)
 
 
 def test_a_secondary_copies_from_whom_it_is_told(watched, primary, secondaries):
     first, second = secondaries
 
     def follows():
-        watched.follow(first, second)
-        watched.write_notes(primary, 5)
+        with suppress(CommandRefused, MemberUnavailable):  # on a busy machine it may not answer in time
+            watched.follow(first, second)
+            watched.write_notes(primary, 5)
         return watched.sync_source(first) == second
 
     wait_until(follows, "it copies from the other secondary", SECONDS)
