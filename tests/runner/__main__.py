@@ -20,7 +20,7 @@ from tests.runner.machine import ABILITIES
 from tests.runner.report import Result
 from tests.runner.rings import PREPARATIONS, RINGS, ROOT, Task
 
-_FIRST_PORT, _PORTS_OF_A_TASK = 20_000, 1_500
+_FIRST_PORT, _PORTS_OF_A_TASK = 20_000, 1_200
 _INTERRUPTED = 130
 
 
@@ -156,6 +156,7 @@ class Run:
             "TMPDIR": str(here / "tmp"),
             "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(cache / "pip")),
             "PRODCTL_TESTBED_CACHE": os.environ.get("PRODCTL_TESTBED_CACHE", str(cache / "prodctl-testbed")),
+            "PRODCTL_WHEELHOUSE_CACHE": os.environ.get("PRODCTL_WHEELHOUSE_CACHE", str(cache / "prodctl-wheelhouse")),
             "TEST_PORTS": f"{first}-{first + _PORTS_OF_A_TASK}",
         }
 
