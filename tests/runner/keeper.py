@@ -23,7 +23,7 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 _SUBREAPER, _PARENT_DEATH = 36, 1
-_ENDING_SECONDS = 5.0
+_ENDING_SECONDS = 20.0
 """What is ending by itself has so long: a supervisor that was told to stop, the helpers of a browser."""
 
 
