@@ -146,7 +146,7 @@ class Run:
             )
 
     def _environment(self, task: Task) -> dict[str, str]:
-        """Nothing of this user's: neither settings nor files. Only downloads are kept where they always are."""
+        """Nothing of this user's: neither settings nor files. Only downloads come from and go where they always do."""
         here, home = self._directory / task.name, Path.home()
         cache = Path(os.environ.get("XDG_CACHE_HOME", home / ".cache"))
         first = _FIRST_PORT + _PORTS_OF_A_TASK * [t.name for t in self._tasks].index(task.name)
@@ -155,6 +155,7 @@ class Run:
             "HOME": str(here / "home"),
             "TMPDIR": str(here / "tmp"),
             "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(cache / "pip")),
+            "PIP_CONFIG_FILE": os.environ.get("PIP_CONFIG_FILE", str(home / ".config/pip/pip.conf")),
             "PRODCTL_TESTBED_CACHE": os.environ.get("PRODCTL_TESTBED_CACHE", str(cache / "prodctl-testbed")),
             "PRODCTL_WHEELHOUSE_CACHE": os.environ.get("PRODCTL_WHEELHOUSE_CACHE", str(cache / "prodctl-wheelhouse")),
             "TEST_PORTS": f"{first}-{first + _PORTS_OF_A_TASK}",
