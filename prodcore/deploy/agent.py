@@ -202,9 +202,11 @@ def explain(request: Answer) -> dict[str, str]:
 
 
 def last_lines(unit: str) -> str:
-    """The last lines of a unit's log, for a message; empty where there are none."""
-    lines = output(["journalctl", "--unit", unit, "--lines", str(LOG_LINES), "--no-pager", "--output", "cat"])
-    return "".join(f"\n    {line[:300]}" for line in lines.strip().splitlines())
+    """What a unit's processes logged last, of a mongod its errors; empty where there is nothing."""
+    asked = ["journalctl", f"_SYSTEMD_UNIT={unit}", "--lines=60", "--no-pager", "--output=cat"]
+    lines = output(asked).strip().splitlines()
+    errors = [line for line in lines if '"s":"E"' in line or '"s":"F"' in line]
+    return "".join(f"\n    {line[:400]}" for line in (errors or lines)[-LOG_LINES:])
 
 
 def ask(url: str, answers: Answer) -> None:

@@ -222,14 +222,14 @@ def volumes(layout: Layout, incus: Incus) -> frozenset[tuple[str, str]]:
 
 def _ports(incus: Incus, others: Sequence[Document]) -> dict[str, str]:
     """The ports of the Incus host that are taken: by proxy devices of other containers, and by what listens here."""
-    taken = {}
-    if incus.is_local:
-        taken = {f"{address}:{port}": "another program" for address, port in listeners()}
-    for one in others:
-        for device in one["expanded_devices"].values():
-            if device["type"] == "proxy" and device.get("bind", "host") == "host":
-                taken[device["listen"].partition(":")[2]] = f"the container {one['name']}"
-    return taken
+    taken = {
+        device["listen"].partition(":")[2]: f"the container {one['name']}"
+        for one in others
+        for device in one["expanded_devices"].values()
+        if device["type"] == "proxy" and device.get("bind", "host") == "host"
+    }
+    listening = {f"{address}:{port}": "another program" for address, port in (listeners() if incus.is_local else ())}
+    return taken | {port: owner for port, owner in listening.items() if port not in taken}
 
 
 def _observe_host(incus: Incus, spec: HostSpec, urls: list[str]) -> ObservedHost:
