@@ -34,8 +34,6 @@ from prodcore.errors import Conflict, Problem
 
 _INCUS = "incus"
 _RUNNING = "Running"
-_SOCKET = ".socket"
-_SERVICE = ".service"
 _CLUSTER = "cluster"
 _UNKNOWN = "unknown"
 _ANY = {"0.0.0.0", "::", "[::]"}  # noqa: S104  they are compared
@@ -124,7 +122,8 @@ def _host_obstacles(layout: Layout, host: Host, observed: Observed) -> Iterator[
     wanted = instance_spec(layout, host, "")["devices"]
     listen = wanted.get(PROXY, {}).get("listen", "")
     own = devices.get(PROXY, {}).get("listen", "").partition(":")[2]
-    others = {port: owner for port, owner in observed.ports.items() if port != own}
+    its_port = own.rpartition(":")[2]  # which our proxy holds, on whichever address the kernel shows it
+    others = {port: owner for port, owner in observed.ports.items() if port.rpartition(":")[2] != its_port}
     if listen.partition(":")[2] not in ("", own) and (owner := _taken(listen, others)):
         text = f"{listen.partition(':')[2]} of the Incus host is taken by {owner}: stop that, or choose another port"
         yield Problem(f"{host.role}.proxy", "taken", text)

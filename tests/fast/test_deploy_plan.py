@@ -339,7 +339,7 @@ def test_a_proxy_port_that_is_taken_is_found_before_anything_is_made(world):
 
 
 def test_a_port_that_is_our_own_proxys_is_not_taken(world):
-    world.more = {"ports": {"0.0.0.0:3000": "another program"}}
+    world.more = {"ports": {":::3000": "another program"}}  # how the kernel shows a listener on 0.0.0.0
     assert obstacles(world) == []
     assert obstacles(world, Layout(Deployment(web={"proxy": "10.0.0.5:3000"}))) == []
 
