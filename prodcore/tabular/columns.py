@@ -59,10 +59,21 @@ def count_known(titles: Sequence[str]) -> int:
     return sum(target_of(title) is not None for title in titles)
 
 
+def is_export(titles: Sequence[str]) -> bool:
+    """Whether a file has the columns that only our exports have."""
+    return {"id", "version"} <= set(titles)
+
+
 def unknown_titles(columns: Sequence[Column], given: Mapping[str, str]) -> list[str]:
-    """The headings of columns that nobody knows and nobody spoke of."""
+    """The headings of columns that nobody knows and nobody spoke of; columns without one need no word."""
     said = {folded_title(title) for title in given}
-    return [c.title for c in columns if target_of(c.title) is None and folded_title(c.title) not in said]
+    unknown = [c for c in columns if target_of(c.title) is None and c.title]
+    return [c.title for c in unknown if folded_title(c.title) not in said and _numbered(c.index) not in given]
+
+
+def _numbered(index: int) -> str:
+    """How a column is named by its place, the first being ``#1``."""
+    return f"#{index + 1}"
 
 
 def map_columns(
@@ -70,23 +81,29 @@ def map_columns(
 ) -> tuple[Column, ...]:
     """The columns with what each gives; unknown ones give ``ignore``.
 
-    ``given`` maps headings to targets and wins over what the headings say. Raises InvalidInput for a ``given`` heading
+    ``given`` maps headings, or places such as ``#3``, to targets and wins over what the headings say.
+    Raises InvalidInput for a ``given`` heading
     or target that does not exist, UnreadableInput when a required field or a clear meaning is missing.
     """
     wanted = {folded_title(title): target for title, target in given.items()}
-    _refuse_unknown(given, {folded_title(title) for title in titles})
+    _refuse_unknown(given, titles)
     columns = tuple(
-        Column(i, title.strip(), wanted.get(folded_title(title), target_of(title) or IGNORE))
+        Column(
+            i,
+            _one_line(title),
+            given.get(_numbered(i)) or wanted.get(folded_title(title)) or target_of(title) or IGNORE,
+        )
         for i, title in enumerate(titles)
     )
     for target in SYNONYMS:
-        titled = [column.title for column in columns if column.target == target]
-        if len(titled) > 1 and target not in _REPEATABLE:
-            names = " and ".join(repr(title) for title in titled)
+        giving = [column for column in columns if column.target == target]
+        if len(giving) > 1 and target not in _REPEATABLE:
+            names = " and ".join(f"{column.title!r} ({_numbered(column.index)})" for column in giving)
             raise UnreadableInput(
-                f"the columns {names} both give the {target}", hint=f"choose with --map '{titled[-1]}={IGNORE}'"
+                f"the columns {names} {'both' if len(giving) == 2 else 'all'} give the {target}",
+                hint=f"leave one out with --map '{_numbered(giving[-1].index)}={IGNORE}'",
             )
-        if not titled and target in required:
+        if not giving and target in required:
             raise _missing(target, f"the {target}", titles)
     key = {"sku"} if "sku" in required else {"name", "variant"}
     if not {column.target for column in columns} - {IGNORE, *key}:
@@ -96,16 +113,21 @@ def map_columns(
 
 def _missing(target: str, what: str, titles: Sequence[str]) -> UnreadableInput:
     return UnreadableInput(
-        f"no column gives {what}; the columns are {', '.join(t.strip() or '(blank)' for t in titles)}",
+        f"no column gives {what}; the columns are {', '.join(_one_line(t) or '(blank)' for t in titles)}",
         hint=f"say which with --map COLUMN={target}; a wrong --delimiter also looks like this",
     )
 
 
-def _refuse_unknown(given: Mapping[str, str], titles: set[str]) -> None:
+def _one_line(title: str) -> str:
+    return " ".join(title.split())
+
+
+def _refuse_unknown(given: Mapping[str, str], titles: Sequence[str]) -> None:
+    known = {folded_title(title) for title in titles} | {_numbered(i) for i in range(len(titles))}
     problems = [
         Problem("map", "unknown_column", f"the file has no column {title!r}")
         for title in given
-        if folded_title(title) not in titles
+        if title not in known and folded_title(title) not in known
     ]
     if problems:
         raise InvalidInput(problems=problems)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prodcore.errors import UnreadableInput
+from prodcore.tabular.cells import Formula, Marked
 from prodcore.tabular.report import RefusedRow, refused, unescape_formula
 
 MAX_LINE = 64 * 1024
@@ -19,7 +20,12 @@ DELIMITERS = (";", ",", "\t", "|")
 
 _UNDECODED = re.compile("[\udc80-\udcff]")
 """What ``surrogateescape`` leaves where a byte is not UTF-8."""
-_SEP_LINE = re.compile(r"sep=(.)\s*")
+_SEP_LINE = re.compile(r'[\s"]*sep *= *(?P<sign>\t|[^\s"])[\s";,|]*', re.IGNORECASE)
+"""Excel's own way of naming the delimiter, in all its spellings: in quotes, in capitals, padded with delimiters."""
+_TEXT_FORMULA = re.compile(r'="((?:[^"]|"")*)"')
+"""A formula that is nothing but a text: programs write codes so, to keep their zeros."""
+_END_OF_FILE = "\x1a"
+"""What old programs write at the end of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +64,8 @@ class CsvText:
     def __post_init__(self) -> None:
         self._given_encoding = bool(self.encoding)
         self._lines = self._read_lines()
-        first = self._header_line()
-        self.delimiter = self.delimiter or self._best_delimiter(first.text)
-        self._returned.appendleft(first)
+        self._returned.appendleft(self._header_line())
+        self.delimiter = self.delimiter or max(DELIMITERS, key=self._score)
         header = next(self.records(), None)
         if not isinstance(header, Record):
             raise UnreadableInput(f"the header cannot be read: {header.problems[0].reason if header else 'no line'}")
@@ -69,7 +74,7 @@ class CsvText:
     def records(self) -> Iterator[Record | RefusedRow]:
         """The records after the header; blank ones are left out."""
         while (line := self._next_line()) is not None:
-            record = line.problem or self._assemble(line)
+            record = line.problem or self._assemble([line], self.delimiter)
             if isinstance(record, RefusedRow) or any(cell.strip() for cell in record.cells):
                 yield record
 
@@ -77,35 +82,38 @@ class CsvText:
         while (line := self._next_line()) is not None:
             if line.problem:
                 raise UnreadableInput(f"the header cannot be read: {line.problem.problems[0].reason}")
-            told = _SEP_LINE.fullmatch(line.text)  # Excel's own way of naming the delimiter
-            if told:
-                self.delimiter = self.delimiter or told[1]
+            if told := _SEP_LINE.fullmatch(line.text):
+                self.delimiter = self.delimiter or told["sign"]
             elif line.text.strip():
                 return line
         raise UnreadableInput("the file is empty: there is not even a header")
 
-    def _best_delimiter(self, text: str) -> str:
-        def score(delimiter: str) -> tuple[int, int]:
-            cells = next(csv.reader([text], delimiter=delimiter))
-            return self.choose(cells), len(cells)
-
-        return max(DELIMITERS, key=score)
-
-    def _assemble(self, first: _Line) -> Record | RefusedRow:
-        """The record that starts on a line; a quoted cell may take it over several lines."""
+    def _score(self, delimiter: str) -> tuple[int, int]:
+        """How well a delimiter cuts the header, which stays where it is."""
+        first = self._returned.popleft()
         taken = [first]
+        record = self._assemble(taken, delimiter)
+        if isinstance(record, Record):
+            self._returned.extendleft(reversed(taken[1:]))
+        self._returned.appendleft(first)
+        cells = record.cells if isinstance(record, Record) else next(csv.reader([first.text], delimiter=delimiter))
+        return self.choose(cells), len(cells)
+
+    def _assemble(self, taken: list[_Line], delimiter: str) -> Record | RefusedRow:
+        """The record that starts on a line; a quoted cell may take it over several lines, which ``taken`` gets."""
+        first = taken[0]
         size = len(first.text)
         while True:
             text = "".join(line.text for line in taken)
             try:
-                cells = next(csv.reader([text], delimiter=self.delimiter, strict=True))
+                cells = next(csv.reader([text], delimiter=delimiter, strict=True))
             except csv.Error:
                 if text.count('"') % 2 == 0:
                     reason = "a quoted cell goes on after its closing quote; inside a cell a quote is written twice"
                     problem = _refused(first, "bad_quotes", reason)
                     break
             else:
-                return Record(first.number, [unescape_formula(cell) for cell in cells])
+                return Record(first.number, [_cell(cell) for cell in cells])
             following = self._next_line()
             if following is not None:
                 taken.append(following)
@@ -125,6 +133,10 @@ class CsvText:
         number = 0
         while text := reader.readline(MAX_LINE):
             number += 1
+            if text.strip() == _END_OF_FILE:
+                continue
+            if _END_OF_FILE in text[-3:]:
+                text = text.replace(_END_OF_FILE, "")
             if len(text) == MAX_LINE and not text.endswith(("\n", "\r")):
                 while (rest := reader.readline(MAX_LINE)) and not rest.endswith(("\n", "\r")):
                     pass
@@ -142,11 +154,10 @@ class CsvText:
     def _python_encoding(self) -> str:
         if self._given_encoding:
             return self.encoding
-        start = self.source.peek(4)[:4]
-        if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-            self.encoding, self._given_encoding = "utf-16", True
-            return "utf-16"
-        return "utf-8-sig"
+        wide = wide_encoding(self.source.peek(64)[:64])
+        if wide:
+            self.encoding, self._given_encoding = wide, True
+        return wide or "utf-8-sig"
 
     def _on_error(self) -> str:
         return "replace" if self._given_encoding else "surrogateescape"
@@ -167,6 +178,34 @@ class CsvText:
             return text.encode("utf-8", "surrogateescape").decode("cp1252")
         except UnicodeDecodeError:
             return None
+
+
+def wide_encoding(start: bytes) -> str:
+    """The encoding of a text of two or four bytes a character, with its mark at the beginning or without; else empty.
+
+    >>> wide_encoding("sku;name".encode("utf-16")), wide_encoding("sku;name".encode("utf-16-be")), wide_encoding(b"sku")
+    ('utf-16', 'utf-16-be', '')
+    """
+    if start.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "utf-32"
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    high, low = start[0::2], start[1::2]
+    if len(start) >= 4 and 2 * low.count(0) > len(low) and 0 not in high:
+        return "utf-16-le"
+    return "utf-16-be" if len(start) >= 4 and 2 * high.count(0) > len(high) and 0 not in low else ""
+
+
+def _cell(text: str) -> str:
+    """A cell as it is meant, without the signs that keep a spreadsheet from changing it."""
+    plain = unescape_formula(text)
+    if plain != text:
+        return plain
+    if shown := _TEXT_FORMULA.fullmatch(text):
+        return shown[1].replace('""', '"')
+    if text.startswith("="):
+        return Formula(text)
+    return Marked(text) if text.startswith("'") else text
 
 
 def _refused(line: _Line, code: str, reason: str) -> RefusedRow:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
 from prodcore.errors import ConfigError, InvalidInput
-from prodcore.product.fields import NAMES
+from prodcore.product.fields import NAMES, names_of_kind
 from prodcore.product.model import SHOWN
 from prodcore.tabular.report import escape_formula
 
@@ -23,6 +23,7 @@ EXPORTED = (*NAMES, *(name for name in SHOWN if name not in NAMES))
 """The columns: what an import sets stands first, it passes over the rest."""
 
 _THREE_PLACES = re.compile(r"[0-9]+\.[0-9]{3}")
+_CODES = names_of_kind("code")
 _SEPARATORS = set(",;|\\")
 
 
@@ -33,7 +34,15 @@ def csv_head() -> bytes:
 
 def as_csv(rows: Iterable[Row]) -> bytes:
     """Lines of CSV in UTF-8: every cell in quotes, none that a spreadsheet takes for a formula."""
-    return _csv([escape_formula(cell) for cell in cells_of(row)] for row in rows)
+    return _csv(
+        [escape_formula(_marked(name, cell)) for name, cell in zip(EXPORTED, cells_of(row), strict=True)]
+        for row in rows
+    )
+
+
+def _marked(name: str, cell: str) -> str:
+    """A code that begins with an apostrophe has one more, for an import takes one off as a spreadsheet's mark."""
+    return f"'{cell}" if name in _CODES and cell.startswith("'") else cell
 
 
 def as_ndjson(rows: Iterable[Row]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from prodcore.product.fields import FIELDS, NAMES, names_of_kind
@@ -16,6 +17,8 @@ from prodcore.tabular.report import CellProblem, RefusedRow, refused
 from prodcore.tabular.rows import Row
 
 _TEXTS = names_of_kind("text", "paragraphs", "code", "currency") | {"tag"}
+_MOST_DIGITS = 40
+_COUNTS = names_of_kind("count")
 _MAY_BE_NULL = frozenset(row.name for row in FIELDS if row.default is None)
 
 
@@ -41,7 +44,7 @@ class JsonLines:
                     pass
                 reason = f"the line is longer than {MAX_LINE} bytes"
                 yield refused(number, "line_too_long", reason, value=excerpt(line.decode("utf-8", "replace")))
-            elif line.strip():
+            elif line.strip() and line.strip() != b"\x1a":  # which old programs write at the end of a file
                 yield _read(number, line.removeprefix(b"\xef\xbb\xbf"), wanted, required)
 
 
@@ -51,15 +54,26 @@ def _read(number: int, line: bytes, wanted: Mapping[str, str], required: Sequenc
     except UnicodeDecodeError:
         return refused(number, "bad_encoding", "is not UTF-8", value=excerpt(line.decode("utf-8", "replace")))
     try:
-        data = json.loads(text, parse_constant=_refuse, parse_float=PlainNumber, object_pairs_hook=_unique)
+        data = json.loads(text, parse_constant=_refuse, parse_float=_number, object_pairs_hook=_unique)
         if "\\u" in text:
-            json.dumps(data, ensure_ascii=False).encode()  # half a surrogate pair cannot be sent
+            json.dumps(data, ensure_ascii=False).encode()
         if not isinstance(data, dict):
             raise ValueError("it is no object {…}")  # noqa: TRY004  the same refusal as for the rest
     except (ValueError, RecursionError) as error:
-        reason = "is no JSON object: " + ("too deep" if isinstance(error, RecursionError) else str(error))
+        reason = f"is no JSON object: {_said(error)}"
         return refused(number, "bad_json", reason, value=excerpt(text), cells=[text.strip()])
     return _as_row(number, text.strip(), data, wanted, required)
+
+
+def _said(error: Exception) -> str:
+    """What is wrong with a line, in our own words."""
+    if isinstance(error, RecursionError):
+        return "too deep"
+    if isinstance(error, UnicodeEncodeError):
+        return "it holds half of a character, which cannot be stored"
+    if isinstance(error, json.JSONDecodeError):
+        return f"something is wrong at character {error.colno}"
+    return str(error)
 
 
 def _as_row(
@@ -83,9 +97,15 @@ def _as_row(
         elif field in row.fields:
             problems.append(CellProblem(key, shown, "repeated", f"the row gives the {target} twice"))
         else:
-            row.fields[field] = value
+            row.fields[field] = _whole(value) if field in _COUNTS else value
         row.cells[str(field)] = key, shown
     return row.refusal(*problems) if problems else row
+
+
+def _whole(value: Any) -> Any:
+    """A count that a program wrote with decimals, such as 4.0."""
+    number = Decimal(value) if isinstance(value, PlainNumber) else None
+    return int(number) if number is not None and number == number.to_integral_value() else value
 
 
 def _mistaken(target: str, value: Any) -> str:
@@ -96,6 +116,14 @@ def _mistaken(target: str, value: Any) -> str:
     if target == "tags":
         return "" if isinstance(value, list) and all(type(tag) is str for tag in value) else "must be a list of texts"
     return "must be one value" if isinstance(value, list | dict) else ""
+
+
+def _number(text: str) -> PlainNumber:
+    """A number with a fraction or an exponent, as the service reads it: its value counts, not how it is written."""
+    number = Decimal(text)
+    if abs(number.adjusted()) > _MOST_DIGITS:
+        raise ValueError(f"{text[:20]} is no number of this world")
+    return PlainNumber(format(number, "f"))
 
 
 def _refuse(constant: str) -> NoReturn:

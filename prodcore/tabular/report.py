@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
@@ -93,6 +94,8 @@ class ImportReport:
     """Read after the import had given up."""
     kept: list[RefusedRow] = field(default_factory=list)
     sink: Sink | None = None
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How many refused rows have a problem, by its column and code."""
     differences: list[dict[str, Any]] = field(default_factory=list)
     """What a dry run says would change: ``line``, ``field``, ``old``, ``new``; of the first rows."""
 
@@ -114,10 +117,17 @@ class ImportReport:
     def refuse(self, row: RefusedRow) -> None:
         """Count a refused row, keep it while there is room, hand it on."""
         self.refused += 1
+        for reason in {(problem.column, problem.code) for problem in row.problems}:
+            if reason in self.reasons or len(self.reasons) < MAX_KEPT:
+                self.reasons[reason] += 1
         if len(self.kept) < MAX_KEPT:
             self.kept.append(row)
         if self.sink:
             self.sink(row)
+
+    def refused_by_reason(self) -> list[dict[str, Any]]:
+        """The problems of refused rows with their numbers of rows, the most frequent first."""
+        return [{"column": c, "code": code, "rows": n} for (c, code), n in self.reasons.most_common()]
 
     def counts(self) -> dict[str, int]:
         """The counts by name; those that only a failure makes are left out while they are 0."""
@@ -154,7 +164,7 @@ class RefusedFile:
         self._write([str(row.line), *told, *(cells[i] for i in self._kept), *cells[self._width :]])
 
     def _write(self, cells: Sequence[str]) -> None:
-        self._writer.writerow([escape_formula(self._number(cell)) for cell in cells])
+        self._writer.writerow([escape_formula(_writable(self._number(cell))) for cell in cells])
         self._file.flush()
 
     def _number(self, cell: str) -> str:
@@ -165,3 +175,8 @@ class RefusedFile:
             return cell.replace(".", ",")
         three_places = self._locale is None and len(cell.partition(".")[2]) == 3
         return cell + "0" if three_places else cell  # 1.234 could be a thousand, 1.2340 cannot
+
+
+def _writable(cell: str) -> str:
+    """A cell in which half of a character, which no file can hold, stands as JSON writes it."""
+    return cell if cell.isascii() else cell.encode("utf-8", "backslashreplace").decode()

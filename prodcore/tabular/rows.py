@@ -5,13 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import partial
+from typing import Any, Literal, Self
 
 from prodcore.errors import UnroutableName
+from prodcore.product.fields import BY_NAME, NAMES
 from prodcore.routing import fold, name_key
-from prodcore.tabular.cells import READERS, CellRefused, FormulaError, Locale, read_price, read_tags
+from prodcore.tabular.cells import (
+    READERS,
+    CellRefused,
+    Locale,
+    NoValue,
+    NumberForm,
+    is_sign,
+    read_price,
+    read_tags,
+    read_text,
+)
 from prodcore.tabular.columns import IGNORE, REQUIRED, Column
 from prodcore.tabular.csv import Record
 from prodcore.tabular.report import CellProblem, RefusedRow, refused
@@ -51,27 +65,33 @@ def read_rows(
     columns: Sequence[Column],
     locale: Locale | None,
     required: Sequence[str] = REQUIRED,
+    *,
+    exported: bool = False,
+    settle: Callable[[Column], Locale | None] = lambda _column: None,
 ) -> Iterator[Row | RefusedRow]:
-    """Each record as a row, or why it is none. An empty cell gives nothing: the field stays as it is stored."""
-    used = [column for column in columns if column.target != IGNORE]
+    """Each record as a row, or why it is none. An empty cell, or one that is missing at the end, gives nothing: the
+    field stays as it is stored. ``exported`` and ``settle`` are those of ``NumberForm``, by the column."""
+    used = [
+        (column, NumberForm(locale, exported, partial(settle, column))) for column in columns if column.target != IGNORE
+    ]
     for record in records:
         if isinstance(record, RefusedRow):
             yield record
-        elif len(record.cells) < len(columns) or any(cell.strip() for cell in record.cells[len(columns) :]):
-            reason = f"has {len(record.cells)} cells, and the header {len(columns)}"
+        elif any(cell.strip() for cell in record.cells[len(columns) :]):
+            reason = f"has {len(record.cells)} cells, and the header only {len(columns)}"
             yield refused(record.line, "wrong_cell_count", reason, cells=record.cells)
         else:
-            yield _read_row(record, used, locale, required)
+            yield _read_row(record, used, required)
 
 
 def _read_row(
-    record: Record, columns: Sequence[Column], locale: Locale | None, required: Sequence[str]
+    record: Record, columns: Sequence[tuple[Column, NumberForm]], required: Sequence[str]
 ) -> Row | RefusedRow:
     fields: dict[str, Any] = {}
     cells: dict[str, tuple[str, str]] = {}
     problems: list[CellProblem] = []
-    for column in columns:
-        text = record.cells[column.index]
+    for column, form in columns:
+        text = record.cells[column.index] if column.index < len(record.cells) else ""
         field = "tags" if column.target == "tag" else column.target
         if not text.strip():
             cells.setdefault(field, (column.title, text))
@@ -80,71 +100,110 @@ def _read_row(
             continue
         cells[field] = column.title, text
         try:
-            _read_cell(column.target, text, locale, fields)
+            _read_cell(column.target, text, form, fields)
         except CellRefused as error:
             problems.append(CellProblem(column.title, text, error.code, str(error)))
+    if is_sign(fields.get("currency", "EUR")):
+        heading, text = cells.get("price", ("", ""))
+        reason = f"{fields['currency']} may be several currencies: write a code such as EUR, or a column of currencies"
+        problems.append(CellProblem(heading, text, "unclear_currency", reason))
     row = Row(record.line, fields, cells, record.cells)
     return row.refusal(*problems) if problems else row
 
 
-def _read_cell(target: str, text: str, locale: Locale | None, fields: dict[str, Any]) -> None:
+def _read_cell(target: str, text: str, form: NumberForm, fields: dict[str, Any]) -> None:
     """Put what a cell means into the fields. Raises CellRefused."""
-    if isinstance(text, FormulaError):
-        raise CellRefused("formula_error", "is the error of a formula")
-    if target == "price":
-        fields["price"], currency = read_price(text, locale)
+    if isinstance(text, NoValue):
+        raise CellRefused(text.code, text.reason)
+    if target in ("tag", "tags"):
+        fields.setdefault("tags", []).extend(read_tags(text) if target == "tags" else [read_text(text).strip()])
+        return
+    kind = BY_NAME[target].kind
+    if kind == "price":
+        fields[target], currency = read_price(text, form)
         _set_currency(fields, currency)
-    elif target == "currency":
-        _set_currency(fields, READERS["currency"](text, locale))
-    elif target in ("tag", "tags"):
-        fields.setdefault("tags", []).extend(read_tags(text) if target == "tags" else [text.strip()])
-    elif target in READERS:
-        fields[target] = READERS[target](text, locale)
+    elif kind == "currency":
+        _set_currency(fields, READERS[kind](text, form))
     else:
-        fields[target] = str(text)
+        fields[target] = READERS[kind](text, form)
 
 
 def _set_currency(fields: dict[str, Any], currency: str | None) -> None:
-    if currency is not None and fields.setdefault("currency", currency) != currency:
-        raise CellRefused("two_currencies", f"the row says both {fields['currency']} and {currency}")
+    """Note a currency; a sign that several have is the one that the rest of the row names."""
+    known = fields.get("currency")
+    if currency is None or (known and is_sign(currency)):
+        return
+    if known and known != currency and not is_sign(known):
+        raise CellRefused("two_currencies", f"the row says both {known} and {currency}")
+    fields["currency"] = currency
 
 
-def without_repeats(rows: Iterable[Row | RefusedRow], index: RowIndex) -> Iterator[Row | RefusedRow | RepeatedRow]:
+Keep = Literal["refuse", "first", "last"]
+"""Which of several rows for one product counts. With ``refuse`` it is the first, and others that differ are refused."""
+
+
+def without_repeats(
+    rows: Iterable[Row | RefusedRow], index: RowIndex, keep: Keep = "refuse"
+) -> Iterator[Row | RefusedRow | RepeatedRow]:
     """Take out what the file says twice, so that importing it again changes nothing.
 
-    A later row with the name and variant of an earlier one is a repetition where it says the same, else refused; a
-    later row with another's SKU is refused.
+    A later row with the name and variant of an earlier one is a repetition where it says the same, or where ``keep``
+    leaves it out; else it is refused. A later row with another's SKU is refused. For the ``last`` ones the index is to
+    have been through the rows before: ``RowIndex.note_last``.
     """
     for row in rows:
-        yield row if isinstance(row, RefusedRow) else _judge(row, index)
+        yield row if isinstance(row, RefusedRow) else _judge(row, index, keep)
 
 
-def _judge(row: Row, index: RowIndex) -> Row | RefusedRow | RepeatedRow:
-    says = json.dumps(row.fields, sort_keys=True)
+def _judge(row: Row, index: RowIndex, keep: Keep) -> Row | RefusedRow | RepeatedRow:
+    said = {name: json.dumps(_composed(value), sort_keys=True) for name, value in row.fields.items()}
+    try:
+        key = _key_of(row)
+    except UnroutableName:
+        return row.refusal(row.problem("name", UnroutableName.code, "holds nothing to route by"))
+    if key is None:
+        return row
+    if keep == "last" and (last := index.last(key)) and last != row.line:
+        return _left_out(row, index, last)
+    repeated = _said_before(row, said, index, key, keep)
+    if repeated is None and key[0] == "name" and (sku := row.fields.get("sku")):
+        repeated = _said_before(row, said, index, ("sku", sku), "refuse")
+    return row if repeated is None else repeated
+
+
+def _key_of(row: Row) -> tuple[str, ...] | None:
+    """What tells rows of one product: name and variant, or the SKU where it has no name. Raises UnroutableName."""
     if "name" in row.fields:
-        try:
-            key = name_key(row.fields["name"]), fold(row.fields.get("variant", ""))
-        except UnroutableName:
-            return row.refusal(row.problem("name", UnroutableName.code, "holds nothing to route by"))
-        said = _said_before(row, says, index, ("name", *key), "this name and variant, with other values")
-        if said is not None:
-            return said
-    if sku := row.fields.get("sku"):
-        return _said_before(row, says, index, ("sku", sku), "this SKU") or row
-    return row
+        return "name", name_key(row.fields["name"]), fold(row.fields.get("variant", ""))
+    sku = row.fields.get("sku")
+    return ("sku", sku) if sku else None
+
+
+def _composed(value: Any) -> Any:
+    """A text however its accents are encoded."""
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+
+
+def _left_out(row: Row, index: RowIndex, first: int) -> RepeatedRow:
+    index.repeats(row.line, first)
+    return RepeatedRow(row.line, first)
 
 
 def _said_before(
-    row: Row, says: str, index: RowIndex, key: tuple[str, ...], what: str
+    row: Row, said: Mapping[str, str], index: RowIndex, key: tuple[str, ...], keep: Keep
 ) -> RefusedRow | RepeatedRow | None:
     """What becomes of a row whose ``key`` an earlier line has; None for a new key."""
-    first, same = index.first(key, says, row.line)
+    first, others = index.first(key, said, row.line)
     if first == row.line:
         return None
-    if same:
-        index.repeats(row.line, first)
-        return RepeatedRow(row.line, first)
-    return row.refusal(row.problem(key[0], "duplicate_in_file", f"line {first} has {what}"))
+    if not others or keep == "first":
+        return _left_out(row, index, first)
+    if key[0] == "sku":
+        return row.refusal(row.problem("sku", "duplicate_in_file", f"line {first} has this SKU"))
+    fields = [name for name in others if name not in ("name", "variant")]
+    differing = f"with another {' and '.join(fields)}" if fields else "spelled otherwise"
+    reason = f"line {first} has this name and variant, {differing}"
+    return row.refusal(row.problem("name", "duplicate_in_file", reason))
 
 
 class RowIndex:
@@ -158,6 +217,7 @@ class RowIndex:
         self._db.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;"
             "CREATE TABLE seen (key BLOB PRIMARY KEY, line INTEGER, says BLOB) WITHOUT ROWID;"
+            "CREATE TABLE last (key BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID;"
             "CREATE TABLE same (line INTEGER PRIMARY KEY, first INTEGER);"
             "CREATE TABLE failed (line INTEGER PRIMARY KEY, outcome TEXT);"
         )
@@ -168,14 +228,28 @@ class RowIndex:
     def __exit__(self, *_exception: object) -> None:
         self._db.close()
 
-    def first(self, key: tuple[str, ...], says: str, line: int) -> tuple[int, bool]:
-        """The line that had ``key`` first (this one, if it is new) and whether that line says the same."""
-        said = _digest(says)
-        row = (_digest("\0".join(key)), line, said)
+    def first(self, key: tuple[str, ...], said: Mapping[str, str], line: int) -> tuple[int, list[str]]:
+        """The line that had ``key`` first (this one, if it is new), and the fields of which that line says another."""
+        digests = _digests(said)
+        row = (_digest("\0".join(key)), line, digests)
         if self._db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", row).rowcount:
-            return line, True
+            return line, []
         first, before = self._db.execute("SELECT line, says FROM seen WHERE key = ?", row[:1]).fetchone()
-        return first, before == said
+        return first, [name for i, name in enumerate(NAMES) if _part(before, i) != _part(digests, i)]
+
+    def note_last(self, rows: Iterable[Row | RefusedRow]) -> None:
+        """Go through all rows, and remember for each product which is its last."""
+        for row in rows:
+            if isinstance(row, Row):
+                with suppress(UnroutableName):
+                    if key := _key_of(row):
+                        noted = (_digest("\0".join(key)), row.line)
+                        self._db.execute("INSERT OR REPLACE INTO last VALUES (?, ?)", noted)
+
+    def last(self, key: tuple[str, ...]) -> int | None:
+        """The last line that has ``key``; None where no line was noted."""
+        found = self._db.execute("SELECT line FROM last WHERE key = ?", (_digest("\0".join(key)),)).fetchone()
+        return found and int(found[0])
 
     def repeats(self, line: int, first: int) -> None:
         """Note that a line only says again what ``first`` says: it shares its outcome."""
@@ -193,3 +267,15 @@ class RowIndex:
 
 def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+_PART = 4
+"""Bytes for each field: enough to see that it differs."""
+
+
+def _digests(said: Mapping[str, str]) -> bytes:
+    return b"".join(_digest(said[name])[:_PART] if name in said else bytes(_PART) for name in NAMES)
+
+
+def _part(digests: bytes, i: int) -> bytes:
+    return digests[i * _PART : (i + 1) * _PART]

@@ -1,30 +1,67 @@
-"""What a file to import is, by its first bytes, and its rows: CSV, XLSX, or JSON objects one a line."""
+"""What a file to import is, by its first bytes, and its rows: CSV, XLSX, ODS, or JSON objects one a line."""
 
 from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Literal, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO, Literal, TypeVar, cast
+from zipfile import BadZipFile, ZipFile
 
 from prodcore.errors import InvalidInput, UnreadableInput
-from prodcore.tabular.cells import Locale
-from prodcore.tabular.columns import REQUIRED, count_known, map_columns, unknown_titles
-from prodcore.tabular.csv import CsvText
+from prodcore.tabular.cells import Locale, evidence, is_numeric
+from prodcore.tabular.columns import REQUIRED, Column, count_known, is_export, map_columns, unknown_titles
+from prodcore.tabular.csv import CsvText, Record, wide_encoding
 from prodcore.tabular.ndjson import JsonLines
 from prodcore.tabular.report import RefusedRow
-from prodcore.tabular.rows import Row, read_rows
-from prodcore.tabular.xlsx import XlsxSheet
+from prodcore.tabular.rows import Keep, RepeatedRow, Row, RowIndex, read_rows, without_repeats
+from prodcore.tabular.sheets import Sheet
+
+T = TypeVar("T")
 
 By = Literal["name", "sku"]
 """How a row finds its product: by name and variant, or by SKU."""
 
-Kind = Literal["CSV", "XLSX", "NDJSON"]
+Kind = Literal["CSV", "XLSX", "ODS", "NDJSON"]
 
 _BOM = b"\xef\xbb\xbf"
-_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
-_PIPED_XLSX_BYTES = 256 << 20
+_ZIP = b"PK\x03\x04"
+_PIPED_SHEET_BYTES = 256 << 20
+_UNPACK = "unpack it, and import the file that is in it"
+_SAVE = "save it as .xlsx or as CSV UTF-8"
+
+_KNOWN_STARTS = (
+    (b"\xd0\xcf\x11\xe0", "an old or a locked Excel file", _SAVE),
+    (b"\x89PNG", "a PNG image", ""),
+    (b"\xff\xd8\xff", "a JPEG image", ""),
+    (b"GIF8", "a GIF image", ""),
+    (b"RIFF", "an image, a sound or a film", ""),
+    (b"II*\0", "a TIFF image", ""),
+    (b"MM\0*", "a TIFF image", ""),
+    (b"%PDF", "a PDF document", "export the table as a spreadsheet or as CSV where the PDF comes from"),
+    (b"\x1f\x8b", "a gzip archive", "gunzip -c FILE | prodctl product import -"),
+    (b"BZh", "a bzip2 archive", "bunzip2 -c FILE | prodctl product import -"),
+    (b"\xfd7zXZ", "an xz archive", "xz -dc FILE | prodctl product import -"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", "zstd -dc FILE | prodctl product import -"),
+    (b"7z\xbc\xaf", "a 7z archive", _UNPACK),
+    (b"Rar!", "a RAR archive", _UNPACK),
+    (b"SQLite format 3", "an SQLite database", "export its table as CSV"),
+    (b"PAR1", "a Parquet file", "save its table as CSV"),
+    (b"\x7fELF", "a program", ""),
+    (b"MZ\x90", "a program", ""),
+    (b"{\\rtf", "an RTF document", "save its table as CSV UTF-8"),
+    (b"<!doctype html", "a web page, whatever its name", _SAVE),
+    (b"<html", "a web page, whatever its name", _SAVE),
+    (b"<?xml", "an XML file", _SAVE),
+)
+"""What else is given to an import, by its first bytes in small letters, and what to do with it."""
+_PACKED = (
+    ("word/document.xml", "a Word document", "copy its table into a spreadsheet and save that"),
+    ("ppt/presentation.xml", "a PowerPoint presentation", ""),
+    ("xl/workbook.bin", "a binary Excel workbook (.xlsb)", _SAVE),
+)
+_OPEN_DOCUMENTS = {"text": "a text document", "presentation": "a presentation", "graphics": "a drawing"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +73,7 @@ class Reading:
     delimiter: str = ""
     encoding: str = ""
     mapping: Mapping[str, str] = field(default_factory=dict)
+    keep: Keep = "refuse"
 
     @property
     def required(self) -> Sequence[str]:
@@ -52,6 +90,14 @@ class Source:
     header: Sequence[str] = ()
     unknown: Sequence[str] = ()
     csv: CsvText | None = None
+    again: Callable[[], Iterator[Row | RefusedRow]] = lambda: iter(())
+    """All its rows once more, while ``rows`` is under way."""
+
+    def kept_rows(self, index: RowIndex, keep: Keep) -> Iterator[Row | RefusedRow | RepeatedRow]:
+        """The rows without what the file says twice; see ``without_repeats``."""
+        if keep == "last":
+            index.note_last(self.again())
+        return without_repeats(self.rows, index, keep)
 
 
 def open_source(file: io.BufferedReader[Any], how: Reading) -> Source:
@@ -59,49 +105,152 @@ def open_source(file: io.BufferedReader[Any], how: Reading) -> Source:
 
     Raises UnreadableInput for what is no file of products, InvalidInput for options that do not fit it.
     """
-    kind = kind_of(file.peek(512)[:512])
-    if kind == "XLSX":
-        return _from_xlsx(file, how)
+    kind = kind_of(file.peek(512)[:512], file if file.seekable() else None)
+    is_sheet = kind in ("XLSX", "ODS")
+    if file.seekable() or not (is_sheet or how.locale is None or how.keep == "last"):
+        return _opened(file, kind, how)
+    copy = _copied(file, _PIPED_SHEET_BYTES if is_sheet else None)
+    source = _opened(copy, kind_of(copy.peek(512)[:512], copy), how)
+    return replace(source, rows=_closing(copy, source.rows))
+
+
+def _opened(file: io.BufferedReader[Any], kind: Kind, how: Reading) -> Source:
     if kind == "NDJSON":
         _refuse_options("NDJSON", delimiter=how.delimiter, encoding=how.encoding, locale=how.locale)
-        return Source("NDJSON", JsonLines(file).rows(how.mapping, how.required))
-    text = CsvText(file, count_known, how.delimiter, how.encoding)
-    return _from_table("CSV", text, how, text)
+
+        def rows() -> Iterator[Row | RefusedRow]:
+            return JsonLines(file).rows(how.mapping, how.required)
+
+        return Source("NDJSON", rows(), again=lambda: _from_the_start(file, rows))
+    if kind == "CSV":
+        return _from_table("CSV", lambda: CsvText(file, count_known, how.delimiter, how.encoding), file, how)
+    _refuse_options(kind, delimiter=how.delimiter, encoding=how.encoding)
+    return _from_table(kind, lambda: Sheet(cast("BinaryIO", file)), file, how)
 
 
-def kind_of(start: bytes) -> Kind:
-    """What begins like this. Raises UnreadableInput for what is no file of products."""
-    start = start.removeprefix(_BOM).lstrip()
-    if start.startswith(b"PK"):
-        return "XLSX"
-    if start.startswith(_OLD_EXCEL):
-        raise UnreadableInput("this is an old or a locked Excel file", hint="save it as .xlsx or as CSV UTF-8")
-    if start.startswith(b"[") and start[1:].lstrip()[:1] in (b"{", b"]"):
+def kind_of(start: bytes, file: BinaryIO | None = None) -> Kind:
+    """What begins like this; in an archive ``file`` is looked at. Raises UnreadableInput for no file of products."""
+    start = start.removeprefix(_BOM)
+    if start.startswith(_ZIP):
+        return _kind_of_archive(file) if file else "XLSX"
+    text = start.lstrip()
+    for known, what, hint in _KNOWN_STARTS:
+        if start.startswith(known) or text.lower().startswith(known):
+            raise UnreadableInput(f"this is {what}", hint=hint or "products come as CSV, XLSX, ODS or NDJSON")
+    wide = wide_encoding(start)
+    if wide and start.decode(wide, "ignore").lstrip("\ufeff \r\n").startswith("{"):
+        raise UnreadableInput("this is NDJSON in UTF-16, and JSON is UTF-8", hint="save it as UTF-8")
+    if not wide and b"\0" in start:
+        raise UnreadableInput("this is no text and no workbook", hint="products come as CSV, XLSX, ODS or NDJSON")
+    if text.startswith(b"[") and text[1:].lstrip()[:1] in (b"{", b"]"):
         raise UnreadableInput("this is one JSON list", hint="write an object a line, as jq -c '.[]' does")
-    return "NDJSON" if start.startswith(b"{") else "CSV"
+    return "NDJSON" if text.startswith(b"{") else "CSV"
 
 
-def _from_xlsx(file: io.BufferedReader[Any], how: Reading) -> Source:
-    _refuse_options("XLSX", delimiter=how.delimiter, encoding=how.encoding)
-    sheet = XlsxSheet(cast("BinaryIO", file)) if file.seekable() else XlsxSheet(_copied(file), own=True)
-    return _from_table("XLSX", sheet, how)
+def _kind_of_archive(file: BinaryIO) -> Kind:
+    """What a ZIP archive is: a workbook, or something that is named. Its place in the file is left as it was."""
+    place = file.tell()
+    try:
+        with ZipFile(file) as archive:
+            names = archive.namelist()
+            mimetype = archive.read("mimetype")[:100].decode("ascii", "replace") if "mimetype" in names else ""
+    except (BadZipFile, OSError, NotImplementedError, RuntimeError):
+        raise UnreadableInput("the workbook is damaged: it is a ZIP archive without an end") from None
+    finally:
+        file.seek(place)
+    for part, what, hint in _PACKED:
+        if part in names:
+            raise UnreadableInput(f"this is {what}", hint=hint or _SAVE)
+    if mimetype.startswith("application/vnd.oasis.opendocument."):
+        document = mimetype.removeprefix("application/vnd.oasis.opendocument.").split("-template")[0]
+        if document == "spreadsheet":
+            return "ODS"
+        raise UnreadableInput(f"this is {_OPEN_DOCUMENTS.get(document, 'a document')}", hint=_SAVE)
+    if any(name.endswith(("workbook.xml", "[Content_Types].xml")) for name in names):
+        return "XLSX"
+    held = [name for name in names if not name.endswith("/")]
+    listed = ", ".join(held[:3]) + (" …" if len(held) > 3 else "")
+    raise UnreadableInput(f"this is a ZIP archive that holds {listed or 'nothing'}", hint=_UNPACK)
 
 
-def _from_table(kind: Kind, table: CsvText | XlsxSheet, how: Reading, csv: CsvText | None = None) -> Source:
+Table = CsvText | Sheet
+
+
+def _from_table(kind: Kind, opened: Callable[[], Table], file: io.BufferedReader[Any], how: Reading) -> Source:
+    table = opened()
     titles = table.header.cells
     mapped = map_columns(titles, how.mapping, how.required)
-    rows = read_rows(table.records(), mapped, how.locale, how.required)
-    return Source(kind, rows, titles, unknown_titles(mapped, how.mapping), csv)
+    exported = kind == "CSV" and is_export(titles)
+
+    def records() -> Iterator[Record | RefusedRow]:
+        return _from_the_start(file, lambda: opened().records())
+
+    settle = _Settling(mapped, records if file.seekable() else lambda: iter(()))
+
+    def read(found: Iterator[Record | RefusedRow]) -> Iterator[Row | RefusedRow]:
+        return read_rows(found, mapped, how.locale, how.required, exported=exported, settle=settle)
+
+    return Source(
+        kind,
+        read(table.records()),
+        [" ".join(title.split()) for title in titles],
+        unknown_titles(mapped, how.mapping),
+        table if isinstance(table, CsvText) else None,
+        lambda: read(records()),
+    )
 
 
-def _copied(pipe: io.BufferedReader[Any]) -> BinaryIO:
-    """A workbook can only be read from a place where one can go back: a file without a name."""
+class _Settling:
+    """Whose way of writing numbers a file shows by those that can mean one thing only: looked for when it is needed.
+
+    A column's own numbers decide, and where it has none those of the others; where they disagree nothing is decided.
+    """
+
+    def __init__(self, columns: Sequence[Column], records: Callable[[], Iterator[Record | RefusedRow]]) -> None:
+        self._columns = [column for column in columns if is_numeric(column.target)]
+        self._records = records
+        self._found: dict[int, set[Locale]] | None = None
+
+    def __call__(self, column: Column) -> Locale | None:
+        if self._found is None:
+            self._found = self._look()
+        own = self._found.get(column.index) or set().union(*self._found.values())
+        return next(iter(own)) if len(own) == 1 else None
+
+    def _look(self) -> dict[int, set[Locale]]:
+        found: dict[int, set[Locale]] = {column.index: set() for column in self._columns}
+        for record in self._records():
+            if isinstance(record, Record):
+                for index, said in found.items():
+                    if index < len(record.cells) and (locale := evidence(record.cells[index])):
+                        said.add(locale)
+        return found
+
+
+def _from_the_start(file: io.BufferedReader[Any], read: Callable[[], Iterator[T]]) -> Iterator[T]:
+    """What a file holds from its beginning; it is left where it was."""
+    place = file.tell()
+    file.seek(0)
+    try:
+        yield from read()
+    finally:
+        file.seek(place)
+
+
+def _closing(copy: io.BufferedReader[Any], rows: Iterator[T]) -> Iterator[T]:
+    with copy:
+        yield from rows
+
+
+def _copied(pipe: io.BufferedReader[Any], most: int | None) -> io.BufferedReader[Any]:
+    """What can only be read from a place where one can go back: a file without a name."""
     copy = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as its rows are read
     while data := pipe.read(1 << 20):
-        if copy.tell() + len(data) > _PIPED_XLSX_BYTES:
+        if most is not None and copy.tell() + len(data) > most:
             raise UnreadableInput("the workbook is too large for a pipe", hint="give its name instead")
         copy.write(data)
-    return cast("BinaryIO", copy)
+    copy.seek(0)
+    return cast("io.BufferedReader[Any]", copy)
 
 
 def _refuse_options(kind: str, **given: str | None) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _REFUSAL_COLUMNS = columns("Line>", "Column", "Value", "Code", "Reason")
+_REASON_COLUMNS = columns("Rows>", "Column", "Code")
 _DIFFERENCE_COLUMNS = columns("Line>", "Field", "Old", "New")
 
 
@@ -105,13 +106,17 @@ def _print_report(report: ImportReport, output: str, facts: dict[str, Any]) -> N
         if facts.get("dry_run"):
             document["differences"] = differences
         more = report.refused - len(report.kept)
-        print_item(document | {"refused_rows": refused, "refused_rows_left_out": more}, output, kind="import_report")
+        by_reason = {"refused_by_reason": report.refused_by_reason()}
+        rows = {"refused_rows": refused, "refused_rows_left_out": more}
+        print_item(document | by_reason | rows, output, kind="import_report")
         return
     print_item(report.counts(), output, kind="import_report")
     if output == "csv":
         return
     _print_first(differences, _DIFFERENCE_COLUMNS, output, "differences", "-o json shows them")
     _print_first(refused, _REFUSAL_COLUMNS, output, "refused_rows", "--refused FILE writes them all")
+    if len(refused) > _SHOWN:
+        _print_first(report.refused_by_reason(), _REASON_COLUMNS, output, "refused_by_reason", "-o json shows them")
     if facts.get("dry_run"):
         message("Nothing was stored: this was a dry run.")
     elif report.created + report.changed:

@@ -238,7 +238,7 @@ class Importer:
         """A row that says what an earlier one says shares its outcome."""
         for line, first, outcome in self.seen.outcomes():
             if outcome == "refused":
-                reason = f"says the same as line {first}, which is refused"
+                reason = f"is for the same product as line {first}, which is refused"
                 self.report.refuse(refused(line, "duplicate_in_file", reason))
             else:
                 self.report.count(outcome or "unchanged")

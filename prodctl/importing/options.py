@@ -46,7 +46,7 @@ patience_option = click.option(
 
 
 def reading_options(command: F) -> F:
-    """Add them; the command hands ``by``, ``locale``, ``delimiter``, ``encoding`` and ``mapping`` on to ``Reading``."""
+    """Add them; the command hands them on to ``Reading``."""
     options = (
         click.option(
             "--by",
@@ -64,6 +64,14 @@ def reading_options(command: F) -> F:
             "--delimiter", default="", callback=_delimiter, help="Between cells: a character, or tab.  [default: found]"
         ),
         click.option("--encoding", default="", callback=_encoding, help="Such as utf-8 or cp1252.  [default: found]"),
+        click.option(
+            "--on-duplicate",
+            "keep",
+            type=click.Choice(["refuse", "first", "last"]),
+            default="refuse",
+            show_default=True,
+            help="Of several rows for one product that differ: refuse all but the first, or take the first or last.",
+        ),
         click.option(
             "--map",
             "mapping",

@@ -19,7 +19,7 @@ from prodcore.product.fields import NAMES
 from prodcore.settings import load_settings
 from prodcore.tabular.ndjson import as_cells
 from prodcore.tabular.report import ImportReport, RefusedFile, RefusedRow
-from prodcore.tabular.rows import RowIndex, without_repeats
+from prodcore.tabular.rows import RowIndex
 from prodcore.tabular.source import Reading, Source, open_source
 from prodctl.client.api import ApiClient
 from prodctl.importing.importer import Importer, Patience
@@ -67,7 +67,7 @@ class ImportRun:
             post = self._poster(client, journal.import_id)
             importer = Importer(post, patience, seen, report, self.batch, journal, tell)
             self._note(client, journal.import_id)
-            importer.run(without_repeats(source.rows, seen))
+            importer.run(source.kept_rows(seen, self.reading.keep))
             self._note(client, journal.import_id, report.counts())
         seconds = max(time.monotonic() - started, 0.001)
         if source.csv and source.csv.encoding == "Windows-1252" and not self.reading.encoding:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prodcore.errors import InvalidInput, UnreadableInput
-from prodcore.tabular.cells import CellRefused, PlainNumber, read_active, read_price, read_stock, read_tags
+from prodcore.tabular.cells import CellRefused, NumberForm, PlainNumber, read_active, read_price, read_stock, read_tags
 from prodcore.tabular.columns import SYNONYMS, count_known, map_columns, unknown_titles
 from prodcore.tabular.csv import CsvText
 from prodcore.tabular.report import RefusedRow
@@ -54,7 +54,7 @@ def only_refusal(text, **options):
     ],
 )
 def test_prices_as_people_write_them(text, locale, amount, currency):
-    assert read_price(text, locale) == (amount, currency)
+    assert read_price(text, NumberForm(locale)) == (amount, currency)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,6 @@ def test_prices_as_people_write_them(text, locale, amount, currency):
         ("1.23,5", "es", "not_a_number"),
         ("12.34.56", "es", "not_a_number"),
         ("1,2,3", "es", "not_a_number"),
-        ("3 $", "es", "unclear_currency"),
         ("€ 3 GBP", "es", "two_currencies"),
         ("gratis", "es", "not_a_price"),
         ("NaN", "en", "not_a_price"),
@@ -76,7 +75,7 @@ def test_prices_as_people_write_them(text, locale, amount, currency):
 )
 def test_prices_that_mean_nothing_or_two_things(text, locale, code):
     with pytest.raises(CellRefused) as refused:
-        read_price(text, locale)
+        read_price(text, NumberForm(locale))
     assert refused.value.code == code
 
 
@@ -94,50 +93,50 @@ def test_prices_that_mean_nothing_or_two_things(text, locale, code):
     ],
 )
 def test_a_number_that_can_mean_only_one_thing_needs_no_locale(text, amount):
-    assert read_price(text, None)[0] == amount
+    assert read_price(text, NumberForm(None))[0] == amount
 
 
 @pytest.mark.parametrize("text", ["1.234", "1,234", "12.000 €"])
 def test_a_number_that_could_mean_two_things_is_refused_with_the_way_out(text):
     for read in (read_price, read_stock):
         with pytest.raises(CellRefused, match=r"--locale es.*--locale en") as refused:
-            read(text.removesuffix(" €"), None)
+            read(text.removesuffix(" €"), NumberForm())
         assert refused.value.code == "ambiguous_number"
 
 
 def test_a_plain_number_means_the_same_in_every_locale():
     for locale in ("es", "en", None):
-        assert read_price(PlainNumber("1.234"), locale) == ("1.234", None)
-        assert read_stock(PlainNumber("1234"), locale) == 1234
+        assert read_price(PlainNumber("1.234"), NumberForm(locale)) == ("1.234", None)
+        assert read_stock(PlainNumber("1234"), NumberForm(locale)) == 1234
 
 
 def test_a_number_in_the_other_locale_says_so():
     with pytest.raises(CellRefused, match="--locale es"):
-        read_price("22,95 €", "en")
+        read_price("22,95 €", NumberForm("en"))
 
 
 @given(st.decimals(min_value=0, max_value=10**9, places=2))
 def test_a_price_means_the_same_in_both_locales(amount):
     english = f"{amount:,}"
     spanish = english.translate(str.maketrans(",.", ".,"))
-    assert read_price(english, "en")[0] == read_price(spanish, "es")[0] == str(amount)
+    assert read_price(english, NumberForm("en"))[0] == read_price(spanish, NumberForm("es"))[0] == str(amount)
 
 
 @given(st.text())
 def test_any_text_is_a_price_or_refused(text):
     for locale in ("es", "en"):
         try:
-            amount, _currency = read_price(text, locale)
+            amount, _currency = read_price(text, NumberForm(locale))
         except CellRefused:
             continue
         assert amount.lstrip("-").replace(".", "", 1).isdigit()
 
 
 def test_whole_numbers():
-    assert read_stock("1.200", "es") == read_stock("1,200.00", "en") == 1200
+    assert read_stock("1.200", NumberForm("es")) == read_stock("1,200.00", NumberForm("en")) == 1200
     for text in ("1,5", "doce", "", "1.20"):
         with pytest.raises(CellRefused):
-            read_stock(text, "es")
+            read_stock(text, NumberForm("es"))
 
 
 def test_yes_no_and_tags():
@@ -188,7 +187,7 @@ def test_columns_can_be_said():
     [
         ("nombre;coste", {}, UnreadableInput, "no column gives anything but the name; the columns are nombre, coste"),
         ("a;b", {}, UnreadableInput, "no column gives the name; the columns are a, b"),
-        ("nombre;precio;pvp", {}, UnreadableInput, "'precio' and 'pvp' both give the price"),
+        ("nombre;precio;pvp", {}, UnreadableInput, r"'precio' \(#2\) and 'pvp' \(#3\) both give the price"),
         ("nombre;precio;precio", {}, UnreadableInput, "both give the price"),
         ("nombre;precio", {"coste": "price"}, InvalidInput, "no column 'coste'"),
         ("nombre;precio", {"precio": "cost"}, InvalidInput, "'cost' is none of name, variant"),
@@ -203,7 +202,6 @@ def test_a_header_that_cannot_be_understood(header, mapping, error, says):
     ("line", "refusal"),
     [
         (";1,20", (2, "nombre", "", "missing")),
-        ("Arroz", (2, "", "", "wrong_cell_count")),
         ("Arroz;1;2", (2, "", "", "wrong_cell_count")),
         ("Arroz;gratis", (2, "precio", "gratis", "not_a_price")),
         ("\u200b;1", (2, "nombre", "\u200b", "unroutable_name")),
@@ -214,10 +212,10 @@ def test_a_bad_row_is_refused_with_line_column_value_and_code(line, refusal):
 
 
 def test_a_refused_row_comes_along_as_it_stands_in_the_file():
-    found = rows('nombre;precio;nota\nArroz;x;"a ""b"""\nPan\n"Sal"x;1;\nPan;1;\npan;2;y\n')
+    found = rows('nombre;precio;nota\nArroz;x;"a ""b"""\nPan;1;y;z\n"Sal"x;1;\nPan;1;\npan;2;y\n')
     assert [list(row.cells) for row in found if isinstance(row, RefusedRow)] == [
         ["Arroz", "x", 'a "b"'],
-        ["Pan"],
+        ["Pan", "1", "y", "z"],
         ['"Sal"x;1;'],
         ["pan", "2", "y"],
     ]

@@ -135,7 +135,7 @@ def test_a_refusal_of_the_service_is_told_in_the_files_words():
     assert list(told[0].as_dicts()) == [
         {"line": 3, "column": "precio", "value": "1", "code": "less_than", "reason": "is too much"}
     ]
-    assert told[1].problems[0].reason == "says the same as line 3, which is refused"
+    assert told[1].problems[0].reason == "is for the same product as line 3, which is refused"
 
 
 def test_a_repeated_row_shares_the_fate_of_its_first_line():

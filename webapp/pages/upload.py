@@ -24,8 +24,8 @@ from prodcore.tabular.csv import CsvText
 from prodcore.tabular.ndjson import as_cells
 from prodcore.tabular.report import RefusedRow
 from prodcore.tabular.rows import RepeatedRow, Row, RowIndex, without_repeats
+from prodcore.tabular.sheets import Sheet
 from prodcore.tabular.source import Kind, Reading, kind_of, open_source
-from prodcore.tabular.xlsx import XlsxSheet
 from webapp.pages.forms import pack, unpack
 
 MAX_FILE_BYTES = 3_000_000
@@ -66,7 +66,7 @@ class Upload:
     @property
     def kind(self) -> Kind:
         """What it is. Raises UnreadableInput for what is no file of products."""
-        return kind_of(self.content[:512])
+        return kind_of(self.content[:512], io.BytesIO(self.content))
 
     def packed(self) -> str:
         """The file as a form carries it."""
@@ -102,8 +102,8 @@ class Upload:
                     keys |= dict.fromkeys(json.loads(line).keys())
             return list(keys)
         opened = _opened(self.content)
-        table = XlsxSheet(opened) if self.kind == "XLSX" else CsvText(opened, count_known)
-        return [title.strip() for title in table.header.cells]
+        table = Sheet(opened) if self.kind in ("XLSX", "ODS") else CsvText(opened, count_known)
+        return [" ".join(title.split()) for title in table.header.cells]
 
 
 @dataclass(slots=True)
