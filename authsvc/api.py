@@ -38,6 +38,8 @@ def answers(view: View) -> View:
             given["given"] = s.parse(row.body, request.get_json())
         elif row.query:
             given["given"] = s.parse(row.query, request.args.to_dict())
+        if row.proof:
+            current_service().own.require_proof(identity(), request.headers.get("X-Proof", ""))
         answer = view(**given)
         return Response(status=row.status) if answer is None else json_response(answer, row.status)
 
@@ -73,8 +75,9 @@ def set_up(given: s.SetupRequest) -> Any:
 def log_in(given: s.LoginRequest) -> Any:
     """Start a session."""
     with note("session.login", given.username):
-        code = given.code.get_secret_value() if given.code else ""
-        return current_service().accounts.log_in(given.username, given.password.get_secret_value(), code, caller())
+        return current_service().accounts.log_in(
+            given.username, given.password.get_secret_value(), _code(given), caller()
+        )
 
 
 @answers
@@ -141,11 +144,22 @@ def exchange(given: s.ExchangeRequest) -> Any:
 
 
 @answers
+def prove(given: s.ProofRequest) -> Any:
+    """Show once more that the session is its owner's."""
+    with note("account.proof", identity().username):
+        return current_service().own.prove(identity(), given.password.get_secret_value(), _code(given))
+
+
+@answers
 def change_password(given: s.PasswordRequest) -> None:
     """Change the own password."""
     with note("account.password", identity().username):
         current_service().own.change_password(
-            identity(), given.old_password.get_secret_value(), given.new_password.get_secret_value(), caller()
+            identity(),
+            given.old_password.get_secret_value(),
+            given.new_password.get_secret_value(),
+            _code(given),
+            caller(),
         )
 
 
@@ -191,10 +205,12 @@ def confirm_second_factor(given: s.CodeRequest) -> Any:
 
 
 @answers
-def remove_second_factor(given: s.PasswordOnlyRequest) -> None:
+def remove_second_factor(given: s.ProofRequest) -> None:
     """Do without the second factor."""
     with note("account.second_factor_removed", identity().username):
-        current_service().own.remove_second_factor(identity(), given.password.get_secret_value(), caller())
+        current_service().own.remove_second_factor(
+            identity(), given.password.get_secret_value(), _code(given), caller()
+        )
 
 
 # users
@@ -239,7 +255,9 @@ def create_reset_code(username: str) -> Any:
     """A one-time code with which the user sets a new password."""
     service = current_service()
     with note("user.reset_code", username):
-        return service.own.create_reset_code(service.accounts.get(username))
+        user = service.accounts.get(username)
+        service.own.notify(user, "reset_code_made", caller(), identity().sid)
+        return service.own.create_reset_code(user)
 
 
 @answers
@@ -261,7 +279,7 @@ def remove_second_factor_of(username: str) -> None:
     """Remove a user's lost second factor."""
     service = current_service()
     with note("user.second_factor_removed", username):
-        service.second_factor.remove(service.accounts.get(username))
+        service.own.remove_lost_factor(service.accounts.get(username), caller())
 
 
 # administration
@@ -284,7 +302,10 @@ def list_tokens() -> Any:
 def create_token(given: s.NewTokenRequest) -> Any:
     """A new service token; the answer is the only place that shows it."""
     with note("token.create", given.name, scopes=" ".join(sorted(given.scopes))):
-        return current_service().tokens.create(given.name, given.scopes, given.days, identity().username)
+        made = current_service().tokens.create(given.name, given.scopes, given.days, identity().username)
+    service = current_service()
+    service.own.notify(service.accounts.get(identity().username), "token_made", caller(), identity().sid)
+    return made
 
 
 @answers
@@ -317,6 +338,10 @@ def list_audit(given: s.AuditQuery) -> Any:
     equal = given.model_dump(exclude_none=True, include={"action", "by", "subject"})
     entries = current_service().stores.audit.list(given.since, given.limit, given.before, **equal)
     return {"items": [{**entry, "at": entry["at"].isoformat()} for entry in entries]}
+
+
+def _code(given: s.LoginRequest | s.PasswordRequest | s.ProofRequest) -> str:
+    return given.code.get_secret_value() if given.code else ""
 
 
 def _sessions(user_id: str) -> dict[str, Any]:

@@ -70,7 +70,12 @@ def identity() -> Identity:
 def caller() -> Caller:
     """Where the person's own request came from, as webapp says."""
     headers = request.headers
-    return Caller(headers.get("X-Client-Address", ""), headers.get("X-Client-Device", ""), g.get("request_id", ""))
+    return Caller(
+        headers.get("X-Client-Address", ""),
+        headers.get("X-Client-Device", ""),
+        g.get("request_id", ""),
+        headers.get("X-Known-Device", ""),
+    )
 
 
 log = structlog.get_logger("audit")

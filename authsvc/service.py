@@ -10,7 +10,7 @@ from flask import current_app
 
 from authsvc.credentials import PasswordHasher, SecondFactor
 from authsvc.keys import KeyRing
-from authsvc.limits import LoginLimits
+from authsvc.limits import KnownDevices, LoginLimits
 from authsvc.sessions import ServiceTokens, Sessions, utc_now
 from authsvc.users import Accounts, OwnAccount
 from prodcore.app.wiring import UserStores, open_user_stores
@@ -80,6 +80,7 @@ class ServiceProvider:
             limits,
             second_factor,
             utc_now,
+            devices=KnownDevices(ring.derive("device")),
             setup_code_file=settings.setup_code_file,
             registration=settings.registration,
             shortest_password=settings.password_min_length,
@@ -92,6 +93,7 @@ class ServiceProvider:
             second_factor,
             utc_now,
             shortest_password=settings.password_min_length,
+            proof_key=ring.derive("proof"),
         )
         tokens = ServiceTokens(self._stores.tokens, ring, utc_now, settings.access_token_seconds)
         return Service(accounts, own, second_factor, tokens, sessions, ring, self._stores)

@@ -48,6 +48,8 @@ class Caller:
     address: str = ""
     device: str = ""
     request_id: str = ""
+    known_device: str = ""
+    """What the device shows of earlier logins, see ``KnownDevices``."""
 
 
 class Sessions:
@@ -87,12 +89,13 @@ class Sessions:
         )
         self._stores.sessions.add(session)
         # Once more, now that the session can be found and ended: a change in the meantime must not be missed.
-        return self._answer(self._stores.users.get(user.id), session, token)
+        return self._answer(self._stores.users.get(user.id), session, token, since=user.last_login_at or now)
 
     def refresh(self, token: str) -> dict[str, Any]:
         """New tokens for old. Raises NotAuthenticated; a spent token ends its session."""
         token_hash = _hash(token)
         session = self._stores.sessions.find_by_refresh(token_hash)
+        since = session.last_used_at if session else None
         now = self._clock()
         if session is None or session.revoked_at or session.expires_at <= now:
             raise NotAuthenticated("the login has ended")
@@ -103,7 +106,7 @@ class Sessions:
         if session.revoked_at or session.refresh_hash != _hash(successor) or not in_time:
             self.end(session_id=session.id)
             raise NotAuthenticated("the login has ended")
-        return self._answer(self._stores.users.get(session.user_id), session, successor)
+        return self._answer(self._stores.users.get(session.user_id), session, successor, since=since or now)
 
     def owner(self, token: str) -> Session | None:
         """The session that a refresh token belongs to."""
@@ -144,7 +147,8 @@ class Sessions:
             "users": self._stores.users.epochs_since(start),
         }
 
-    def _answer(self, user: User | None, session: Session, refresh_token: str) -> dict[str, Any]:
+    def _answer(self, user: User | None, session: Session, refresh_token: str, since: datetime) -> dict[str, Any]:
+        """Tokens, and what was done to the account ``since`` then by others than this session."""
         if user is None or user.disabled:
             self.end(session_id=session.id)
             raise NotAuthenticated("the login has ended")
@@ -159,6 +163,7 @@ class Sessions:
             "refresh_token": refresh_token,
             "session_id": session.id,
             "user": user.as_dict(),
+            "notices": [_notice(n) for n in user.notices if n["at"] > since and n["session_id"] != session.id],
         }
 
     def _role_of(self, user: User) -> Role:
@@ -173,6 +178,11 @@ class Sessions:
 
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _notice(notice: Mapping[str, Any]) -> dict[str, str]:
+    said = {name: str(notice[name]) for name in ("what", "device", "address")}
+    return {"at": notice["at"].isoformat(), **said}
 
 
 def utc_now() -> datetime:

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from authsvc.credentials import LONGEST, SHORTEST_WITH_SECOND_FACTOR, PasswordHasher, SecondFactor, check_policy
-from authsvc.limits import LoginLimits
+from authsvc.limits import KnownDevices, LoginLimits
 from authsvc.sessions import Caller, Sessions
 from prodcore.app.wiring import UserStores
 from prodcore.errors import (
     AlreadySetUp,
+    Conflict,
     Forbidden,
     InvalidInput,
     NotAuthenticated,
     Problem,
+    ProofRequired,
     SecondFactorRequired,
     SessionNotFound,
     UserExists,
@@ -46,6 +48,7 @@ class Accounts:
         second_factor: SecondFactor,
         clock: Callable[[], datetime],
         *,
+        devices: KnownDevices,
         setup_code_file: Path | None,
         registration: str,
         shortest_password: int,
@@ -57,6 +60,7 @@ class Accounts:
         self._second_factor = second_factor
         self._invitations = stores.invitations
         self._clock = clock
+        self._devices = devices
         self._setup_code_file = setup_code_file
         self.registration = registration
         """Who may register: closed, invitation or open."""
@@ -94,24 +98,27 @@ class Accounts:
         """Start a session. Raises NotAuthenticated, the same for an unknown user, a wrong password, a disabled one;
         SecondFactorRequired when the password was right and the account wants a ``code`` too.
         """
-        with self._limits.attempt(caller.address, username):
-            user = self._proven(username, password, code)
-        changes: dict[str, Any] = {"last_login_at": self._clock()}
-        if self._hasher.is_outdated(user.password_hash):
+        user = self._users.find(username)
+        own = self._devices.recognise(user.id, caller.known_device) if user else ""
+        with self._limits.attempt(caller.address, username, own):
+            proven = self._proven(user, password, code, own)
+        changes: dict[str, Any] = {"last_login_at": self._clock(), "has_short_password": len(password) < self._shortest}
+        if self._hasher.is_outdated(proven.password_hash):
             changes["password_hash"] = self._hasher.hash(password)
-        self._users.change(user, changes, self._clock(), only_if={"password_hash": user.password_hash})
-        return self._sessions.start(user, caller)
+        self._users.change(proven, changes, self._clock(), only_if={"password_hash": proven.password_hash})
+        started = self._sessions.start(proven, caller)
+        return {**started, "device": None if own else self._devices.make(proven.id)}
 
-    def _proven(self, username: str, password: str, code: str) -> User:
+    def _proven(self, user: User | None, password: str, code: str, own: str) -> User:
         if len(password) > LONGEST:
             raise NotAuthenticated(WRONG)
-        user = self._users.find(username)
         if not self._hasher.verify(password, user.password_hash if user else None) or user is None or user.disabled:
             raise NotAuthenticated(WRONG)
         if user.totp_confirmed:
             if not code:
                 raise SecondFactorRequired()
-            self._second_factor.check(user, code)
+            with self._limits.factor(user.username, own):
+                self._second_factor.check(user, code)
         return user
 
     def register(self, username: str, password: str, invitation: str, caller: Caller) -> dict[str, Any]:
@@ -201,7 +208,14 @@ class Accounts:
         name = clean_username(username)
         check_policy(password, name, self._shortest)
         hashed = self._hasher.hash(password)
-        return User(id=uuid.uuid4().hex, username=name, role=role, password_hash=hashed, created_at=self._clock())
+        return User(
+            id=uuid.uuid4().hex,
+            username=name,
+            role=role,
+            password_hash=hashed,
+            created_at=self._clock(),
+            has_short_password=False,
+        )
 
 
 def hash_code(code: str) -> str:
@@ -210,6 +224,7 @@ def hash_code(code: str) -> str:
 
 
 RESET_CODE_LIFE = timedelta(hours=24)
+PROOF_LIFE = timedelta(minutes=5)
 
 
 class OwnAccount:
@@ -225,7 +240,9 @@ class OwnAccount:
         clock: Callable[[], datetime],
         *,
         shortest_password: int,
+        proof_key: bytes,
     ) -> None:
+        self._proof_key = proof_key
         self._stores = stores
         self._hasher = hasher
         self._sessions = sessions
@@ -234,10 +251,46 @@ class OwnAccount:
         self._clock = clock
         self._shortest = shortest_password
 
-    def change_password(self, identity: Identity, old: str, new: str, caller: Caller) -> None:
-        """Set a new password; every other session of the account ends. Raises NotAuthenticated, InvalidInput."""
-        user = self._proven(identity, old, caller)
+    def prove(self, identity: Identity, password: str, code: str) -> dict[str, str]:
+        """What shows for five minutes that the session's user gave the password, and the second factor.
+
+        Raises NotAuthenticated, SecondFactorRequired, TooManyAttempts.
+        """
+        user = self._proven(identity, password, code)
+        expires_at = (self._clock() + PROOF_LIFE).replace(microsecond=0)
+        proof = self._proof(identity, user, int(expires_at.timestamp()))
+        return {"proof": proof, "expires_at": expires_at.isoformat()}
+
+    def require_proof(self, identity: Identity, proof: str) -> None:
+        """Raise ProofRequired unless the session's user has given the password within five minutes."""
+        if identity.role is None:
+            raise Forbidden("a service token gives nobody access that outlives it", hint="Log in as an admin")
+        user = self._me(identity)
+        second = proof.partition(".")[0]
+        now = self._clock()
+        in_time = second.isascii() and second.isdigit() and len(second) < 12 and int(second) > now.timestamp()
+        expected = self._proof(identity, user, int(second) if in_time else 0)
+        if not (hmac.compare_digest(proof.encode("utf-8", "replace"), expected.encode()) and in_time):
+            raise ProofRequired(
+                "this needs your password once more",
+                hint="POST it to /api/v1/account/proof, and repeat this with the answer's proof in the header X-Proof",
+                second_factor=user.totp_confirmed,
+            )
+
+    def _proof(self, identity: Identity, user: User, second: int) -> str:
+        """Good for one session, until the password or the second factor changes."""
+        factor = user.totp_secret if user.totp_confirmed else ""  # one that is only begun changes nothing
+        about = f"{second}|{identity.sid}|{user.id}|{user.password_hash}|{factor}"
+        return f"{second}.{hmac.digest(self._proof_key, about.encode(), 'sha256').hex()}"
+
+    def change_password(self, identity: Identity, old: str, new: str, code: str, caller: Caller) -> None:
+        """Set a new password; every other session of the account ends.
+
+        Raises NotAuthenticated, SecondFactorRequired, InvalidInput.
+        """
+        user = self._proven(identity, old, code)
         self._set_password(user, new, keep=identity.sid, reaches_tokens=False)
+        self.notify(user, "password_changed", caller, identity.sid)
 
     def create_reset_code(self, user: User) -> dict[str, str]:
         """A one-time code with which the user sets a new password; it replaces an earlier one."""
@@ -248,13 +301,15 @@ class OwnAccount:
 
     def reset_password(self, username: str, code: str, new: str, caller: Caller) -> None:
         """Set a new password with a one-time code; all sessions end. The same refusal for everything that is wrong."""
-        with self._limits.attempt(caller.address, username):
-            user = self._stores.users.find(username)
-            expected = (user.reset_hash if user else None) or hash_code(secrets.token_hex())
-            right = hmac.compare_digest(hash_code(code), expected)
-            if user is None or not right or user.disabled or (user.reset_expires_at or self._clock()) <= self._clock():
-                raise NotAuthenticated("the user name or the code is wrong")
-            self._set_password(user, new, keep="", reaches_tokens=True)
+        user = self._stores.users.find(
+            username
+        )  # no limit: nobody guesses 144 random bits, and strangers would use it up
+        expected = (user.reset_hash if user else None) or hash_code(secrets.token_hex())
+        right = hmac.compare_digest(hash_code(code), expected)
+        if user is None or not right or user.disabled or (user.reset_expires_at or self._clock()) <= self._clock():
+            raise NotAuthenticated("the user name or the code is wrong")
+        self._set_password(user, new, keep="", reaches_tokens=True)
+        self.notify(user, "password_reset", caller)
 
     def sessions(self, user_id: str) -> list[Session]:
         """The live sessions of a user, the last used first."""
@@ -275,14 +330,50 @@ class OwnAccount:
         return self._second_factor.begin(self._me(identity))
 
     def confirm_second_factor(self, identity: Identity, code: str, caller: Caller) -> list[str]:
-        """See ``SecondFactor.confirm``."""
+        """See ``SecondFactor.confirm``; every other session of the account ends."""
         user = self._me(identity)
-        with self._limits.attempt(caller.address, user.username):
-            return self._second_factor.confirm(user, code)
+        with self._limits.attempt(caller.address, own=f"session:{identity.sid}"):
+            codes = self._second_factor.confirm(user, code)
+        self._sessions.end(user_id=user.id, keep=identity.sid)
+        self.notify(user, "second_factor_added", caller, identity.sid)
+        return codes
 
-    def remove_second_factor(self, identity: Identity, password: str, caller: Caller) -> None:
-        """Do without a second factor."""
-        self._second_factor.remove(self._proven(identity, password, caller))
+    def remove_second_factor(self, identity: Identity, password: str, code: str, caller: Caller) -> None:
+        """Do without a second factor; every other session of the account ends.
+
+        Raises InvalidInput while the password is only long enough beside one.
+        """
+        user = self._proven(identity, password, code)
+        if len(password) < self._shortest:
+            refusal = f"is shorter than {self._shortest} characters, which is too short without a second factor"
+            raise InvalidInput(
+                problems=[Problem("password", "password_too_short", refusal)], hint="Change the password first"
+            )
+        self._second_factor.remove(user)
+        self._sessions.end(user_id=user.id, keep=identity.sid)
+        self.notify(user, "second_factor_removed", caller, identity.sid)
+
+    def remove_lost_factor(self, user: User, caller: Caller) -> None:
+        """Help a user who has lost it. Raises Conflict while the password may be too short without it."""
+        if user.totp_confirmed and user.has_short_password is not False:
+            raise Conflict(
+                f"the password of {user.username} may be too short without a second factor",
+                hint=f"make a one-time code first (prodctl user reset {user.username}), for a longer password",
+            )
+        self._second_factor.remove(user)
+        self._sessions.end(user_id=user.id)
+        self.notify(user, "second_factor_removed", caller)
+
+    def notify(self, user: User, what: str, caller: Caller, session_id: str = "") -> None:
+        """Have the owner's other sessions, and the next login, say what was done."""
+        notice = {
+            "at": self._clock(),
+            "what": what,
+            "device": caller.device,
+            "address": caller.address,
+            "session_id": session_id,
+        }
+        self._stores.users.add_notice(user, notice)
 
     def _me(self, identity: Identity) -> User:
         user = self._stores.users.get(identity.user_id)
@@ -290,11 +381,18 @@ class OwnAccount:
             raise NotAuthenticated("the token is not valid any more")
         return user
 
-    def _proven(self, identity: Identity, password: str, caller: Caller) -> User:
+    def _proven(self, identity: Identity, password: str, code: str) -> User:
+        """The session's user, who has given the password, and the second factor where there is one."""
         user = self._me(identity)
-        with self._limits.attempt(caller.address, user.username):
-            if not self._hasher.verify(password, user.password_hash):
+        own = f"session:{identity.sid}"
+        with self._limits.attempt("", own=own):
+            if len(password) > LONGEST or not self._hasher.verify(password, user.password_hash):
                 raise NotAuthenticated("the password is wrong")
+            if user.totp_confirmed:
+                if not code:
+                    raise SecondFactorRequired()
+                with self._limits.factor(user.username, own):
+                    self._second_factor.check(user, code)
         return user
 
     def _set_password(self, user: User, new: str, *, keep: str, reaches_tokens: bool) -> None:
@@ -302,6 +400,7 @@ class OwnAccount:
         check_policy(new, user.username, shortest)
         changes: dict[str, Any] = {
             "password_hash": self._hasher.hash(new),
+            "has_short_password": len(new) < self._shortest,
             "reset_hash": None,
             "reset_expires_at": None,
         }

@@ -25,6 +25,7 @@
     │   ├── NotAuthenticated       not_authenticated    401
     │   │   └── SecondFactorRequired  second_factor_required          the password was right, a code is needed too
     │   ├── Forbidden              forbidden            403
+    │   │   └── ProofRequired      proof_required                     prove once more that it is you
     │   └── TooManyAttempts        too_many_attempts    429           with Retry-After
     ├── Conflict                   conflict             409  exit 5
     │   ├── ProductExists          product_exists
@@ -279,6 +280,13 @@ class Forbidden(AuthError):
     code = "forbidden"
     http_status = 403
     title = "You have no right to do this"
+
+
+class ProofRequired(Forbidden):
+    """A session is not enough for this: the password (and second factor) must have been given within five minutes."""
+
+    code = "proof_required"
+    title = "Prove once more that it is you"
 
 
 class TooManyAttempts(AuthError):

@@ -43,6 +43,8 @@ class IdentityRoute:
     """Statuses that the OpenAPI document names besides those that every route has."""
     tag: str = "Account"
     description: str = ""
+    proof: bool = False
+    """Whether a session is not enough: the password must have been given again (header ``X-Proof``)."""
 
     @property
     def is_relayed(self) -> bool:
@@ -157,6 +159,18 @@ IDENTITY_ROUTES = (
     _I("exchange", "POST", "/exchange", Right.SERVICE, "An access token for a service token", body=_S.ExchangeRequest),
     # your own account
     _I(
+        "prove",
+        "POST",
+        "/account/proof",
+        Right.ACCOUNT,
+        "Prove once more that it is you",
+        body=_S.ProofRequest,
+        answer=_S.ProofOut,
+        status=201,
+        errors=(401, 429),
+        description="The answer goes into the header X-Proof of what is refused as proof_required, for five minutes.",
+    ),
+    _I(
         "change_password",
         "POST",
         "/account/password",
@@ -214,6 +228,7 @@ IDENTITY_ROUTES = (
         status=201,
         errors=(409,),
         description="The secret for an authenticator app; it is in force once confirmed with a code.",
+        proof=True,
     ),
     _I(
         "confirm_second_factor",
@@ -232,7 +247,7 @@ IDENTITY_ROUTES = (
         "/account/second-factor",
         Right.ACCOUNT,
         "Remove the second factor",
-        body=_S.PasswordOnlyRequest,
+        body=_S.ProofRequest,
         status=204,
         errors=(401, 429),
         description="Needs the password once more.",
@@ -306,6 +321,7 @@ IDENTITY_ROUTES = (
         errors=(404,),
         tag="Administration",
         description="Hand it to the user by another way; it is good for a day.",
+        proof=True,
     ),
     _I(
         "list_sessions_of",
@@ -339,6 +355,7 @@ IDENTITY_ROUTES = (
         errors=(404,),
         tag="Administration",
         description="For users who lost the app and the recovery codes.",
+        proof=True,
     ),
     _I(
         "invite",
@@ -351,6 +368,7 @@ IDENTITY_ROUTES = (
         status=201,
         tag="Administration",
         description="Good once, where registration is by invitation.",
+        proof=True,
     ),
     _I(
         "list_tokens",
@@ -374,6 +392,7 @@ IDENTITY_ROUTES = (
         errors=(409,),
         tag="Administration",
         description="The answer is the only place that shows it.",
+        proof=True,
     ),
     _I(
         "revoke_token",

@@ -119,16 +119,18 @@ class ResetRequest(Request):
 
 
 class PasswordRequest(Request):
-    """The own password, old and new."""
+    """The own password, old and new, and the second factor of those who have one."""
 
     old_password: Secret
     new_password: Secret
+    code: Secret | None = None
 
 
-class PasswordOnlyRequest(Request):
-    """The own password again, before something that a stolen session must not do."""
+class ProofRequest(Request):
+    """The own password again, and the second factor, before something that a stolen session must not do."""
 
     password: Secret
+    code: Secret | None = None
 
 
 class CodeRequest(Request):
@@ -219,6 +221,24 @@ class TokensOut(BaseModel):
     refresh_token: str
     session_id: str
     user: UserOut
+    notices: list[NoticeOut] = []
+    device: str | None = None
+
+
+class NoticeOut(BaseModel):
+    """Something that was done to the account and that its owner should know of."""
+
+    at: str
+    what: str
+    device: str
+    address: str
+
+
+class ProofOut(BaseModel):
+    """What the header X-Proof is to hold, and until when it is good."""
+
+    proof: str
+    expires_at: str
 
 
 class RegistrationOut(BaseModel):

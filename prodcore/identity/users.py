@@ -11,6 +11,7 @@ import hmac
 import re
 import secrets
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -60,6 +61,10 @@ class User:
     recovery_hashes: tuple[str, ...] = ()
     reset_hash: str | None = None
     reset_expires_at: datetime | None = None
+    has_short_password: bool | None = None
+    """Whether the password is shorter than one without a second factor may be; None: set by an earlier version."""
+    notices: Sequence[Mapping[str, Any]] = ()
+    """The last things that were done to the account and that its owner should know of: at, what, device, address."""
 
     def as_dict(self) -> dict[str, Any]:
         """What may be shown of it: never a hash, never a secret."""

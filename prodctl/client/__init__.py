@@ -13,4 +13,17 @@ def open_client() -> ApiClient:
     from prodcore.settings import load_settings
     from prodctl.client.api import ApiClient
 
-    return ApiClient(load_settings())
+    client = ApiClient(load_settings())
+    client.ask_proof = _ask_proof
+    return client
+
+
+def _ask_proof(with_code: bool) -> dict[str, str]:
+    """Ask for the password once more; in a script it is the next line of stdin. Raises InvalidInput."""
+    import sys
+
+    from prodctl.terminal.prompt import ask_secret, from_stdin
+
+    read = ask_secret if sys.stdin.isatty() else from_stdin
+    given = {"password": read("your password once more")}
+    return given | ({"code": read("code of the second factor")} if with_code else {})

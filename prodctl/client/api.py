@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from prodcore.errors import (
     InvalidInput,
     NotAuthenticated,
     OutcomeUnknown,
+    ProofRequired,
     ServiceUnavailable,
 )
 from prodcore.settings import Settings
@@ -40,6 +41,18 @@ class Credentials:
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / "credentials.json"
+
+    def device(self, url: str) -> str:
+        """What shows webapp that this machine has logged in there before; empty for the first time."""
+        return self._read().get(_DEVICES, {}).get(url, "")
+
+    def keep_device(self, url: str, made: str) -> None:
+        """Keep what a login gave for the next ones; it outlives a logout. Of several accounts the last four."""
+        logins = self._read()
+        known = [text for text in self.device(url).split("~") if text]
+        logins.setdefault(_DEVICES, {})[url] = "~".join([made, *known][:4])
+        with self._writable():
+            write_private(self._path, json.dumps(logins))
 
     def get(self, url: str) -> Login | None:
         """The login at this webapp, None where there is none."""
@@ -87,6 +100,7 @@ class Credentials:
 
 
 _CONNECT_SECONDS = 3.0
+_DEVICES = "devices"
 
 
 class ApiClient:
@@ -100,6 +114,8 @@ class ApiClient:
         self._fixed_token = settings.token.get_secret_value() if settings.token else None
         if self._fixed_token and not re.fullmatch(r"[!-~]+", self._fixed_token):
             raise ConfigError("PRODCTL_TOKEN holds characters that no token has")
+        self.ask_proof: Callable[[bool], dict[str, str]] | None = None
+        """Asks the user for the password again, and the code of a second factor: what /account/proof takes."""
         self.stale: set[str] = set()
         """The shards without a majority that answers have shown, perhaps as they were before."""
         self._agent = f"prodctl/{__version__} ({_machine()})"  # the login's "device"
@@ -133,14 +149,28 @@ class ApiClient:
         sent = dict(headers or {})
         if not authenticate:
             return self._send(method, path, body, query, sent)
+        try:
+            return self._authenticated(method, path, body, query, sent)
+        except ProofRequired as error:
+            if self._fixed_token or self.ask_proof is None:
+                raise
+            given = self.ask_proof(bool(error.details.get("second_factor")))
+        proof = self._authenticated("POST", "/account/proof", given, None, {})["proof"]
+        return self._authenticated(method, path, body, query, sent | {"X-Proof": proof})
+
+    def _authenticated(
+        self, method: str, path: str, body: Any, query: dict[str, Any] | None, headers: dict[str, str]
+    ) -> Any:
         token = self._token()
         try:
-            return self._send(method, path, body, query, sent | {"Authorization": f"Bearer {token}"})
+            return self._send(method, path, body, query, headers | {"Authorization": f"Bearer {token}"})
         except NotAuthenticated:
             if self._fixed_token:
                 raise
-            token = self._refresh(stale=token)
-            return self._send(method, path, body, query, sent | {"Authorization": f"Bearer {token}"})
+            fresh = self._refresh(stale=token)
+            if fresh == token:
+                raise
+            return self._send(method, path, body, query, headers | {"Authorization": f"Bearer {fresh}"})
 
     def _token(self) -> str:
         if self._fixed_token:

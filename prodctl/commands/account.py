@@ -43,7 +43,7 @@ def password(stdin: bool) -> None:
         "old_password": _secret("old password", stdin),
         "new_password": _secret("new password", stdin, twice=True),
     }
-    open_client().call("POST", "/account/password", body=body)
+    _call_with_code("POST", "/account/password", body, stdin)
     success("The password is changed; your other logins have ended.")
 
 
@@ -132,7 +132,7 @@ def remove_second_factor(stdin: bool, yes: bool, no_input: bool) -> None:
       prodctl account second-factor rm
     """
     confirm("Remove your second factor?", yes=yes, no_input=no_input)
-    open_client().call("DELETE", "/account/second-factor", body={"password": _secret("password", stdin)})
+    _call_with_code("DELETE", "/account/second-factor", {"password": _secret("password", stdin)}, stdin)
     success("The second factor is removed.")
 
 
@@ -172,6 +172,17 @@ def reset(username: str, stdin: bool) -> None:
     }
     open_client().call("POST", "/reset", body=body, authenticate=False)
     success("The password is set. Now: prodctl login")
+
+
+def _call_with_code(method: str, path: str, body: dict[str, str], stdin: bool) -> None:
+    """Call, and once more with the code of the second factor where the account has one."""
+    from prodcore.errors import SecondFactorRequired
+
+    client = open_client()
+    try:
+        client.call(method, path, body=body)
+    except SecondFactorRequired:
+        client.call(method, path, body={**body, "code": _secret("code of the second factor", stdin)})
 
 
 def _secret(what: str, stdin: bool, *, twice: bool = False) -> str:
@@ -261,11 +272,14 @@ def _log_in(client: ApiClient, body: dict[str, str], code_stdin: bool) -> Any:
     """Log in; ask for the second factor's code where the account has one."""
     from prodcore.errors import SecondFactorRequired
 
+    known = client.credentials.device(client.url)
+    headers = {"X-Known-Device": known} if known else {}
     try:
-        return client.call("POST", "/session/login", body=body, authenticate=False)
+        return client.call("POST", "/session/login", body=body, headers=headers, authenticate=False)
     except SecondFactorRequired:
         code = from_stdin("code") if code_stdin else ask_secret("code of the second factor", hint=_SCRIPTED)
-        return client.call("POST", "/session/login", body={**body, "code": code}, authenticate=False)
+        full = {**body, "code": code}
+        return client.call("POST", "/session/login", body=full, headers=headers, authenticate=False)
 
 
 def _keep(client: ApiClient, answer: dict[str, Any]) -> None:
@@ -274,3 +288,8 @@ def _keep(client: ApiClient, answer: dict[str, Any]) -> None:
     with client.credentials.locked():
         kept = Login(answer["user"]["username"], answer["access_token"], answer["refresh_token"])
         client.credentials.put(client.url, kept)
+        if made := answer.get("device"):
+            client.credentials.keep_device(client.url, made)
+    for notice in answer.get("notices", ()):
+        what = notice["what"].replace("_", " ")
+        message(f"Since your last login, {notice['at'][:16]}: {what}, from {notice['address']} ({notice['device']}).")

@@ -39,6 +39,7 @@ class AuthService:
         self.provider = self.app.extensions["service"]
         self._port = 0
         self._server = None
+        self.proofs = {}
         self.start()
 
     @property
@@ -76,10 +77,18 @@ class AuthService:
         headers |= {"X-Service-Secret": secret, "X-Client-Address": address, "X-Request-ID": "test"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
+            headers |= {"X-Proof": self.proofs[token]} if token in self.proofs else {}
         with requests.Session() as session:
             return session.request(
                 method, f"{self.url}/api/v1{path}", json=body, headers=headers, timeout=TIMEOUT_SECONDS
             )
+
+    def prove(self, token, password=None, **more):
+        """Give the password once more; what is asked with this token from now on shows it."""
+        answer = self.call("POST", "/account/proof", {"password": password or PASSWORD, **more}, token=token)
+        if answer.status_code == 201:
+            self.proofs[token] = answer.json()["proof"]
+        return answer
 
     def set_up(self):
         """Make the first admin; the answer holds the tokens."""
@@ -124,11 +133,15 @@ class Worker:
     def __init__(self, settings):
         self.clock = Clock()
         self.app = create_webapp(settings, clock=self.clock)
+        self.proofs = {}
+        """What shows, by token, that the password was given once more."""
         self.client, self.trust, _ = self.app.extensions["prodctl_identity"]
 
     def call(self, method, path, body=None, *, token=None, headers=None):
         """Call the REST API as a program."""
         sent = dict(headers or {})
+        if token and token in self.proofs:
+            sent.setdefault("X-Proof", self.proofs[token])
         if token:
             sent["Authorization"] = f"Bearer {token}"
         return self.app.test_client(use_cookies=False).open(f"/api/v1{path}", method=method, json=body, headers=sent)

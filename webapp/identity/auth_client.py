@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -21,9 +22,10 @@ from prodcore.deadline import remaining
 from prodcore.errors import ConfigError, NotAuthenticated, OutcomeUnknown, Problem, ServiceUnavailable, Unavailable
 from prodcore.settings import Settings
 from prodcore.support.http import as_error, path_of
-from webapp.identity.login_gate import HASHING, LoginGate
+from webapp.identity.login_gate import COUNTED, HASHING, LoginGate
 from webapp.identity.trust import Trust
 
+DEVICE_COOKIE = "prodctl_device"
 _CONNECT_SECONDS = 1.0
 _MARGIN_SECONDS = 0.5
 _HARMLESS_TWICE = frozenset({"/session/login", "/session/refresh", "/trust", "/exchange"})
@@ -63,7 +65,9 @@ class AuthClient:
         path = path_of(rule, **(names or {}))
         if method != "POST" or path not in HASHING:
             return self._send(method, path, body, bearer, query)
-        with self.gate.place(request.remote_addr or ""):
+        # authsvc judges devices that have logged in before apart from their address, and needs no count for codes
+        is_apart = bool(known_device()) or path not in COUNTED
+        with self.gate.place("" if is_apart else request.remote_addr or ""):
             return self._send(method, path, body, bearer, query)
 
     def _send(self, method: str, path: str, body: Any, bearer: str, query: Any) -> Any:
@@ -100,6 +104,18 @@ def _silent() -> ServiceUnavailable:
     return ServiceUnavailable("the login service does not answer: try again in a moment", service="authsvc")
 
 
+def known_device() -> str:
+    """What the caller's device shows of earlier logins: programs in a header, browsers in a cookie."""
+    if request.path.startswith("/api/"):
+        return _plain(request.headers.get("X-Known-Device", ""))
+    return _plain(request.cookies.get(DEVICE_COOKIE, ""))
+
+
+def _plain(text: str) -> str:
+    """A header that goes on to authsvc."""
+    return text if re.fullmatch(r"[A-Za-z0-9._~-]{1,600}", text) else ""
+
+
 def _about_the_caller() -> dict[str, str]:
     """What authsvc's limits and audit want to know of whoever stands behind this request."""
     if not has_request_context():
@@ -109,6 +125,8 @@ def _about_the_caller() -> dict[str, str]:
         "X-Client-Address": request.remote_addr or "",
         "X-Client-Device": "".join(c if c.isprintable() else "?" for c in agent),
         "X-Request-ID": g.get("request_id", ""),
+        "X-Known-Device": known_device(),
+        "X-Proof": g.get("proof", "") if "proof" in g else _plain(request.headers.get("X-Proof", "")),
     }
 
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, cast
 
-from flask import Flask, Request, Response, current_app, g, request, session
+from flask import Flask, Request, Response, after_this_request, current_app, g, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -25,7 +25,7 @@ from prodcore.identity.routes import right_for
 from prodcore.identity.tokens import GRACE, SERVICE_TOKEN_PREFIX, Identity, session_of
 from prodcore.product.history import Author
 from prodcore.settings import Settings
-from webapp.identity.auth_client import AuthClient, ServiceAccess
+from webapp.identity.auth_client import DEVICE_COOKIE, AuthClient, ServiceAccess
 from webapp.identity.trust import Trust, utc_now
 from webapp.identity.trust_memory import TrustMemory
 
@@ -41,7 +41,9 @@ _ACTIONS = {
 }
 """What the audit calls what a page does: as what the API does."""
 _RENEW_BEFORE = timedelta(seconds=60)
-_KEPT = ("csrf_token", "_flashes")
+_DEVICE_SECONDS = 365 * 24 * 3600
+_DEVICES_KEPT = 4
+_KEPT = ("csrf_token", "_flashes", "proof", "notices")
 """What outlives a renewal: forms that are open stay good, and messages for the next page are not lost."""
 
 
@@ -92,6 +94,12 @@ def is_still_logged_in() -> bool:
     return True
 
 
+def take_notices() -> list[dict[str, str]]:
+    """What was done to the visitor's account elsewhere and no page has said yet; it is asked once."""
+    found: list[dict[str, str]] = session.pop("notices", None) or []
+    return found
+
+
 def may(right: Right) -> bool:
     """Whether the caller has a right; for showing or hiding a button."""
     identity = current_identity()
@@ -104,7 +112,30 @@ def log_in(username: str, password: str, code: str = "") -> Identity:
     Raises NotAuthenticated, SecondFactorRequired, TooManyAttempts or Unavailable.
     """
     body = {"username": username, "password": password, **({"code": code} if code else {})}
-    return _start_session(auth_client().call("POST", "/session/login", body))
+    answer = auth_client().call("POST", "/session/login", body)
+    identity = _start_session(answer)
+    if answer.get("device"):
+        _remember_device(answer["device"])
+    return identity
+
+
+def _remember_device(made: str) -> None:
+    """Have the browser show at later logins that it has logged in to this account before."""
+    before = [text for text in request.cookies.get(DEVICE_COOKIE, "").split("~") if text]
+    value = "~".join([made, *before][:_DEVICES_KEPT])
+
+    @after_this_request
+    def keep(response: Response) -> Response:
+        response.set_cookie(
+            DEVICE_COOKIE, value, _DEVICE_SECONDS, secure=request.is_secure, httponly=True, samesite="Lax"
+        )
+        return response
+
+
+def prove(password: str, code: str = "") -> None:
+    """Show once more that it is the session's owner, for the next five minutes. Raises as ``log_in`` does."""
+    body = {"password": password, **({"code": code} if code else {})}
+    g.proof = session["proof"] = account("POST", "/account/proof", body)["proof"]
 
 
 def complete_setup(code: str, username: str, password: str) -> Identity:
@@ -141,6 +172,7 @@ def account(method: str, rule: str, body: Any = None, *, query: Any = None, **na
     that is renewed; were the visitor led to the login instead, the login would lead them back, and so on.
     """
     required_identity()
+    g.setdefault("proof", session.get("proof", ""))
     token = bearer_token()
     try:
         return auth_client().call(method, rule, body, names=names, bearer=token, query=query)
@@ -221,7 +253,7 @@ def _renew(access: str, refresh_token: str) -> Identity | None:
         except (Unavailable, OutcomeUnknown):
             pass  # as silent as if the poll had said so
         else:
-            session.update(kept)
+            session.update(kept | {"notices": [*kept.get("notices", ()), *session.get("notices", ())]})
             return identity
     try:
         return trust().identify(access, late=GRACE)
@@ -236,6 +268,8 @@ def _start_session(answer: dict[str, Any]) -> Identity:
     session.clear()
     session.permanent = True
     session["access"], session["refresh"] = answer["access_token"], answer["refresh_token"]
+    if answer.get("notices"):
+        session["notices"] = answer["notices"]
     g.identity = identity
     return identity
 

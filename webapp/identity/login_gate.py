@@ -19,8 +19,11 @@ from prodcore.web.strict_json import dump
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-HASHING = frozenset({"/session/login", "/setup", "/register", "/reset", "/account/password"})
+HASHING = frozenset({"/session/login", "/setup", "/register", "/reset", "/account/password", "/account/proof"})
 """Paths of the API that cost authsvc a password hash, and so may queue there."""
+
+COUNTED = frozenset({"/session/login", "/setup", "/register"})
+"""Those of strangers, which are counted by address."""
 
 _PREFIX = "/api/v1"
 _REMEMBERED = 10_000
@@ -40,8 +43,9 @@ class LoginGate:
         def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             path = environ["PATH_INFO"]
             if path.startswith(_PREFIX) and path[len(_PREFIX) :] in HASHING and environ["REQUEST_METHOD"] == "POST":
+                is_apart = "HTTP_X_KNOWN_DEVICE" in environ or path[len(_PREFIX) :] not in COUNTED
                 try:
-                    self.check(environ.get("REMOTE_ADDR", ""))
+                    self.check("" if is_apart else environ.get("REMOTE_ADDR", ""))
                 except (TooManyAttempts, ServiceUnavailable) as error:
                     return _answer(error, start_response)
             return app(environ, start_response)

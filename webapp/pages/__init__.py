@@ -34,7 +34,7 @@ from webapp.pages import (
 )
 from webapp.pages.assets import compress
 from webapp.pages.cluster import problem_text, reason_text
-from webapp.pages.errors import error_page, password_help, refusal_text
+from webapp.pages.errors import error_page, notice_text, password_help, refusal_text
 from webapp.pages.forms import came_from, can_be_draft, is_draft, is_partial, with_query
 from webapp.pages.live import install_live
 from webapp.security import install_security_headers
@@ -79,10 +79,12 @@ def register(app: Flask, settings: Settings) -> None:
         asset_url=assets.asset_url, chart_size=drills, with_query=with_query, Right=Right, languages=language.LANGUAGES
     )
     app.jinja_env.globals.update(product_fields=BY_NAME)
+    app.jinja_env.globals.update(take_notices=identity.take_notices, notice_text=notice_text)
     app.jinja_env.filters.update(problem=problem_text, reason=reason_text)
     app.jinja_env.globals.update(labels.ALL, password_help=password_help, refusal=refusal_text)
     pages = APIBlueprint("pages", __name__, enable_openapi=False)
     pages.before_request(_check_form)
+    pages.before_request(account.take_proof)
     for part in _PARTS:
         pages.register_blueprint(part.blueprint)
     app.register_blueprint(pages)

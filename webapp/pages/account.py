@@ -13,9 +13,18 @@ from markupsafe import Markup
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
-from prodcore.errors import AuthError, Conflict, InvalidInput, NotAuthenticated, NotFound, TooManyAttempts
-from webapp.identity.caller import account, current_identity
-from webapp.pages.errors import problems_by_field, wait_text
+from prodcore.errors import (
+    AuthError,
+    Conflict,
+    InvalidInput,
+    NotAuthenticated,
+    NotFound,
+    SecondFactorRequired,
+    TooManyAttempts,
+)
+from webapp.identity.caller import account, current_identity, prove
+from webapp.pages.errors import problems_by_field, proof_form, wait_text
+from webapp.pages.forms import is_draft
 
 blueprint = APIBlueprint("account", __name__, enable_openapi=False)
 
@@ -34,12 +43,15 @@ def change_password() -> View:
     """A new password; every other session of the account ends."""
     form = request.form
     body = {"old_password": form.get("old_password", ""), "new_password": form.get("new_password", "")}
+    body |= _code("password_code")
     try:
         account("POST", "/account/password", body)
     except InvalidInput as error:
         problems = problems_by_field(error)
         wrong = problems.get("old_password", "")
         return _page({"old_password": wrong} if wrong else {"new_password": next(iter(problems.values()))}), 422
+    except SecondFactorRequired:
+        return _page({"password_code": gettext("Fill this in.")}), 422
     except AuthError as error:
         return _page({"old_password": _refusal(error)}), error.http_status
     flash(gettext("The password was changed. Your other sessions have ended."), "done")
@@ -89,14 +101,43 @@ def confirm_second_factor() -> View:
 def remove_second_factor() -> View:
     """Needs the password once more: a stolen session must not do this."""
     try:
-        account("DELETE", "/account/second-factor", {"password": request.form.get("password", "")})
-    except (AuthError, InvalidInput) as error:
+        body = {"password": request.form.get("password", ""), **_code("removal_code")}
+        account("DELETE", "/account/second-factor", body)
+    except SecondFactorRequired:
+        return _page({"removal_code": gettext("Fill this in.")}), 422
+    except InvalidInput as error:
+        return _page({"password": next(iter(problems_by_field(error).values()))}), 422
+    except AuthError as error:
         return _page({"password": _refusal(error)}), 422
     except (Conflict, NotFound):
         flash(gettext("Your account has no second factor."), "note")
         return _back()
     flash(gettext("The second factor was removed."), "done")
     return _back()
+
+
+def take_proof() -> Response | None:
+    """Take the password that the form of ``proof_form`` asked for; what was sent with it goes on then."""
+    form = request.form if request.method == "POST" else {}
+    if "proof_password" not in form or is_draft():
+        return None
+    code = form.get("proof_code", "").replace(" ", "")
+    try:
+        prove(form["proof_password"], code)
+    except SecondFactorRequired:
+        return proof_form(asks_code=True)
+    except (AuthError, InvalidInput) as error:
+        if isinstance(error, NotAuthenticated) and current_identity() is None:
+            raise
+        wrong = gettext("The password or the code is not right.") if code else _refusal(error)
+        return proof_form(wait_text(error) if isinstance(error, TooManyAttempts) else wrong, asks_code=bool(code))
+    return None
+
+
+def _code(field: str) -> dict[str, str]:
+    """The code of the second factor, where one was filled in."""
+    code = request.form.get(field, "").replace(" ", "")
+    return {"code": code} if code else {}
 
 
 def _page(errors: dict[str, str] | None = None) -> str:

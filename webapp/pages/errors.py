@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.utils import redirect
 
 from prodcore.catalog.stores import MAX_SEARCH_LENGTH
-from prodcore.errors import InvalidInput, NotAuthenticated, Problem, ProdError, Unavailable
+from prodcore.errors import InvalidInput, NotAuthenticated, Problem, ProdError, ProofRequired, Unavailable
 from prodcore.product.fields import FIELDS, MAX_PRICE, MAX_STOCK, MAX_TAG_LENGTH, SENTENCES
 from webapp.pages.forms import came_from, can_be_draft, is_partial, typed_draft, with_query
 from webapp.pages.language import show_number
@@ -189,6 +190,28 @@ def refusal_text(code: str, reason: str) -> str:
     return str(known) if known else reason
 
 
+_NOTICES = {
+    "password_changed": lazy_gettext("Your password was changed."),
+    "password_reset": lazy_gettext("Your password was set with a one-time code."),
+    "second_factor_added": lazy_gettext("A second factor was set up for your account."),
+    "second_factor_removed": lazy_gettext("The second factor of your account was removed."),
+    "reset_code_made": lazy_gettext("An administrator made a one-time code for a new password of yours."),
+    "token_made": lazy_gettext("A service token was made in your name."),
+}
+
+
+def notice_text(notice: Mapping[str, str]) -> str:
+    """What was done to the visitor's account elsewhere, and from where."""
+    said = str(_NOTICES.get(notice["what"], notice["what"]))
+    return str(
+        gettext(
+            "%(what)s From %(address)s. If it was not you, tell an administrator.",
+            what=said,
+            address=notice["address"] or "?",
+        )
+    )
+
+
 def wait_text(error: ProdError) -> str:
     """After too many attempts: when the next one may be made."""
     wait = error.details.get("retry_after_seconds", 60)
@@ -211,6 +234,8 @@ def error_page(error: ProdError | HTTPException) -> Response:
     """The page for an error; a visitor who is not logged in is led to the login instead."""
     if isinstance(error, NotAuthenticated):
         return _to_login()
+    if isinstance(error, ProofRequired):
+        return proof_form(asks_code=bool(error.details.get("second_factor")))
     if isinstance(error, HTTPException) and error.response is not None and error.code is None:
         return make_response(error.response)
     status = _status(error)
@@ -224,6 +249,14 @@ def error_page(error: ProdError | HTTPException) -> Response:
     if status == HTTPStatus.METHOD_NOT_ALLOWED and isinstance(error, HTTPException):
         response.headers["Allow"] = error.get_response().headers.get("Allow", "GET")
     return response
+
+
+def proof_form(error: str = "", *, asks_code: bool = False) -> Response:
+    """The form that asks for the password once more, and then sends what was sent."""
+    fields = request.form.items(multi=True)
+    carried = [(name, value) for name, value in fields if name != "csrf_token" and not name.startswith("proof_")]
+    page = render_template("account/prove.html", carried=carried, error=error, asks_code=asks_code)
+    return make_response(page, HTTPStatus.FORBIDDEN)
 
 
 def _status(error: ProdError | HTTPException) -> int:

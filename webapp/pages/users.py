@@ -11,7 +11,7 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
-from prodcore.errors import InvalidInput, LastAdmin, UserExists
+from prodcore.errors import Conflict, InvalidInput, LastAdmin, UserExists
 from prodcore.identity.rights import Role
 from webapp.identity.caller import account
 from webapp.pages.errors import problems_by_field
@@ -106,7 +106,10 @@ def _carry_out(username: str, action: str) -> str:
         account("DELETE", f"{_USER}/sessions", username=username)
         return str(gettext("All sessions have ended."))
     if action == "second-factor":
-        account("DELETE", f"{_USER}/second-factor", username=username)
+        try:
+            account("DELETE", f"{_USER}/second-factor", username=username)
+        except Conflict:
+            return str(gettext("Their password may be too short without it: make a one-time code first."))
         return str(gettext("The second factor was removed."))
     raise BadRequest
 

@@ -19,6 +19,7 @@ from prodcore.identity.tokens import GRACE
 from prodcore.identity.users import User, fold_username
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
 
+_NOTICES_KEPT = 10
 _SETUP = "first_admin"
 _ADMINS = "admins"
 _STORED = tuple(f.name for f in fields(User) if f.name != "id")
@@ -116,6 +117,11 @@ class MongoUserStore:
             raise UserNotFound(f"there is no user {user.username!r}")
         return _as_user(changed) if changed else None
 
+    def add_notice(self, user: User, notice: Mapping[str, Any]) -> None:
+        """Keep what the owner should know of; the last ten."""
+        push = {"$push": {"notices": {"$each": [dict(notice)], "$slice": -_NOTICES_KEPT}}}
+        self._set.write(lambda _again: self._users.update_one({"_id": user.id}, push))
+
     def change_unless_last_admin(self, user: User, changes: Mapping[str, Any], now: datetime) -> User:
         """Take an admin's power away (by role, state or removal). Raises LastAdmin when no other admin is left."""
         update = _update(user, changes, now, reaches_tokens=True)
@@ -169,7 +175,7 @@ def _update(user: User, changes: Mapping[str, Any], now: datetime, reaches_token
 
 def _as_document(user: User) -> Document:
     document = {"_id": user.id, **{name: getattr(user, name) for name in _STORED}}
-    document |= {"role": str(user.role), "recovery_hashes": list(user.recovery_hashes)}
+    document |= {"role": str(user.role), "recovery_hashes": list(user.recovery_hashes), "notices": list(user.notices)}
     return document | {"name_key": fold_username(user.username)}
 
 

@@ -42,8 +42,10 @@ def authsvc(running_authsvc, auth_db, audit):
 
 @pytest.fixture
 def admin(authsvc):
-    """The first admin's tokens."""
-    return authsvc.set_up()
+    """The first admin's tokens; the password was given just now."""
+    tokens = authsvc.set_up()
+    authsvc.prove(tokens["access_token"])
+    return tokens
 
 
 @pytest.fixture(scope="session")

@@ -139,6 +139,7 @@ def test_open_registration_makes_viewers(authsvc, admin, monkeypatch):
 def second_factor(authsvc, admin):
     """The admin with a second factor: the app and the recovery codes."""
     token = admin["access_token"]
+    authsvc.prove(token)
     begun = authsvc.call("POST", "/account/second-factor", token=token).json()
     assert begun["uri"].startswith("otpauth://totp/prodctl:")
     app = pyotp.TOTP(begun["secret"])
@@ -175,6 +176,7 @@ def test_a_recovery_code_is_good_once(authsvc, second_factor, auth_db):
 
 
 def test_the_shared_secret_is_not_readable_in_the_database(authsvc, admin, auth_db):
+    authsvc.prove(admin["access_token"])
     begun = authsvc.call("POST", "/account/second-factor", token=admin["access_token"]).json()
     assert begun["secret"] not in str(list(auth_db["users"].find()))
 
@@ -182,8 +184,10 @@ def test_the_shared_secret_is_not_readable_in_the_database(authsvc, admin, auth_
 def test_a_second_factor_allows_a_shorter_password(authsvc, second_factor):
     app, _codes = second_factor
     tokens = login(authsvc, code=app.now()).json()
+    codes = iter(_codes)
     for new, status in (("zq7!Lm2x#W", 204), ("x7!", 422)):
-        body = {"old_password": PASSWORD if status == 204 else "zq7!Lm2x#W", "new_password": new}
+        old = PASSWORD if status == 204 else "zq7!Lm2x#W"
+        body = {"old_password": old, "new_password": new, "code": next(codes)}
         answer = authsvc.call("POST", "/account/password", body, token=tokens["access_token"])
         assert answer.status_code == status, answer.text
 
@@ -193,7 +197,9 @@ def test_removing_the_second_factor_needs_the_password(authsvc, second_factor):
     token = login(authsvc, code=app.now()).json()["access_token"]
     path = "/account/second-factor"
     assert authsvc.call("DELETE", path, {"password": "wrong"}, token=token).status_code == 401
-    assert authsvc.call("DELETE", path, {"password": PASSWORD}, token=token).status_code == 204
+    asked = authsvc.call("DELETE", path, {"password": PASSWORD}, token=token)
+    assert (asked.status_code, asked.json()["code"]) == (401, "second_factor_required")
+    assert authsvc.call("DELETE", path, {"password": PASSWORD, "code": _codes[0]}, token=token).status_code == 204
     assert login(authsvc).status_code == 200
 
 
@@ -202,6 +208,7 @@ def test_an_admin_can_take_a_lost_second_factor_away(authsvc, admin, second_fact
     token = login(authsvc, code=app.now()).json()["access_token"]
     authsvc.add("second", "admin", token=token)
     other = authsvc.log_in("second")["access_token"]
+    authsvc.prove(other)
     assert authsvc.call("DELETE", f"/users/{ADMIN}/second-factor", token=other).status_code == 204
     assert login(authsvc).status_code == 200
 
@@ -211,6 +218,7 @@ def test_admins_can_be_made_to_have_a_second_factor(authsvc, admin, monkeypatch,
     tokens = authsvc.log_in()
     assert workers[0].call("GET", "/session", token=tokens["access_token"]).json["role"] == "operator"
     assert workers[0].call("GET", "/users", token=tokens["access_token"]).status_code == 403
+    authsvc.prove(tokens["access_token"])
     begun = authsvc.call("POST", "/account/second-factor", token=tokens["access_token"]).json()
     body = {"code": pyotp.TOTP(begun["secret"]).now()}
     assert authsvc.call("PUT", "/account/second-factor", body, token=tokens["access_token"]).status_code == 200

@@ -142,9 +142,9 @@ def test_registration_is_closed_by_default(authsvc, admin):
 
 def test_failures_of_one_account_make_the_wait_grow(authsvc, admin):
     body = {"username": "victim", "password": "wrong"}
-    answers = [authsvc.call("POST", "/session/login", body, address=f"192.0.2.{i}") for i in range(8)]
+    answers = [authsvc.call("POST", "/session/login", body, address=f"192.0.2.{i}") for i in range(33)]
     statuses = [a.status_code for a in answers]
-    assert statuses[:5] == [401] * 5
+    assert statuses[:30] == [401] * 30
     refused = [a for a in answers if a.status_code == 429]
     assert refused
     assert all(int(a.headers["Retry-After"]) >= 1 for a in refused)
@@ -177,8 +177,8 @@ def test_many_attempts_at_the_same_moment_do_not_slip_through(authsvc, admin):
         return authsvc.call("POST", "/session/login", body, address=f"192.0.2.{i}").status_code
 
     with ThreadPoolExecutor(20) as pool:
-        statuses = list(pool.map(try_it, range(20)))
-    assert statuses.count(401) <= 7
+        statuses = list(pool.map(try_it, range(60)))
+    assert statuses.count(401) <= 33
     assert set(statuses) == {401, 429}
 
 
