@@ -208,6 +208,11 @@ def test_a_service_token_is_made_shown_once_used_and_revoked(browser, site):
         expect(page.get_by_label("Name")).to_have_value(name)
         page.get_by_label("products:read").check()
         page.get_by_role("button", name="Create the token").click()
+        page.get_by_label("Your password").fill("not it")
+        page.get_by_role("button", name="Confirm").click()
+        expect(page.locator("#proof_password-error")).to_have_text("This is not your password.")
+        page.get_by_label("Your password").fill(PASSWORD)
+        page.get_by_role("button", name="Confirm").click()
         token = page.locator("code.key").inner_text()
         assert site.call("GET", "/products", token=token).status_code == 200
         assert site.call("POST", "/products", {"name": "x", "price": "1"}, token=token).status_code == 403

@@ -139,7 +139,8 @@ def test_who_is_no_admin_manages_nobody(person, name):
 
 
 def test_a_forgotten_password_is_reset_with_a_code(admin, person, name):
-    made = admin("user", "reset", name, "-o", "json")
+    assert admin("user", "reset", name, stdin="").status == 2, "the password is asked for once more"
+    made = admin("user", "reset", name, "-o", "json", stdin=lines(PASSWORD))
     code = made.json["code"]
     done = person("account", "reset", name, "--stdin", stdin=lines(code, NEW_PASSWORD))
     assert (done.status, done.err) == (0, "The password is set. Now: prodctl login\n")
@@ -167,7 +168,12 @@ def test_one_sees_and_ends_the_own_logins(person, admin, name, site, tmp_path):
 
 
 def test_on_a_terminal_the_app_scans_the_second_factor(person):
-    answer = person.on_terminal("account", "second-factor", "add", answers={"Code that the app shows": "000000\n"})
+    answer = person.on_terminal(
+        "account",
+        "second-factor",
+        "add",
+        answers={"Your password once more": f"{PASSWORD}\n", "Code that the app shows": "000000\n"},
+    )
     assert "otpauth://totp/" in answer.out
     assert answer.out.count("█") > 100
     assert answer.status == 4, answer.out
@@ -175,7 +181,7 @@ def test_on_a_terminal_the_app_scans_the_second_factor(person):
 
 def test_a_second_factor_from_add_to_rm(site, person, name):
     token = json.loads((person.state_dir / "credentials.json").read_text())[site.url]["access_token"]
-    begun = site.call("POST", "/account/second-factor", token=token).json()
+    begun = site.call("POST", "/account/second-factor", token=token, **site.prove(token)).json()
     app = pyotp.TOTP(begun["secret"])
     codes = site.call("PUT", "/account/second-factor", {"code": app.now()}, token=token).json()["recovery_codes"]
 
@@ -183,14 +189,14 @@ def test_a_second_factor_from_add_to_rm(site, person, name):
     assert (without.status, without.out) == (2, "")
     with_it = person("login", "-u", name, "--password-stdin", "--code-stdin", stdin=lines(PASSWORD, codes[0]))
     assert with_it.status == 0
-    removed = person("account", "second-factor", "rm", "--stdin", "--yes", stdin=lines(PASSWORD))
+    removed = person("account", "second-factor", "rm", "--stdin", "--yes", stdin=lines(PASSWORD, codes[1]))
     assert (removed.status, removed.err) == (0, "The second factor is removed.\n")
     assert person("login", "-u", name, "--password-stdin", stdin=lines(PASSWORD)).status == 0
 
 
 def test_a_service_token_from_create_to_revoke(admin, cli, name):
     scopes = "products:read,drill:run"
-    made = admin("token", "create", "--name", name, "--scope", scopes, "--expires", "90d")
+    made = admin("token", "create", "--name", name, "--scope", scopes, "--expires", "90d", stdin=lines(PASSWORD))
     assert made.status == 0
     token = made.out.strip()
     assert token.startswith("prodctl_")
@@ -203,7 +209,7 @@ def test_a_service_token_from_create_to_revoke(admin, cli, name):
     listed = next(t for t in admin("token", "list", "-o", "json").json["items"] if t["name"] == name)
     assert listed["last_used_at"]
     assert token not in json.dumps(listed)
-    assert admin("token", "create", "--name", name, "--scope", scopes).status == 5
+    assert admin("token", "create", "--name", name, "--scope", scopes, stdin=lines(PASSWORD)).status == 5
     assert admin("token", "create", "--name", name + "x", "--scope", "nonsense").status == 2
     assert admin("token", "create", "--name", name + "x", "--scope", scopes, "--expires", "soon").status == 2
     assert admin("token", "revoke", name, "--yes").err == f"Revoked {name}.\n"

@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 
 from tests.support.browser import launch, log_in_by_form
 from tests.support.faults import members, stopped
-from tests.support.site import ADMIN, start_site
+from tests.support.site import ADMIN, PASSWORD, start_site
 
 ROOT = Path(__file__).parents[2]
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
@@ -271,6 +271,9 @@ def _steps(page):
     yield "product-conflict"
     page.goto("/account")
     page.locator("form[action='/account/second-factor'] button").click()
+    page.locator("#proof_password").fill(PASSWORD)
+    yield "prove"
+    page.locator("form[action='/account/second-factor'] .btn-primary").click()
     page.locator(".qr").wait_for()
     yield "second-factor"
     page.goto("/products/import")

@@ -39,6 +39,12 @@ class Site:
             headers["Authorization"] = f"Bearer {token}"
         return requests.request(method, f"{self.url}/api/v1{path}", json=body, headers=headers, timeout=TIMEOUT_SECONDS)
 
+    def prove(self, token, password=PASSWORD):
+        """The header of who has given the password once more."""
+        answer = self.call("POST", "/account/proof", {"password": password}, token=token)
+        answer.raise_for_status()
+        return {"X-Proof": answer.json()["proof"]}
+
     def make_admin(self):
         """The first admin, with the setup code."""
         body = {"code": self.cluster.setup_code(), "username": ADMIN, "password": PASSWORD}
