@@ -262,7 +262,7 @@ def test_behind_a_proxy_on_one_address_each_client_has_its_own(deployed, wheelho
 def audit_addresses(deployed, token):
     """The addresses of the latest entries of the audit."""
     environment = deployed.operator | {"PRODCTL_TOKEN": token, "PRODCTL_URL": "http://10.10.10.11:3000"}
-    done = deployed.prodctl("audit", "-o", "json", environment=environment)
+    done = deployed.prodctl("audit", "list", "-o", "json", environment=environment)
     assert done.status == 0, done.err
     return {item.get("address") for item in done.json["items"]}
 
