@@ -33,7 +33,7 @@ from prodcore.local.state import load_state
 from prodcore.replicaset.diagnostic import Diagnostic, Severity
 from prodcore.replicaset.services import HttpServiceProbe
 from prodcore.replicaset.status import SetStatus
-from prodcore.settings import Settings, config_file, default_state_dir, env_file, load_settings
+from prodcore.settings import SETTINGS, Settings, config_file, default_state_dir, env_file, is_secret, load_settings
 from prodcore.support.http import get
 
 Ask = Callable[[Settings, str], Any]
@@ -161,7 +161,7 @@ def _installed(name: str) -> str:
 @check("files", needs_system=False)
 def _private_files(_facts: DoctorFacts) -> Found:
     """Everything that holds a secret of this user; works where the settings cannot be read."""
-    secret = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    secret = [name for name in SETTINGS if is_secret(name)]
     paths = machine.private_paths(default_state_dir(), env_file(), config_file(), secret)
     return machine.judge_private(machine.file_facts(paths), {os.getuid(), 0})
 

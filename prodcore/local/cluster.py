@@ -25,9 +25,7 @@ from prodcore.local.up import UpReport, bring_up
 from prodcore.processes.supervisord import SupervisedMembers, Supervisor
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
-    from prodcore.settings import Settings
+    from prodcore.settings import SecretStr, Settings
 
 _STOP_SECONDS = 30.0  # longer than supervisord waits before it kills what does not stop
 _START_SECONDS = 60.0
@@ -151,7 +149,7 @@ class LocalCluster:
 
     def addresses(self, user: str) -> dict[str, SecretStr]:
         """The settings db1_url, db2_url and db3_url for ``root``, ``web``, ``auth`` or ``operator``; after ``up``."""
-        from pydantic import SecretStr
+        from prodcore.settings import SecretStr
 
         self._require_cluster()
         secrets = ensure_secrets(self.plan.directory, self.plan.keyfile)

@@ -82,7 +82,7 @@ def ports_from_settings(settings: Settings, stored: Mapping[str, int] | None = N
     asked = {name: getattr(settings, f"local_{name}_port") for name in LocalPorts().as_dict()}
     if stored is None:
         return LocalPorts(**asked)
-    given = {name for name in asked if f"local_{name}_port" in settings.model_fields_set}
+    given = {name for name in asked if f"local_{name}_port" in settings.given}
     for name in given & {"rsa", "rsb", "rsu"}:
         if asked[name] != stored[name]:
             raise ConfigError(

@@ -61,11 +61,10 @@ def _show(found: Sequence[tuple[str, Diagnostic]]) -> None:
 
 def _ask(settings: Settings, path: str) -> Any:
     """``GET`` with the token or login of this user as it is: the doctor refreshes nothing."""
-    from pydantic import SecretStr
-
+    from prodcore.settings import SecretStr
     from prodctl.client.api import ApiClient, Credentials
 
     login = Credentials(settings.state_dir).get(settings.url.rstrip("/"))
     if settings.token is None and login:
-        settings = settings.model_copy(update={"token": SecretStr(login.access_token)})
+        settings = settings.changed(token=SecretStr(login.access_token))
     return ApiClient(settings).call("GET", path)

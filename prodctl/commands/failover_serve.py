@@ -95,7 +95,7 @@ def _settings(directory: Path | None) -> Settings:
 
     settings = load_settings()
     elsewhere = directory is not None and directory != default_directory(settings)
-    return settings.model_copy(update={"state_dir": directory}) if elsewhere else settings
+    return settings.changed(state_dir=directory) if elsewhere else settings
 
 
 def _performer(settings: Settings, control: MemberControl, interrupts: _Interrupts) -> Any:

@@ -270,7 +270,7 @@ def readable(value: Any) -> str:
 
 def _width(text: str) -> int:
     """How many columns of a terminal the text takes: CJK and emoji take two, marks none."""
-    if text.isascii():
+    if text.isascii() or max(text) < "\u0300":  # letters of Latin alphabets: no need to load a table
         return len(text)
     from wcwidth import wcswidth
 

@@ -17,7 +17,8 @@ def config_show(tmp_path, *arguments, toml=None, env=None, mode=0o600, **environ
         if text is not None:
             (tmp_path / name).write_text(text)
             (tmp_path / name).chmod(mode)
-    places = {"PRODCTL_CONFIG": str(tmp_path / "config.toml"), "PRODCTL_ENV_FILE": str(tmp_path / "some.env")}
+    files = {"PRODCTL_CONFIG": tmp_path / "config.toml", "PRODCTL_ENV_FILE": tmp_path / "some.env"}
+    places = {name: str(file) for name, file in files.items() if file.exists()}
     done = subprocess.run(
         [PROGRAM, "config", "show", *arguments],
         capture_output=True,
@@ -51,9 +52,19 @@ def test_secrets_are_masked(tmp_path):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"PORT": "0"}, "PORT: input should be greater than or equal to 1 (from environment)"),
-        ({"PORT": "70000"}, "PORT: input should be less than or equal to 65535 (from environment)"),
-        ({"toml": "workers = 0"}, "workers: input should be greater than or equal to 1 (from {tmp}/config.toml)"),
+        ({"PORT": "0"}, "PORT: must be at least 1 (from environment)"),
+        ({"PORT": "70000"}, "PORT: must be at most 65,535 (from environment)"),
+        ({"toml": "workers = 0"}, "workers: must be at least 1 (from {tmp}/config.toml)"),
+        ({"PORT": "x"}, "PORT: must be a whole number (from environment)"),
+        ({"PRODCTL_REGISTRATION": "maybe"}, "PRODCTL_REGISTRATION: must be closed, invitation or open (from"),
+        ({"PRODCTL_CURRENCY": "euro"}, "PRODCTL_CURRENCY: is not of the right form: Currency of a price"),
+        ({"PRODCTL_REQUEST_BUDGET_SECONDS": "nan"}, "PRODCTL_REQUEST_BUDGET_SECONDS: must be a number (from"),
+        ({"PRODCTL_LOCAL_GUARD": "perhaps"}, "PRODCTL_LOCAL_GUARD: must be true or false (from"),
+        ({"PRODCTL_SESSION_SECRET": "short"}, "PRODCTL_SESSION_SECRET: must have at least 32 characters (from"),
+        ({"PRODCTL_ENV_FILE": "/nope"}, "/nope cannot be read: no such file or directory\n"),
+        ({"PRODCTL_ENV_FILE": "/dev/null/x"}, "/dev/null/x cannot be read: not a directory\n"),
+        ({"PRODCTL_CONFIG": "/nope"}, "/nope cannot be read: no such file or directory\n"),
+        ({"toml": "url = 5"}, "url: must be a text (from {tmp}/config.toml)"),
         ({"toml": "wrokers = 1"}, "wrokers: no setting is called so (from {tmp}/config.toml)"),
         ({"toml": "url = "}, "{tmp}/config.toml is not valid TOML: "),
         ({"env": "PORT=1", "mode": 0o644}, "{tmp}/some.env can be read by other users (mode 0644)"),

@@ -62,7 +62,7 @@ def test_a_hung_member_is_given_up_and_called_silent(operator, cluster):
 def test_a_wrong_password_is_said_to_be_one(operator):
     uri = operator.db1_url.get_secret_value()
     password = uri.split("//")[1].split("@")[0].split(":")[1]
-    wrong = operator.model_copy(update={"db1_url": type(operator.db1_url)(uri.replace(password, "wrong"))})
+    wrong = operator.changed(db1_url=type(operator.db1_url)(uri.replace(password, "wrong")))
     with pytest.raises(ConfigError, match="refuses the login"):
         open_inspectors(wrong)[0].inspect()
 

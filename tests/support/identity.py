@@ -163,7 +163,7 @@ def auth_settings(cluster, keys_dir, *, code_age=timedelta(0), **more):
         setup_code_file=code_file,
         **more,
     )
-    return settings.model_copy(update={"bcrypt_cost": BCRYPT_COST})
+    return settings.changed(bcrypt_cost=BCRYPT_COST)
 
 
 def web_settings(cluster, auth_url, **more):
