@@ -64,6 +64,13 @@ class Shards:
 
         return Repairer(self.checked, self.maps, self.owned, _Mover(self), dry_run=dry_run).mend(found)
 
+    def planned_split(self, key: str) -> ShardMap:
+        """The map as ``split`` would make it; nothing is changed."""
+        from prodcore.sharding.trust import trusted_map
+
+        with budget(self.settings.request_budget_seconds):
+            return trusted_map(self.maps, self.owned).split(key)
+
     def split(self, key: str) -> ShardMap:
         """Cut the range that holds ``key`` there; the new map. Raises VersionConflict, ConfigError."""
         from prodcore.sharding.trust import split_map

@@ -9,16 +9,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prodctl.client import open_client
+from prodctl.terminal.arguments import complete_sessions
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
 from prodctl.terminal.prompt import ask, ask_secret, confirm, confirm_options, from_file, from_stdin
+from prodctl.terminal.rows import with_short_ids
 
 if TYPE_CHECKING:
     from prodctl.client.api import ApiClient
 
 
 SESSION_COLUMNS = columns(
-    "Current", "Device", "From=address", "Last used=last_used_at", "Began=created_at", "Ends=expires_at+", "ID=id"
+    "ID=short_id!",
+    "Current",
+    "Last used=last_used_at",
+    "Device~",
+    "From=address",
+    "Began=created_at",
+    "Ends=expires_at+",
+    "Whole ID=id+",
 )
 _HINT = "in a script: give them on stdin, a line each, with the option --stdin"
 _stdin_option = click.option("--stdin", "stdin", is_flag=True, help="Read what is secret from stdin, a line each.")
@@ -58,11 +67,11 @@ def sessions(output: str) -> None:
       prodctl account sessions -o wide
     """
     items = open_client().call("GET", "/account/sessions")["items"]
-    print_rows(items, SESSION_COLUMNS, output, kind="sessions")
+    print_rows(with_short_ids(items, output), SESSION_COLUMNS, output, kind="sessions")
 
 
 @account.command("end-session")
-@click.argument("session_id", required=False)
+@click.argument("session_id", required=False, shell_complete=complete_sessions)
 @click.option("--others", is_flag=True, help="End all of your logins but this one.")
 def end_session(session_id: str | None, others: bool) -> None:
     """End one of your logins, or all the others. See `prodctl account sessions`.

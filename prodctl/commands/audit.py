@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
-
 import click
 
 from prodctl.client import open_client
+from prodctl.terminal.arguments import Moment, complete_users
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, output_option, print_rows
 
@@ -15,15 +13,14 @@ _COLUMNS = columns(
     "When=at",
     "Who=by",
     "Action",
-    "What=subject",
+    "What=subject~",
     "Outcome",
     "From=address",
-    "Details",
+    "Details~",
     "Device+",
     "Request=request_id+",
     "ID=id+",
 )
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @click.group(cls=NounGroup)
@@ -32,9 +29,9 @@ def audit() -> None:
 
 
 @audit.command("list")
-@click.option("--since", metavar="WHEN", help="A moment (2026-11-24 or 2026-11-24T12:00:00Z) or an age (30m, 24h, 7d).")
+@click.option("--since", type=Moment(), help="A moment (2026-11-24 or 2026-11-24T12:00:00Z) or an age (30m, 24h, 7d).")
 @click.option("--action", help="Only this action, such as user.add or session.login.")
-@click.option("--by", help="Only what this user did.")
+@click.option("--by", shell_complete=complete_users, help="Only what this user did.")
 @click.option("--subject", help="Only what was done to this user or product.")
 @click.option("-n", "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
 @output_option
@@ -49,19 +46,6 @@ def list_entries(
       prodctl audit list --action session.login --since 2026-11-24 -o json
     """
 
-    wanted = {"since": _moment(since), "action": action, "by": by, "subject": subject, "limit": limit}
+    wanted = {"since": since, "action": action, "by": by, "subject": subject, "limit": limit}
     query = {name: value for name, value in wanted.items() if value is not None}
     print_rows(open_client().call("GET", "/audit", query=query)["items"], _COLUMNS, output, kind="audit")
-
-
-def _moment(text: str | None) -> str | None:
-    """A moment or an age as ISO 8601 in UTC. Raises BadParameter."""
-    if text is None:
-        return None
-    if match := re.fullmatch(r"([0-9]{1,6})([smhdw])", text):
-        return (datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})).isoformat()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a moment such as 2026-11-24 nor an age such as 24h") from None
-    return (moment if moment.tzinfo else moment.astimezone()).isoformat()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from prodctl.client import open_client
 from prodctl.commands.product_bulk import bulk
 from prodctl.commands.product_import import product_import
 from prodctl.commands.product_list import export_products, list_products
+from prodctl.terminal.arguments import complete_products
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import (
     columns,
@@ -37,15 +39,15 @@ _CHANGES = columns(
     "When=at",
     "Who=by",
     "Action",
-    "Before=was",
+    "Before=was~",
     "From=from+",
     "To=to+",
     "Import=import+",
     "Request=request_id+",
 )
 _DELETED = columns(
-    "Name",
-    "Variant",
+    "Name~",
+    "Variant~",
     "Price>",
     "Cur=currency",
     "Deleted=deleted_at",
@@ -91,7 +93,7 @@ def _value_options(command: F) -> F:
     return command
 
 
-_which = click.argument("name_or_id", metavar="NAME|ID")
+_which = click.argument("name_or_id", metavar="NAME|ID", shell_complete=complete_products)
 _variant = click.option("--variant", help="Which one, where several products have the name.")
 
 
@@ -150,6 +152,8 @@ def show(name_or_id: str, variant: str | None, output: str) -> None:
 )
 @click.option("--new-variant", metavar="VARIANT", help="Another variant.")
 @_value_options
+@click.option("--add-tag", "add_tags", multiple=True, help="Give this tag too; may be given several times.")
+@click.option("--remove-tag", "remove_tags", multiple=True, help="Take this tag away; may be given several times.")
 @click.option("--no-tags", is_flag=True, help="Take all tags away.")
 @click.option("--version", type=click.IntRange(1), help="Edit this version only: fail if it is not the current one.")
 @output_option
@@ -157,6 +161,8 @@ def edit(
     name_or_id: str,
     variant: str | None,
     new_variant: str | None,
+    add_tags: tuple[str, ...],
+    remove_tags: tuple[str, ...],
     no_tags: bool,
     version: int | None,
     output: str,
@@ -171,6 +177,7 @@ def edit(
     Examples:
       prodctl product edit arroz --price 1.25
       prodctl product edit "Aceite de oliva" --variant "Botella 1 L" --stock 12 --inactive
+      prodctl product edit arroz --add-tag oferta --remove-tag novedad
       prodctl product edit arroz --sku ""          take the SKU away
     """
     from prodcore.errors import InvalidInput
@@ -179,11 +186,16 @@ def edit(
     changes = _given(values | {"variant": new_variant})
     if no_tags:
         changes["tags"] = []
+    tags = _Tags(add_tags, remove_tags)
+    if tags.given and "tags" in changes:
+        raise click.UsageError("--add-tag and --remove-tag change the tags; --tag and --no-tags replace them")
     changes |= {row.name: None for row in FIELDS if row.nullable and changes.get(row.name) == ""}
-    if not changes:
+    if not changes and not tags.given:
         raise InvalidInput("nothing to change is given", hint="prodctl product edit --help lists what can be changed")
     client = open_client()
     old = find(client, name_or_id, variant)
+    if tags.given:
+        changes["tags"] = tags.applied(old["tags"])
     seen = {"If-Match": f'"{version or old["version"]}"'}
     new = client.call("PATCH", f"/products/{old['id']}", body=changes, headers=seen)
     done = "is as it was" if new["version"] == old["version"] else f"is at version {new['version']} now"
@@ -241,6 +253,26 @@ def rm(name_or_id: str, variant: str | None, version: int | None, yes: bool, no_
     )
     client.call("DELETE", f"/products/{old['id']}", headers={"If-Match": f'"{version or old["version"]}"'})
     message(f"Removed {_title(old)} from {old['shard']}. To bring it back: prodctl product restore {old['id']}")
+
+
+@dataclass(frozen=True)
+class _Tags:
+    """A change of some tags, however they are spelled; the others stay."""
+
+    add: tuple[str, ...]
+    remove: tuple[str, ...]
+
+    @property
+    def given(self) -> bool:
+        return bool(self.add or self.remove)
+
+    def applied(self, tags: list[str]) -> list[str]:
+        from prodcore.routing import fold
+
+        gone = {fold(tag) for tag in self.remove}
+        left = [tag for tag in tags if fold(tag) not in gone]
+        there = {fold(tag) for tag in left}
+        return left + [tag for tag in self.add if fold(tag) not in there]
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

@@ -72,11 +72,15 @@ def edit(values: tuple[str, ...], add_tags: tuple[str, ...], remove_tags: tuple[
       prodctl product bulk edit --tag oferta --remove-tag oferta --yes --refused refused.csv
     """
     from prodcore.errors import InvalidInput
+    from prodcore.product.model import BulkPatch
+    from prodcore.support.validation import validate
 
     changes: dict[str, Any] = {"set": dict(map(_assignment, values))} if values else {}
     changes |= {name: list(tags) for name, tags in (("add_tags", add_tags), ("remove_tags", remove_tags)) if tags}
     if not changes:
         raise InvalidInput("nothing to change is given", hint="--set FIELD=VALUE, --add-tag or --remove-tag")
+    if "set" in changes:
+        validate(BulkPatch, changes["set"])  # before anything is looked for
     return _run("edit", changes, **how)
 
 
@@ -119,7 +123,14 @@ def _run(
         if dry_run or not run.count:
             return 0
         confirm_count(run, yes=yes, no_input=no_input)
-        return show_report(run.work(refused), output)
+        try:
+            return show_report(run.work(refused), output)
+        except KeyboardInterrupt as interruption:
+            interruption.add_note(
+                f"{run.done:,} of {run.count:,} products are done, up to {run.under_way:,} more may be."
+            )
+            interruption.add_note("The same command again does the others.")
+            raise
 
 
 def _assignment(text: str) -> tuple[str, Any]:

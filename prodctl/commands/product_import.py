@@ -10,16 +10,19 @@ import click
 from prodcore.errors import EXIT_OK, Conflict, InvalidInput, OutcomeUnknown, Unavailable
 from prodctl.client import open_client
 from prodctl.importing.options import patience_option, reading_options
+from prodctl.terminal.arguments import complete_imports
 from prodctl.terminal.groups import DefaultGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text
 from prodctl.terminal.prompt import confirm, confirm_options
+from prodctl.terminal.rows import readable, with_short_ids
 
 if TYPE_CHECKING:
     from prodcore.tabular.report import ImportReport
+    from prodctl.importing.journal import Journal
 
 
 _SHOWN = 20
-_REFUSAL_COLUMNS = columns("Line>", "Column", "Value", "Code", "Reason")
+_REFUSAL_COLUMNS = columns("Line>", "Column", "Value~", "Reason~", "Code")
 _REASON_COLUMNS = columns("Rows>", "Column", "Code")
 _DIFFERENCE_COLUMNS = columns("Line>", "Field", "Old", "New")
 
@@ -85,9 +88,11 @@ def import_file(
         facts = {"dry_run": True} if dry_run else {"import_id": str(journal.import_id)}
         try:
             run.run(report, journal)
-        except BaseException:  # Ctrl-C too: what has been stored is told in any case
+        except BaseException as ended:  # Ctrl-C too: what has been stored is told in any case
             if report.rows > report.refused + report.not_sent:
                 _print_report(report, output, facts)
+            if isinstance(ended, KeyboardInterrupt) and not dry_run:
+                ended.add_note(_what_stands(report, journal))
             raise
     _print_report(report, output, facts)
     _raise_unsettled(report)
@@ -95,6 +100,13 @@ def import_file(
 
 
 product_import = DefaultGroup(name="import", default=import_file)
+
+
+def _described(found: dict[str, Any]) -> str:
+    counts = [f"{found['counts'][name]:,} {name}" for name in ("created", "changed") if found["counts"].get(name)]
+    begun = readable(found["started_at"]) if found["started_at"] else "at an unknown time"
+    done = ", ".join(counts) or "counts unknown"
+    return f"import {found['id'][:8]} of {found['source'] or 'an unknown file'}, {begun}, {done}"
 
 
 def _print_report(report: ImportReport, output: str, facts: dict[str, Any]) -> None:
@@ -123,6 +135,19 @@ def _print_report(report: ImportReport, output: str, facts: dict[str, Any]) -> N
         message(f"To take it back: prodctl product import undo {facts['import_id']}")
 
 
+def _what_stands(report: ImportReport, journal: Journal) -> str:
+    """After an interruption: what is stored, what is not known, and the commands that go on or take it back."""
+    stored = report.created + report.changed
+    lines = [f"Of the rows that were read, {stored:,} are stored, {report.unknown:,} were sent and not answered."]
+    if journal.file:
+        lines.append(f"The same command again goes on after line {journal.line:,} and stores no row twice.")
+    else:
+        lines.append("The same command again begins from the start and stores no row twice.")
+    if stored + report.unknown:
+        lines.append(f"To take it back: prodctl product import undo {journal.import_id}")
+    return "\n".join(lines)
+
+
 def _print_first(rows: list[dict[str, Any]], shown: Any, output: str, kind: str, way: str) -> None:
     if not rows:
         return
@@ -143,17 +168,18 @@ def _raise_unsettled(report: ImportReport) -> None:
 
 
 _IMPORT_COLUMNS = columns(
-    "ID=id",
+    "ID=short_id!",
     "Started=started_at",
-    "By",
-    "Source",
+    "Source~",
     "Created>",
     "Changed>",
     "Refused>",
-    "Ended=finished_at+",
+    "By",
     "Undone=undone_at",
+    "Ended=finished_at+",
+    "Whole ID=id+",
 )
-_LEFT_COLUMNS = columns("Name", "Variant", "Status+", "Code", "Why=message", "ID=id+")
+_LEFT_COLUMNS = columns("Name~", "Variant~", "Why=message~", "Code", "Status+", "ID=id+")
 
 
 @product_import.command("list")
@@ -162,6 +188,8 @@ _LEFT_COLUMNS = columns("Name", "Variant", "Status+", "Code", "Why=message", "ID
 def list_imports(limit: int, output: str) -> None:
     """List the last imports, the newest first.
 
+    The beginning of an id is enough for undo.
+
     \b
     Examples:
       prodctl product import list
@@ -169,17 +197,20 @@ def list_imports(limit: int, output: str) -> None:
     """
 
     found = open_client().call("GET", "/imports", query={"limit": limit})["items"]
-    rows = found if output in ("json", "yaml") else [{**item, **item["counts"]} for item in found]
+    rows = [item | ({} if output in ("json", "yaml") else item["counts"]) for item in with_short_ids(found, output)]
     print_rows(rows, _IMPORT_COLUMNS, output, kind="imports", empty="No import yet.")
 
 
 @product_import.command("undo")
-@click.argument("import_id", metavar="ID", type=click.UUID)
+@click.argument("import_id", metavar="[ID]", required=False, shell_complete=complete_imports)
+@click.option("--last", is_flag=True, help="The newest import that was not taken back.")
 @patience_option
 @confirm_options
 @output_option
-def undo(import_id: UUID, patience: float, yes: bool, no_input: bool, output: str) -> int:
+def undo(import_id: str | None, last: bool, patience: float, yes: bool, no_input: bool, output: str) -> int:
     """Take back what an import did, after asking.
+
+    The beginning of the id is enough.
 
     What it created is deleted (and can be restored for some days), what it changed gets its former values. Products
     that somebody has changed since stay as they are and are listed. The command may be repeated: it finds what it has
@@ -189,17 +220,29 @@ def undo(import_id: UUID, patience: float, yes: bool, no_input: bool, output: st
 
     \b
     Examples:
-      prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10
+      prodctl product import undo --last
+      prodctl product import undo 6f1c0c2e
       prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10 --yes -o json
     """
     from prodctl.importing.importer import Patience
-    from prodctl.importing.run import undo_import
-    from prodctl.terminal.progress import row_progress
+    from prodctl.importing.run import UndoReport, find_import, undo_import
+    from prodctl.terminal.prompt import row_progress
 
-    confirm(f"Take the import {import_id} back?", yes=yes, no_input=no_input)
-    with row_progress(lambda: 0, None) as tell:
-        report = undo_import(open_client(), import_id, Patience(patience, message), tell)
-    facts = {"import_id": str(import_id)}
+    if last == bool(import_id):
+        raise click.UsageError("give the id of an import, or --last")
+    client = open_client()
+    found = find_import(client, import_id)
+    total = found["counts"].get("created", 0) + found["counts"].get("changed", 0)
+    confirm(f"Take back the {_described(found)}?", yes=yes, no_input=no_input)
+    report = UndoReport()
+    try:
+        with row_progress(report.done, total or None, "products") as tell:
+            undo_import(client, UUID(found["id"]), Patience(patience, message), report, tell)
+    except KeyboardInterrupt as interruption:
+        interruption.add_note(f"{report.done():,} products are taken back, the others are as the import left them.")
+        interruption.add_note(f"To go on: prodctl product import undo {found['id']}")
+        raise
+    facts = {"import_id": found["id"]}
     if output in ("json", "yaml"):
         missing = {"partial": bool(report.unavailable), "unavailable": report.unavailable}
         print_item({**facts, **report.as_dict(), "left": report.left, **missing}, output, kind="undo_report")

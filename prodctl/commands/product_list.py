@@ -15,11 +15,12 @@ from prodctl.terminal.output import columns, message, output_option, row_writer,
 from prodctl.terminal.rows import Column
 
 if TYPE_CHECKING:
+    from prodctl.client.api import ApiClient
     from prodctl.importing.export import Exported
 
 
 def _column(row: Field) -> str:
-    mark = ">" if row.kind in ("price", "count") else ""
+    mark = ">" if row.kind in ("price", "count") else "~" if row.kind == "text" else ""
     return f"{row.short or row.label}={row.name}{mark}{'' if row.narrow else '+'}"
 
 
@@ -40,13 +41,15 @@ _COLUMNS = columns(
 @sort_option
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
-@click.option("--cursor", help="Go on where an earlier list ended.")
+@click.option("--page", type=click.IntRange(1), default=1, help="Of --limit products each: 2 shows the next ones.")
+@click.option("--cursor", help="Go on at the next_cursor of an earlier list, as -o json shows it.")
 @click.option("--fields", metavar="NAMES", help="Only these fields, with commas between: name,price,stock.")
 @click.option("--require-all", is_flag=True, help="Print nothing of a list that is incomplete or may be out of date.")
 @output_option
 def list_products(
     limit: int,
     everything: bool,
+    page: int,
     cursor: str | None,
     fields: str | None,
     require_all: bool,
@@ -63,23 +66,55 @@ def list_products(
     Examples:
       prodctl product list --search "aceite oli"
       prodctl product list --category lácteos --stock-max 5 --sort stock
+      prodctl product list --page 2
       prodctl product list --all --sort -price -o csv > products.csv
       prodctl product list --updated-since 2026-01-31 --fields name,price -o json
     """
     from prodctl.client.products import Lacks, pages
 
+    if page > 1 and (cursor or everything):
+        raise click.UsageError("--page goes with neither --cursor nor --all")
+    client, shown = open_client(), 0
     query = query_of(filters) | ({"require_all": "true"} if require_all else {}) | _fields(fields, output)
     writer = row_writer(_shown(fields), output, "products", empty=_nothing(filters))
     lacks = Lacks()
     next_cursor: str | None = None
-    for page in pages(open_client(), query, cursor, None if everything else limit):
-        writer.add(page.items)
-        lacks.add(page)
-        next_cursor = page.next_cursor
+    if page > 1:
+        cursor = _skip(client, query, (page - 1) * limit)
+    for part in pages(client, query, cursor, None if everything else limit) if page == 1 or cursor else ():
+        writer.add(part.items)
+        lacks.add(part)
+        shown += len(part.items)
+        next_cursor = part.next_cursor
     writer.finish({"next_cursor": next_cursor, **lacks.as_dict()})
-    if next_cursor:
-        success(f"There are more: --all, or go on with --cursor {next_cursor}", output)
+    if next_cursor and output in ("table", "wide"):
+        seen = (page - 1) * limit + shown
+        on = "--all shows all" if cursor and page == 1 else f"--page {page + 1} goes on, --all shows all"
+        success(f"{seen:,} of {_total(client, filters)} products: {on}.", output)
     lacks.refuse(f"{'their' if len(lacks.unavailable) > 1 else 'its'} products are missing")
+
+
+def _skip(client: ApiClient, query: dict[str, Any], products: int) -> str | None:
+    """The cursor behind so many products; None where there are no more."""
+    from prodctl.client.products import pages
+
+    cursor: str | None = None
+    for part in pages(client, {**query, "fields": "id"}, None, products):
+        cursor = part.next_cursor
+    return cursor
+
+
+def _total(client: ApiClient, filters: dict[str, Any]) -> str:
+    """How many there are, where that is known without counting."""
+    from prodcore.errors import ProdError
+
+    if len(query_of(filters)) > 1:
+        return "more"
+    try:
+        counts = [shard["products"] for shard in client.call("GET", "/shards")["items"]]
+    except ProdError:
+        return "more"
+    return f"{sum(counts):,}" if None not in counts else "more"
 
 
 def _fields(asked: str | None, output: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ import click
 from prodcore.errors import EXIT_OK
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, row_writer, success
+from prodctl.terminal.prompt import confirm, confirm_options
 
 if TYPE_CHECKING:
     from prodcore.app.shards import Shards
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 
 _COLUMNS = columns("Shard", "Ranges", "Products>")
 _RANGE_COLUMNS = columns("Range", "Shard")
+_FINDING_COLUMNS = columns("Kind", "Shard", "Product!", "Name~", "Finding~", "Way out+")
+_REPAIR_COLUMNS = columns("Kind", "Shard", "Product+", "Name~", "Finding~", "Result~")
+
+_SHOWN_AT_ONCE = 100
+
+EXIT_FOUND = 6
+"""As of ``cluster lint``: it was looked, and not all is well."""
+
+T = TypeVar("T")
 
 
 @click.group(cls=NounGroup)
@@ -98,9 +108,11 @@ def where(name: str, output: str) -> None:
 
 @shard.command()
 @click.argument("at", metavar="AT")
+@click.option("--dry-run", is_flag=True, help="Only say what the ranges would be.")
+@confirm_options
 @output_option
-def split(output: str, at: str) -> None:
-    """Cut the range that holds the name AT there, into two ranges of the same shard.
+def split(output: str, at: str, dry_run: bool, yes: bool, no_input: bool) -> None:
+    """Cut the range that holds the name AT there, into two ranges of the same shard, after asking.
 
     No product moves, and nobody has to stop: a name belongs to the same shard before and after. The map changes in one
     step, or not at all where somebody else changed it meanwhile (exit status 5); then the shards' copies follow. Where
@@ -108,29 +120,24 @@ def split(output: str, at: str) -> None:
 
     \b
     Examples:
+      prodctl shard split g --dry-run
       prodctl shard split g
-      prodctl shard split "pan" -o json
+      prodctl shard split "pan" --yes -o json
     """
     from prodcore.app.shards import open_shards
-    from prodcore.routing import name_key
+    from prodcore.routing import name_key, show_key
     from prodcore.settings import load_settings
 
+    key = name_key(at)
     with open_shards(load_settings()) as shards:
-        shard_map = shards.split(name_key(at))
+        shard_map = shards.planned_split(key)
+        if not dry_run:
+            confirm(f"Begin a range of {shard_map.shard_for(key)} at {show_key(key)!r}?", yes=yes, no_input=no_input)
+            shard_map = shards.split(key)
     rows = [{"range": str(r), "shard": r.shard} for r in shard_map.ranges]
     print_rows(rows, _RANGE_COLUMNS, output, kind="ranges", extra={"map_version": shard_map.version})
-    success(f"shard map version {shard_map.version}", output)
-
-
-T = TypeVar("T")
-
-_FINDING_COLUMNS = columns("Kind", "Shard", "Product", "Name", "Finding", "Way out+")
-_REPAIR_COLUMNS = columns("Kind", "Shard", "Product+", "Name", "Finding", "Result")
-
-_SHOWN_AT_ONCE = 100
-
-EXIT_FOUND = 6
-"""As of ``cluster lint``: it was looked, and not all is well."""
+    done = "Nothing was changed: this was a dry run." if dry_run else f"Shard map version {shard_map.version}."
+    success(done, output)
 
 
 @shard.command()
@@ -217,7 +224,7 @@ def _opened() -> Iterator[tuple[Shards, _Looked]]:
     """The shards, and a look through them that shows how far it is."""
     from prodcore.app.shards import open_shards
     from prodcore.settings import load_settings
-    from prodctl.terminal.progress import row_progress
+    from prodctl.terminal.prompt import row_progress
 
     looked = _Looked()
     with open_shards(load_settings()) as shards, row_progress(lambda: looked.documents, shards.count()) as tell:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
 from prodctl.client import open_client
+from prodctl.terminal.arguments import Duration, complete_tokens
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
 from prodctl.terminal.prompt import confirm, confirm_options
 
 _TOKEN_COLUMNS = columns(
-    "Name", "Scopes", "Expires=expires_at", "Last used=last_used_at", "Revoked", "By=created_by+", "Created=created_at+"
+    "Name!",
+    "Scopes~",
+    "Expires=expires_at",
+    "Revoked",
+    "Last used=last_used_at",
+    "By=created_by+",
+    "Created=created_at+",
 )
 
 
@@ -27,9 +32,11 @@ def token() -> None:
 @token.command("add")
 @click.option("--name", required=True, help="What it is for: small letters, digits and . _ -")
 @click.option("--scope", required=True, metavar="SCOPE[,SCOPE…]", help="Such as products:read,drill:run.")
-@click.option("--expires", default="90d", show_default=True, metavar="DAYS", help="How long it is good: 30d, 12w.")
+@click.option(
+    "--expires", type=Duration("1d", "400d"), default="90d", show_default=True, help="How long it is good: 30d, 12w."
+)
 @output_option
-def add_token(name: str, scope: str, expires: str, output: str) -> None:
+def add_token(name: str, scope: str, expires: float, output: str) -> None:
     """Make a token; it is shown this once.
 
     \b
@@ -40,7 +47,7 @@ def add_token(name: str, scope: str, expires: str, output: str) -> None:
       prodctl token add --name nightly-drill --scope products:read,drill:run --expires 90d
     """
     scopes = [part.strip() for part in scope.split(",") if part.strip()]
-    body = {"name": name, "scopes": scopes, "days": _days(expires)}
+    body = {"name": name, "scopes": scopes, "days": round(expires / 86_400)}
     made = open_client().call("POST", "/tokens", body=body)
     if output in ("table", "wide"):
         message(f"Token {made['name']}, good until {made['expires_at'][:10]}; it is not shown again:")
@@ -63,7 +70,7 @@ def list_tokens(output: str) -> None:
 
 
 @token.command("rm")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_tokens)
 @confirm_options
 def revoke(name: str, yes: bool, no_input: bool) -> None:
     """End a token; it is refused everywhere within seconds. Exit status 3 when there is none of that name.
@@ -80,15 +87,7 @@ def revoke(name: str, yes: bool, no_input: bool) -> None:
     success(f"Revoked {name}.")
 
 
-def _days(text: str) -> int:
-    """The days in ``90d`` or ``12w``. Raises BadParameter."""
-    match = re.fullmatch(r"([1-9][0-9]{0,3})([dw])", text)
-    if not match:
-        raise click.BadParameter(f"{text!r} is no number of days or weeks, such as 90d or 12w")
-    return int(match[1]) * (7 if match[2] == "w" else 1)
-
-
-_KEY_COLUMNS = columns("Key=kid", "State", "Active from")
+_KEY_COLUMNS = columns("Key=kid!", "State", "Active from")
 
 
 @click.group(cls=NounGroup)

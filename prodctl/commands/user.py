@@ -8,14 +8,16 @@ import click
 
 from prodctl.client import open_client
 from prodctl.commands.account import SESSION_COLUMNS
+from prodctl.terminal.arguments import Duration, complete_users
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
 from prodctl.terminal.prompt import ask_secret, confirm, confirm_options, from_stdin
+from prodctl.terminal.rows import with_short_ids
 
 ROLES = ("viewer", "editor", "operator", "admin")
 
 _COLUMNS = columns(
-    "User=username", "Role", "Disabled", "Second factor", "Last login=last_login_at", "Created=created_at+", "ID=id+"
+    "User=username!", "Role", "Disabled", "Second factor", "Last login=last_login_at", "Created=created_at+", "ID=id+"
 )
 
 _role_option = click.option(
@@ -49,7 +51,7 @@ def list_users(output: str) -> None:
 
 
 @user.command()
-@click.argument("username")
+@click.argument("username", shell_complete=complete_users)
 @output_option
 def show(username: str, output: str) -> None:
     """One user. Exit status 3 when there is none of that name.
@@ -83,7 +85,7 @@ def add(username: str, role: str, password_stdin: bool, output: str) -> None:
 
 
 @user.command("role")
-@click.argument("username")
+@click.argument("username", shell_complete=complete_users)
 @click.argument("role", type=click.Choice(ROLES))
 @output_option
 def set_role(username: str, role: str, output: str) -> None:
@@ -99,7 +101,7 @@ def set_role(username: str, role: str, output: str) -> None:
 
 
 @user.command()
-@click.argument("username")
+@click.argument("username", shell_complete=complete_users)
 @click.argument("new_username")
 @output_option
 def rename(username: str, new_username: str, output: str) -> None:
@@ -115,7 +117,7 @@ def rename(username: str, new_username: str, output: str) -> None:
 
 
 @user.command()
-@click.argument("username")
+@click.argument("username", shell_complete=complete_users)
 @output_option
 def disable(username: str, output: str) -> None:
     """Disable a user. Their logins end; nothing is removed. The last admin cannot be disabled.
@@ -130,7 +132,7 @@ def disable(username: str, output: str) -> None:
 
 
 @user.command()
-@click.argument("username")
+@click.argument("username", shell_complete=complete_users)
 @output_option
 def enable(username: str, output: str) -> None:
     """Enable a disabled user.
@@ -145,7 +147,7 @@ def enable(username: str, output: str) -> None:
 
 
 @user.command()
-@click.argument("username")
+@click.argument("username", shell_complete=complete_users)
 @confirm_options
 def rm(username: str, yes: bool, no_input: bool) -> None:
     """Remove a user and end their logins. The last admin stays (exit status 5).
@@ -163,7 +165,7 @@ def rm(username: str, yes: bool, no_input: bool) -> None:
 
 
 @user.command()
-@click.argument("username")
+@click.argument("username", shell_complete=complete_users)
 @output_option
 def reset(username: str, output: str) -> None:
     """Make a one-time code for a new password. It is shown this once and good for a day.
@@ -183,17 +185,18 @@ def reset(username: str, output: str) -> None:
 
 @user.command()
 @click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True, help="What they may do.")
-@click.option("--days", type=click.IntRange(1, 90), default=7, show_default=True, help="How long it is good.")
+@click.option("--expires", type=Duration("1d", "90d"), default="7d", show_default=True, help="How long it is good.")
+@click.option("--days", type=click.IntRange(1, 90), hidden=True, help="The same as a number of days.")
 @output_option
-def invite(role: str, days: int, output: str) -> None:
+def invite(role: str, expires: float, days: int | None, output: str) -> None:
     """Make an invitation to register. It is shown this once and good once.
 
     \b
     Examples:
       prodctl user invite --role editor
-      prodctl user invite --days 1 > invitation.txt
+      prodctl user invite --expires 1d > invitation.txt
     """
-    made = open_client().call("POST", "/invitations", body={"role": role, "days": days})
+    made = open_client().call("POST", "/invitations", body={"role": role, "days": days or round(expires / 86_400)})
     if output in ("table", "wide"):
         message(f"Invitation as {made['role']}, good until {made['expires_at']}; it is not shown again:")
         print_text(made["code"])
@@ -202,7 +205,7 @@ def invite(role: str, days: int, output: str) -> None:
 
 
 @user.command()
-@click.argument("username")
+@click.argument("username", shell_complete=complete_users)
 @output_option
 def sessions(username: str, output: str) -> None:
     """A user's logins, with device and last use.
@@ -212,11 +215,11 @@ def sessions(username: str, output: str) -> None:
       prodctl user sessions ana
     """
     items = open_client().call("GET", f"{_path(username)}/sessions")["items"]
-    print_rows(items, SESSION_COLUMNS, output, kind="sessions")
+    print_rows(with_short_ids(items, output), SESSION_COLUMNS, output, kind="sessions")
 
 
 @user.command("end-sessions")
-@click.argument("username")
+@click.argument("username", shell_complete=complete_users)
 def end_sessions(username: str) -> None:
     """Log a user out everywhere; they may log in again.
 
@@ -229,7 +232,7 @@ def end_sessions(username: str) -> None:
 
 
 @user.command("rm-second-factor")
-@click.argument("username")
+@click.argument("username", shell_complete=complete_users)
 @confirm_options
 def remove_second_factor(username: str, yes: bool, no_input: bool) -> None:
     """Remove the second factor of a user who has lost it.

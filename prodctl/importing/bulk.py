@@ -8,12 +8,15 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import IO, Any, Self
 
 import click
 
 from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, InvalidInput, OutcomeUnknown, ProdError, Unavailable
+from prodcore.product.fields import IN_BULK
+from prodcore.routing import fold
 from prodcore.tabular.report import escape_formula
 from prodctl.client.api import ApiClient
 from prodctl.client.products import Product, pages
@@ -21,7 +24,8 @@ from prodctl.terminal.output import message, print_item, visible
 
 _BATCH = 500
 _PREVIEW = 10
-_BULK_FIELDS = "id,name,variant,version,price,stock,shard"
+_SHOWN_FIELDS = ("id", "name", "variant", "version", "price", "stock", "tags", "shard")
+_BULK_FIELDS = ",".join(dict.fromkeys((*_SHOWN_FIELDS, *(row.name for row in IN_BULK))))
 _DONE = {"edit": "changed", "delete": "deleted"}
 _VERBS = {"edit": "change", "delete": "remove"}
 _REFUSED_COLUMNS = ("id", "name", "variant", "version", "status", "code", "message")
@@ -37,6 +41,11 @@ class BulkRun:
         self.action = action
         self._found = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  closed by __exit__
         self.count = 0
+        """Of the products that were found."""
+        self.done = 0
+        """How many of them are worked on."""
+        self.under_way = 0
+        """How many were sent and are not answered."""
         self.first: list[Product] = []
 
     def __enter__(self) -> Self:
@@ -52,6 +61,17 @@ class BulkRun:
             self.count += len(page.items)
             self._found.writelines(f"{json.dumps(product)}\n" for product in page.items)
 
+    def changes_of(self, product: Product) -> dict[str, Any]:
+        """The fields that would get another value, with it."""
+        wanted = dict(self._changes.get("set", {}))
+        if added_or_removed := self._changes.get("add_tags", []) + self._changes.get("remove_tags", []):
+            keys = {fold(tag) for tag in added_or_removed}
+            kept = [tag for tag in product["tags"] if fold(tag) not in keys]
+            wanted["tags"] = kept + list(self._changes.get("add_tags", []))
+            if {*map(fold, wanted["tags"])} == {*map(fold, product["tags"])}:
+                del wanted["tags"]
+        return {name: value for name, value in wanted.items() if not _same(product[name], value)}
+
     def work(self, refused: IO[str] | None) -> dict[str, int]:
         """Do it, batch by batch; how many products met which end. What was not done goes to ``refused``."""
         ends = Counter(dict.fromkeys((_DONE[self.action], "unchanged", "refused", "unavailable", "unknown"), 0))
@@ -62,7 +82,11 @@ class BulkRun:
             writer.writerow(_REFUSED_COLUMNS)
         self._found.seek(0)
         while batch := [json.loads(line) for line in islice(self._found, _BATCH)]:
-            for product, result in zip(batch, self._send(batch), strict=True):
+            self.under_way = len(batch)
+            results = self._send(batch)
+            self.under_way = 0
+            self.done += len(batch)
+            for product, result in zip(batch, results, strict=True):
                 ends[result["status"]] += 1
                 if writer and result["status"] in _EXITS:
                     told = product | result
@@ -89,13 +113,23 @@ class BulkRun:
         return [{"status": status, "code": error.code, "message": error.message} for _ in batch]
 
 
+def _same(old: Any, new: Any) -> bool:
+    """Whether two values are one: 1.2 is 1.20."""
+    if isinstance(old, bool) or isinstance(new, bool):
+        return old is new
+    try:
+        return Decimal(str(old)) == Decimal(str(new))
+    except InvalidOperation:
+        return bool((old or "") == (new or ""))
+
+
 def show_preview(run: BulkRun) -> None:
     """Say how many there are, and the first of them."""
     if not run.count:
         message("No product matches.")
         return
     message(f"{_products(run.count)} to {_VERBS[run.action]}:")
-    for line in _lines(run.first):
+    for line in _lines(run):
         message(f"  {line}")
     if run.count > len(run.first):
         message(f"  … and {run.count - len(run.first):,} more")
@@ -122,10 +156,21 @@ def show_report(ends: dict[str, int], output: str) -> int:
     return next((status for end, status in _EXITS.items() if ends[end]), EXIT_OK)
 
 
-def _lines(products: list[Product]) -> Iterator[str]:
-    for product in products:
+def _lines(run: BulkRun) -> Iterator[str]:
+    for product in run.first:
         variant = f" ({product['variant']})" if product["variant"] else ""
-        yield visible(f"{product['name']}{variant}, {product['price']}, stock {product['stock']}, {product['shard']}")
+        called = f"{product['name']}{variant}, {product['shard']}"
+        changed = [
+            f"{name} {_text(product[name])} -> {_text(value)}" for name, value in run.changes_of(product).items()
+        ]
+        state = f"{product['price']}, stock {product['stock']}"
+        yield visible(f"{called}: {'; '.join(changed) or 'nothing changes' if run.action == 'edit' else state}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) or "none" if isinstance(value, list) else str(value if value not in (None, "") else "none")
 
 
 def _products(count: int) -> str:

@@ -70,7 +70,7 @@ class Patience:
     def __init__(self, seconds: float, notify: Callable[[str], None]) -> None:
         self.seconds = seconds
         self.ended = threading.Event()
-        self._notify = notify
+        self.notify = notify
         self._waiting_since: float | None = None
         self._lock = threading.Lock()
 
@@ -84,7 +84,7 @@ class Patience:
         with self._lock:
             if self._waiting_since is None:
                 self._waiting_since = time.monotonic()
-                self._notify(f"{why}; trying again for up to {self.seconds:g} s")
+                self.notify(f"{why}; trying again for up to {self.seconds:g} s")
             left = self._waiting_since + self.seconds - time.monotonic()
         if left <= 0:
             self.ended.set()
@@ -144,6 +144,10 @@ SENDERS = 4
 """Batches under way at a time: while some are stored, the next ones are read, folded and checked."""
 
 AnyRow = Row | RefusedRow | RepeatedRow
+Underway = deque[tuple[Batch, Future[list[Outcome]]]]
+
+_ANSWERS_SECONDS = 10.0
+"""How long an import that is interrupted waits for the answers to what it has sent."""
 
 
 @dataclass(slots=True)
@@ -166,12 +170,12 @@ class Importer:
         self._refuse(self.journal.restore(self.report))
         rows = _after(rows, self.journal.line)
         senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="import")
-        under_way: deque[tuple[Batch, Future[list[Outcome]]]] = deque()
+        under_way: Underway = deque()
         try:
             for batch in _batches(rows, self.batch_size):
                 given_up = self.patience.ended.is_set()
                 while under_way and (given_up or len(under_way) >= SENDERS):
-                    self._settle(*under_way.popleft())  # in the file's order: the journal knows one line only
+                    self._settle_first(under_way)  # in the file's order: the journal knows one line only
                 if given_up:
                     self._drop(batch, "not_sent")
                     continue
@@ -179,12 +183,15 @@ class Importer:
                     (batch, senders.submit(send, batch, self.journal.product_id, self.post, self.patience))
                 )
             while under_way:
-                self._settle(*under_way.popleft())
+                self._settle_first(under_way)
         except ProdError:
             self.patience.ended.set()
             while under_way:
                 with suppress(ProdError):  # the first one says why the import ends
-                    self._settle(*under_way.popleft())
+                    self._settle_first(under_way)
+            raise
+        except KeyboardInterrupt:
+            self._wait_for_answers(under_way)
             raise
         finally:
             self.patience.ended.set()
@@ -195,15 +202,32 @@ class Importer:
         if self._all_settled:
             self.journal.done()
 
-    def _settle(self, batch: Batch, future: Future[list[Outcome]]) -> None:
+    def _wait_for_answers(self, under_way: Underway) -> None:
+        """After Ctrl-C: settle what was sent, so that little is unknown; another Ctrl-C leaves the rest unknown."""
+        self.patience.ended.set()
+        self.patience.notify("Interrupted: waiting for the answers to what was sent. Ctrl-C again leaves at once.")
+        deadline = time.monotonic() + _ANSWERS_SECONDS
+        with suppress(ProdError, KeyboardInterrupt):
+            while under_way:
+                if under_way[0][1].cancel():
+                    self._drop(under_way.popleft()[0], "not_sent")
+                else:
+                    self._settle_first(under_way, max(deadline - time.monotonic(), 0))
+
+    def _settle_first(self, under_way: Underway, seconds: float | None = None) -> None:
+        """Account for the oldest batch when its outcomes are there; what is not answered in time is unknown."""
+        batch, future = under_way[0]
         try:
-            outcomes = future.result()
+            outcomes = future.result(seconds)
+        except TimeoutError:
+            under_way.popleft()
+            self._drop(batch, "unknown")
+            return
         except ProdError:
+            under_way.popleft()
             self._drop(batch, "unknown" if batch.in_doubt else "not_sent")
             raise
-        except KeyboardInterrupt:
-            self._drop(batch, "unknown")
-            raise
+        under_way.popleft()
         refusals = list(batch.refused)
         for row, outcome in zip(batch.rows, outcomes, strict=True):
             if outcome.status == "refused":

@@ -9,6 +9,7 @@ import click
 
 from prodcore.product.fields import BY_NAME, FILTERED, SEARCHED, Field
 from prodcore.tabular.columns import TARGETS
+from prodctl.terminal.arguments import Duration, Moment, complete_shards
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,10 +39,10 @@ def _mapping(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ..
 
 patience_option = click.option(
     "--patience",
-    type=click.FloatRange(0, 3600),
-    default=60,
+    type=Duration("0s", "1h"),
+    default="60s",
     show_default=True,
-    help="Seconds to wait while nothing moves.",
+    help="How long to wait while nothing moves.",
 )
 
 
@@ -106,9 +107,9 @@ FILTERS = {
     "stock_min": click.option("--stock-min", type=int, help="At least so many in stock."),
     "stock_max": click.option("--stock-max", type=int, help="At most so many in stock; 0 for what is sold out."),
     "active": click.option("--active/--inactive", default=None, help="Only what is for sale, or is not."),
-    "shard": click.option("--shard", help="Of this shard only."),
+    "shard": click.option("--shard", shell_complete=complete_shards, help="Of this shard only."),
     "updated_since": click.option(
-        "--updated-since", metavar="TIME", help="Changed since: 2026-01-31, or 2026-01-31T08:00:00Z."
+        "--updated-since", type=Moment(), help="Changed since: 2026-01-31, 2026-01-31T08:00:00Z, or an age such as 24h."
     ),
 }
 """By the name of the REST API's parameter, which is the name of the command's argument too."""

@@ -14,18 +14,20 @@ from pathlib import PurePath
 from typing import IO, Any, cast
 from uuid import UUID
 
-from prodcore.errors import OutcomeUnknown, Unavailable
+from prodcore.errors import ConfigError, ImportNotFound, InvalidInput, OutcomeUnknown, Unavailable
 from prodcore.product.fields import NAMES
 from prodcore.settings import load_settings
+from prodcore.support.secure_files import make_private_directory
 from prodcore.tabular.ndjson import as_cells
 from prodcore.tabular.report import ImportReport, RefusedFile, RefusedRow
 from prodcore.tabular.rows import RowIndex
 from prodcore.tabular.source import Reading, Source, open_source
 from prodctl.client.api import ApiClient
+from prodctl.client.products import as_id
 from prodctl.importing.importer import Importer, Patience
 from prodctl.importing.journal import Journal, journal_of
-from prodctl.terminal.output import message
-from prodctl.terminal.progress import row_progress
+from prodctl.terminal.output import message, visible
+from prodctl.terminal.prompt import row_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,12 @@ class ImportRun:
             yield Journal()
             return
         settings = load_settings()
+        try:
+            make_private_directory(settings.state_dir / "imports")
+        except ConfigError as error:
+            message(f"This import cannot go on after an interruption, it begins again then: {error.message}")
+            yield Journal()
+            return
         with journal_of(settings.state_dir, self.file, self.reading, settings.url) as journal:
             if journal.line:
                 message(f"Going on with import {journal.import_id} after line {journal.line:,}")
@@ -78,7 +86,7 @@ class ImportRun:
         """Have the import remembered; that it cannot be does not stop it: its rows wait for the service anyway."""
         if self.dry_run:
             return
-        body = {"source": PurePath(self.file.name).name[:200]} | ({"counts": counts} if counts else {})
+        body = {"source": _source_name(self.file)} | ({"counts": counts} if counts else {})
         with suppress(Unavailable, OutcomeUnknown):
             client.call("PUT", f"/imports/{import_id}", body=body)
 
@@ -106,6 +114,11 @@ class ImportRun:
         return sink
 
 
+def _source_name(file: IO[bytes]) -> str:
+    """What the import is remembered under; a byte of the name that is not UTF-8 is shown as such."""
+    return visible(PurePath(file.name).name)[:200]
+
+
 def _size(file: IO[bytes]) -> int | None:
     """How long the file is; None for a pipe."""
     try:
@@ -128,6 +141,10 @@ class UndoReport:
     unavailable: list[str] = field(default_factory=list)
     """Shards that could not be asked."""
 
+    def done(self) -> int:
+        """How many are taken back."""
+        return self.counts["deleted"] + self.counts["restored"] + self.counts["already"]
+
     @property
     def open(self) -> list[dict[str, Any]]:
         """Those of them that another try may settle."""
@@ -146,9 +163,30 @@ class UndoReport:
         )
 
 
-def undo_import(client: ApiClient, import_id: UUID, patience: Patience, tell: Callable[[int], None]) -> UndoReport:
+def find_import(client: ApiClient, text: str | None) -> dict[str, Any]:
+    """The import with this id or the only one whose id begins so; with None the newest that stands.
+
+    Raises ImportNotFound, and InvalidInput where several ids begin so.
+    """
+    found: list[dict[str, Any]] = client.call("GET", "/imports", query={"limit": 500})["items"]
+    if text is None:
+        found = [item for item in found if item["undone_at"] is None][:1]
+    else:
+        found = [item for item in found if item["id"].startswith(text.lower())]
+        if not found and (whole := as_id(text)):  # an older one, or one that was never noted
+            return {"id": str(whole), "source": "", "started_at": None, "counts": {}}
+    if len(found) > 1:
+        raise InvalidInput(f"{len(found)} imports have an id that begins with {text}", hint="give more of it")
+    if not found:
+        what = "there is no import that was not taken back" if text is None else f"no import has an id like {text!r}"
+        raise ImportNotFound(what, hint="prodctl product import list")
+    return found[0]
+
+
+def undo_import(
+    client: ApiClient, import_id: UUID, patience: Patience, report: UndoReport, tell: Callable[[int], None]
+) -> UndoReport:
     """Take back all that can be. Raises ImportNotFound, and Unavailable where nothing can be asked at all."""
-    report = UndoReport()
     first = True
     while True:
         _pass(client, import_id, patience, report, tell)
@@ -176,7 +214,7 @@ def _pass(
             patience.moved()
         report.left += part["items"]
         report.unavailable = sorted({*report.unavailable, *part["unavailable"]})
-        tell(report.counts["deleted"] + report.counts["restored"])
+        tell(report.done())
         cursor = part["next_cursor"]
         if cursor is None:
             return

@@ -244,6 +244,29 @@ def _wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
+def shortened(ids: Sequence[str]) -> dict[str, str]:
+    """The shortest beginnings of ids that tell them apart, of eight characters at least.
+
+    >>> shortened(["6f1c0c2e-7a1b", "6f1c0c2e-7b00", "77777777-0000"])
+    {'6f1c0c2e-7a1b': '6f1c0c2e-7a', '6f1c0c2e-7b00': '6f1c0c2e-7b', '77777777-0000': '77777777'}
+    """
+    short = {}
+    for one in ids:
+        length = 8
+        while length < len(one) and sum(other.startswith(one[:length]) for other in ids) > 1:
+            length += 1
+        short[one] = one[:length]
+    return short
+
+
+def with_short_ids(items: Sequence[Mapping[str, Any]], output: str) -> list[dict[str, Any]]:
+    """The items, for people with a ``short_id`` that can be typed back."""
+    if output in ("json", "yaml"):
+        return [dict(item) for item in items]
+    short = shortened([item["id"] for item in items])
+    return [{**item, "short_id": short[item["id"]]} for item in items]
+
+
 def cell(value: Any) -> str:
     """A value as one cell of a table or CSV line."""
     if value is None:

@@ -48,12 +48,12 @@ def test_verify_and_repair_list_what_is_wrong_and_what_became_of_it(cli, catalog
 
 
 def test_split_shows_the_new_ranges_and_refuses_what_is_no_name(cli, cluster, put_back_map):
-    told = cli("shard", "split", "  Ñ ", "-o", "json")
+    told = cli("shard", "split", "  Ñ ", "--yes", "-o", "json")
     assert told.status == 0, told.err
     assert told.json["map_version"] == 2
     assert [item["range"] for item in told.json["items"]] == ["key < a", "a ≤ key < n", "n ≤ key < ñ", "ñ ≤ key …"]
     assert [item["shard"] for item in told.json["items"]] == ["rsB", "rsA", "rsB", "rsB"]
-    assert cli("shard", "split", "ñ", "-o", "json").json["map_version"] == 2
+    assert cli("shard", "split", "ñ", "--yes", "-o", "json").json["map_version"] == 2
     assert cli("shard", "where", "Ñandú", "-o", "json").json["range"] == "ñ ≤ key …"
     assert "n ≤ key < ñ" in cli("shard", "list").out
     refused = cli("shard", "split", " ")
