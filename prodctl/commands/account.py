@@ -221,7 +221,7 @@ def login(username: str | None, password_stdin: bool, setup_code_file: str | Non
     client = open_client()
     first = client.call("GET", "/setup", authenticate=False)["open"]
     if first:
-        message("There is no user yet: this makes the first admin.")
+        message("There is no user yet: this makes the first admin. A password needs 15 characters or more.")
         code = from_file(setup_code_file, "setup code") if setup_code_file else ask_secret("setup code", hint=_SCRIPTED)
         name = username or ask("user name", default="admin", hint=_SCRIPTED)
         password = from_stdin("password") if password_stdin else ask_secret("password", twice=True, hint=_SCRIPTED)

@@ -106,7 +106,7 @@ def _described(found: dict[str, Any]) -> str:
     counts = [f"{found['counts'][name]:,} {name}" for name in ("created", "changed") if found["counts"].get(name)]
     begun = readable(found["started_at"]) if found["started_at"] else "at an unknown time"
     done = ", ".join(counts) or "counts unknown"
-    return f"import {found['id'][:8]} of {found['source'] or 'an unknown file'}, {begun}, {done}"
+    return f"Import {found['id'][:8]} of {found['source'] or 'an unknown file'}, {begun}: {done}."
 
 
 def _print_report(report: ImportReport, output: str, facts: dict[str, Any]) -> None:
@@ -203,7 +203,7 @@ def list_imports(limit: int, output: str) -> None:
 
 @product_import.command("undo")
 @click.argument("import_id", metavar="[ID]", required=False, shell_complete=complete_imports)
-@click.option("--last", is_flag=True, help="The newest import that was not taken back.")
+@click.option("--last", is_flag=True, help="The newest import that changed anything and was not taken back.")
 @patience_option
 @confirm_options
 @output_option
@@ -233,7 +233,8 @@ def undo(import_id: str | None, last: bool, patience: float, yes: bool, no_input
     client = open_client()
     found = find_import(client, import_id)
     total = found["counts"].get("created", 0) + found["counts"].get("changed", 0)
-    confirm(f"Take back the {_described(found)}?", yes=yes, no_input=no_input)
+    message(_described(found))
+    confirm("Take it back?", yes=yes, no_input=no_input)
     report = UndoReport()
     try:
         with row_progress(report.done, total or None, "products") as tell:

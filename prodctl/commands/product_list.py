@@ -144,9 +144,10 @@ _FORMATS = ("csv", "ndjson", "xlsx")
 @click.option("--format", "kind", type=click.Choice(_FORMATS), help="Without it the file's name says; - is csv.")
 @filter_options
 @sort_option
+@click.option("--bom", is_flag=True, help="Begin CSV with the mark by which Excel knows UTF-8, so that accents show.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @click.option("--allow-partial", is_flag=True, help="Write what there is while a shard does not answer.")
-def export_products(file: Path, kind: str | None, force: bool, allow_partial: bool, **filters: Any) -> None:
+def export_products(file: Path, kind: str | None, bom: bool, force: bool, allow_partial: bool, **filters: Any) -> None:
     """Write all products of a filter to a FILE (- for stdout) that importing changes nothing.
 
     The file appears under its name when it is whole. While a shard does not answer, or has no majority and may show
@@ -158,13 +159,14 @@ def export_products(file: Path, kind: str | None, force: bool, allow_partial: bo
     \b
     Examples:
       prodctl product export products.csv
+      prodctl product export for-excel.csv --bom
       prodctl product export sold-out.xlsx --stock-max 0 --sort -updated
       prodctl product export - --format ndjson --category lácteos | jq .name
     """
     from prodctl.importing.export import export_to
 
     query = query_of(filters) | ({} if allow_partial else {"require_all": "true"})
-    done = export_to(file, kind or _kind_of(file), open_client(), query, force=force)
+    done = export_to(file, kind or _kind_of(file), open_client(), query, force=force, bom=bom)
     message(_told(done, file))
     done.lacks.refuse("the file is not whole")
 

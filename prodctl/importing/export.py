@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import IO, Any
 from prodcore.errors import InvalidInput
 from prodcore.tabular.export import XlsxBook, as_csv, as_ndjson, csv_head
 from prodctl.client.api import ApiClient
-from prodctl.client.products import Lacks, Page, pages
+from prodctl.client.products import Lacks, Page, Product, pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +26,16 @@ class Exported:
     lacks: Lacks
 
 
-def export_to(file: Path, kind: str, client: ApiClient, query: Mapping[str, Any], *, force: bool) -> Exported:
+def export_to(
+    file: Path, kind: str, client: ApiClient, query: Mapping[str, Any], *, force: bool, bom: bool = False
+) -> Exported:
     """Write every product of ``query`` to ``file`` (``-`` for stdout).
 
     Raises InvalidInput for a file that is there and is not to be written over, or cannot be written.
     """
     counted = _Counted(pages(client, query))
     with _aside(file, force) as target:
-        _write(kind, counted, target)
+        write_products(kind, counted, target, bom=bom)
     return Exported(counted.products, counted.lacks)
 
 
@@ -51,7 +54,8 @@ class _Counted:
             yield page.items
 
 
-def _write(kind: str, products: _Counted, target: IO[bytes]) -> None:
+def write_products(kind: str, products: Iterable[list[Product]], target: IO[bytes], *, bom: bool = False) -> None:
+    """Write products as csv, ndjson or xlsx. With ``bom`` CSV begins with the mark by which Excel knows UTF-8."""
     if kind == "xlsx":
         book = XlsxBook()
         for rows in products:
@@ -59,7 +63,8 @@ def _write(kind: str, products: _Counted, target: IO[bytes]) -> None:
         book.save(target)
         return
     write = as_csv if kind == "csv" else as_ndjson
-    target.write(csv_head() if kind == "csv" else b"")
+    if kind == "csv":
+        target.write((codecs.BOM_UTF8 if bom else b"") + csv_head())
     for rows in products:
         target.write(write(rows))
 

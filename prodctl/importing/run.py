@@ -164,13 +164,13 @@ class UndoReport:
 
 
 def find_import(client: ApiClient, text: str | None) -> dict[str, Any]:
-    """The import with this id or the only one whose id begins so; with None the newest that stands.
+    """The import with this id or the only one whose id begins so; with None the newest that stored anything and stands.
 
     Raises ImportNotFound, and InvalidInput where several ids begin so.
     """
     found: list[dict[str, Any]] = client.call("GET", "/imports", query={"limit": 500})["items"]
     if text is None:
-        found = [item for item in found if item["undone_at"] is None][:1]
+        found = [item for item in found if item["undone_at"] is None and _may_have_stored(item)][:1]
     else:
         found = [item for item in found if item["id"].startswith(text.lower())]
         if not found and (whole := as_id(text)):  # an older one, or one that was never noted
@@ -181,6 +181,11 @@ def find_import(client: ApiClient, text: str | None) -> dict[str, Any]:
         what = "there is no import that was not taken back" if text is None else f"no import has an id like {text!r}"
         raise ImportNotFound(what, hint="prodctl product import list")
     return found[0]
+
+
+def _may_have_stored(item: dict[str, Any]) -> bool:
+    """Whether an import changed the catalogue, or has not said so because it was interrupted."""
+    return not item["counts"] or bool(item["counts"].get("created") or item["counts"].get("changed"))
 
 
 def undo_import(

@@ -98,3 +98,68 @@ def test_what_nobody_expected_is_told_without_a_traceback():
     assert status == 1
     assert err.startswith("Error: something unexpected went wrong (RuntimeError: boom)\nHint:  ")
     assert "Traceback" not in err
+
+
+ENTRIES = [
+    {
+        "id": f"6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d1{i}",
+        "at": "2026-11-24T12:00:00Z",
+        "text": "a long text of many words that has to go on in the next line, for it is the point of the table",
+        "count": 1_000_000,
+        "note": "short",
+        "last": "word " * 8,
+    }
+    for i in range(2)
+]
+
+
+def test_a_table_fits_its_width_and_shows_ids_numbers_and_times_whole(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = columns("ID=id!", "At", "Text~", "Count>", "Note", "Last")
+    writer = row_writer(shown, "table", "entries", "None.")
+    writer.add(ENTRIES)
+    writer.finish({})
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["ID", "AT", "TEXT"]
+    assert all(entry["id"] in out for entry in ENTRIES)
+    assert out.count("2026-11-24 12:00:00Z") == 2
+    assert " ".join(line[60:].strip() for line in lines[1 : len(lines) // 2 + 1]) == ENTRIES[0]["text"]
+    assert err == "No room for Count, Note, Last: -o wide shows all.\n"
+
+
+def test_a_number_is_never_cut(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    writer = row_writer(columns("Text", "Count>"), "table", "entries", "None.")
+    writer.add([{"text": "word " * 20, "count": 1}])
+    writer.add([{"text": "word " * 20, "count": 1_000_000}])
+    writer.finish({})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].endswith("…      1")
+    assert lines[2].endswith("  1000000")
+
+
+def test_wide_has_every_column_whole(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    writer = row_writer(columns("ID=id!", "Text~", "Last"), "wide", "entries", "None.")
+    writer.add(ENTRIES)
+    writer.finish({})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert ENTRIES[0]["text"] in lines[1]
+
+
+def test_a_formula_is_marked_in_csv_of_every_command_but_not_with_raw():
+    for raw in ([], ["--raw"]):
+        code = (
+            "import click\nfrom prodctl.terminal.output import *\nfrom prodctl.terminal.output import output_option\n"
+            "@click.command()\n@output_option\ndef command(output):\n"
+            "    rows = [{'name': '=1+1', 'n': -5}, {'name': '@x\x1b', 'n': 1}]\n"
+            "    print_rows(rows, columns('Name', 'N>'), output, kind='x')\n"
+            f"run_and_exit(command, ['-o', 'csv', *{raw!r}])"
+        )
+        code = code.replace("import *\n", "import columns, print_rows, run_and_exit\n")
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        said = "name,n\n=1+1,-5\n@x\x1b,1\n" if raw else "name,n\n'=1+1,-5\n'@x\\x1b,1\n"
+        assert (done.stdout, done.stderr, done.returncode) == (said, "", 0)

@@ -115,3 +115,14 @@ def test_file_says_more_than_an_import_sets():
 @given(st.lists(texts.map(str.strip).filter(bool), max_size=5))
 def test_tags_come_back_whatever_signs_they_hold(tags):
     assert read_tags(tags_cell(tags)) == tags
+
+
+def test_csv_for_excel_begins_with_the_mark_of_utf8_and_reads_back_the_same():
+    from prodctl.importing.export import write_products
+
+    plain, marked, ndjson = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    write_products("csv", [[]], plain)
+    write_products("csv", [[]], marked, bom=True)
+    write_products("ndjson", [[]], ndjson, bom=True)
+    assert marked.getvalue() == b"\xef\xbb\xbf" + plain.getvalue()
+    assert ndjson.getvalue() == b""

@@ -276,3 +276,27 @@ def test_a_report_makes_no_formula():
         "a=1",
         5,
     ]
+
+
+def test_an_interrupted_import_waits_for_the_answers_to_what_it_has_sent():
+    """So that little is unknown: Ctrl-C comes while the first batches are under way, and they are all settled."""
+    service = Service()
+    interrupted = threading.Event()
+
+    def post(items):
+        interrupted.wait(30)  # the answer comes after Ctrl-C
+        return Service.post(service, items)
+
+    def rows():
+        yield from many(6)
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    report, told = ImportReport(), []
+    with RowIndex() as seen:
+        importer = Importer(post, Patience(30, told.append), seen, report, 3, Journal(), lambda _rows: None)
+        with pytest.raises(KeyboardInterrupt):
+            importer.run(without_repeats(rows(), seen))
+    assert report.created == len(service.stored) == 6
+    assert report.unknown == 0
+    assert told[0].startswith("Interrupted: waiting for the answers")
