@@ -90,7 +90,7 @@ def list_products(
     if next_cursor and output in ("table", "wide"):
         seen = (page - 1) * limit + shown
         on = "--all shows all" if cursor and page == 1 else f"--page {page + 1} goes on, --all shows all"
-        success(f"{seen:,} of {_total(client, filters)} products: {on}.", output)
+        success(f"{seen:,} of {_total(client, filters)}: {on}.", output)
     lacks.refuse(f"{'their' if len(lacks.unavailable) > 1 else 'its'} products are missing")
 
 
@@ -105,16 +105,16 @@ def _skip(client: ApiClient, query: dict[str, Any], products: int) -> str | None
 
 
 def _total(client: ApiClient, filters: dict[str, Any]) -> str:
-    """How many there are, where that is known without counting."""
+    """How many products there are, where that is known without counting."""
     from prodcore.errors import ProdError
 
     if len(query_of(filters)) > 1:
-        return "more"
+        return "more products"
     try:
         counts = [shard["products"] for shard in client.call("GET", "/shards")["items"]]
     except ProdError:
-        return "more"
-    return f"{sum(counts):,}" if None not in counts else "more"
+        return "more products"
+    return f"{sum(counts):,} products" if None not in counts else "more products"
 
 
 def _fields(asked: str | None, output: str) -> dict[str, str]:

@@ -33,7 +33,8 @@ def test_edit_shows_what_it_will_do_and_reports_what_it_did(cli, category):
     assert (preview.status, preview.out) == (0, "")
     lines = preview.err.splitlines()
     assert lines[0] == "12 products to change:"
-    assert lines[1] == f"  A0 {category}, 1.20, stock 0, rsA"
+    assert lines[1].startswith(f"  A0 {category}, rsA: price 1.20 -> 2.50; active yes -> no; tags ")
+    assert lines[1].endswith(" -> nuevo, sí")
     assert lines[-1] == "  … and 2 more"
     assert {p["version"] for p in products(cli, category)} == {1}
 

@@ -350,7 +350,8 @@ def test_an_undo_reaches_what_it_can_while_a_shard_is_out_and_the_rest_later(cli
 def test_an_import_that_there_was_not_cannot_be_undone(cli, site):
     unknown = cli("product", "import", "undo", str(uuid4()), "--yes")
     assert (unknown.status, unknown.out) == (3, "")
-    assert cli("product", "import", "undo", "x", "--yes").status == 2
+    assert cli("product", "import", "undo", "x", "--yes").status == 3
+    assert cli("product", "import", "undo", "--yes").status == 2  # neither an id nor --last
     forbidden = cli("product", "import", "undo", str(uuid4()), "--yes", PRODCTL_TOKEN=site.token("viewer"))
     assert forbidden.status == 4
 
@@ -387,5 +388,9 @@ def test_ctrl_c_ends_an_import_and_tells_what_is_in(cli, word):
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert err.decode().endswith("Interrupted.\n")
-    assert json.loads(out)["created"] >= 20
+    report = json.loads(out)
+    assert report["created"] >= 20
+    assert "unknown" not in report  # what was sent was waited for
+    said = err.decode()
+    assert "are stored, 0 were sent and not answered.\n" in said
+    assert said.endswith(f"To take it back: prodctl product import undo {report['import_id']}\n")
