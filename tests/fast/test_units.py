@@ -1,6 +1,7 @@
 """The unit files: systemd accepts them, and what they start and need exists."""
 
 import configparser
+import os
 import runpy
 import shlex
 import subprocess
@@ -80,7 +81,7 @@ def test_every_credential_is_a_setting_that_is_read_by_its_name(unit, tmp_path, 
     for setting, value in values.items():
         (tmp_path / setting).write_text(value)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    monkeypatch.setenv("PRODCTL_ENV_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("PRODCTL_ENV_FILE", os.devnull)
     settings = load_settings()
     assert {setting: getattr(settings, setting).get_secret_value() for setting in values} == values
 
