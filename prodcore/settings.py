@@ -326,10 +326,12 @@ def load_settings(**overrides: Any) -> Settings:
     """
     places = _places()
     given: dict[str, Any] = {}
-    for values in reversed(places.values()):
+    more_shards: dict[str, Any] = {}
+    for values in (*reversed(places.values()), overrides | _gather_shards(overrides)):
         given |= values
+        more_shards |= values.get("more_shard_urls", {})
     try:
-        return Settings(**given | overrides | _gather_shards(overrides))
+        return Settings(**given | ({"more_shard_urls": more_shards} if more_shards else {}))
     except ConfigError as error:
         raise ConfigError(problems=[_placed(problem, places) for problem in error.problems]) from None
 

@@ -118,7 +118,7 @@ def _members() -> list[str]:
 
 
 def _drills() -> list[str]:
-    from prodcore.app.cluster import open_history
+    from prodcore.app.wiring import open_history
     from prodcore.settings import load_settings
 
     with open_history(load_settings()) as kept:
