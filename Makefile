@@ -1,6 +1,6 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help up lock test fast lint docs screenshots bench-web bench-import bench-size rename-campaign consistency fuzz \
+.PHONY: help up lock test fast lint docs screenshots sbom bench-web bench-import bench-size rename-campaign consistency fuzz \
 	drill-campaign process-kills failover-bench shard-outage guard-soak guard-faults deploy-kills nightly nightly-short mutants
 
 help: ## Show this menu
@@ -36,6 +36,10 @@ docs: ## Write the generated pages of the documentation
 
 screenshots: ## Write a screenshot of every page into screenshots/
 	./scripts/screenshots
+
+sbom: ## Write sbom.json: what a deployment is made of, in CycloneDX
+	./scripts/venv sbom
+	.venv/bin/cyclonedx-py requirements requirements.txt --output-format JSON --output-file sbom.json
 
 bench-web: ## Ours beside the seed, Eve and FastAPI: ratios of one run (needs wrk)
 	./scripts/venv server,mongod,bench
