@@ -31,7 +31,7 @@ def test_a_file_is_looked_at_stored_in_steps_and_the_refused_rows_are_kept(brows
         expect(page.get_by_role("heading", level=1)).to_have_text("Import preview")
         expect(page.get_by_label("Figures")).to_contain_text("New1,100")
         expect(page.get_by_label("Figures")).to_contain_text("Refused1")
-        expect(page.get_by_label("Figures")).to_contain_text("Said twice1")
+        expect(page.get_by_label("Figures")).to_contain_text("Repeated1")
         expect(page.locator(".steps")).to_contain_text("It is not a price.")
         expect(page.get_by_role("table").last).to_contain_text("€1.20")
         assert stored(site, word) == [], "nothing is stored by looking"

@@ -80,7 +80,7 @@ def register(app: Flask, settings: Settings) -> None:
     )
     app.jinja_env.globals.update(product_fields=BY_NAME)
     app.jinja_env.globals.update(take_notices=identity.take_notices, notice_text=notice_text)
-    app.jinja_env.filters.update(problem=problem_text, reason=reason_text)
+    app.jinja_env.filters.update(problem=problem_text, reason=reason_text, core=cluster.drill_text)
     app.jinja_env.globals.update(labels.ALL, password_help=password_help, refusal=refusal_text)
     pages = APIBlueprint("pages", __name__, enable_openapi=False)
     pages.before_request(_check_form)

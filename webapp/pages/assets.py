@@ -77,6 +77,11 @@ _SOURCES: dict[str, tuple[str, Callable[[], str]]] = {
 }
 
 
+def standalone_style() -> str:
+    """The style of a page that is kept as one file: ours, without Bootstrap's."""
+    return _own("css/theme.css", "css/layout.css", "css/parts.css", "css/products.css", "css/cluster.css")
+
+
 @cache
 def asset(name: str) -> Asset:
     """The asset with this plain name, made when first asked for. Raises KeyError."""

@@ -9,8 +9,10 @@ from flask import Response
 from flask_babel import lazy_gettext
 
 from prodcore.errors import ShardNotFound
+from prodcore.replicaset.diagnostic import SENTENCES as CORE_SENTENCES
 from prodcore.replicaset.diagnostic import ProblemLine
 from webapp.live.cluster import current_picture
+from webapp.pages.errors import core_text
 from webapp.pages.labels import ALL
 from webapp.pages.language import show_number
 from webapp.pages.live import live_page
@@ -65,6 +67,12 @@ REASONS: dict[str, Any] = {
 def problem_text(line: ProblemLine) -> str:
     """The sentence in the language of the page."""
     return str(SENTENCES[line.code]).format(**{name: _word(name, value) for name, value in line.facts.items()})
+
+
+def drill_text(text: str) -> str:
+    """Why a drill did not begin, or failed, in the language of the page where it is known."""
+    sentences = {pattern: SENTENCES[code] for code, pattern in CORE_SENTENCES.items() if code in SENTENCES}
+    return "; ".join(core_text(core_text(part), sentences) for part in text.split("; "))
 
 
 def reason_text(reason: str) -> str:

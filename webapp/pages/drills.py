@@ -23,12 +23,12 @@ from prodcore.drill.engine import objections
 from prodcore.drill.history import compare
 from prodcore.drill.plan import DrillPlan
 from prodcore.drill.queue import DrillOrder, DrillRun, read_plan
-from prodcore.drill.render import render_html
 from prodcore.errors import DrillNotFound, InvalidInput
 from prodcore.replicaset.diagnostic import ProblemLine
 from webapp.identity.caller import required_identity
 from webapp.live.cluster import current_status
 from webapp.live.drills import DeskState, current_desk
+from webapp.pages.assets import standalone_style
 from webapp.pages.errors import problems_by_field
 from webapp.pages.forms import is_draft, is_partial, keeps_drafts
 from webapp.pages.live import live_page
@@ -136,9 +136,8 @@ def show(run: str) -> str:
     """One drill: the verdict first, then the curves with the events on them, then every step."""
     history = current_desk().history()
     drill = history.get(run)
-    charts = [draw(series, _events(drill, series["set"])) for series in drill["series"]]
     others = [d for d in history.last(_SHOWN) if d["run"] != drill["run"]]
-    return render_template("drills/show.html", drill=drill, charts=charts, others=others)
+    return render_template("drills/show.html", drill=drill, charts=_charts(drill), others=others)
 
 
 @blueprint.get("/drills/compare")
@@ -153,9 +152,14 @@ def side_by_side() -> str:
 def report(run: str) -> Response:
     """The report as one file that stands alone."""
     drill: dict[str, Any] = current_desk().history().get(run)
+    page = render_template("drills/report.html", drill=drill, charts=_charts(drill), style=standalone_style())
     name = f"{drill['run']}.html"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(render_html(drill), headers=headers, content_type="application/octet-stream")
+    return Response(page, headers=headers, content_type="text/html; charset=utf-8")
+
+
+def _charts(drill: dict[str, Any]) -> list[Chart]:
+    return [draw(series, _events(drill, series["set"])) for series in drill["series"]]
 
 
 def _events(drill: dict[str, Any], set_name: str) -> list[Event]:
@@ -199,7 +203,7 @@ def start() -> tuple[str, int] | Redirect:
     if is_draft():
         return _form("drills/new.html", values, preflight), 200
     if preflight.plan is None or not preflight.may_begin:
-        return _form("drills/new.html", values, preflight), 422 if preflight.errors else 409
+        return _form("drills/new.html", values, preflight, refused=True), 422 if preflight.errors else 409
     by = required_identity().username
     placed = DrillOrder(_order_id(), by, datetime.now(UTC), preflight.plan)
     current_desk().board().place(placed)
@@ -249,7 +253,7 @@ def _preflight(values: Mapping[str, Any]) -> Preflight:
     return Preflight(state, plan, {}, tuple(objections(plan, sets, state.controlled)))
 
 
-def _form(template: str, values: Mapping[str, Any], preflight: Preflight) -> str:
+def _form(template: str, values: Mapping[str, Any], preflight: Preflight, *, refused: bool = False) -> str:
     order_id = values.get("order") or str(uuid4())
     sets = current_desk().board().sets
     return render_template(
@@ -260,6 +264,7 @@ def _form(template: str, values: Mapping[str, Any], preflight: Preflight) -> str
         sets=sets,
         bounds=orders,
         errors=preflight.errors,
+        refused=refused,
     )
 
 

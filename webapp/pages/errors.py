@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -166,6 +167,18 @@ _REFUSALS: dict[str, Any] = {
     "product_deleted": lazy_gettext("It was deleted."),
     "product_exists": lazy_gettext("Another product has this name and presentation."),
     "sku_taken": lazy_gettext("Another product has this SKU."),
+    "bad_encoding": lazy_gettext("It is not UTF-8."),
+    "extra_forbidden": lazy_gettext("There is no field of this name."),
+    "unknown_field": lazy_gettext("There is no field of this name."),
+    "unknown_column": lazy_gettext("There is no column of this name."),
+    "line_too_long": lazy_gettext("The line is too long."),
+    "repeated": lazy_gettext("It is given twice."),
+    "unclosed_quote": lazy_gettext("A quoted cell is never closed."),
+    "bad_quotes": lazy_gettext("A quoted cell goes on after its closing quote: write a quote in a cell twice."),
+    "too_many_cells": lazy_gettext("The row has more cells than the header."),
+    "unclear_currency": lazy_gettext("The sign may stand for several currencies: write a code such as EUR."),
+    "ambiguous_number": lazy_gettext("The number can be read in two ways: choose the number format."),
+    "formula_error": lazy_gettext("The cell shows an error of its formula."),
     "not_a_price": lazy_gettext("It is not a price."),
     "decimal_type": lazy_gettext("It is not a price."),
     "decimal_parsing": lazy_gettext("It is not a price."),
@@ -182,6 +195,62 @@ _REFUSALS: dict[str, Any] = {
     "no_primary": lazy_gettext("Its shard is not responding: nothing was done."),
     "outcome_unknown": lazy_gettext("No answer arrived: it may have been done. Check it."),
 }
+
+
+_CORE_SENTENCES: dict[str, Any] = {
+    "the header cannot be read: {why}": lazy_gettext("The header cannot be read."),
+    "the file is empty: there is not even a header": lazy_gettext("The file is empty: there is not even a header."),
+    "the first sheet is empty: there is not even a header": lazy_gettext(
+        "The first sheet is empty: there is not even a header."
+    ),
+    "the workbook has no visible sheet": lazy_gettext("The workbook has no visible sheet."),
+    "the XLSX file is damaged ({why})": lazy_gettext("The Excel file is damaged."),
+    "the XLSX file would unfold to far more than a sheet of products: it is not read": lazy_gettext(
+        "The Excel file is far larger than a sheet of products."
+    ),
+    "the workbook holds {size} MiB of different texts, more than is held in memory": lazy_gettext(
+        "The workbook holds {size} MiB of different texts: too many."
+    ),
+    "this is an old or a locked Excel file": lazy_gettext("This is an old or a locked Excel file."),
+    "save it as .xlsx or as CSV UTF-8": lazy_gettext("Save it as .xlsx or as CSV UTF-8."),
+    "save the sheet as CSV UTF-8: that may have any size": lazy_gettext("Save it as .xlsx or as CSV UTF-8."),
+    "this is one JSON list": lazy_gettext("This is a JSON list: write one object a line."),
+    "no column gives {what}; the columns are {titles}": lazy_gettext("No column gives {what}. The columns: {titles}"),
+    "the columns {names} both give the {what}": lazy_gettext("The columns {names} both give {what}."),
+    "it was stopped": lazy_gettext("It was stopped."),
+    "another drill is at work, ordered by {by}": lazy_gettext("Another drill is running, started by {by}."),
+    "round {n}, {set}: {problem}": lazy_gettext("Round {n}, {set}: {problem}"),
+    "{n} acknowledged writes are lost": lazy_gettext("{n} acknowledged writes are lost"),
+    "{n} records are there more than once": lazy_gettext("{n} records are there more than once"),
+    "{n} records do not hold what was written last": lazy_gettext("{n} records do not hold what was written last"),
+    "{n} records are there although their request was refused": lazy_gettext(
+        "{n} records are there although their request was refused"
+    ),
+    "{n} requests failed": lazy_gettext("{n} requests failed"),
+    "{n} requests failed, allowed are {limit}": lazy_gettext("{n} requests failed, {limit} are allowed"),
+    "the write gap was {found} s, allowed are {limit} s": lazy_gettext(
+        "The longest write gap was {found} s, {limit} s are allowed"
+    ),
+    "the read gap was {found} s, allowed are {limit} s": lazy_gettext(
+        "The longest read gap was {found} s, {limit} s are allowed"
+    ),
+    "the p99 during the fault was {found} s, allowed are {limit} s": lazy_gettext(
+        "The 99th percentile during the fault was {found} s, {limit} s are allowed"
+    ),
+}
+"""What the core says in English without a code, by its pattern."""
+
+
+def core_text(text: str, sentences: Mapping[str, Any] = _CORE_SENTENCES) -> str:
+    """A sentence of the core in the language of the page, where it is known; else as it is.
+
+    The patterns of ``sentences`` are the core's own, such as ``{n} requests failed``.
+    """
+    for pattern, sentence in sentences.items():
+        facts = re.sub(r"\\\{(\w+)[^}]*\}", r"(?P<\1>.+?)", re.escape(pattern))
+        if match := re.fullmatch(facts, text, re.DOTALL):
+            return str(sentence).format(**match.groupdict())
+    return text
 
 
 def refusal_text(code: str, reason: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +27,7 @@ from prodcore.tabular.columns import TARGETS, Column
 from prodcore.tabular.report import CellProblem, RefusedFile, RefusedRow
 from webapp.identity.caller import current_author
 from webapp.live.catalog import current_catalog
+from webapp.pages.errors import core_text, refusal_text
 from webapp.pages.forms import is_draft, keeps_drafts, posted_uuid
 from webapp.pages.language import current_language
 from webapp.pages.steps import STEP, Refusal, Run, kept_refusals, portions, resumed
@@ -80,6 +81,12 @@ def forecast(catalog: Catalog, judged: Judged, by: Author) -> Forecast:
     return seen
 
 
+@blueprint.errorhandler(RequestEntityTooLarge)
+def refuse_large(_error: RequestEntityTooLarge) -> tuple[str, int]:
+    """A file of any size gets the same answer; the form that brought it was not read."""
+    return _too_large(read=False)
+
+
 @blueprint.get("/products/import")
 def begin() -> str:
     """Choose a file."""
@@ -104,12 +111,12 @@ def preview() -> View:
     except RequestEntityTooLarge:
         return _too_large()
     except (InvalidInput, ConfigError) as error:
-        return _start(error.message, error.hint), 422
-    context = {"upload": upload, "columns": columns, "targets": TARGETS, "meaning": _meaning(columns)}
+        return _start(core_text(error.message), core_text(error.hint or "")), 422
+    context = {"upload": upload, "columns": columns, "targets": TARGETS, "meaning": _meaning(upload, columns)}
     try:
         judged = upload.read()
     except InvalidInput as error:
-        return render_template("imports/preview.html", **context, judged=None, error=error.message), 422
+        return render_template("imports/preview.html", **context, judged=None, error=core_text(error.message)), 422
     seen = forecast(current_catalog(), judged, current_author())
     return render_template("imports/preview.html", **context, judged=judged, forecast=seen, import_id=uuid4())
 
@@ -120,7 +127,7 @@ def run() -> View:
     """Store the next rows."""
     if "file" in request.form:
         upload = Upload.unpacked(request.form)
-        if is_draft() or request.form.get("looked_at") != _meaning(upload.columns()):
+        if is_draft() or request.form.get("looked_at") != _meaning(upload, upload.columns()):
             return preview()  # other columns were chosen: what they would do was not seen yet
         judged = upload.read()
         work = Run("import", _ADDRESS, _STATUSES, _sent(upload, judged), len(judged.good))
@@ -149,7 +156,10 @@ def refused() -> Response:
         table = json.loads(request.form.get("table", ""))
         file = RefusedFile(text, [str(title) for title in table["titles"]], str(table["delimiter"]), table["numbers"])
         for entry in kept_refusals():
-            problems = tuple(CellProblem(*map(str, problem)) for problem in entry["problems"])
+            problems = tuple(
+                CellProblem(str(column), str(value), str(code), refusal_text(str(code), str(reason)))
+                for column, value, code, reason in entry["problems"]
+            )
             file(RefusedRow(int(entry["line"]), problems, [str(cell) for cell in entry["cells"]]))
     except (ValueError, TypeError, KeyError, RecursionError):
         raise BadRequest from None
@@ -189,8 +199,9 @@ def problems_of(outcome: Outcome) -> tuple[CellProblem, ...]:
     return (CellProblem("", "", error.code, error.message),) if error else ()
 
 
-def _meaning(columns: Sequence[Column]) -> str:
-    return ",".join(column.target for column in columns)
+def _meaning(upload: Upload, columns: Sequence[Column]) -> str:
+    """How the file is read: what was not seen so before is shown before it is stored."""
+    return ",".join([upload.numbers or "", upload.delimiter, *(column.target for column in columns)])
 
 
 def _sent(upload: Upload, judged: Judged) -> dict[str, str]:
@@ -215,18 +226,17 @@ def _remember(work: Run) -> None:
         remember(current_catalog(), record)
 
 
-def _start(error: str = "", hint: str = "") -> str:
-    numbers = request.form.get("numbers", current_language())
-    return render_template(
-        "imports/start.html", error=error, hint=hint, numbers=numbers, by=request.form.get("by", "name")
-    )
+def _start(error: str = "", hint: str = "", *, read: bool = True) -> str:
+    form: Mapping[str, str] = request.form if read else {}
+    numbers, by = form.get("numbers", current_language()), form.get("by", "name")
+    return render_template("imports/start.html", error=error, hint=hint, numbers=numbers, by=by)
 
 
-def _too_large() -> View:
+def _too_large(*, read: bool = True) -> tuple[str, int]:
     too_large = gettext(
         "This file is too large for the browser. The command line has no size limit: prodctl product import"
     )
-    return _start(too_large), 413
+    return _start(too_large, read=read), 413
 
 
 @blueprint.get("/products/imports")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -239,7 +240,19 @@ def _refused(error: ProdError, subject: Subject, values: Values) -> tuple[str, i
     else:
         raise error
     unknown = isinstance(error, OutcomeUnknown)
-    return _form(subject, values, errors=errors, banner_text=banner, unknown=unknown), error.http_status
+    found = _existing(error, values)
+    return _form(subject, values, errors=errors, banner_text=banner, unknown=unknown, existing=found), error.http_status
+
+
+def _existing(error: ProdError, values: Values) -> Product | None:
+    """The product that has the name or the SKU; None where it is gone or not to be had just now."""
+    catalog = current_catalog()
+    with suppress(ProdError):
+        if isinstance(error, ProductExists):
+            return catalog.find(values["name"], values["variant"])
+        if isinstance(error, SkuTaken):
+            return next(iter(catalog.find_skus([values["sku"]])[0].get(values["sku"], [])), None)
+    return None
 
 
 def _conflict(stored: Product, typed: Values, seen: Values) -> tuple[str, int]:

@@ -24,6 +24,7 @@ from prodcore.catalog.listing import Cursor, encode_cursor
 from prodcore.catalog.stores import EVERYTHING
 from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, UnroutableName
 from prodcore.product.fields import LISTED
+from prodcore.product.model import Product
 from prodcore.routing import LAST, fold
 from prodcore.support.validation import validate
 from prodcore.tabular.export import XlsxBook, as_csv, as_ndjson, csv_head
@@ -228,6 +229,7 @@ def _results(catalog: Catalog, state: ListState) -> dict[str, Any]:
             problems = problems_by_field(error)
     return {
         "state": state,
+        "by_sku": _by_sku(catalog, state),
         "page": page,
         "problems": problems,
         "too_broad": too_broad,
@@ -237,6 +239,14 @@ def _results(catalog: Catalog, state: ListState) -> dict[str, Any]:
         "sorted_by": SORTED_BY,
         "formats": FORMATS,
     }
+
+
+def _by_sku(catalog: Catalog, state: ListState) -> Product | None:
+    """The product whose SKU was typed into the search; None where a shard does not answer, too."""
+    typed = state.given.get("search", "")
+    if not typed or " " in typed or state.cursor:
+        return None
+    return next(iter(catalog.find_skus([typed])[0].get(typed, [])), None)
 
 
 def _came_from_form() -> bool:

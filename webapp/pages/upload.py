@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from prodcore.errors import InvalidInput
 from prodcore.product.fields import NAMES
 from prodcore.tabular.cells import Locale
 from prodcore.tabular.columns import IGNORE, Column, count_known, target_of
-from prodcore.tabular.csv import CsvText
+from prodcore.tabular.csv import DELIMITERS, CsvText
 from prodcore.tabular.ndjson import as_cells
 from prodcore.tabular.report import RefusedRow
 from prodcore.tabular.rows import RepeatedRow, Row, RowIndex, without_repeats
@@ -46,6 +46,8 @@ class Upload:
     name: str
     numbers: Locale | None
     by: By
+    delimiter: str = ""
+    """Of a CSV file; empty: found."""
     chosen: Mapping[str, str] = field(default_factory=dict)
     """What columns give, where that was chosen."""
 
@@ -61,7 +63,7 @@ class Upload:
     def unpacked(cls, form: Mapping[str, str]) -> Upload:
         """The file as a form brings it back. Raises BadRequest."""
         chosen = {key.removeprefix("column:"): v for key, v in form.items() if key.startswith("column:")}
-        return cls(unpack(form.get("file", "")), form.get("source", "")[:200], *_options(form), chosen)
+        return cls(unpack(form.get("file", "")), form.get("source", "")[:200], *_options(form), chosen=chosen)
 
     @property
     def kind(self) -> Kind:
@@ -82,10 +84,11 @@ class Upload:
     def read(self) -> Judged:
         """Judge every row. Raises UnreadableInput, InvalidInput for a file or a choice of columns that cannot be."""
         is_json = self.kind == "NDJSON"
-        mapping = {c.title: c.target for c in self.columns()} if is_json else self.chosen
-        source = open_source(
-            _opened(self.content), Reading(self.by, None if is_json else self.numbers, mapping=mapping)
-        )
+        mapping = {c.title: c.target for c in self.columns() if is_json or c.title in self.chosen}
+        how = Reading(self.by, mapping=mapping)
+        if not is_json:
+            how = replace(how, locale=self.numbers, delimiter=self.delimiter if self.kind == "CSV" else "")
+        source = open_source(_opened(self.content), how)
         judged = Judged(self.by, NAMES if is_json else source.header, source.csv.delimiter if source.csv else ",")
         with RowIndex() as seen:
             for row in without_repeats(source.rows, seen):
@@ -102,7 +105,7 @@ class Upload:
                     keys |= dict.fromkeys(json.loads(line).keys())
             return list(keys)
         opened = _opened(self.content)
-        table = Sheet(opened) if self.kind in ("XLSX", "ODS") else CsvText(opened, count_known)
+        table = Sheet(opened) if self.kind in ("XLSX", "ODS") else CsvText(opened, count_known, self.delimiter)
         return [" ".join(title.split()) for title in table.header.cells]
 
 
@@ -144,9 +147,10 @@ def _opened(content: bytes) -> io.BufferedReader[Any]:
     return io.BufferedReader(io.BytesIO(content))
 
 
-def _options(form: Mapping[str, str]) -> tuple[Locale | None, By]:
-    numbers, by = form.get("numbers", ""), form.get("by", "")
+def _options(form: Mapping[str, str]) -> tuple[Locale | None, By, str]:
+    numbers, by, delimiter = form.get("numbers", ""), form.get("by", ""), form.get("delimiter", "")
     return (
         cast("Locale", numbers) if numbers in ("es", "en") else None,
         cast("By", by) if by in ("name", "sku") else "name",
+        delimiter if delimiter in DELIMITERS else "",
     )

@@ -69,12 +69,35 @@
   });
   function warn(text) {
     const place = document.querySelector(".flashes");
-    if (place.textContent.includes(text)) return;
+    if (place.textContent.includes(text)) return null;
     const line = document.createElement("p");
     line.className = "flash flash-note";
     line.textContent = text;
     place.append(line);
+    return line;
   }
+
+  // No answer at all: what stands there is old, and says so until something new arrives.
+  let offline = null;
+  document.addEventListener("htmx:error", (event) => {
+    const { ctx } = event.detail;
+    if (ctx?.sourceElement?.matches?.("[data-live], [data-run]")) return; // they say it in their own place
+    offline ??= warn(document.body.dataset.offline);
+    ctx?.target?.classList.add("out-of-date");
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    offline?.remove();
+    offline = null;
+    for (const part of document.querySelectorAll(".out-of-date")) part.classList.remove("out-of-date");
+  });
+
+  // A drill starts only when its preflight says so.
+  function followPreflight() {
+    const button = document.querySelector("[data-needs-preflight]");
+    if (button) button.disabled = !document.querySelector("#verdict .verdict-healthy");
+  }
+  document.addEventListener("DOMContentLoaded", followPreflight);
+  document.addEventListener("htmx:after:swap", followPreflight);
 
   // The dialog: whatever arrives in it opens it; its quiet button and the backdrop close it.
   document.addEventListener("htmx:after:swap", () => {
@@ -100,6 +123,20 @@
     }
   });
 
+  // A file that is too large is refused before it is sent, however large it is.
+  document.addEventListener("change", (event) => {
+    const { mostBytes, tooLarge } = event.target.dataset ?? {};
+    if (!mostBytes) return;
+    event.target.closest("form").querySelector(".banner")?.remove();
+    if (![...event.target.files].some((file) => file.size > Number(mostBytes))) return;
+    event.target.value = "";
+    const banner = document.createElement("div");
+    banner.className = "banner banner-bad";
+    banner.setAttribute("role", "alert");
+    banner.textContent = tooLarge;
+    event.target.closest("form").prepend(banner);
+  });
+
   // A file may be dropped where it may be chosen.
   document.addEventListener("dragover", (event) => {
     const place = event.target.closest?.("[data-drop]");
@@ -111,7 +148,9 @@
     if (!place) return;
     event.preventDefault();
     place.classList.remove("over");
-    place.querySelector("input[type=file]").files = event.dataTransfer.files;
+    const input = place.querySelector("input[type=file]");
+    input.files = event.dataTransfer.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
   });
 
   // What arrives later holds times, too.
