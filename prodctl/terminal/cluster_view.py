@@ -35,9 +35,11 @@ def show_status(seen: ClusterStatus, output: str) -> None:
             message(line)
     else:
         print_rows([_row(s, m) for s in seen.sets for m in s.members], _COLUMNS, output, kind="cluster_status")
-        print_text(
-            "Documents: each member's own estimate, of all that it stores; prodctl shard list counts products.\n"
-        )
+        print_text("")
+        if output == "wide":
+            print_text(
+                "Documents: each member's own estimate, of all that it stores; prodctl shard list counts products.\n"
+            )
         print_rows([service_document(s) for s in seen.services], _SERVICE_COLUMNS, output, kind="services")
         print_text(f"\nShard map  version {seen.map_version if seen.map_version is not None else 'unknown'}")
         print_text("Guard      " + "\n           ".join(_guards(seen)))
