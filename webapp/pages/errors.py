@@ -180,6 +180,18 @@ _REFUSALS: dict[str, Any] = {
     "ambiguous_number": lazy_gettext("The number can be read in two ways: choose the number format."),
     "formula_error": lazy_gettext("The cell shows an error of its formula."),
     "not_a_price": lazy_gettext("It is not a price."),
+    "negative": lazy_gettext("It is negative."),
+    "percentage": lazy_gettext("It is a percentage."),
+    "formula": lazy_gettext("It is a formula: paste the column as values."),
+    "formula_without_value": lazy_gettext(
+        "It is a formula without a value: open the file in a spreadsheet and save it."
+    ),
+    "date": lazy_gettext("It is a date: give the column the format Text, and type it again."),
+    "digits_lost": lazy_gettext("Digits are missing: give the column the format Text, and type it again."),
+    "shown_otherwise": lazy_gettext(
+        "The sheet shows it otherwise: give the column the format Text, and type it again."
+    ),
+    "yes_or_no": lazy_gettext("It is true or false, not a text."),
     "decimal_type": lazy_gettext("It is not a price."),
     "decimal_parsing": lazy_gettext("It is not a price."),
     "not_a_number": lazy_gettext("It is not a number in the chosen number format."),
