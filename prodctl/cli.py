@@ -23,7 +23,7 @@ _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "user": ("user:user", "Who may use the catalogue, and with which role."),
         "token": ("token:token", "Credentials for cron and CI."),
         "key": ("token:key", "The keys that sign access tokens."),
-        "audit": ("audit:audit", "Who did what, when, and from where."),
+        "audit": ("user:audit", "Who did what, when, and from where."),
     },
     "Shards and replica sets (straight to the members)": {
         "shard": ("shard:shard", "Which shard a name belongs to, and what each shard holds."),
@@ -35,7 +35,7 @@ _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "This machine": {
         "local": ("local:local", "The whole system on this machine: start, look, stop."),
-        "expose": ("expose:expose", "The way in from the internet, hop by hop."),
+        "expose": ("doctor:expose", "The way in from the internet, hop by hop."),
         "doctor": ("doctor:doctor", "What is wrong or risky on this machine, each with its fix."),
         "config": ("config:config", "Every setting, its value and where it comes from."),
         "completion": ("config:completion", "Completion for bash, zsh and fish."),

@@ -18,7 +18,7 @@ from prodctl.terminal.rows import readable, with_short_ids
 
 if TYPE_CHECKING:
     from prodcore.tabular.report import ImportReport
-    from prodctl.importing.journal import Journal
+    from prodctl.importing.importer import Journal
 
 
 _SHOWN = 20

@@ -24,8 +24,7 @@ from prodcore.tabular.rows import RowIndex
 from prodcore.tabular.source import Reading, Source, open_source
 from prodctl.client.api import ApiClient
 from prodctl.client.products import as_id
-from prodctl.importing.importer import Importer, Patience
-from prodctl.importing.journal import Journal, journal_of
+from prodctl.importing.importer import Importer, Journal, Patience, journal_of
 from prodctl.terminal.output import message, visible
 from prodctl.terminal.prompt import row_progress
 

@@ -1,4 +1,4 @@
-"""How drills look in the terminal: progress, report, history."""
+"""How drills look in the terminal: progress, report, history; and how a report gets into the history."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from prodctl.terminal.output import columns, message, print_item, print_rows, pr
 
 if TYPE_CHECKING:
     from prodcore.drill.plan import Progress
+    from prodcore.settings import Settings
+
 
 _ROUND_COLUMNS = columns(
     "Round=number!>", "Set!", "Old primary!", "New primary!", "Write gap=write_gap>", "Read gap=read_gap>",
@@ -129,3 +131,27 @@ def _round_row(of: Mapping[str, Any]) -> dict[str, Any]:
         "back": seconds(at.get("old member back")),
         **{name: seconds(during[name]) for name in ("p50", "p95", "p99")},
     }
+
+
+def keep(settings: Settings, report: dict[str, Any], percent: float | None = None) -> None:
+    """Store the report, after it is compared with the earlier ones. A drill counts even when it cannot be kept.
+
+    With ``percent`` it fails when it is so much slower than they were, and when nobody can tell.
+    """
+    from prodcore.app.wiring import open_history
+    from prodcore.drill.history import COMPARED_WITH, alike, slower_than_before
+    from prodcore.errors import ProdError
+
+    try:
+        with open_history(settings) as kept:
+            if percent is not None:
+                slower = slower_than_before(report, kept.last(COMPARED_WITH, alike(report)), percent)
+                if slower:
+                    report["missed"].append(slower)
+                    report["outcome"] = "failed"
+            kept.add(report)
+    except ProdError as error:
+        message(f"The report could not be kept: {error.message}")
+        if percent is not None and report["outcome"] == "passed":
+            report["missed"].append(f"nobody knows whether it was slower than the drills before: {error.message}")
+            report["outcome"] = "failed"

@@ -11,7 +11,7 @@ from prodcore.tabular.rows import without_repeats
 from prodcore.tabular.rows import RowIndex
 from prodcore.tabular.source import Reading, open_source
 from prodctl.importing.importer import Patience
-from prodctl.importing.journal import journal_of
+from prodctl.importing.importer import journal_of
 from prodctl.importing.importer import Importer
 
 def peak():

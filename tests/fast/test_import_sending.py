@@ -13,8 +13,7 @@ from prodcore.errors import Conflict, Forbidden, OutcomeUnknown, ShardUnavailabl
 from prodcore.tabular.report import ImportReport, escape_formula, refused
 from prodcore.tabular.rows import Row, RowIndex, without_repeats
 from prodcore.tabular.source import Reading
-from prodctl.importing.importer import MAX_CHARACTERS, Batch, Importer, Patience
-from prodctl.importing.journal import Journal, journal_of
+from prodctl.importing.importer import MAX_CHARACTERS, Batch, Importer, Journal, Patience, journal_of
 
 
 class Service:
