@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any, Protocol
 
 import click
@@ -159,14 +158,23 @@ class _TableWriter:
     def add(self, rows: Rows) -> None:
         if not rows:
             return
-        head = not self._widths
-        if head:
+        import tabulate
+
+        tabulate.MIN_PADDING = 0  # the headings are padded here, to the widths that fit
+        later = bool(self._widths)
+        if not later:
             self._choose_columns([self._cells(row) for row in rows])
-        lines = [self._line([column.title.upper() for column in self._shown])] if head else []
-        for row in rows:
-            cells = self._cells(row)
-            lines += self._fitted(cells) if self._fit else [self._line(cells)]
-        write("".join(f"{line}\n" for line in lines))
+        text = tabulate.tabulate(
+            [self._fitted(self._cells(row)) for row in rows],
+            headers=[
+                f"{column.title.upper():{'>' if column.right else '<'}{width}}"
+                for column, width in zip(self._shown, self._widths, strict=True)
+            ],
+            tablefmt="plain",
+            disable_numparse=True,
+            colalign=["right" if column.right else "left" for column in self._shown],
+        )
+        write("".join(f"{line.rstrip()}\n" for line in text.splitlines()[later:]))
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         if not self._widths:
@@ -177,22 +185,18 @@ class _TableWriter:
     def _cells(self, row: Mapping[str, Any]) -> list[str]:
         return [displayed(visible(readable(row.get(column.key)))) for column in self._shown]
 
-    def _line(self, cells: Sequence[str]) -> str:
-        padded = (
-            " " * (width - _width(text)) + text if column.right else text + " " * (width - _width(text))
-            for column, text, width in zip(self._shown, cells, self._widths, strict=True)
-        )
-        return "  ".join(padded).rstrip()
-
-    def _fitted(self, cells: Sequence[str]) -> Iterator[str]:
-        """The lines of a row on a terminal."""
-        pieces = [
-            _wrapped(text, width)
+    def _fitted(self, cells: Sequence[str]) -> list[str]:
+        """The cells of a row as a terminal has room for them: cut, or in several lines."""
+        if not self._fit:
+            return list(cells)
+        return [
+            "\n".join(_wrapped(text, width))
             if column.wraps
-            else [text if column.identifies or column.right else _cut(text, width)]
+            else text
+            if column.identifies or column.right
+            else _cut(text, width)
             for column, text, width in zip(self._shown, cells, self._widths, strict=True)
         ]
-        return map(self._line, zip_longest(*pieces, fillvalue=""))
 
     def _choose_columns(self, cells: list[list[str]]) -> None:
         """The widths; where there is no room, texts get narrower, and then the last columns are left out."""
