@@ -7,6 +7,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, request
 
+from prodcore.errors import InvalidInput, Problem
 from prodcore.identity.rights import Right
 from prodcore.identity.routes import IDENTITY_ROUTES, IdentityRoute
 from prodcore.identity.schemas import WhoOut
@@ -34,6 +35,13 @@ def who_am_i() -> Response:
     )
 
 
+def _named_fields(body: Any) -> dict[str, Any]:
+    """The body as authsvc takes it. ``null``, which passes where no field is needed, would be no body at all there."""
+    if not isinstance(body, dict):
+        raise InvalidInput(problems=[Problem("", "object_type", "must be an object with named fields")])
+    return body
+
+
 def _relay(row: IdentityRoute) -> None:
     """Serve a row by passing it on to authsvc."""
     is_public = row.right is Right.PUBLIC
@@ -43,7 +51,7 @@ def _relay(row: IdentityRoute) -> None:
         answer = auth_client().call(
             row.method,
             row.rule,
-            request.get_json() if "json_data" in given else None,
+            _named_fields(request.get_json()) if "json_data" in given else None,
             names=names,
             bearer="" if is_public else bearer_token(),
             query=request.args.to_dict() if "query_data" in given else None,
