@@ -55,7 +55,7 @@ def test_an_operator_drills_sees_it_run_and_finds_the_result(browser, site, boar
         expect(viewer.get_by_role("button", name="Detener ahora")).to_have_count(0)
         expect(page.locator("#stop-button")).to_be_focused()
 
-        expect(page.locator(".verdict")).to_contain_text("The drill is over: passed", timeout=DRILL_MS)
+        expect(page.locator(".verdict")).to_contain_text("The drill has finished: passed", timeout=DRILL_MS)
         expect(page.locator(".steps")).to_contain_text("new primary")
         expect(viewer.locator(".verdict")).to_contain_text("El simulacro ha terminado: superado")
         page.get_by_role("link", name="See the result").click()
@@ -82,7 +82,7 @@ def test_a_drill_goes_on_without_a_browser_and_a_second_one_is_refused(browser, 
     with open_page(browser, site) as page:
         log_in(page, site, "viewer")
         page.goto(address)
-        expect(page.locator(".verdict")).to_contain_text("The drill is over: passed")
+        expect(page.locator(".verdict")).to_contain_text("The drill has finished: passed")
 
 
 @pytest.mark.timeout(300)

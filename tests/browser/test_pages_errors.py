@@ -12,28 +12,33 @@ from tests.support.browser import complaints_of_axe, log_in, open_page
 from tests.support.language import IN_EVERY_LANGUAGE, LOCALES, speak
 from tests.support.site import PASSWORD
 
-MOST_ATTEMPTS = 30
-ELSEWHERE = "127.0.0.2"
-"""Where the attempts come from: their address is made to wait as well, and the browser shall go on."""
+ELSEWHERE = [f"127.0.0.{n}" for n in range(2, 8)]
+"""Where the attempts come from: their addresses are made to wait as well, and the browser's is not."""
+ATTEMPTS_EACH = 10
 
 
 class _From(HTTPAdapter):
     """Connections that begin at an address."""
 
+    def __init__(self, address):
+        self._address = address
+        super().__init__()
+
     def init_poolmanager(self, *args, **kwargs):
-        super().init_poolmanager(*args, source_address=(ELSEWHERE, 0), **kwargs)
+        super().init_poolmanager(*args, source_address=(self._address, 0), **kwargs)
 
 
 @pytest.fixture(scope="module")
 def tried_too_often(site):
     """A name under which somebody else has tried passwords until they had to wait."""
     name = f"nobody-{uuid4().hex[:8]}"
-    with requests.Session() as session:
-        session.mount("http://", _From())
-        for _ in range(MOST_ATTEMPTS):
-            body = {"username": name, "password": "wrong"}
-            if session.post(f"{site.url}/api/v1/session/login", json=body, timeout=20).status_code == 429:
-                return name
+    body = {"username": name, "password": "wrong"}
+    for address in ELSEWHERE:
+        with requests.Session() as session:
+            session.mount("http://", _From(address))
+            for _ in range(ATTEMPTS_EACH):
+                if session.post(f"{site.url}/api/v1/session/login", json=body, timeout=20).status_code == 429:
+                    return name
     raise AssertionError("nobody had to wait")
 
 
@@ -68,6 +73,10 @@ def test_409_names_what_is_there_already_beside_the_field(browser, site, languag
             page.get_by_label("products:read").check()
             with page.expect_response(lambda answer: answer.request.method == "POST") as answer:
                 page.get_by_role("button", name=say("Create the token")).click()
+            if answer.value.status == 403:  # what gives access that lasts asks for the password once more
+                page.locator("#proof_password").fill(PASSWORD)
+                with page.expect_response(lambda answer: answer.request.method == "POST") as answer:
+                    page.get_by_role("button", name=say("Confirm")).click()
         assert answer.value.status == 409
         expect(page.locator(".field-error")).to_have_text(say("Another token has this name."))
         page.goto("/users/new")

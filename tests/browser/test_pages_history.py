@@ -109,7 +109,7 @@ def test_a_rename_over_the_border_is_announced_before_it_happens(browser, site, 
             expect(page.locator("#name-where")).to_contain_text("Saving moves the product there.")
         else:
             page.get_by_role("button", name="Save").click()
-            expect(page.get_by_role("alert")).to_contain_text("Saving moves the product from rsA to rsB.")
+            expect(page.get_by_role("alert")).to_contain_text("Saving moves the product from rsA to rsB")
         page.get_by_role("button", name="Save").click()
         expect(page.get_by_role("heading", level=1)).to_have_text(new)
         expect(page.locator(".history > li").first).to_contain_text("Moved to another shard")

@@ -15,7 +15,7 @@ from werkzeug.utils import redirect
 from prodcore.catalog.stores import MAX_SEARCH_LENGTH
 from prodcore.errors import InvalidInput, NotAuthenticated, Problem, ProdError, ProofRequired, Unavailable
 from prodcore.product.fields import FIELDS, MAX_PRICE, MAX_STOCK, MAX_TAG_LENGTH, SENTENCES
-from webapp.pages.forms import came_from, can_be_draft, is_partial, typed_draft, with_query
+from webapp.pages.forms import came_from, can_be_draft, is_event_stream, is_partial, typed_draft, with_query
 from webapp.pages.language import show_number
 
 _FIELD_MESSAGES: dict[str, Any] = {
@@ -350,6 +350,8 @@ def _to_login() -> Response:
     """Send the visitor to log in, and afterwards back to where they were, with what they had typed."""
     if is_partial():  # the script decides whether anything typed would be lost
         return Response(gettext("Log in again to continue."), HTTPStatus.UNAUTHORIZED)
+    if is_event_stream():  # what is no stream is an error in the console; the polling that follows leads to the login
+        return Response(status=HTTPStatus.NO_CONTENT)
     back = came_from()
     if can_be_draft():
         draft = typed_draft(request.path).packed()

@@ -106,6 +106,14 @@ def is_partial() -> bool:
     return request.headers.get("HX-Request") == "true"
 
 
+EVENTS = "text/event-stream"
+
+
+def is_event_stream() -> bool:
+    """Whether a script asks for a stream of events (server-sent events)."""
+    return EVENTS in request.accept_mimetypes.values()
+
+
 class Draft(NamedTuple):
     """What somebody typed into a form, and the path that the form is sent to."""
 

@@ -12,16 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from flask import Flask, Response, current_app, render_template, request, stream_with_context
+from flask import Flask, Response, current_app, render_template, stream_with_context
 
 from prodcore.errors import ProdError
 from prodcore.settings import Settings
 from webapp.identity import caller as identity
-from webapp.pages.forms import is_partial
+from webapp.pages.forms import EVENTS, is_event_stream, is_partial
 
 STREAM_SECONDS = 30.0
 _SIGN_OF_LIFE_SECONDS = 2.0
-_EVENTS = "text/event-stream"
 
 Wait = Callable[[int, float], int]
 """Waits until there is news with a greater number, or the time is up; returns the newest number."""
@@ -34,13 +33,13 @@ def install_live(app: Flask, settings: Settings) -> None:
 
 def live_page(page: str, part: str, context: Callable[[], dict[str, Any]], wait: Wait) -> Response | str:
     """A page, the part of it that renews itself, or a stream of that part, as the browser asks."""
-    if _EVENTS not in request.accept_mimetypes.values():
+    if not is_event_stream():
         return render_template(part if is_partial() else page, **context())
     room = cast("threading.Semaphore", current_app.extensions["streams"])
     if not room.acquire(blocking=False):
         return Response(status=204)
     events = _events(lambda: render_template(part, **context()), wait)
-    response = Response(stream_with_context(events), content_type=f"{_EVENTS}; charset=utf-8")
+    response = Response(stream_with_context(events), content_type=f"{EVENTS}; charset=utf-8")
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(room.release)
     return response
