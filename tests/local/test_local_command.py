@@ -92,7 +92,7 @@ def test_status_shows_every_program_for_people_and_for_programs(cli):
     table = cli("local", "status")
     assert table.status == 0
     lines = table.out.splitlines()
-    assert lines[0].split() == ["NAME", "WHAT", "ROLE", "ADDRESS", "STATE", "PID", "UPTIME", "MEMORY"]
+    assert lines[0].split() == ["NAME", "ROLE", "ADDRESS", "STATE", "PID", "UPTIME", "MEMORY"]
     assert [line.split()[0] for line in lines[1:14]] == [*MEMBERS, "authsvc", "webapp", "drills", "guard"]
     assert lines[-1].startswith("13 of 13 do their work;")
     items = cli("local", "status", "-o", "json").json["items"]
