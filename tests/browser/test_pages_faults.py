@@ -80,7 +80,7 @@ def test_a_whole_shard_is_gone_and_the_other_one_works(page, site):
         expect(page.get_by_label("Name")).to_have_value("Zanahoria nueva")
 
         page.goto("/cluster")
-        expect(page.locator(".verdict")).to_contain_text("rsB: no member answers")
+        expect(page.locator(".verdict")).to_contain_text("rsB: no member is responding")
 
 
 def test_authsvc_is_down_and_people_keep_working(browser, page, site):

@@ -94,7 +94,10 @@ def test_people_log_in_through_the_tunnel_with_cookies_for_https_alone(cluster, 
         done = browser.post(f"{url}/login", form, headers={"Referer": f"{url}/login"}, timeout=20)
         assert done.status_code == 200
         assert done.url == f"{url}/products"
-        assert {(c.name, c.secure) for c in browser.cookies} == {("__Host-prodctl", True)}
+        assert {(c.name, c.secure) for c in browser.cookies} == {
+            ("__Host-prodctl", True),
+            ("__Host-prodctl_device", True),
+        }
 
 
 def test_the_tunnel_begins_when_all_is_well(cluster, authsvc, admin, ngrok):
@@ -129,14 +132,14 @@ def test_the_tunnel_is_refused_while_a_setup_code_is_open(cluster, authsvc, ngro
     with serving(cluster, authsvc, trusted_proxies=1, trusted_hosts=NAME) as port:
         done = tunnel(port, ngrok("3.24.0"))
     assert done.returncode == 6
-    assert reasons(done) == ["the setup code is still open: whoever has it becomes the first admin"]
+    assert reasons(done) == ["the setup code is still open: anyone who has it becomes the first admin"]
 
 
 def test_the_tunnel_is_refused_where_nobody_can_say_whether_a_setup_code_is_open(cluster, authsvc, admin, ngrok):
     with serving(cluster, authsvc, trusted_proxies=1, trusted_hosts=NAME) as port, authsvc.down():
         done = tunnel(port, ngrok("3.24.0"))
     assert done.returncode == 6
-    assert "nobody can say whether the setup code is open" in done.stderr
+    assert "it is not known whether the setup code is open" in done.stderr
 
 
 def test_no_tunnel_to_anything_but_webapp(authsvc, ngrok, tmp_path):
