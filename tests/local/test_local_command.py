@@ -105,7 +105,7 @@ def test_a_stopped_member_makes_the_status_fail_until_it_is_started(cli):
     items = cli("local", "status", "-o", "json").json["items"]
     member = next(p for p in items if p["role"] == "SECONDARY")
     answer = cli("local", "stop", member["address"])
-    assert (answer.status, answer.err) == (0, f"{member['address']} is stopped.\n")
+    assert (answer.status, answer.err) == (0, f"{member['name']} is stopped.\n")
     status = cli("local", "status", "-o", "json")
     assert status.status == 6
     assert next(p for p in status.json["items"] if p["name"] == member["name"])["role"] is None
