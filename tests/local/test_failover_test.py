@@ -148,8 +148,9 @@ def test_a_second_drill_is_refused(cli):
         assert running.wait(timeout=60) == 0
 
 
-def test_wrong_names_and_numbers_exit_2(cli):
-    assert cli("failover-test", "rsX").status == 2
+def test_an_unknown_set_exits_3_and_what_cannot_be_a_drill_exits_2(cli):
+    answer = cli("failover-test", "rsX")
+    assert (answer.status, "there is no set rsX; there are rsA, rsB, rsU" in answer.err) == (3, True)
     assert cli("failover-test").status == 2
     assert cli("failover-test", "rsA", "--rounds", "0").status == 2
     assert cli("failover-test", "rsA", "--max-p99", "soon").status == 2
