@@ -11,14 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import io
+import re
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+from prodcore.web.problem import code_of
 from prodcore.web.strict_json import dump
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -33,6 +36,14 @@ _ALL_BODIES = 12 * 1024 * 1024
 """Bytes of all bodies that are not whole yet, in this process; one address may have half of it."""
 _READ_SECONDS = 30.0
 """How long a reader may take for one piece of a streamed answer."""
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_UNREADABLE = "\xc3\xbf"
+"""Stands for the value of a header that is not ASCII, of which granian tells the name alone: it was given."""
+
+
+def request_id(given: str) -> str:
+    """What a request is called: as its client calls it where that is a plain word, else by a word of ours."""
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 class _Refused(Exception):
@@ -68,9 +79,11 @@ class Front:
             started = time.monotonic()
             body = await self._body(scope, names, protocol)
         except _Refused as refused:
-            protocol.response_bytes(refused.status, _PROBLEM_HEADERS, _problem(refused))
+            name = request_id(scope.headers.get("x-request-id", ""))
+            headers = [*_PROBLEM_HEADERS, ("x-request-id", name)]
+            protocol.response_bytes(refused.status, headers, _problem(refused, name))
             return
-        environ = _environ(scope, body) | {STARTED: started}
+        environ = _environ(scope, names, body) | {STARTED: started}
         context = contextvars.copy_context()  # all steps of an answer run in it, whichever thread takes them
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(self._pool, context.run, _call, self._app, environ)
@@ -151,7 +164,7 @@ def _refuse_ambiguous(scope: Any) -> list[str]:
     return names
 
 
-def _environ(scope: Any, body: bytes) -> dict[str, Any]:
+def _environ(scope: Any, names: Sequence[str], body: bytes) -> dict[str, Any]:
     """What WSGI (PEP 3333) says of a request."""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope.method,
@@ -172,7 +185,8 @@ def _environ(scope: Any, body: bytes) -> dict[str, Any]:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    for name, value in scope.headers.items():
+    unreadable = [(name, _UNREADABLE) for name in names if scope.headers.get(name) is None]
+    for name, value in [*scope.headers.items(), *unreadable]:
         if name == "content-type":
             environ["CONTENT_TYPE"] = value
         elif name not in ("content-length", "transfer-encoding") and "_" not in name:
@@ -247,15 +261,15 @@ _PROBLEM_HEADERS = [
 ]
 
 
-def _problem(refused: _Refused) -> bytes:
-    title = refused.status.phrase
-    code = title.lower().replace(" ", "_")
+def _problem(refused: _Refused, name: str) -> bytes:
+    code = code_of(refused.status)
     return dump(
         {
             "type": f"urn:prodctl:error:{code}",
             "status": int(refused.status),
             "code": code,
-            "title": title,
+            "title": refused.status.phrase,
             "detail": refused.detail,
+            "request_id": name,
         }
     )

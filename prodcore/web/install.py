@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from http import HTTPMethod
@@ -31,14 +29,13 @@ from prodcore.deadline import budget
 from prodcore.errors import Forbidden, InvalidInput, Problem, ProdError
 from prodcore.settings import Settings
 from prodcore.support.log_output import LogOutput
-from prodcore.web.front import MAX_BODY, STARTED
+from prodcore.web.front import MAX_BODY, STARTED, request_id
 from prodcore.web.problem import install_problems
 from prodcore.web.strict_json import REPEATABLE, RepeatingRequest, StrictJSON, json_response
 
 _LEAST_SECONDS = 0.1
 _METHODS = frozenset(HTTPMethod)
 _LOOPBACK = ("127.0.0.1", "::1")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _JSON_TYPES = {"application/json", "application/merge-patch+json"}
 _ANSWERS = ("application/json",)
 """What an endpoint of the API answers with, unless the app's ``ANSWERS`` has others for it."""
@@ -89,8 +86,7 @@ def install(
 
 
 def _begin(budget_seconds: float) -> None:
-    given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    g.request_id = request_id(request.environ.get("HTTP_X_REQUEST_ID", ""))
     g.started = time.perf_counter()
     g.budget = ExitStack()  # a service may open an inner budget in it
     waited = time.monotonic() - request.environ.get(STARTED, time.monotonic())  # for its body, and for a thread
@@ -108,7 +104,7 @@ def _refuse_odd_requests() -> None:
 
     And what none of the API does: a body that is not JSON, a wish for another answer, a parameter twice.
     """
-    if "//" in request.path:
+    if "//" in request.environ["PATH_INFO"]:  # request.path has one slash at its beginning, whatever was sent
         raise NotFound
     if request.url_rule is None or not request.path.startswith("/api/"):
         return  # an unknown path or method is answered as such

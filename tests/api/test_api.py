@@ -121,7 +121,7 @@ def test_batch_tells_of_each_item(site, admin):
     [
         (b'{"name": "a", "price": NaN}', 400),
         (b'{"name": "a", "price": Infinity}', 400),
-        (b'{"name": "a", "price": 1e999}', 422),
+        (b'{"name": "a", "price": 1e999}', 400),
         (b'{"name": "a", "price": 1, "stock": 9223372036854775808}', 422),
         (b'{"name": "\\ud800", "price": 1}', 400),
         (b'{"na\\u0000me": "a", "price": 1}', 422),

@@ -92,3 +92,6 @@ def test_made_up_methods_are_no_labels_and_metrics_are_for_this_machine(site):
     for header in ("X-Forwarded-For", "Forwarded"):
         refused = requests.get(site.url + "/metrics", headers={header: "127.0.0.1"}, timeout=PATIENCE)
         assert refused.status_code == 403
+        odd = requests.get(site.url + "/metrics", headers={header: b"\xc3\xa9"}, timeout=PATIENCE)
+        assert odd.status_code == 403
+    assert requests.get(site.url + "/login", headers={"Cookie": b"a=\xff"}, timeout=PATIENCE).status_code == 200
