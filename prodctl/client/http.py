@@ -10,6 +10,7 @@ import select
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
@@ -30,7 +31,7 @@ class NoAnswer(Exception):
 
 
 class Connections:
-    """Connections to one address, one for each thread that asks."""
+    """Connections to one address, one for each thread that asks; closed with the last use of this."""
 
     def __init__(self, url: str, connect_seconds: float, answer_seconds: float) -> None:
         self._url = urlsplit(url)
@@ -38,6 +39,8 @@ class Connections:
         self._answer_seconds = answer_seconds
         self._proxy = _proxy_for(self._url)
         self._kept = threading.local()
+        self._idle: set[http.client.HTTPConnection] = set()  # the kept ones of all threads
+        weakref.finalize(self, _close_all, self._idle)
 
     def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         """One request under the address; a safe one is repeated where no answer came. Raises NotSent and NoAnswer."""
@@ -57,6 +60,7 @@ class Connections:
         if self._proxy and self._url.scheme == "http":
             target = f"http://{self._url.netloc}{target}"
         self._kept.connection = None  # until it has answered in full
+        self._idle.discard(connection)
         try:
             connection.request(method, target, body, dict(headers))
             response = connection.getresponse()
@@ -69,6 +73,7 @@ class Connections:
             raise
         if not response.will_close:
             self._kept.connection = connection
+            self._idle.add(connection)
         return answer
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -76,6 +81,9 @@ class Connections:
         kept: http.client.HTTPConnection | None = getattr(self._kept, "connection", None)
         if kept and kept.sock and not select.select([kept.sock], [], [], 0)[0]:
             return kept
+        if kept:
+            self._idle.discard(kept)
+            kept.close()
         place = self._proxy or self._url
         secure = self._url.scheme == "https"
         make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
@@ -90,6 +98,11 @@ class Connections:
             raise NotSent(_why(error)) from None
         connection.sock.settimeout(self._answer_seconds)
         return connection
+
+
+def _close_all(connections: set[http.client.HTTPConnection]) -> None:
+    for connection in connections:
+        connection.close()
 
 
 def _why(error: Exception) -> str:
