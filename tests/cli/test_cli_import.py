@@ -53,7 +53,7 @@ def test_a_whole_catalogue_imports_and_importing_it_again_changes_nothing(cli):
         "column": "nombre",
         "value": "Arroz redondo integral Doña Elvira",
         "code": "duplicate_in_file",
-        "reason": "line 31 has this name and variant, with other values",
+        "reason": "line 31 has this name and variant, with another price",
     }
     with CATALOGUE.open("rb") as file, RowIndex() as seen:
         text = CsvText(file, count_known)
@@ -176,11 +176,11 @@ def test_objects_from_a_pipe_are_stored_and_refused_ones_come_back_as_csv(cli, w
     ("data", "says"),
     [
         (b"", "the file is empty"),
-        (b"\x00\x01\x02", "no column gives the name"),
+        (b"\x00\x01\x02", "this is no text and no workbook"),
         (b"nombre;coste\nArroz;1\n", "no column gives anything but the name; the columns are nombre, coste"),
         (b'[{"name": "Arroz"}]', "this is one JSON list"),
-        (b"PK\x03\x04 nothing", "the XLSX file is damaged"),
-        (b"nombre;precio;pvp\nArroz;1;1\n", "the columns 'precio' and 'pvp' both give the price"),
+        (b"PK\x03\x04 nothing", "the workbook is damaged: it is a ZIP archive without an end"),
+        (b"nombre;precio;pvp\nArroz;1;1\n", "the columns 'precio' (#2) and 'pvp' (#3) both give the price"),
         (b'"nombre;precio\nArroz;1\n', "the header cannot be read"),
     ],
 )
@@ -381,7 +381,7 @@ def test_a_whole_shard_is_out(cli, site, word):
 
 
 def test_ctrl_c_ends_an_import_and_tells_what_is_in(cli, word):
-    with cli.started("product", "import", "-", "--batch", "20", "-o", "json") as running:
+    with cli.started("product", "import", "-", "--locale", "es", "--batch", "20", "-o", "json") as running:
         running.stdin.write(b"nombre;precio\n" + b"".join(b"%s %d;1\n" % (word.encode(), i) for i in range(500)))
         running.stdin.flush()  # and no end of the file: the import waits for more rows
         wait_until_some_are_stored(cli, word)

@@ -41,7 +41,7 @@ _SHELVES = {
     ("Cuidado del cabello", "Champú"): ["Champú anticaspa", "Champú de huevo"],
     ("Fruta y verdura", "Fruta"): ["Plátano de Canarias", "Limón", "Manzana reineta", "Uva"],
     ("Fruta y verdura", "Verdura"): ["Tomate rama", "Zanahoria", "Pimiento de Padrón", "Cebolla"],
-    ("Limpieza y hogar", "Menaje y conservación de alimentos en el frigorífico"): ["Papel de aluminio", "Tártera"],
+    ("Limpieza y hogar", "Menaje y conservación de alimentos en frigorífico"): ["Papel de aluminio", "Tártera"],
     ("Mascotas", "Gato"): ["Comida húmeda para gato", "Arena aglomerante"],
     ("Panadería y pastelería", "Pan de molde y otras especialidades"): ["Pan de molde", "Ensaimada", "Tostada"],
     ("Queso y lácteos", "Queso curado"): ["Queso de oveja", "Queso de tetilla", "Cuña de mezcla"],
