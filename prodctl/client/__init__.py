@@ -10,11 +10,15 @@ if TYPE_CHECKING:
 
 def open_client() -> ApiClient:
     """The REST API of the webapp that the settings name, with this user's login or token. Raises ConfigError."""
+    import click
+
     from prodcore.settings import load_settings
     from prodctl.client.api import ApiClient
 
     client = ApiClient(load_settings())
     client.ask_proof = _ask_proof
+    if context := click.get_current_context(silent=True):
+        context.call_on_close(client.close)
     return client
 
 

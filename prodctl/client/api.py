@@ -120,6 +120,10 @@ class ApiClient:
         """The shards without a majority that answers have shown, perhaps as they were before."""
         self._agent = f"prodctl/{__version__} ({_machine()})"  # the login's "device"
 
+    def close(self) -> None:
+        """Close the connection of this thread; the next call makes another."""
+        self._connections.close()
+
     @property
     def url(self) -> str:
         """The webapp that is called."""
@@ -152,7 +156,7 @@ class ApiClient:
         try:
             return self._authenticated(method, path, body, query, sent)
         except ProofRequired as error:
-            if self._fixed_token or self.ask_proof is None:
+            if self.ask_proof is None:  # a service token is never asked: only a session can prove it
                 raise
             given = self.ask_proof(bool(error.details.get("second_factor")))
         proof = self._authenticated("POST", "/account/proof", given, None, {})["proof"]

@@ -54,6 +54,13 @@ class Connections:
             time.sleep(_PAUSE_SECONDS * 2**repeat)
         raise AssertionError  # the last repeat has returned or raised
 
+    def close(self) -> None:
+        """Close what this thread has kept."""
+        kept: http.client.HTTPConnection | None = getattr(self._kept, "connection", None)
+        if kept:
+            kept.close()
+            self._kept.connection = None
+
     def _ask_once(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         connection = self._connection()
         target = f"{self._url.path}{path}"
