@@ -93,7 +93,9 @@ class System:
         body = {"code": self.cluster.setup_code(), "username": ADMIN, "password": PASSWORD}
         requests.post(f"{self.url}/setup", json=body, timeout=_SECONDS).raise_for_status()
         self.prodctl("login", "-u", ADMIN, "--password-stdin", stdin=f"{PASSWORD}\n")
-        done = self.prodctl("token", "create", "--name", "campaign", "--scope", _SCOPES, "-o", "json")
+        done = self.prodctl(
+            "token", "create", "--name", "campaign", "--scope", _SCOPES, "-o", "json", stdin=f"{PASSWORD}\n"
+        )
         return str(json.loads(done.stdout)["token"])
 
 

@@ -176,7 +176,7 @@ def test_a_file_whose_headings_nobody_knows_is_mapped_by_hand(browser, site, tmp
     with open_page(browser, site) as page:
         log_in(page, site)
         look_at(page, path, numbers="en")
-        expect(page.get_by_role("alert")).to_contain_text("no column gives the name")
+        expect(page.get_by_role("alert")).to_contain_text("No column gives the name")
         page.get_by_label("cosa").select_option("name")
         page.get_by_label("cuesta").select_option("price")
         page.get_by_role("button", name="Update the preview").click()
@@ -190,7 +190,7 @@ def test_a_file_whose_headings_nobody_knows_is_mapped_by_hand(browser, site, tmp
     [
         (b"", "empty"),
         (b"PK\x03\x04nonsense", "damaged"),
-        (b'[{"name": "x"}]', "one JSON list"),
+        (b'[{"name": "x"}]', "This is a JSON list"),
         (b"\xd0\xcf\x11\xe0", "old"),
     ],
 )
