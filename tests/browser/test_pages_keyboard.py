@@ -97,6 +97,8 @@ def test_a_token_is_made_and_revoked_by_keyboard(browser, site):
         page.keyboard.type(name)
         press(page, page.get_by_label("products:read"), "Space")
         press(page, page.get_by_role("button", name="Create the token"))
+        type_into(page, page.locator("#proof_password"), PASSWORD)
+        page.keyboard.press("Enter")
         expect(page.get_by_role("status").filter(has_text=name)).to_contain_text("prodctl_")
         press(page, page.get_by_role("button", name=f"Revoke {name}"))
         expect(page.get_by_role("status").first).to_contain_text(f"“{name}” is revoked")

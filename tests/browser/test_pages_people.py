@@ -112,6 +112,8 @@ def test_a_second_factor_is_set_up_asked_for_and_removed(browser, site, person):
         log_in_by_form(page, person)
         page.goto("/account")
         page.get_by_role("button", name="Set up an authenticator").click()
+        page.locator("#proof_password").fill(PASSWORD)
+        page.get_by_role("button", name="Confirm").click()
         expect(page.get_by_role("img", name="QR code for the authenticator")).to_be_visible()
         assert complaints_in_both_themes(page) == []
         key = pyotp.TOTP(page.locator("code.key").inner_text())
@@ -152,6 +154,8 @@ def test_who_mistypes_too_often_is_told_how_long_to_wait(browser, site, person):
         log_in_by_form(page, person)
         page.goto("/account")
         page.get_by_role("button", name="Set up an authenticator").click()
+        page.locator("#proof_password").fill(PASSWORD)
+        page.get_by_role("button", name="Confirm").click()
         site.count_failed_logins(24)
         page.get_by_role("textbox", name="Code").fill("000000")
         page.get_by_role("button", name="Confirm").click()
