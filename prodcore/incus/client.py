@@ -11,6 +11,7 @@ import json
 import re
 import secrets
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,11 +137,15 @@ class Incus:
     def _call(
         self, arguments: list[str], input: bytes | IO[bytes], seconds: float, *, changes: bool = True
     ) -> Finished:
-        given: dict[str, Any] = {"input": input} if isinstance(input, bytes) else {"stdin": input}
-        with _translated(arguments[0], seconds, changes=changes):
+        with _translated(arguments[0], seconds, changes=changes), _whole(input) as stdin:
             # In a group of its own: Ctrl-C is for us, and what is put back meanwhile must not be cut off.
             done = subprocess.run(  # noqa: S603  a list, no shell
-                self._command(arguments), capture_output=True, timeout=seconds, check=False, process_group=0, **given
+                self._command(arguments),
+                stdin=stdin,
+                capture_output=True,
+                timeout=seconds,
+                check=False,
+                process_group=0,
             )
         return Finished(done.returncode, done.stdout, done.stderr)
 
@@ -156,6 +161,22 @@ class Incus:
         if asked.status:
             raise IncusUnavailable(f"Incus does not answer: {reason}", hint="incus remote list, incus info")
         raise IncusRefused(f"{what}: {reason}")
+
+
+@contextmanager
+def _whole(input: bytes | IO[bytes]) -> Iterator[IO[bytes]]:
+    """The input as a file that has no name.
+
+    Through a pipe, ``incus`` outlives us with half of it: killed before it was written, an apply left containers
+    without their configuration, which are nobody's.
+    """
+    if not isinstance(input, bytes):
+        yield input
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(input)
+        file.seek(0)
+        yield file
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def test_a_second_factor_is_set_up_asked_for_and_removed(browser, site, person):
         page.get_by_role("button", name="Confirm").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Your second factor is enabled")
         assert complaints_in_both_themes(page) == []
-        recovery_code = page.locator(".codes code").first.inner_text()
+        recovery_code, another = page.locator(".codes code").all_inner_texts()[:2]
     with open_page(browser, site) as page:
         page.goto("/login")
         page.get_by_label("User name").fill(person)
@@ -145,6 +145,7 @@ def test_a_second_factor_is_set_up_asked_for_and_removed(browser, site, person):
         page.get_by_text("Remove the second factor").click()
         assert complaints_in_both_themes(page) == []
         page.get_by_label("Your password", exact=True).fill(PASSWORD)
+        page.locator("#removal_code").fill(another)
         page.get_by_role("button", name="Remove it").click()
         expect(page.get_by_role("status").first).to_contain_text("The second factor was removed")
 
@@ -156,14 +157,13 @@ def test_who_mistypes_too_often_is_told_how_long_to_wait(browser, site, person):
         page.get_by_role("button", name="Set up an authenticator").click()
         page.locator("#proof_password").fill(PASSWORD)
         page.get_by_role("button", name="Confirm").click()
-        site.count_failed_logins(24)
-        page.get_by_role("textbox", name="Code").fill("000000")
-        page.get_by_role("button", name="Confirm").click()
-        expect(page.locator("#code-error")).to_contain_text("This code is not correct")
+        for _ in range(10):
+            page.get_by_role("textbox", name="Code").fill("000000")
+            page.get_by_role("button", name="Confirm").click()
+            expect(page.locator("#code-error")).to_contain_text("This code is not correct")
         page.get_by_role("textbox", name="Code").fill("000000")
         page.get_by_role("button", name="Confirm").click()
         expect(page.locator("#code-error")).to_contain_text(re.compile(r"Too many attempts. Try again in \d+ seconds"))
-    site.count_failed_logins(0)
 
 
 def test_a_session_elsewhere_is_seen_and_ended(browser, site, person):

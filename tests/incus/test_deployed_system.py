@@ -167,7 +167,7 @@ def test_the_doctor_finds_nothing_to_mend_but_the_old_mongod_of_the_test_bed(dep
     deployed.token()
     done = deployed.prodctl("doctor", "-o", "json", environment=deployed.operator | {"PRODCTL_URL": URL})
     problems = [(one["subject"], one["text"]) for one in done.json["items"] if one["severity"] == "problem"]
-    assert problems == [("9 members", "mongod 6.0.5 has known holes")]
+    assert problems == [("9 members", "mongod 6.0.5 has known security holes")]
     assert done.status == 6
 
 
@@ -193,10 +193,10 @@ def next_wheelhouse(wheelhouse, tmp_path_factory):
     directory = tmp_path_factory.mktemp("next")
     source, target = directory / "source", directory / "wheelhouse"
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, source], check=True, timeout=60)
-    setup = source / "setup.cfg"
-    text, found = re.subn(r"^version = .*$", "version = 99.0.0", setup.read_text(), count=1, flags=re.MULTILINE)
+    home = source / "prodctl" / "__init__.py"
+    text, found = re.subn(r'^__version__ = ".*"$', '__version__ = "99.0.0"', home.read_text(), flags=re.MULTILINE)
     assert found
-    setup.write_text(text)
+    home.write_text(text)
     shutil.copytree(wheelhouse, target)
     next(target.glob("prodctl-*.whl")).unlink()
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", target, source]

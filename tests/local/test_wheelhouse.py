@@ -73,16 +73,17 @@ def leaves(command, words=()):
         yield from leaves(command.get_command(None, name), (*words, name))
 
 
-def test_the_command_line_alone_needs_nothing_but_what_it_installs(wheelhouse, installed, tmp_path):
+def test_the_command_line_alone_needs_nothing_but_what_it_installs(wheelhouse, installed, tmp_path_factory):
     base = [installed / "python", "-m", "pip", "install", "--quiet", "--no-compile", "--no-index"]
     done = subprocess.run([*base, "--find-links", wheelhouse, "prodctl"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    home = tmp_path_factory.mktemp("home")  # short: the sockets of a local cluster lie below it
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
 
     def run(*words):
         command = [installed / "prodctl", *words]
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, env=environment, cwd=tmp_path,
+            command, capture_output=True, text=True, timeout=60, check=False, env=environment, cwd=home,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
 

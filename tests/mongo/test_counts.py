@@ -4,6 +4,7 @@ from contextlib import closing, contextmanager
 from uuid import uuid4
 
 import pytest
+from pymongo.errors import OperationFailure
 from pymongo.write_concern import WriteConcern
 
 from prodcore.app.wiring import open_replica_set
@@ -62,6 +63,35 @@ def test_count_while_others_write_says_that_it_is_approximate(catalog, fresh_sto
 
     monkeypatch.setattr(fresh_store._count, "_counted", write_meanwhile)
     assert fresh_store.count().approximate
+
+
+def test_a_primary_of_another_term_is_counted_anew(catalog, fresh_store, raw_clients, direct_client, monkeypatch):
+    """It may have been killed in between: its own number is another one then, and not by what it was wrong before."""
+    catalog.create(draft("Zumo"), ANA)
+    assert fresh_store.count().products == 1
+    counted, answers = fresh_store._count._counted, []
+    monkeypatch.setattr(fresh_store._count, "_counted", lambda: answers.append(counted()) or answers[-1])
+    fresh_store.count()
+    assert answers == []
+
+    hello = raw_clients["rsB"].admin.command("hello")
+    with (
+        direct_client(hello["me"]) as primary,
+        direct_client(next(m for m in hello["hosts"] if m != hello["me"])) as other,
+    ):
+        for candidate in (other, primary):
+            wait_until(lambda: not stood_up(candidate), "it to be elected", 60)  # noqa: B023  waited for at once
+    assert fresh_store.count().products == 1
+    assert len(answers) == 1
+
+
+def stood_up(candidate):
+    """Why it was not elected; the others may have to catch up first."""
+    try:
+        candidate.admin.command("replSetStepUp")
+    except OperationFailure as error:
+        return str(error)
+    return None
 
 
 def test_deleted_moved_and_drill_records_do_not_count(catalog, fresh_store):

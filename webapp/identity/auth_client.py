@@ -25,7 +25,6 @@ from prodcore.support.http import as_error, path_of
 from webapp.identity.login_gate import COUNTED, HASHING, LoginGate
 from webapp.identity.trust import Trust
 
-DEVICE_COOKIE = "prodctl_device"
 _CONNECT_SECONDS = 1.0
 _MARGIN_SECONDS = 0.5
 _HARMLESS_TWICE = frozenset({"/session/login", "/session/refresh", "/trust", "/exchange"})
@@ -108,7 +107,12 @@ def known_device() -> str:
     """What the caller's device shows of earlier logins: programs in a header, browsers in a cookie."""
     if request.path.startswith("/api/"):
         return _plain(request.headers.get("X-Known-Device", ""))
-    return _plain(request.cookies.get(DEVICE_COOKIE, ""))
+    return _plain(request.cookies.get(cookie_name("prodctl_device"), ""))
+
+
+def cookie_name(name: str) -> str:
+    """``__Host-`` where the outer scheme is https: no other host of the domain can set it then."""
+    return f"__Host-{name}" if request.is_secure else name
 
 
 def _plain(text: str) -> str:

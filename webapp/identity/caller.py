@@ -25,7 +25,7 @@ from prodcore.identity.routes import right_for
 from prodcore.identity.tokens import GRACE, SERVICE_TOKEN_PREFIX, Identity, session_of
 from prodcore.product.history import Author
 from prodcore.settings import Settings
-from webapp.identity.auth_client import DEVICE_COOKIE, AuthClient, ServiceAccess
+from webapp.identity.auth_client import AuthClient, ServiceAccess, cookie_name
 from webapp.identity.trust import Trust, utc_now
 from webapp.identity.trust_memory import TrustMemory
 
@@ -121,14 +121,13 @@ def log_in(username: str, password: str, code: str = "") -> Identity:
 
 def _remember_device(made: str) -> None:
     """Have the browser show at later logins that it has logged in to this account before."""
-    before = [text for text in request.cookies.get(DEVICE_COOKIE, "").split("~") if text]
+    cookie = cookie_name("prodctl_device")
+    before = [text for text in request.cookies.get(cookie, "").split("~") if text]
     value = "~".join([made, *before][:_DEVICES_KEPT])
 
     @after_this_request
     def keep(response: Response) -> Response:
-        response.set_cookie(
-            DEVICE_COOKIE, value, _DEVICE_SECONDS, secure=request.is_secure, httponly=True, samesite="Lax"
-        )
+        response.set_cookie(cookie, value, _DEVICE_SECONDS, secure=request.is_secure, httponly=True, samesite="Lax")
         return response
 
 
@@ -321,7 +320,7 @@ class _SessionCookie(SecureCookieSessionInterface):
         return super().open_session(app, request)
 
     def get_cookie_name(self, app: Flask) -> str:
-        return "__Host-prodctl" if request.is_secure else "prodctl"
+        return cookie_name("prodctl")
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure

@@ -300,10 +300,22 @@ _SHARE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class _Difference:
-    """By how much a primary's own number is wrong."""
+class _Primary:
+    """Who answers. The same member is another one after a restart, and after a term of somebody else.
 
-    primary: object
+    ``processId``: https://www.mongodb.com/docs/manual/reference/command/hello/
+    """
+
+    address: str
+    process: object
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """By how much a primary's own number is wrong, for as long as it stays the one that it is."""
+
+    primary: _Primary
     documents: int
     approximate: bool
     good_until: float
@@ -325,24 +337,25 @@ class DocumentCount:
 
     def now(self) -> Count:
         """The number of documents. Raises Unavailable."""
-        known = self._difference
-        if known is None or known.primary != self._set.primary or time.monotonic() >= known.good_until:
+        known, (primary, _) = self._difference, self._last_written()
+        if known is None or known.primary != primary or time.monotonic() >= known.good_until:
             known = self._difference = self._compared()
         return Count(self._estimated() + known.documents, known.approximate)
 
     def _compared(self) -> _Difference:
-        began, before = time.monotonic(), self._written()
-        estimated, counted, primary = self._estimated(), self._counted(), self._set.primary
-        ended, after = time.monotonic(), self._written()
-        if before == after and primary:
-            return _Difference(primary, counted - estimated, approximate=False, good_until=float("inf"))
+        began, before = time.monotonic(), self._last_written()
+        difference = self._counted() - self._estimated()
+        ended, after = time.monotonic(), self._last_written()
+        if before == after:
+            return _Difference(after[0], difference, approximate=False, good_until=float("inf"))
         serves = max(_UNSETTLED_SECONDS, _SHARE * (ended - began))
-        return _Difference(primary, counted - estimated, approximate=True, good_until=ended + serves)
+        return _Difference(after[0], difference, approximate=True, good_until=ended + serves)
 
-    def _written(self) -> tuple[Any, ...]:
-        """The last operation of whoever answers, and who that is."""
+    def _last_written(self) -> tuple[_Primary, Any]:
+        """Who answers, and the last operation that it has written."""
         answer = self._ask("hello", 1)
-        return answer["me"], answer["lastWrite"]["opTime"]["ts"], answer["lastWrite"]["opTime"]["t"]
+        last = answer["lastWrite"]["opTime"]
+        return _Primary(answer["me"], answer["topologyVersion"]["processId"], last["t"]), last["ts"]
 
     def _estimated(self) -> int:
         return int(self._ask("count", self._name)["n"])
