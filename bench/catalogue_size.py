@@ -48,8 +48,7 @@ from prodcore.mongo.client.replica_set import ReplicaSet
 from prodcore.mongo.products.document import as_document
 from prodcore.mongo.products.query import INDEXES, LIST_SECONDS
 from prodcore.mongo.products.store import MongoProductStore, ensure_indexes
-from prodcore.product.history import Author
-from prodcore.product.model import SHOWN, Product, ProductDraft
+from prodcore.product.model import SHOWN, Author, Product, ProductDraft
 from prodcore.routing import DEFAULT_MAP
 from prodcore.settings import load_settings
 from prodcore.support.validation import validate

@@ -34,8 +34,7 @@ from prodcore.catalog import Catalog, Query, search_words
 from prodcore.deadline import budget
 from prodcore.errors import OutcomeUnknown, Unavailable
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports
-from prodcore.product.history import Author
-from prodcore.product.model import Product, ProductDraft, ProductPatch
+from prodcore.product.model import Author, Product, ProductDraft, ProductPatch
 from prodcore.routing import name_key
 from prodcore.settings import Settings, load_settings
 from prodcore.support.validation import validate

@@ -49,9 +49,8 @@
     └── DrillFailed                drill_failed         500  exit 8   a promise was broken or a limit missed
         └── DrillVacuous           drill_vacuous        500  exit 9   no fault or no election took place
 
-Each class carries a stable ``code`` (an API: never renamed), an HTTP status and an exit status. A door has one
-translator: ``prodcore.web`` makes problem+json of them, ``prodctl.terminal.output`` a line and an exit status.
-Messages are for the person who can do something about it; they never hold secrets, driver texts or tracebacks.
+Each ``code`` is an API, never renamed. ``prodcore.web`` makes problem+json of errors, ``prodctl.terminal.output`` lines
+and exit statuses. Messages are for who can do something about it; no secrets, driver texts or tracebacks in them.
 """
 
 from __future__ import annotations
@@ -68,11 +67,7 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with one field of the input.
-
-    ``field`` is a path such as ``price`` or ``tags.0``, empty for the whole; ``code`` is stable, ``message`` is for
-    people.
-    """
+    """One thing wrong with one field of the input: ``field`` is a path such as ``tags.0``, empty for the whole."""
 
     field: str
     code: str

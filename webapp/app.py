@@ -18,8 +18,7 @@ from prodcore.web import install
 from webapp import api, pages
 from webapp.identity.caller import install_identity
 from webapp.identity.trust import utc_now
-from webapp.live.catalog import CatalogProvider
-from webapp.live.cluster import ClusterPicture
+from webapp.live import CatalogProvider, ClusterPicture
 from webapp.security import install_trusted_hosts
 from webapp.staleness import install_staleness
 

@@ -105,7 +105,7 @@ class _Mover:
 
     def bring_home(self, product_id: UUID, shard: str) -> str:
         """Move a product to the shard of its name; see the port."""
-        from prodcore.product.history import Author
+        from prodcore.product.model import Author
 
         product = self._catalog.store(shard).get(product_id)
         if product is None:

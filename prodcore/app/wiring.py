@@ -241,7 +241,7 @@ def member_control(settings: Settings, directory: Path | None = None) -> MemberC
         return _deployed_members(settings.deployment)
     from prodcore.local.cluster import default_directory, open_cluster
     from prodcore.local.state import load_state
-    from prodcore.processes.uncontrolled import NoMembers
+    from prodcore.processes.control import NoMembers
 
     if directory is None and load_state(default_directory(settings)) is None:
         return NoMembers()

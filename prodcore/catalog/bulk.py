@@ -18,8 +18,7 @@ from prodcore.errors import (
     ProductNotFound,
     VersionConflict,
 )
-from prodcore.product.history import Author
-from prodcore.product.model import Product
+from prodcore.product.model import Author, Product
 from prodcore.routing import fold
 
 Status = Literal["changed", "deleted", "unchanged"] | Failure

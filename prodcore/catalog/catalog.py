@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from prodcore.catalog.claims import Claims, ClaimStore
 from prodcore.catalog.distribution import Spread, spread
@@ -18,17 +18,28 @@ from prodcore.catalog.stores import EVERYTHING, BeingMoved, Deleted, Key, Produc
 from prodcore.catalog.write_errors import exists, has_other_version, id_was_used
 from prodcore.deadline import budget, remaining
 from prodcore.errors import (
+    IdempotencyKeyReused,
     InvalidInput,
     OutcomeUnknown,
     Problem,
     ProdError,
+    ProductExists,
     ProductNotFound,
     ShardNotFound,
     Unavailable,
 )
 from prodcore.product.fields import NAMES
-from prodcore.product.history import Action, Author, Change
-from prodcore.product.model import SHOWN, STORED, Product, ProductDraft, ProductPatch, show_fields
+from prodcore.product.model import (
+    SHOWN,
+    STORED,
+    Action,
+    Author,
+    Change,
+    Product,
+    ProductDraft,
+    ProductPatch,
+    show_fields,
+)
 from prodcore.product.move import Move
 from prodcore.routing import Route, ShardMap, fold, name_key, route, same_keys
 from prodcore.support.stale_reads import fresh_reads
@@ -353,3 +364,29 @@ def whole_list(catalog: Catalog, query: Query, page_seconds: float) -> Iterator[
         cursor = page.next_cursor
         if cursor is None:
             return
+
+
+_NAMESPACE = UUID("0b5c6f0e-6f52-4d0f-8a64-3d1b8f2c9a77")
+
+
+def create_once(catalog: Catalog, draft: ProductDraft, by: Author, key: str) -> Product:
+    """Add a product; under the same key again the product as it was first made, whatever became of it since.
+
+    Its id follows from the key and the person, so nothing is kept beside the product: whichever process or primary sees
+    the request again finds what the first one made. The answer is rebuilt from the product's history.
+
+    Raises IdempotencyKeyReused when the key made another product, and whatever ``Catalog.create`` raises.
+    """
+    product_id = uuid5(_NAMESPACE, f"{by.username}\n{key}")
+    if (made := catalog.first_made(product_id)) is None:
+        taken: ProductExists | None = None
+        try:
+            catalog.create(draft, by, product_id)
+        except ProductExists as exists:
+            taken = exists
+        made = catalog.first_made(product_id)  # perhaps that of another request under the same key
+        if made is None and taken:
+            raise taken
+    if made is None or made.content() != catalog.draft(draft, by, product_id).content():
+        raise IdempotencyKeyReused("this Idempotency-Key has made another product", product_id=str(product_id))
+    return made

@@ -16,8 +16,7 @@ from prodcore.catalog.catalog import Catalog, now
 from prodcore.catalog.stores import ImportRecord, Touched
 from prodcore.catalog.write_errors import Failure, failure, write_each
 from prodcore.errors import ImportNotFound, InvalidCursor, OutcomeUnknown, ProdError, Unavailable, VersionConflict
-from prodcore.product.history import Author
-from prodcore.product.model import Product
+from prodcore.product.model import Author, Product
 
 Status = Literal["deleted", "restored", "already"] | Failure
 """``already``: nothing of the import is left in it."""

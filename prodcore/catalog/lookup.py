@@ -18,8 +18,7 @@ from prodcore.errors import (
     Unavailable,
     VersionConflict,
 )
-from prodcore.product.history import Change
-from prodcore.product.model import Product
+from prodcore.product.model import Change, Product
 from prodcore.support.stale_reads import may_be_stale, stale_sets
 
 T = TypeVar("T")

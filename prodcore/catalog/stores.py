@@ -12,8 +12,7 @@ from typing import Any, Literal, Protocol, Self, get_args
 from uuid import UUID
 
 from prodcore.errors import InvalidInput, Problem, ProdError, VersionConflict
-from prodcore.product.history import Change
-from prodcore.product.model import Product
+from prodcore.product.model import Change, Product
 from prodcore.product.move import Move, Passage, State
 from prodcore.product.terms import split_words
 from prodcore.routing import Range

@@ -24,8 +24,7 @@ from prodcore.errors import (
     VersionConflict,
 )
 from prodcore.product.fields import FIELDS, NAMES
-from prodcore.product.history import Author
-from prodcore.product.model import Product, ProductDraft, ProductPatch
+from prodcore.product.model import Author, Product, ProductDraft, ProductPatch
 from prodcore.routing import fold, name_key
 from prodcore.support.validation import validate
 

@@ -16,8 +16,7 @@ from prodcore.catalog.stores import TRAFFIC_CATEGORY
 from prodcore.deadline import budget
 from prodcore.drill.ledger import Attempt, Ledger, Operation, Outcome, State, longest_gap
 from prodcore.errors import ConfigError, OutcomeUnknown, ProdError
-from prodcore.product.history import Author
-from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.product.model import Author, ProductDraft, ProductPatch
 from prodcore.routing import ShardMap, name_key
 from prodcore.support.retries import Retries, counted
 

@@ -431,11 +431,10 @@ IDENTITY_ROUTES = (
         "GET",
         "/audit",
         Right.READ_AUDIT,
-        "Read the audit",
+        "Read the audit, the newest entries first",
         query=_S.AuditQuery,
         answer=_S.AuditOut,
         tag="Administration",
-        description="The newest entries first.",
     ),
 )
 ROUTES = (*SERVED, *(Route(f"{API}{row.rule}", (row.method,), row.right) for row in IDENTITY_ROUTES))

@@ -12,8 +12,10 @@ import re
 import secrets
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +23,71 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from prodcore.errors import IncusRefused, IncusUnavailable, InvalidInput, OutcomeUnknown, Problem
-from prodcore.incus.exec import FAR_END, exchange
+
+# ``incus exec`` drops what a command wrote last when that ends before the server has read it; on a busy machine one
+# short command in twenty loses its whole output. So the far end does not end by itself: it writes a mark after the
+# command's output, on both streams, and stays until its standard input is closed, which happens here when both marks
+# have arrived. It gets the mark, the length of the command's input, and the command.
+_FAR_END = (
+    'mark=$1 length=$2; shift 2; head -c "$length" | "$@"; status=$?; '
+    'printf %s "$mark"; printf "%s%d$" "$mark" "$status" >&2; exec cat >/dev/null'
+)
+
+
+class _Stream:
+    """What one stream brings, until it ends."""
+
+    def __init__(self, file: IO[bytes], mark: bytes, end: bytes) -> None:
+        self.data = bytearray()
+        self.is_complete = threading.Event()
+        """The mark has arrived, or nothing will come any more."""
+        self._mark, self._end = mark, end
+        self.thread = threading.Thread(target=self._read, args=(file,), daemon=True)
+        self.thread.start()
+
+    def _read(self, file: IO[bytes]) -> None:
+        while chunk := file.read1(65536):  # type: ignore[attr-defined]  # a pipe's reader has it
+            self.data += chunk
+            if self.data.endswith(self._end) and self._mark in self.data[-len(self._mark) - 8 :]:
+                self.is_complete.set()
+        self.is_complete.set()
+
+
+def _exchange(command: list[str], input: bytes, mark: bytes, seconds: float) -> tuple[int, bytes, bytes]:
+    """Run a command line with ``_FAR_END`` at its end; its own status and both streams with their marks.
+
+    Raises FileNotFoundError when there is no such program, TimeoutExpired when time runs out.
+    """
+    ends = time.monotonic() + seconds
+    pipe = subprocess.PIPE
+    # In a group of its own: Ctrl-C is for us, and what is put back meanwhile must not be cut off.
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0) as process:  # noqa: S603
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise RuntimeError("a pipe that was asked for is missing")
+        out, err = _Stream(process.stdout, mark, mark), _Stream(process.stderr, mark, b"$")
+        writer = threading.Thread(target=_write, args=(process.stdin, input), daemon=True)
+        writer.start()
+        try:
+            is_in_time = all(s.is_complete.wait(max(0.0, ends - time.monotonic())) for s in (out, err))
+            if not is_in_time:
+                raise subprocess.TimeoutExpired(command, seconds)
+            writer.join(max(0.0, ends - time.monotonic()))
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            status = process.wait(max(0.1, ends - time.monotonic()))
+        except BaseException:
+            process.kill()
+            raise
+        for stream in (out, err):
+            stream.thread.join(1.0)
+        return status, bytes(out.data), bytes(err.data)
+
+
+def _write(file: IO[bytes], content: bytes) -> None:
+    with suppress(BrokenPipeError, ValueError):
+        file.write(content)
+        file.flush()
+
 
 _ANSWER_SECONDS = 30.0
 _NAME = re.compile(r"[a-z0-9-]+")
@@ -92,10 +158,10 @@ class Incus:
         if not argv:
             raise InvalidInput(problems=[Problem("argv", "missing", "names no command")])
         mark = secrets.token_hex(16)  # known to nobody else, so a failure of the command is never one of Incus
-        wrapped = ["sh", "-c", FAR_END, "sh", mark, str(len(input)), *argv]
+        wrapped = ["sh", "-c", _FAR_END, "sh", mark, str(len(input)), *argv]
         command = self._command(["exec", "-T", self.at(instance), "--", *wrapped])
         with _translated("exec", timeout_seconds, changes=True):
-            status, stdout, stderr = exchange(command, input, mark.encode(), timeout_seconds)
+            status, stdout, stderr = _exchange(command, input, mark.encode(), timeout_seconds)
         said, found, ended = stderr.rpartition(mark.encode())
         if not found:
             self._or_refused(Finished(status or 1, stdout, stderr), f"{argv[0]} in {instance}")

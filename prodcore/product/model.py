@@ -1,4 +1,4 @@
-"""The product: what it is made of and which input is refused, field by field.
+"""The product: what it is made of, which input is refused, field by field, and what its history tells.
 
 Which fields there are, and the limits of each, is in ``prodcore.product.fields``.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
@@ -33,10 +33,46 @@ from prodcore.product.fields import (
     names_of_kind,
 )
 from prodcore.product.fields import Field as FieldRow
-from prodcore.product.history import Change
 from prodcore.product.move import Move
 from prodcore.product.terms import facets_of, words_of
 from prodcore.routing import fold, name_key
+
+Action = Literal["created", "edited", "renamed", "moved", "deleted", "restored"]
+"""``renamed`` within its shard, ``moved`` by a new name into another one."""
+
+MAX_CHANGES = 500
+"""How many changes a product remembers: the last ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who makes a change, in answer to which request, and as a part of which import."""
+
+    username: str
+    request_id: str = ""
+    import_id: str = ""
+    item_id: str = ""
+    """Of the item of a batch that changed a product: what was given with it, so that it is recognised when repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a version came to be; the time in UTC.
+
+    It stands in the product's own document and is written by the very write that makes the version, so it holds exactly
+    what happened, whoever is killed when.
+    """
+
+    version: int
+    at: datetime
+    by: Author
+    action: Action
+    was: Mapping[str, Any] = field(default_factory=dict)
+    """The former values of the fields that it changed."""
+    source: str = ""
+    target: str = ""
+    """The shards that a move led from and to."""
+
 
 _MAX_EXPONENT = 20
 _DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")

@@ -3,9 +3,9 @@
 The server reads chunks where there is a length too, as RFC 9112 (6.3) allows, and ends the connection after its answer.
 """
 
-import socket
-
 import pytest
+
+from tests.support.raw_http import exchange
 
 BEHIND = b"GET /healthz?behind HTTP/1.1\r\nHost: localhost\r\n\r\n"
 JSON = b"Content-Type: application/json\r\n"
@@ -43,13 +43,3 @@ def test_what_stands_behind_a_plain_request_is_answered(site):
         site.cluster.plan.ports.web, BEHIND + BEHIND.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     )
     assert [answer[:3] for answer in answers] == [b"200", b"200"]
-
-
-def exchange(port, sent):
-    """Everything that is answered until the server closes the connection, as one text an answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(sent)
-        received = b""
-        while data := connection.recv(65_536):
-            received += data
-    return received.split(b"HTTP/1.1 ")[1:]

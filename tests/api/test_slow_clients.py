@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import requests
 
-from tests.api.test_http_framing import exchange
+from tests.support.raw_http import exchange
 
 HELD = 120  # connections: many times the threads of webapp
 LOGIN = b"POST /api/v1/session/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from prodcore.catalog import Catalog
 from prodcore.errors import InvalidInput
-from prodcore.product.history import Author
-from prodcore.product.model import ProductDraft
+from prodcore.product.model import Author, ProductDraft
 from prodcore.routing import DEFAULT_MAP
 from prodcore.support.validation import validate
 from prodcore.tabular.cells import read_tags

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from prodcore.errors import ConfigError
-from prodcore.web.listening import bind
+from prodcore.web.serve import bind
 
 
 def free_port():

@@ -5,6 +5,7 @@ import os
 import runpy
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,7 @@ def test_it_starts_a_program_that_is_there(unit, monkeypatch, capsys):
     assert words[0].startswith("/opt/prodctl/current/bin/")
     if words[1] == "-m":
         monkeypatch.setattr("sys.argv", [*words[2:], "--help"])
+        monkeypatch.delitem(sys.modules, words[2], raising=False)  # another test may have imported it
         with pytest.raises(SystemExit) as ended:
             runpy.run_module(words[2], run_name="__main__")
         assert ended.value.code == 0

@@ -10,7 +10,7 @@ import pytest
 
 from prodcore.app.wiring import prepare_cluster
 from prodcore.catalog import Catalog
-from prodcore.catalog.idempotency import create_once
+from prodcore.catalog.catalog import create_once
 from prodcore.catalog.upsert import new_item, upsert
 from prodcore.errors import IdempotencyKeyReused, OutcomeUnknown, ProdError, ProductExists, SkuTaken
 from prodcore.settings import load_settings

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from prodcore.catalog.upsert import upsert
-from prodcore.product.history import Author
+from prodcore.product.model import Author
 from tests.support.products import ANA, EVA, draft, item, patch
 
 

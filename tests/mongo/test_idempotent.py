@@ -5,10 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from prodcore.catalog.idempotency import create_once
+from prodcore.catalog.catalog import create_once
 from prodcore.errors import IdempotencyKeyReused, ProductExists
-from prodcore.product.history import Author
-from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.product.model import Author, ProductDraft, ProductPatch
 from prodcore.support.validation import validate
 
 ANA, EVA = Author("ana"), Author("eva")

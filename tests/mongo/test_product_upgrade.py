@@ -8,8 +8,7 @@ from prodcore.app.wiring import open_replica_set
 from prodcore.catalog.stores import Query, Sort
 from prodcore.mongo.products.document import as_document
 from prodcore.mongo.products.upgrade import upgrade_products
-from prodcore.product.history import Author
-from prodcore.product.model import ProductDraft
+from prodcore.product.model import Author, ProductDraft
 
 
 @pytest.fixture

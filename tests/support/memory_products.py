@@ -38,8 +38,7 @@ from prodcore.catalog.stores import (
 from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted
 from prodcore.deadline import remaining
 from prodcore.errors import ProdError, ProductNotFound, Unavailable, VersionConflict
-from prodcore.product.history import Change
-from prodcore.product.model import Product
+from prodcore.product.model import Change, Product
 from prodcore.product.move import Move, Passage
 from prodcore.product.terms import INACTIVE, beginning_of, category_term, tag_term
 from prodcore.routing import prefix_range

@@ -6,8 +6,7 @@ from uuid import UUID, uuid4
 
 from prodcore.catalog import Catalog, Query
 from prodcore.catalog.upsert import new_item
-from prodcore.product.history import Author
-from prodcore.product.model import ProductDraft, ProductPatch
+from prodcore.product.model import Author, ProductDraft, ProductPatch
 from prodcore.routing import DEFAULT_MAP
 from prodcore.support.validation import validate
 

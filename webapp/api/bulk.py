@@ -14,7 +14,7 @@ from prodcore.errors import InvalidInput, Problem
 from prodcore.product.model import BulkPatch, Tags
 from prodcore.web import json_response
 from webapp.identity.caller import current_author
-from webapp.live.catalog import current_catalog
+from webapp.live import current_catalog
 
 blueprint = APIBlueprint("product_bulk", __name__, tag="Products")
 

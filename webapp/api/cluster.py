@@ -9,8 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from prodcore.replicaset.cluster import status_document
 from prodcore.routing import show_key
 from prodcore.web import json_response
-from webapp.live.catalog import current_catalog
-from webapp.live.cluster import current_status
+from webapp.live import current_catalog, current_status
 
 blueprint = APIBlueprint("cluster", __name__, tag="Cluster")
 

@@ -12,12 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from prodcore.catalog.deleted import deleted_page
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import Deleted
-from prodcore.product.history import Action
-from prodcore.product.model import show_change, show_time
+from prodcore.product.model import Action, show_change, show_time
 from prodcore.web import json_response
 from webapp.api.products import ProductOut, product_answer, seen_version
 from webapp.identity.caller import current_author
-from webapp.live.catalog import current_catalog
+from webapp.live import current_catalog
 from webapp.staleness import stale_shards
 
 blueprint = APIBlueprint("product_history", __name__, tag="Products")

@@ -19,7 +19,7 @@ from prodcore.errors import InvalidInput, Problem, ProdError
 from prodcore.product.model import show_time
 from prodcore.web import json_response
 from webapp.identity.caller import current_author, required_identity
-from webapp.live.catalog import current_catalog
+from webapp.live import current_catalog
 
 blueprint = APIBlueprint("imports", __name__, tag="Imports")
 

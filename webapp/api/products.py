@@ -10,12 +10,12 @@ from apiflask import APIBlueprint
 from flask import Response, request, url_for
 from pydantic import BaseModel, ConfigDict, Field
 
-from prodcore.catalog.idempotency import create_once
+from prodcore.catalog.catalog import create_once
 from prodcore.errors import InvalidInput, PreconditionRequired, Problem, UnreadableInput
 from prodcore.product.model import Product, ProductDraft, ProductPatch
 from prodcore.web import json_response
 from webapp.identity.caller import current_author
-from webapp.live.catalog import current_catalog
+from webapp.live import current_catalog
 
 blueprint = APIBlueprint("products", __name__, tag="Products")
 

@@ -23,11 +23,10 @@ from prodcore.errors import ConfigError, Forbidden, NotAuthenticated, OutcomeUnk
 from prodcore.identity.rights import Right
 from prodcore.identity.routes import right_for
 from prodcore.identity.tokens import GRACE, SERVICE_TOKEN_PREFIX, Identity, session_of
-from prodcore.product.history import Author
+from prodcore.product.model import Author
 from prodcore.settings import Settings
 from webapp.identity.auth_client import AuthClient, ServiceAccess, cookie_name
-from webapp.identity.trust import Trust, utc_now
-from webapp.identity.trust_memory import TrustMemory
+from webapp.identity.trust import Trust, TrustMemory, utc_now
 
 _EXTENSION = "prodctl_identity"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

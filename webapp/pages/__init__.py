@@ -14,7 +14,7 @@ from prodcore.identity.tokens import Identity
 from prodcore.product.fields import BY_NAME
 from prodcore.settings import Settings
 from webapp.identity import caller as identity
-from webapp.live.drills import DrillDesk
+from webapp.live import DrillDesk
 from webapp.pages import (
     account,
     assets,

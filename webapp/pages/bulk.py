@@ -27,7 +27,7 @@ from prodcore.product.fields import BY_NAME, IN_BULK
 from prodcore.product.model import Product, ProductPatch
 from prodcore.support.validation import validate
 from webapp.identity.caller import current_author
-from webapp.live.catalog import current_catalog
+from webapp.live import current_catalog
 from webapp.pages.errors import problems_by_field
 from webapp.pages.forms import is_draft, keeps_drafts, pack_json, unpack_json
 from webapp.pages.language import show_number

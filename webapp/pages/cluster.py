@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext
 from prodcore.errors import ShardNotFound
 from prodcore.replicaset.diagnostic import SENTENCES as CORE_SENTENCES
 from prodcore.replicaset.diagnostic import ProblemLine
-from webapp.live.cluster import current_picture
+from webapp.live import current_picture
 from webapp.pages.errors import core_text
 from webapp.pages.labels import ALL
 from webapp.pages.language import show_number

@@ -26,8 +26,7 @@ from prodcore.drill.queue import DrillOrder, DrillRun, read_plan
 from prodcore.errors import DrillNotFound, InvalidInput
 from prodcore.replicaset.diagnostic import ProblemLine
 from webapp.identity.caller import required_identity
-from webapp.live.cluster import current_status
-from webapp.live.drills import DeskState, current_desk
+from webapp.live import DeskState, current_desk, current_status
 from webapp.pages.assets import standalone_style
 from webapp.pages.errors import problems_by_field
 from webapp.pages.forms import is_draft, is_partial, keeps_drafts

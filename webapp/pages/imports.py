@@ -22,11 +22,11 @@ from prodcore.catalog.imports import begin_undo, recent_imports, remember, undo_
 from prodcore.catalog.stores import ImportRecord
 from prodcore.catalog.upsert import By, Outcome, new_item, upsert
 from prodcore.errors import ConfigError, ImportNotFound, InvalidInput, OutcomeUnknown, Unavailable
-from prodcore.product.history import Author
+from prodcore.product.model import Author
 from prodcore.tabular.columns import TARGETS, Column
 from prodcore.tabular.report import CellProblem, RefusedFile, RefusedRow
 from webapp.identity.caller import current_author
-from webapp.live.catalog import current_catalog
+from webapp.live import current_catalog
 from webapp.pages.errors import core_text, refusal_text
 from webapp.pages.forms import is_draft, keeps_drafts, posted_uuid
 from webapp.pages.language import current_language

@@ -16,11 +16,10 @@ from prodcore.catalog.deleted import deleted_page
 from prodcore.catalog.stores import Deleted
 from prodcore.errors import ProductDeleted, ProductExists, ProductNotFound, SkuTaken, UnroutableName, VersionConflict
 from prodcore.product.fields import NAMES
-from prodcore.product.history import Change
-from prodcore.product.model import Product
+from prodcore.product.model import Change, Product
 from prodcore.routing import show_key
 from webapp.identity.caller import current_author
-from webapp.live.catalog import current_catalog
+from webapp.live import current_catalog
 from webapp.pages.forms import posted_number
 
 blueprint = APIBlueprint("product", __name__, enable_openapi=False)

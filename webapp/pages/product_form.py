@@ -36,7 +36,7 @@ from prodcore.product.fields import FIELDS, NAMES, Field, Kind
 from prodcore.product.model import Product, ProductDraft, ProductPatch
 from prodcore.support.validation import validate
 from webapp.identity.caller import current_author
-from webapp.live.catalog import current_catalog
+from webapp.live import current_catalog
 from webapp.pages.errors import error_text, problems_by_field
 from webapp.pages.forms import is_draft, is_partial, keeps_drafts, posted_number, posted_uuid
 from webapp.pages.language import read_price, write_price

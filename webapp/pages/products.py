@@ -29,7 +29,7 @@ from prodcore.routing import LAST, fold
 from prodcore.support.validation import validate
 from prodcore.tabular.export import XlsxBook, as_csv, as_ndjson, csv_head
 from webapp.api.listing import FilterQuery
-from webapp.live.catalog import current_catalog
+from webapp.live import current_catalog
 from webapp.pages.errors import problems_by_field
 from webapp.pages.forms import is_partial, with_query
 from webapp.pages.labels import ALL

@@ -22,8 +22,7 @@ from prodcore.catalog.write_errors import is_deleted
 from prodcore.errors import ProductNotFound, VersionConflict
 from prodcore.mongo.client.replica_set import Document
 from prodcore.product.fields import FIELDS, STORED_DEFAULTS, names_of_kind
-from prodcore.product.history import MAX_CHANGES, Author, Change
-from prodcore.product.model import STORED, Product
+from prodcore.product.model import MAX_CHANGES, STORED, Author, Change, Product
 from prodcore.product.move import Move, Passage
 from prodcore.routing import LAST
 

@@ -30,8 +30,7 @@ from prodcore.mongo.products.document import (
     refuse,
 )
 from prodcore.mongo.products.query import projection, values_of
-from prodcore.product.history import MAX_CHANGES
-from prodcore.product.model import Product
+from prodcore.product.model import MAX_CHANGES, Product
 from prodcore.product.move import Move
 
 

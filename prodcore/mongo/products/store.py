@@ -33,8 +33,7 @@ from prodcore.mongo.products.document import (
 from prodcore.mongo.products.import_store import MongoImportStore
 from prodcore.mongo.products.move_store import MongoMoveStore
 from prodcore.mongo.products.query import INDEXES, read_batch
-from prodcore.product.history import Change
-from prodcore.product.model import Product
+from prodcore.product.model import Change, Product
 from prodcore.product.terms import category_term
 from prodcore.routing import LAST
 

@@ -4,8 +4,8 @@ import pytest
 
 from prodcore.identity.rights import Right
 from prodcore.identity.routes import ROUTES
-from tests.mongo.identity.test_identity_rights import address, rules
 from tests.support.identity import SERVICE_SECRET
+from tests.support.routes import address, rules
 
 NUMBERS = ["1e9999999999999999999", "-1E-9999999999999999999", "0e-60000000", "1e400", "9" * 5000, "0." + "9" * 5000]
 BODIES = [

@@ -1,26 +1,16 @@
 """The table of rights, run: every role on every route of both services."""
 
-import re
-
 import pytest
 
 from prodcore.identity.rights import Right, Role, rights_of
 from prodcore.identity.routes import ROUTES, right_for
 from tests.support.identity import ADMIN
+from tests.support.routes import address, rules
 
 NOBODY = "nobody"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_VALUES = {"uuid": "00000000-0000-4000-8000-000000000000", "path": "x", "": "somebody-else"}
 API = [(row, method) for row in ROUTES for method in row.methods if row.rule.startswith("/api/v1/")]
 GUARDED = [(row, method) for row, method in API if row.right is not Right.PUBLIC]
-
-
-def address(rule):
-    return re.sub(r"<(?:(\w+):)?\w+>", lambda m: _VALUES[m[1] or ""], rule).removeprefix("/api/v1")
-
-
-def rules(app):
-    return {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods - {"HEAD", "OPTIONS"}}
 
 
 def test_every_route_of_both_services_has_a_row(running_authsvc, running_workers):
