@@ -6,14 +6,13 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser import log_in, open_page
+from tests.support.daily import daily
 from tests.support.products import add_many, unique
 
 MARKUP = "<img src=x onerror=alert(1)><b>b</b>"
 BACKWARDS = "\u202eusmf\u2066\u202b txt"
 LONG = "W" * 200
-HOSTILE = pytest.mark.parametrize(
-    "text", [MARKUP, BACKWARDS, "{{ 7 * 7 }}\u0301😀", LONG], ids=["markup", "backwards", "template", "long"]
-)
+TEXTS = {"markup": MARKUP, "backwards": BACKWARDS, "template": "{{ 7 * 7 }}\u0301😀", "long": LONG}
 PHONE = {"width": 390, "height": 844}
 
 
@@ -37,7 +36,7 @@ def file_named(name, text):
     return {"name": f"{name[:80]}.csv", "mimeType": "text/csv", "buffer": csv.encode()}
 
 
-@HOSTILE
+@pytest.mark.parametrize("text", daily(TEXTS.values(), 0, 3))
 def test_in_the_name_the_headings_and_the_cells_of_a_file(page, text):
     page.goto("/products/import")
     page.locator("#upload").set_input_files(file_named(text.replace("/", "-"), text))
@@ -53,7 +52,7 @@ def test_in_the_name_the_headings_and_the_cells_of_a_file(page, text):
     check(page)
 
 
-@HOSTILE
+@pytest.mark.parametrize("text", daily(TEXTS.values(), 0, 1))
 def test_in_a_bulk_and_in_two_versions(page, site, text):
     word = add_many(site, 2, variant=text, category=text[:100])
     page.goto(f"/products?search={word}")
@@ -75,7 +74,7 @@ def test_in_a_bulk_and_in_two_versions(page, site, text):
     check(page)
 
 
-@HOSTILE
+@pytest.mark.parametrize("text", daily(TEXTS.values(), 0, 2))
 def test_in_names_that_are_refused_and_in_the_audit(page, site, text):
     for path, field, submit in (
         ("/users/new", "User name", "Create"),
@@ -97,7 +96,7 @@ def test_in_names_that_are_refused_and_in_the_audit(page, site, text):
     check(page)
 
 
-@HOSTILE
+@pytest.mark.parametrize("text", daily(TEXTS.values(), 1, 3))
 def test_in_an_address(page, text):
     for path, field in (("/products", "search"), ("/products", "tag"), ("/products/deleted", "name"), ("/audit", "by")):
         page.goto("/login")

@@ -157,12 +157,10 @@ def test_who_mistypes_too_often_is_told_how_long_to_wait(browser, site, person):
         page.get_by_role("button", name="Set up an authenticator").click()
         page.locator("#proof_password").fill(PASSWORD)
         page.get_by_role("button", name="Confirm").click()
-        for _ in range(10):
+        for _ in range(11):
             page.get_by_role("textbox", name="Code").fill("000000")
-            page.get_by_role("button", name="Confirm").click()
-            expect(page.locator("#code-error")).to_contain_text("This code is not correct")
-        page.get_by_role("textbox", name="Code").fill("000000")
-        page.get_by_role("button", name="Confirm").click()
+            with page.expect_navigation():
+                page.get_by_role("button", name="Confirm").click()
         expect(page.locator("#code-error")).to_contain_text(re.compile(r"Too many attempts. Try again in \d+ seconds"))
 
 

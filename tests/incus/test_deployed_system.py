@@ -85,7 +85,7 @@ NOT_ALLOWED, NO_SUCH_USER = "13", "18"
     # The layout seed has a whole set in a container: with it every request fails, and the API says so to each.
     [
         ("partition", "api"),
-        ("container", "driver"),
+        pytest.param("container", "driver", marks=pytest.mark.nightly),
         pytest.param("stop", "api", marks=pytest.mark.nightly),
         pytest.param("kill", "api", marks=pytest.mark.nightly),
     ],

@@ -21,8 +21,9 @@ def token(guarded):
     return guarded.log_in()
 
 
-def test_a_random_member_of_every_set_is_killed_and_a_witness_agrees_with_the_drill(guarded, token, capsys):
-    report, witness, wrong = campaign.campaign(guarded, token, rounds=1)
+def test_a_random_member_of_every_set_is_killed_and_a_witness_finds_all_that_was_acknowledged(guarded, token, capsys):
+    """That both see the same gaps is for ``make nightly``, on a machine that has nothing else to do."""
+    report, witness, wrong, _ = campaign.campaign(guarded, token, rounds=1)
     assert wrong == []
     assert {r["set"] for r in report["rounds"]} == set(SETS)
     assert (report["guarded"], report["verdict"]["failed"], report["verdict"]["lost"]) == (True, 0, 0)

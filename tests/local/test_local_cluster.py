@@ -301,9 +301,9 @@ def test_down_clears_away_what_a_crashed_supervisord_has_left(cluster):
 
 
 KILLED_AT = [
-    pytest.param("mongod", False, id="before anything runs"),
+    pytest.param("mongod", False, id="before anything runs", marks=pytest.mark.nightly),
     pytest.param("has a primary", False, id="one set is half made, and supervisord goes on"),
-    pytest.param("listens", True, id="members have no set yet, and all are killed"),
+    pytest.param("listens", True, id="members have no set yet, and all are killed", marks=pytest.mark.nightly),
     pytest.param("takes majority writes", True, id="a set has two members, and all are killed"),
 ]
 

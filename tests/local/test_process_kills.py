@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from prodcore.local.render import MARKER_VARIABLE
+from tests.support.daily import daily
 from tests.support.site import ADMIN, PASSWORD, TIMEOUT_SECONDS, start_site
 from tests.support.waiting import wait_until
 
@@ -103,7 +104,7 @@ def more_writes(writers, count):
     )
 
 
-@pytest.mark.parametrize("name", ["webapp", "authsvc"])
+@pytest.mark.parametrize("name", daily(["webapp", "authsvc"], 0))
 def test_a_service_whose_process_above_the_workers_is_killed_comes_back_whole(site, token, name):
     with written_to(site, token):
         workers = kill(pid_of(site, name))
@@ -120,7 +121,7 @@ def test_a_worker_that_is_killed_is_replaced(site, token):
         wait_until(lambda: is_healthy(site), "there is another worker", PATIENCE)
 
 
-@pytest.mark.parametrize("name", ["guard", "drills", "rsA-2", "rsU-1"])
+@pytest.mark.parametrize("name", daily(["guard", "drills", "rsA-2", "rsU-1"], 0, 3))
 def test_any_other_program_that_is_killed_is_started_again(site, token, name):
     before = pid_of(site, name)
     with written_to(site, token):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from bson import Timestamp
@@ -28,6 +28,7 @@ STEP_DOWN_SECONDS = 30
 """How long a member that stepped down may not stand; a drill lifts it when it has measured."""
 
 _COMMAND_SECONDS = 20.0
+_AGAIN_SECONDS = 0.1
 _DELETED = {"deleted.at": {"$gte": datetime(1970, 1, 1, tzinfo=UTC)}}
 _SHOWN = {"move.state": {"$nin": ["pending", "moved"]}}
 """Not what only keeps the place of a product that was, or will be, in the other shard."""
@@ -102,21 +103,24 @@ class MongoDrillSet:
 
         A write that changes nothing, with the whole set as its write concern, waits for just that.
         """
-        status = self.inspect()
-        left_ms = int((deadline - time.monotonic()) * 1000)
-        answer = self._command(
-            _primary(status),
-            "update",
-            self._collection,
-            database=self._database,
-            timeout_seconds=left_ms / 1000 + 1,
-            updates=[{"q": {"_id": "none"}, "u": {"$set": {"words": []}}}],
-            writeConcern={"w": len(status.config), "wtimeout": max(1, left_ms)},
-        )
-        if "writeConcernError" in answer:
-            raise Unavailable(f"{self.name}: not every member caught up in time", shard=self.name)
-        moment: Timestamp = answer["operationTime"]
-        return moment
+        while (left_ms := int((deadline - time.monotonic()) * 1000)) > 0:
+            status = self.inspect()
+            answer = self._command(
+                _primary(status),
+                "update",
+                self._collection,
+                database=self._database,
+                timeout_seconds=left_ms / 1000 + 1,
+                updates=[{"q": {"_id": "none"}, "u": {"$set": {"words": []}}}],
+                writeConcern={"w": len(status.config), "wtimeout": left_ms},
+            )
+            if "writeConcernError" in answer:
+                break
+            # A member that has only just been elected may not tell a time yet.
+            if moment := answer.get("operationTime"):
+                return cast("Timestamp", moment)
+            time.sleep(_AGAIN_SECONDS)
+        raise Unavailable(f"{self.name}: not every member caught up in time", shard=self.name)
 
     def read_everywhere(self, run: str, members: Sequence[str], deadline: float) -> dict[str, list[Found]]:
         """The drill's records in a majority read of every member, once each has caught up."""

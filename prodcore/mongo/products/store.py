@@ -300,7 +300,7 @@ _SHARE = 50
 
 @dataclass(frozen=True, slots=True)
 class _Primary:
-    """Who answers. The same member is another one after a restart, and after a term of somebody else.
+    """Who answers for which collection. A member is another one after a restart, and after a term of somebody else.
 
     ``processId``: https://www.mongodb.com/docs/manual/reference/command/hello/
     """
@@ -308,6 +308,8 @@ class _Primary:
     address: str
     process: object
     term: int
+    collection: object
+    """Its UUID: what restores a backup may drop it and make it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,8 +355,9 @@ class DocumentCount:
     def _last_written(self) -> tuple[_Primary, Any]:
         """Who answers, and the last operation that it has written."""
         answer = self._ask("hello", 1)
-        last = answer["lastWrite"]["opTime"]
-        return _Primary(answer["me"], answer["topologyVersion"]["processId"], last["t"]), last["ts"]
+        last, listed = answer["lastWrite"]["opTime"], self._ask("listCollections", 1, filter={"name": self._name})
+        collection = next((c["info"]["uuid"] for c in listed["cursor"]["firstBatch"]), None)
+        return _Primary(answer["me"], answer["topologyVersion"]["processId"], last["t"], collection), last["ts"]
 
     def _estimated(self) -> int:
         return int(self._ask("count", self._name)["n"])
