@@ -24,7 +24,7 @@ from campaigns.system import System, options, print_table, system
 from prodcore.app.drills import open_drill
 from prodcore.drill.engine import run_drill
 from prodcore.drill.faults import Fault
-from prodcore.drill.plan import DrillPlan, Progress, Step
+from prodcore.drill.plan import DrillPlan, DrillStep, Progress
 from prodcore.drill.report import DrillReport
 
 NOTHING, KILLED, PAUSED, DOUBLED = TROUBLES = ("nothing", "killed", "paused", "doubled")
@@ -100,7 +100,7 @@ def fail_over(of: System, trouble: Trouble, moment: float) -> None:
         ready = threading.Event()
 
         def watch(progress: Progress) -> None:
-            if progress.step is Step.FAULT:
+            if progress.step is DrillStep.FAULT:
                 threading.Timer(max(0.0, moment), harm).start()
                 ready.wait(max(0.0, -moment))  # the member is killed when this returns
 

@@ -24,7 +24,7 @@ from pymongo import MongoClient
 from campaigns.gaps import wait_for_guard
 from campaigns.system import SETS, System, options, print_table, system
 from prodcore.app.drills import open_drill
-from prodcore.drill.ledger import Ledger, Outcome
+from prodcore.drill.ledger import Ledger, RequestOutcome
 from prodcore.drill.load import LoadRate, running_load
 
 _ACTIONS = ("died", "silent", "elected", "refused", "fenced")
@@ -70,7 +70,7 @@ def soak(of: System, what: str, seconds: float) -> Soak:
         parts.settle()
         for access in parts.sets.values():
             access.remove_records(parts.run)
-    done = [a for a in ledger.attempts() if a.outcome is Outcome.ACKNOWLEDGED]
+    done = [a for a in ledger.attempts() if a.outcome is RequestOutcome.ACKNOWLEDGED]
 
     def grown(*names: str) -> int:
         return sum(later_counts.get(name, 0) - counts.get(name, 0) for name in names)

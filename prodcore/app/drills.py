@@ -36,7 +36,7 @@ def open_drill(
     ``product_traffic`` to the products, or else the catalogue itself.
     """
     from prodcore.drill.engine import Parts
-    from prodcore.drill.journal import Journal
+    from prodcore.drill.journal import DrillJournal
     from prodcore.mongo.admin.drill_set import DRILL_RECORDS, MongoDrillSet
     from prodcore.mongo.admin.guard_switch import MongoGuards
 
@@ -53,7 +53,7 @@ def open_drill(
             frozenset(name for name, place in places.items() if place == PRODUCTS),
             load.open,
             control,
-            Journal(settings.state_dir / "drill"),
+            DrillJournal(settings.state_dir / "drill"),
             settings.request_budget_seconds,
             MongoGuards(switch),
             load.settle,

@@ -38,7 +38,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BulkOutcome:
     """What became of one product."""
 
     seen: Seen
@@ -62,21 +62,21 @@ class Changes:
         return replace(product, **self.fields, tags=tags)
 
 
-def bulk_edit(catalog: Catalog, items: Sequence[Seen], changes: Changes, by: Author) -> list[Outcome]:
+def bulk_edit(catalog: Catalog, items: Sequence[Seen], changes: Changes, by: Author) -> list[BulkOutcome]:
     """Change each product; the outcomes stand in the order of the items.
 
     Asked again for the same, it says ``unchanged`` of a product that is as it is to be, whatever its version.
     """
 
-    def judge(seen: Seen, product: Product | Deleted | None) -> Product | Outcome:
+    def judge(seen: Seen, product: Product | Deleted | None) -> Product | BulkOutcome:
         if not isinstance(product, Product):
             return _gone(seen)
         new = changes.of(product)
         if len(new.tags) > MAX_TAGS:
             problem = Problem("add_tags", "too_long", f"a product has at most {MAX_TAGS} tags")
-            return Outcome(seen, "refused", InvalidInput(problems=[problem]))
+            return BulkOutcome(seen, "refused", InvalidInput(problems=[problem]))
         if new == product:
-            return Outcome(seen, "unchanged")
+            return BulkOutcome(seen, "unchanged")
         return product if product.version == seen.version else _stale(seen, product)
 
     def write(shard: str, products: Sequence[Product]) -> Sequence[ProdError | None]:
@@ -85,15 +85,15 @@ def bulk_edit(catalog: Catalog, items: Sequence[Seen], changes: Changes, by: Aut
     return _each(catalog, items, judge, write, "changed")
 
 
-def bulk_delete(catalog: Catalog, items: Sequence[Seen], by: Author) -> list[Outcome]:
+def bulk_delete(catalog: Catalog, items: Sequence[Seen], by: Author) -> list[BulkOutcome]:
     """Delete each product; the outcomes stand in the order of the items.
 
     Asked again for the same, it says ``deleted`` of a product whose seen version was the last before its deletion.
     """
 
-    def judge(seen: Seen, product: Product | Deleted | None) -> Product | Outcome:
+    def judge(seen: Seen, product: Product | Deleted | None) -> Product | BulkOutcome:
         if isinstance(product, Deleted) and product.product.version == seen.version + 1:
-            return Outcome(seen, "deleted")
+            return BulkOutcome(seen, "deleted")
         if not isinstance(product, Product):
             return _gone(seen)
         return product if product.version == seen.version else _stale(seen, product)
@@ -104,34 +104,34 @@ def bulk_delete(catalog: Catalog, items: Sequence[Seen], by: Author) -> list[Out
 def _each(
     catalog: Catalog,
     items: Sequence[Seen],
-    judge: Callable[[Seen, Product | Deleted | None], Product | Outcome],
+    judge: Callable[[Seen, Product | Deleted | None], Product | BulkOutcome],
     write: Callable[[str, Sequence[Product]], Sequence[ProdError | None]],
     done: Status,
-) -> list[Outcome]:
+) -> list[BulkOutcome]:
     """Read the products, ``judge`` each, and ``write`` a shard's at once."""
     found, silent = catalog.get_many([seen.product_id for seen in items])
-    outcomes: dict[UUID, Outcome] = {}
+    outcomes: dict[UUID, BulkOutcome] = {}
     to_write: dict[str, list[Product]] = {}
     by_id = {seen.product_id: seen for seen in items}
     for product_id, seen in by_id.items():
         if product_id not in found and silent:
-            outcomes[product_id] = Outcome(seen, "unavailable", silent)
+            outcomes[product_id] = BulkOutcome(seen, "unavailable", silent)
             continue
         judged = judge(seen, found.get(product_id))
-        if isinstance(judged, Outcome):
+        if isinstance(judged, BulkOutcome):
             outcomes[product_id] = judged
         else:
             to_write.setdefault(judged.shard, []).append(judged)
     for shard, products in to_write.items():
         for product, error in zip(products, write_each(partial(write, shard), products), strict=True):
-            outcomes[product.id] = Outcome(by_id[product.id], failure(error) if error else done, error)
+            outcomes[product.id] = BulkOutcome(by_id[product.id], failure(error) if error else done, error)
     return [outcomes[seen.product_id] for seen in items]
 
 
-def _gone(seen: Seen) -> Outcome:
-    return Outcome(seen, "refused", ProductNotFound(f"there is no product {seen.product_id} any more"))
+def _gone(seen: Seen) -> BulkOutcome:
+    return BulkOutcome(seen, "refused", ProductNotFound(f"there is no product {seen.product_id} any more"))
 
 
-def _stale(seen: Seen, product: Product) -> Outcome:
+def _stale(seen: Seen, product: Product) -> BulkOutcome:
     message = f"{product.name!r} is at version {product.version} now, you saw version {seen.version}"
-    return Outcome(seen, "refused", VersionConflict(message, version=product.version))
+    return BulkOutcome(seen, "refused", VersionConflict(message, version=product.version))

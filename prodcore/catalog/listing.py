@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from prodcore.catalog.moves import MOST_MOVES, Moves, is_current
-from prodcore.catalog.stores import Position, ProductStore, Query, Row, Slice
+from prodcore.catalog.stores import ListRow, Position, ProductStore, Query, Slice
 from prodcore.errors import InvalidCursor, InvalidInput, OutcomeUnknown, Problem, ShardUnavailable, Unavailable
 from prodcore.product.move import Move, Times, shard_at, visit_at
 from prodcore.routing import Range, ShardMap
@@ -54,7 +54,7 @@ class Listing:
         self._store = store
         self._moves = moves
 
-    def page(self, query: Query, *, cursor: str | None, limit: int, fields: tuple[str, ...]) -> Page[Row]:
+    def page(self, query: Query, *, cursor: str | None, limit: int, fields: tuple[str, ...]) -> Page[ListRow]:
         """The page after ``cursor``; of the products only ``fields`` are read.
 
         In name order one indexed query on one shard, and one more for each range border that the page crosses; in
@@ -74,14 +74,14 @@ class Listing:
         following = encode_cursor(_after(rows[:limit], times, begun), query) if len(rows) > limit else None
         return Page(tuple(rows[:limit]), following, tuple(sorted(reader.silent)))
 
-    def _read(self, part: Slice, times: Times, begun: Cursor | None) -> tuple[list[Row], _Reader]:
+    def _read(self, part: Slice, times: Times, begun: Cursor | None) -> tuple[list[ListRow], _Reader]:
         """The first rows of a list that began at ``times``."""
         visibility = Visibility(self._moves, times, part.fields, by_name=part.query.sort.by == "name")
         reader = _Reader(self._store, visibility, begun)
         read = self._one_after_the_other if part.query.sort.by == "name" else self._merged
         return list(islice(read(part, reader), part.limit)), reader
 
-    def _one_after_the_other(self, part: Slice, reader: _Reader) -> Iterator[Row]:
+    def _one_after_the_other(self, part: Slice, reader: _Reader) -> Iterator[ListRow]:
         """The ranges in key order: read only until the page is full."""
         wanted = part.limit
         for owned in self._ranges_after(part):
@@ -98,7 +98,7 @@ class Listing:
             return [r for r in reversed(ranges) if key is None or r.lower <= str(key)]
         return [r for r in ranges if key is None or r.upper is None or str(key) < r.upper]
 
-    def _merged(self, part: Slice, reader: _Reader) -> Iterator[Row]:
+    def _merged(self, part: Slice, reader: _Reader) -> Iterator[ListRow]:
         """The shards' own lists, merged: each is in order already."""
         lists = [
             reader.rows(shard, replace(part, ranges=self._map.owned_by(shard)))
@@ -119,9 +119,9 @@ class _Reader:
         self._shown = set(begun.shown) if begun else set()
         """In name order, which products were shown at this place: several documents may keep it."""
 
-    def rows(self, shard: str, part: Slice) -> list[Row]:
+    def rows(self, shard: str, part: Slice) -> list[ListRow]:
         """``part.limit`` rows or all that there are; none from a shard that does not answer."""
-        rows: list[Row] = []
+        rows: list[ListRow] = []
         wanted = part.limit
         part = replace(part, limit=wanted + len(self._shown), not_before=self.visibility.times.get(shard, 0))
         try:
@@ -137,7 +137,7 @@ class _Reader:
             self.silent.add(shard)
             return []
 
-    def _once(self, rows: Sequence[Row]) -> Iterator[Row]:
+    def _once(self, rows: Sequence[ListRow]) -> Iterator[ListRow]:
         """Without the products that were shown at the same place: in name order a place is met again."""
         for row in rows if self.visibility.by_name else ():
             if row.position != self._place:
@@ -148,7 +148,7 @@ class _Reader:
         yield from () if self.visibility.by_name else rows
 
 
-def _after(rows: Sequence[Row], times: Times, begun: Cursor | None) -> Cursor:
+def _after(rows: Sequence[ListRow], times: Times, begun: Cursor | None) -> Cursor:
     """Where the list goes on after these rows."""
     place = rows[-1].position
     shown = [row.product_id for row in rows if row.position == place]
@@ -276,11 +276,11 @@ class Visibility:
         self.met_later = False
         self.silent: set[str] = set()
 
-    def shown(self, shard: str, rows: Sequence[Row]) -> list[Row]:
+    def shown(self, shard: str, rows: Sequence[ListRow]) -> list[ListRow]:
         """Those of a shard's rows that the list shows, with what they show."""
         unclear = {row.product_id: row.move for row in rows if row.move and not row.move.is_here}
         current = self._current(unclear) if unclear else {}
-        shown: list[Row] = []
+        shown: list[ListRow] = []
         for row in rows:
             known = row.move is None or row.move.is_here
             now = row if known else current.get(row.product_id)
@@ -288,7 +288,7 @@ class Visibility:
                 shown.append(now if now is row else replace(now, position=row.position))
         return shown
 
-    def _was_there(self, shard: str, row: Row, now: Row) -> bool:
+    def _was_there(self, shard: str, row: ListRow, now: ListRow) -> bool:
         """Whether the product was, when the list began, where ``row`` is.
 
         In another order than by name it stands at the same place in every shard.
@@ -298,9 +298,9 @@ class Visibility:
             return visit_at(now.passages, self.times) == _visit_of(row, now)
         return shard_at(now.passages, self.times) == shard
 
-    def _current(self, moves: dict[UUID, Move]) -> dict[UUID, Row]:
+    def _current(self, moves: dict[UUID, Move]) -> dict[UUID, ListRow]:
         """What became of products whose documents here are a part of a move: the target's rows of decided moves."""
-        found: dict[UUID, Row] = {}
+        found: dict[UUID, ListRow] = {}
         for _ in range(MOST_MOVES):
             wanted: dict[str, list[UUID]] = defaultdict(list)
             for product_id, move in moves.items():
@@ -325,7 +325,7 @@ class Visibility:
             self.silent.add(move.source)
         return False
 
-    def _rows(self, shard: str, product_ids: list[UUID]) -> dict[UUID, Row]:
+    def _rows(self, shard: str, product_ids: list[UUID]) -> dict[UUID, ListRow]:
         try:
             return self._moves.stores[shard].rows(product_ids, self._fields)
         except Unavailable:
@@ -333,7 +333,7 @@ class Visibility:
             return {}
 
 
-def _visit_of(row: Row, now: Row) -> int:
+def _visit_of(row: ListRow, now: ListRow) -> int:
     """Which of the product's stays a row is of; -1 for none that it remembers."""
     if row.move is None or row.move.is_here:
         return len(now.passages)

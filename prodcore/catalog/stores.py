@@ -112,7 +112,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ListRow:
     """A product's place in the list, and those of its fields that were asked for."""
 
     position: Position
@@ -128,7 +128,7 @@ class Row:
 class Batch:
     """Some rows in order. They may be fewer than asked for although there are more: those begin at ``end``."""
 
-    rows: list[Row]
+    rows: list[ListRow]
     end: Position | None
     """The place of the last document that was looked at; None when there are no more."""
 
@@ -273,7 +273,7 @@ class MoveStore(Protocol):
     def unfinished(self, since: datetime) -> list[Move]:
         """The moves that were begun before then and left unfinished, as this shard's documents tell."""
 
-    def rows(self, product_ids: Sequence[UUID], fields: tuple[str, ...]) -> dict[UUID, Row]:
+    def rows(self, product_ids: Sequence[UUID], fields: tuple[str, ...]) -> dict[UUID, ListRow]:
         """Products by id as rows without a place; those that are deleted or not here are left out."""
 
     def known_time(self) -> int:

@@ -85,7 +85,7 @@ def new_item(fields: Mapping[str, Any], product_id: UUID | None = None, by: By =
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ItemOutcome:
     """What became of one item. ``unavailable`` did not happen and may be repeated, ``unknown`` may have happened."""
 
     status: Status
@@ -123,7 +123,7 @@ class _Plan:
     """The products that exist."""
     new: dict[int, Product] = field(default_factory=dict)
     """What each is to be: another one where ``old`` has none."""
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    outcomes: dict[int, ItemOutcome] = field(default_factory=dict)
     """Those for which nothing is left to do."""
 
     def refuse(self, i: int, error: ProdError) -> None:
@@ -134,7 +134,7 @@ class _Plan:
 
 def upsert(
     catalog: Catalog, items: Sequence[Item], by: Author, *, found_by: By = "name", dry_run: bool = False
-) -> list[Outcome]:
+) -> list[ItemOutcome]:
     """Store each item in its product, on its own; the outcomes stand in the order of the items.
 
     A product that exists keeps every field that its item does not give. Of two items with the same name and variant
@@ -164,7 +164,7 @@ def _without_repeated(items: Sequence[Item], found_by: By, plan: _Plan) -> Items
         if first == i:
             kept[i] = item
         elif items[first].changes == item.changes:
-            plan.outcomes[i] = Outcome("unchanged")
+            plan.outcomes[i] = ItemOutcome("unchanged")
         else:
             what = "this SKU" if found_by == "sku" else "this name and variant"
             problem = Problem(found_by, "duplicate_in_batch", f"another item has {what}, with other values")
@@ -182,7 +182,7 @@ def _find_old(catalog: Catalog, items: Items, found_by: By, plan: _Plan) -> None
             if len(products) > 1:
                 plan.refuse(skus[sku], _is_ambiguous(sku, products))
         if silent:
-            plan.outcomes |= {i: Outcome("unavailable", error=silent) for i in items if i not in plan.old}
+            plan.outcomes |= {i: ItemOutcome("unavailable", error=silent) for i in items if i not in plan.old}
     by_shard: dict[str, dict[int, Key]] = defaultdict(dict)
     for i, item in items.items():
         if i not in plan.old and i not in plan.outcomes and (key := item.key):
@@ -191,7 +191,7 @@ def _find_old(catalog: Catalog, items: Items, found_by: By, plan: _Plan) -> None
         try:
             named = catalog.find_keys(shard, list(keys.values()))
         except Unavailable as error:
-            plan.outcomes |= {i: Outcome("unavailable", error=error) for i in keys}
+            plan.outcomes |= {i: ItemOutcome("unavailable", error=error) for i in keys}
         else:
             plan.old |= {i: named[key] for i, key in keys.items() if key in named}
 
@@ -203,14 +203,14 @@ def _recognise(catalog: Catalog, items: Items, plan: _Plan, asked: Sequence[int]
         lambda store: (store.get_many(list(item_ids)), store.imports.repeated(list(item_ids)))
     )
     for created, changed in answered.values():
-        plan.outcomes |= {item_ids[id_]: Outcome("changed", product_id) for id_, product_id in changed.items()}
+        plan.outcomes |= {item_ids[id_]: ItemOutcome("changed", product_id) for id_, product_id in changed.items()}
         for product_id, product in created.items():
             i = item_ids[product_id]
             is_other = isinstance(product, Product) and product.version == 1 and product.key != items[i].key
             if is_other or isinstance(product, Deleted):
                 plan.refuse(i, id_was_used(product_id))
             else:
-                plan.outcomes[i] = Outcome("created", product_id)
+                plan.outcomes[i] = ItemOutcome("created", product_id)
 
 
 def _plan_item(catalog: Catalog, i: int, item: Item, by: Author, found_by: By, plan: _Plan) -> None:
@@ -227,7 +227,7 @@ def _plan_item(catalog: Catalog, i: int, item: Item, by: Author, found_by: By, p
     if (new := replace(old, **_as_stored(item.changes))) != old:
         plan.new[i] = new
     else:
-        plan.outcomes[i] = Outcome("unchanged", old.id)
+        plan.outcomes[i] = ItemOutcome("unchanged", old.id)
 
 
 def _as_stored(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,8 +248,8 @@ def _refuse_taken_skus(catalog: Catalog, plan: _Plan) -> None:
             plan.refuse(i, SkuTaken(f"another product has the SKU {product.sku!r}"))
 
 
-def _would_be(old: Product | None, new: Product) -> Outcome:
-    return Outcome("changed", old.id, differences=differences(old, new)) if old else Outcome("created")
+def _would_be(old: Product | None, new: Product) -> ItemOutcome:
+    return ItemOutcome("changed", old.id, differences=differences(old, new)) if old else ItemOutcome("created")
 
 
 def _store(catalog: Catalog, plan: _Plan, items: Sequence[Item], by: Author) -> None:
@@ -291,27 +291,27 @@ def _claiming(plan: _Plan) -> dict[int, Product]:
     }
 
 
-def _renamed(catalog: Catalog, old: Product, item: Item, by: Author) -> Outcome:
+def _renamed(catalog: Catalog, old: Product, item: Item, by: Author) -> ItemOutcome:
     """A change of name or variant, which may lead into another shard."""
     try:
         catalog.edit(old.id, item.patch(), by, old.version)
     except ProdError as error:
         return _failed(error, old.id)
-    return Outcome("changed", old.id)
+    return ItemOutcome("changed", old.id)
 
 
 def _written(
     done: Status, products: dict[int, Product], write: Callable[[Sequence[Product]], list[ProdError | None]]
-) -> dict[int, Outcome]:
+) -> dict[int, ItemOutcome]:
     try:
         errors = write(list(products.values()))
     except Unavailable as error:
         return {i: _failed(error) for i in products}
     return {
-        i: Outcome(done, product.id) if error is None else _failed(error, product.id)
+        i: ItemOutcome(done, product.id) if error is None else _failed(error, product.id)
         for (i, product), error in zip(products.items(), errors, strict=True)
     }
 
 
-def _failed(error: ProdError, product_id: UUID | None = None) -> Outcome:
-    return Outcome(failure(error), product_id, error)
+def _failed(error: ProdError, product_id: UUID | None = None) -> ItemOutcome:
+    return ItemOutcome(failure(error), product_id, error)

@@ -15,7 +15,7 @@ from prodcore.deploy.container import Container, run_parallel
 from prodcore.deploy.layout import DeployedMember, Layout
 from prodcore.deploy.lifecycle import IncusSteps
 from prodcore.deploy.observe import Observed, ObservedSet, set_of
-from prodcore.deploy.plan import Change, HostPlan, IncusPlan, Plan
+from prodcore.deploy.plan import HostPlan, IncusPlan, Plan, PlannedChange
 from prodcore.deploy.spec import (
     APT_KEY,
     APT_SOURCE,
@@ -51,7 +51,7 @@ _TRIES = 3
 class Applied:
     """What apply did, in all its rounds."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[PlannedChange, ...]
 
 
 def apply(system: DeployedSystem, progress: Progress = no_progress) -> Applied:
@@ -74,7 +74,7 @@ class Apply:
 
     def run(self) -> Applied:
         """Raises ConfigError for what cannot be made, Unavailable when something does not come up, or still differs."""
-        done = list[Change]()
+        done = list[PlannedChange]()
         self._progress("incus", "is being observed")
         self._incus_steps.wait_for_others()
         for _round in range(_ROUNDS):

@@ -46,7 +46,7 @@ class DeployedMember:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ResourceLimits:
     """How much of the Incus host a container may have; 0 and empty: as much as there is."""
 
     cpus: int = 0
@@ -71,7 +71,7 @@ class Host:
     role: str
     address: str
     target: str = ""
-    limits: Limits = Limits()
+    limits: ResourceLimits = ResourceLimits()
     members: tuple[DeployedMember, ...] = ()
     volume: DataVolume | None = None
 
@@ -168,8 +168,8 @@ class Layout:
 def _hosts(deployment: Deployment) -> tuple[Host, ...]:
     auth, web = deployment.auth, deployment.web
     hosts = [
-        Host(auth.name, "auth", str(auth.address), auth.target, Limits(auth.cpus, auth.memory, auth.disk)),
-        Host(web.name, "web", str(web.address), web.target, Limits(web.cpus, web.memory, web.disk)),
+        Host(auth.name, "auth", str(auth.address), auth.target, ResourceLimits(auth.cpus, auth.memory, auth.disk)),
+        Host(web.name, "web", str(web.address), web.target, ResourceLimits(web.cpus, web.memory, web.disk)),
     ]
     for replica_set, table in deployment.sets.items():
         hosts += _set_hosts(deployment, replica_set, table)
@@ -188,7 +188,7 @@ def _set_hosts(deployment: Deployment, replica_set: str, given: SetTable) -> lis
             DeployedMember(replica_set, n, name, str(address), given.port + (0 if is_spread else n - 1))
             for n in numbers
         )
-        limits = Limits(given.cpus, given.memory, given.disk)
+        limits = ResourceLimits(given.cpus, given.memory, given.disk)
         volume_name = f"{deployment.name}-{name}-data"
         volume = DataVolume(given.data_pool, volume_name, given.data_size) if given.data_pool else None
         hosts.append(Host(name, "db", str(address), target, limits, members, volume))

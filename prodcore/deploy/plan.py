@@ -40,7 +40,7 @@ _ANY = {"0.0.0.0", "::", "[::]"}  # noqa: S104  they are compared
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PlannedChange:
     """``where`` is a container, a replica set, ``incus`` or ``cluster``; the rest is to be read."""
 
     where: str
@@ -57,8 +57,8 @@ class Plan:
     incus: IncusPlan
     hosts: Mapping[str, HostPlan]
     """Of the containers whose inside is known, or which are to be made."""
-    changes: tuple[Change, ...]
-    unknown: tuple[Change, ...]
+    changes: tuple[PlannedChange, ...]
+    unknown: tuple[PlannedChange, ...]
     """What could not be asked, and why. It is asked again after the changes."""
     obstacles: tuple[Problem, ...]
     """What keeps the changes from being made at all; each names its setting and the way out."""
@@ -77,10 +77,12 @@ def make_plan(layout: Layout, specs: Mapping[str, HostSpec], secrets_mark: str, 
     insides = {name: observed.inside(name) for name in specs}
     hosts = {name: plan_host(spec, insides[name]) for name, spec in specs.items() if not insides[name].unknown}
     asked = {name: observed.replica_set(name) for name in layout.set_members} | {_CLUSTER: observed.preparation}
-    lacking = [Change(name, *lack) for name, one in asked.items() for lack in one.missing]
-    unknown = [Change(name, _UNKNOWN, "what is inside", one.unknown) for name, one in insides.items() if one.unknown]
+    lacking = [PlannedChange(name, *lack) for name, one in asked.items() for lack in one.missing]
+    unknown = [
+        PlannedChange(name, _UNKNOWN, "what is inside", one.unknown) for name, one in insides.items() if one.unknown
+    ]
     unknown += [
-        Change(name, _UNKNOWN, "shard map and indexes" if name == _CLUSTER else "state of the set", one.unknown)
+        PlannedChange(name, _UNKNOWN, "shard map and indexes" if name == _CLUSTER else "state of the set", one.unknown)
         for name, one in asked.items()
         if one.unknown
     ]
@@ -165,30 +167,30 @@ class IncusPlan:
     put_profile: Document | None = None
     volumes: tuple[DataVolume, ...] = ()
     instances: tuple[InstancePlan, ...] = ()
-    changes: tuple[Change, ...] = field(default=())
+    changes: tuple[PlannedChange, ...] = field(default=())
 
 
 def plan_incus(layout: Layout, secrets_mark: str, observed: Observed) -> IncusPlan:
     """Compare. Raises Conflict when something is there that is not ours and is in the way."""
     network, profile = network_spec(layout), profile_spec(layout)
-    changes = list[Change]()
+    changes = list[PlannedChange]()
     create_network = put_network = put_profile = None
     if observed.network is None:
         _refuse_clustered(layout, observed)
         create_network = network
-        changes.append(Change(_INCUS, "make", f"network {network['name']}", "it is missing"))
+        changes.append(PlannedChange(_INCUS, "make", f"network {network['name']}", "it is missing"))
     elif observed.network["config"].get(MARK) == layout.deployment.name:
         put_network = _merged(observed.network, network, f"network {network['name']}", changes)
     else:
         _check_suits(observed.network, network)
     if observed.profile is None:
-        changes.append(Change(_INCUS, "make", f"profile {profile['name']}", "it is missing"))
+        changes.append(PlannedChange(_INCUS, "make", f"profile {profile['name']}", "it is missing"))
     else:
         _check_ours(layout, f"the profile {profile['name']}", observed.profile["config"])
         put_profile = _merged(observed.profile, profile, f"profile {profile['name']}", changes)
     wanted = [host.volume for host in layout.hosts if host.volume]
     volumes = tuple(one for one in wanted if (one.pool, one.name) not in observed.volumes)
-    changes += [Change(_INCUS, "make", f"volume {one.name} in {one.pool}", "it is missing") for one in volumes]
+    changes += [PlannedChange(_INCUS, "make", f"volume {one.name} in {one.pool}", "it is missing") for one in volumes]
     instances = [_plan_instance(layout, host, secrets_mark, observed, changes) for host in layout.hosts]
     return IncusPlan(
         create_network,
@@ -202,12 +204,12 @@ def plan_incus(layout: Layout, secrets_mark: str, observed: Observed) -> IncusPl
 
 
 def _plan_instance(
-    layout: Layout, host: Host, secrets_mark: str, observed: Observed, changes: list[Change]
+    layout: Layout, host: Host, secrets_mark: str, observed: Observed, changes: list[PlannedChange]
 ) -> InstancePlan:
     spec = instance_spec(layout, host, secrets_mark)
     there = observed.instances.get(host.name)
     if there is None:
-        changes.append(Change(host.name, "make", f"container at {host.address}", "it is missing"))
+        changes.append(PlannedChange(host.name, "make", f"container at {host.address}", "it is missing"))
         return InstancePlan(host, spec, create=True, put=None, start=True)
     _check_ours(layout, f"the container {host.name}", there["config"])
     if there["config"].get(SECRETS_MARK) != secrets_mark:
@@ -218,28 +220,32 @@ def _plan_instance(
     put = _instance_put(host, spec, there, changes)
     start = there["status"] != _RUNNING
     if start:
-        changes.append(Change(host.name, "start", "container", f"it is {there['status'].lower()}"))
+        changes.append(PlannedChange(host.name, "start", "container", f"it is {there['status'].lower()}"))
     return InstancePlan(host, spec, create=False, put=put, start=start)
 
 
-def _instance_put(host: Host, spec: Document, there: Document, changes: list[Change]) -> Document | None:
+def _instance_put(host: Host, spec: Document, there: Document, changes: list[PlannedChange]) -> Document | None:
     before = len(changes)
     devices = dict(there["devices"])
     for name, device in spec["devices"].items():
         if devices.get(name) != device:
             reason = "it differs" if name in devices else "it is missing"
-            changes.append(Change(host.name, "repair" if name in devices else "add", f"device {name}", reason))
+            changes.append(PlannedChange(host.name, "repair" if name in devices else "add", f"device {name}", reason))
             devices[name] = device
     for name in (PROXY, ROOT):
         if name in devices and name not in spec["devices"]:
-            changes.append(Change(host.name, "remove", f"device {name}", "it is not wanted"))
+            changes.append(PlannedChange(host.name, "remove", f"device {name}", "it is not wanted"))
             del devices[name]
     config = {name: value for name, value in there["config"].items() if name not in LIMITS} | spec["config"]
     for name in LIMITS:
         if (found := there["config"].get(name)) != (wanted := config.get(name)):
-            changes.append(Change(host.name, "set", f"{name} to {wanted or 'none'}", f"it is {found or 'not set'}"))
+            changes.append(
+                PlannedChange(host.name, "set", f"{name} to {wanted or 'none'}", f"it is {found or 'not set'}")
+            )
     if there["profiles"] != spec["profiles"]:
-        changes.append(Change(host.name, "repair", "profiles", f"they are {', '.join(there['profiles']) or 'none'}"))
+        changes.append(
+            PlannedChange(host.name, "repair", "profiles", f"they are {', '.join(there['profiles']) or 'none'}")
+        )
     if len(changes) == before:
         return None
     return settings_of(there | {"config": config, "devices": devices, "profiles": spec["profiles"]})
@@ -250,7 +256,7 @@ def settings_of(instance: Document) -> Document:
     return {key: instance[key] for key in ("architecture", "config", "description", "ephemeral", "devices", "profiles")}
 
 
-def _merged(there: Document, spec: Document, what: str, changes: list[Change]) -> Document | None:
+def _merged(there: Document, spec: Document, what: str, changes: list[PlannedChange]) -> Document | None:
     """What is there with what is wanted put over it; None when it is the same."""
     new: Document = {key: there.get(key, {}) | spec[key] for key in ("config", "devices") if key in spec}
     differing = [
@@ -258,7 +264,7 @@ def _merged(there: Document, spec: Document, what: str, changes: list[Change]) -
     ]
     if not differing:
         return None
-    changes.append(Change(_INCUS, "repair", what, f"{', '.join(differing)} differs"))
+    changes.append(PlannedChange(_INCUS, "repair", what, f"{', '.join(differing)} differs"))
     return {"description": there.get("description", ""), **new}
 
 
@@ -318,7 +324,7 @@ class HostPlan:
     enable: tuple[str, ...]
     start: tuple[str, ...]
     restart: tuple[str, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[PlannedChange, ...]
 
 
 def plan_host(spec: HostSpec, inside: ObservedHost) -> HostPlan:
@@ -330,7 +336,7 @@ class _Comparison:
     def __init__(self, spec: HostSpec, inside: ObservedHost) -> None:
         self._spec = spec
         self._inside = inside
-        self._changes: list[Change] = []
+        self._changes: list[PlannedChange] = []
 
     def plan(self) -> HostPlan:
         spec, inside = self._spec, self._inside
@@ -368,7 +374,7 @@ class _Comparison:
         )  # fmt: skip
 
     def _note(self, action: str, what: Iterator[str] | list[str], reason: str) -> None:
-        self._changes += [Change(self._spec.name, action, one, reason) for one in what]
+        self._changes += [PlannedChange(self._spec.name, action, one, reason) for one in what]
 
     def _forget(self) -> Iterator[str]:
         kept = {self._spec.release, self._inside.link(CURRENT_RELEASE).rpartition("/")[2]}

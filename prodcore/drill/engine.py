@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from prodcore.drill.faults import Broken, Faults
-from prodcore.drill.journal import Journal, Unfinished
+from prodcore.drill.journal import DrillJournal, Unfinished
 from prodcore.drill.ledger import Ledger
 from prodcore.drill.load import LoadRate, Traffic, running_load
-from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillPlan, OnProgress, Progress, Step
+from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillPlan, DrillStep, OnProgress, Progress
 from prodcore.drill.report import DrillReport, missed_limits, report_round
 from prodcore.drill.round import Round, RoundResult, SetAccess
 from prodcore.drill.verdict import Verdict, judge
@@ -44,7 +44,7 @@ class Parts:
     traffic: Callable[[str], Traffic]
     """Opens the load's way to a set."""
     control: MemberControl
-    journal: Journal
+    journal: DrillJournal
     budget_seconds: float
     """What one request may take."""
     guards: Guards
@@ -84,7 +84,7 @@ def run_drill(plan: DrillPlan, parts: Parts, on_progress: OnProgress, ledger: Le
     """
     with parts.journal.lock():
         restore_leftovers(parts.journal, parts.control, parts.sets, on_progress)
-        on_progress(Progress(Step.PREFLIGHT, ", ".join(plan.sets)))
+        on_progress(Progress(DrillStep.PREFLIGHT, ", ".join(plan.sets)))
         if against := preflight(plan, parts):
             raise Unavailable("the drill cannot begin: " + "; ".join(against), hint="prodctl cluster status shows more")
         parts.journal.open(parts.run, tuple(parts.judged(plan)))
@@ -124,7 +124,7 @@ class _Drill:
         )
 
     def _rounds(self, watches: Mapping[str, SetWatch]) -> list[RoundResult]:
-        self._emit(Progress(Step.LOAD, f"{self._plan.writes_per_second:g} writes a second on each set"))
+        self._emit(Progress(DrillStep.LOAD, f"{self._plan.writes_per_second:g} writes a second on each set"))
         results: list[RoundResult] = []
         try:
             for number in range(1, self._plan.rounds + 1):
@@ -208,7 +208,7 @@ class _Drill:
         return primary if primary in self._faults.affected(Broken(status.name, chosen, self._plan.fault)) else chosen
 
     def _judge(self) -> Verdict:
-        self._emit(Progress(Step.JUDGE, "a majority read of every member"))
+        self._emit(Progress(DrillStep.JUDGE, "a majority read of every member"))
         deadline = time.monotonic() + self._plan.recovery_seconds
         if self._parts.drills_products(self._plan):
             self._parts.settle()
@@ -283,17 +283,19 @@ RESTORE_SECONDS = 60.0
 
 
 def restore_leftovers(
-    journal: Journal, control: MemberControl, sets: Mapping[str, SetAccess], on_progress: OnProgress
+    journal: DrillJournal, control: MemberControl, sets: Mapping[str, SetAccess], on_progress: OnProgress
 ) -> Unfinished | None:
     """Put back what an earlier drill left; returns what that was, None when there was nothing. Hold the lock."""
     left = journal.unfinished()
     if left is not None:
-        on_progress(Progress(Step.RESTORED, f"drill {left.run} was cut off; putting back what it left"))
+        on_progress(Progress(DrillStep.RESTORED, f"drill {left.run} was cut off; putting back what it left"))
         clean_up(journal, control, sets, on_progress)
     return left
 
 
-def clean_up(journal: Journal, control: MemberControl, sets: Mapping[str, SetAccess], on_progress: OnProgress) -> None:
+def clean_up(
+    journal: DrillJournal, control: MemberControl, sets: Mapping[str, SetAccess], on_progress: OnProgress
+) -> None:
     """Put back every member that the journal names, remove the records, and close the journal."""
     left = journal.unfinished()
     if left is None:
@@ -304,9 +306,9 @@ def clean_up(journal: Journal, control: MemberControl, sets: Mapping[str, SetAcc
         faults.undo(broken)
         _wait_for_member(sets[broken.set_name], broken.member, deadline)
         journal.mended(broken)
-        on_progress(Progress(Step.RESTORED, f"{broken.member} ({broken.fault})", broken.set_name))
+        on_progress(Progress(DrillStep.RESTORED, f"{broken.member} ({broken.fault})", broken.set_name))
     removed = sum(_remove(sets[name], left.run, deadline) for name in left.sets)
-    on_progress(Progress(Step.CLEANUP, f"{removed} records of drill {left.run} removed"))
+    on_progress(Progress(DrillStep.CLEANUP, f"{removed} records of drill {left.run} removed"))
     journal.close()
 
 

@@ -30,7 +30,7 @@ class Unfinished:
     broken: tuple[Broken, ...] = ()
 
 
-class Journal:
+class DrillJournal:
     """The journal and the lock, in one directory of mode 0700. Safe to use from many threads."""
 
     def __init__(self, directory: Path) -> None:

@@ -28,7 +28,7 @@ class Operation(StrEnum):
     READ = "read"
 
 
-class Outcome(StrEnum):
+class RequestOutcome(StrEnum):
     """How an attempt ended, as its client was told."""
 
     ACKNOWLEDGED = "acknowledged"
@@ -60,7 +60,7 @@ class Attempt:
     """What the record holds if it succeeded; None after a delete, and for reads."""
     begun: float
     ended: float
-    outcome: Outcome
+    outcome: RequestOutcome
     error: str = ""
     retries: int = 0
     """How often the client sent it again before it knew how it ended."""
@@ -116,7 +116,7 @@ class Ledger:
                 if (
                     attempt.set_name == set_name
                     and attempt.is_write
-                    and attempt.outcome is Outcome.ACKNOWLEDGED
+                    and attempt.outcome is RequestOutcome.ACKNOWLEDGED
                     and attempt.begun >= after
                 ):
                     found += 1
@@ -168,7 +168,7 @@ def longest_gap(attempts: Iterable[Attempt], start: float, end: float) -> Gap | 
 
     Counted from the last acknowledgement before ``start``, and to ``end`` when nothing was acknowledged any more.
     """
-    ended = sorted(a.ended for a in attempts if a.outcome is Outcome.ACKNOWLEDGED)
+    ended = sorted(a.ended for a in attempts if a.outcome is RequestOutcome.ACKNOWLEDGED)
     before = [t for t in ended if t <= start]
     inside = [t for t in ended if start < t < end]
     after = [t for t in ended if t >= end]
@@ -206,6 +206,6 @@ def latencies(attempts: Iterable[Attempt], start: float, end: float, interval: f
     """
     found = []
     for attempt in attempts:
-        if attempt.outcome is Outcome.ACKNOWLEDGED and start <= attempt.begun < end:
+        if attempt.outcome is RequestOutcome.ACKNOWLEDGED and start <= attempt.begun < end:
             found += [attempt.latency - i * interval for i in range(max(1, int(attempt.latency / interval)))]
     return found

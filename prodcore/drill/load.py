@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from prodcore.catalog import Catalog
 from prodcore.catalog.stores import TRAFFIC_CATEGORY
 from prodcore.deadline import budget
-from prodcore.drill.ledger import Attempt, Ledger, Operation, Outcome, State, longest_gap
+from prodcore.drill.ledger import Attempt, Ledger, Operation, RequestOutcome, State, longest_gap
 from prodcore.errors import ConfigError, OutcomeUnknown, ProdError
 from prodcore.product.model import Author, ProductDraft, ProductPatch
 from prodcore.routing import ShardMap, name_key
@@ -32,7 +32,7 @@ _FIRST_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @dataclass(slots=True)
-class Record:
+class DrillRecord:
     """A record of the drill's own, as its one writer knows it."""
 
     id: UUID
@@ -65,16 +65,16 @@ class Traffic(Protocol):
     def elsewhere(self) -> Place | None:
         """Names of another set, to which a record goes when it is renamed; None where there is none."""
 
-    def create(self, record: Record) -> None:
+    def create(self, record: DrillRecord) -> None:
         """Store a new record."""
 
-    def write(self, record: Record, state: State) -> int:
+    def write(self, record: DrillRecord, state: State) -> int:
         """Store another state (edit or rename) over the one it has; returns the version that was acknowledged."""
 
-    def delete(self, record: Record) -> None:
+    def delete(self, record: DrillRecord) -> None:
         """Remove it."""
 
-    def read(self, record: Record) -> None:
+    def read(self, record: DrillRecord) -> None:
         """Read it."""
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class _Writer:
         while not self._stop.is_set():
             number = self._numbers.next()
             home = self._traffic.home
-            record = Record(uuid4(), State(home.name(number), 0, 1, home.set_name))
+            record = DrillRecord(uuid4(), State(home.name(number), 0, 1, home.set_name))
             end = [Operation.DELETE] if number % _DELETE_EVERY == 0 else []
             for step in (*self._cycle, *end):
                 due = max(due + self._rate.interval, time.monotonic())
@@ -164,22 +164,22 @@ class _Writer:
                 if not self._attempt(step, record, number):
                     break  # a record of unknown outcome is left as it is, to be judged
 
-    def _attempt(self, operation: Operation, record: Record, number: int) -> bool:
+    def _attempt(self, operation: Operation, record: DrillRecord, number: int) -> bool:
         """Make one request; False when the record should be left alone from now on."""
         aim = self._aim(operation, record.state, number)
         there = record.state.set_name
-        outcome, error, again = Outcome.ACKNOWLEDGED, "", Retries()
+        outcome, error, again = RequestOutcome.ACKNOWLEDGED, "", Retries()
         begun = time.monotonic()
         try:
             with counted() as again, budget(self._rate.budget_seconds):
                 self._send(operation, record, aim)
         except OutcomeUnknown as unknown:
-            outcome, error = Outcome.UNKNOWN, unknown.code
+            outcome, error = RequestOutcome.UNKNOWN, unknown.code
         except ProdError as refusal:
-            outcome, error = Outcome.REFUSED, refusal.code
+            outcome, error = RequestOutcome.REFUSED, refusal.code
         except Exception as unexpected:  # noqa: BLE001  whatever the client threw, the request may have got through
-            outcome, error = Outcome.UNKNOWN, type(unexpected).__name__
-        acknowledged = outcome is Outcome.ACKNOWLEDGED
+            outcome, error = RequestOutcome.UNKNOWN, type(unexpected).__name__
+        acknowledged = outcome is RequestOutcome.ACKNOWLEDGED
         state = record.state if acknowledged and aim else aim
         ended = time.monotonic()
         self._ledger.add(Attempt(there, operation, record.id, state, begun, ended, outcome, error, again.count))
@@ -202,7 +202,7 @@ class _Writer:
             case _:
                 return None
 
-    def _send(self, operation: Operation, record: Record, aim: State | None) -> None:
+    def _send(self, operation: Operation, record: DrillRecord, aim: State | None) -> None:
         """Make the request, and let the record know what was acknowledged."""
         match operation:
             case Operation.CREATE:
@@ -224,7 +224,7 @@ class CatalogTraffic:
         self._catalog = catalog
         self._author = Author(_USERNAME)
 
-    def create(self, record: Record) -> None:
+    def create(self, record: DrillRecord) -> None:
         """Add a product that is not for sale."""
         draft = ProductDraft(
             name=record.state.name,
@@ -235,16 +235,16 @@ class CatalogTraffic:
         )
         self._catalog.create(draft, self._author, record.id)
 
-    def write(self, record: Record, state: State) -> int:
+    def write(self, record: DrillRecord, state: State) -> int:
         """Edit name and stock."""
         patch = ProductPatch(name=state.name, stock=state.value)
         return self._catalog.edit(record.id, patch, self._author, record.state.version).version
 
-    def delete(self, record: Record) -> None:
+    def delete(self, record: DrillRecord) -> None:
         """Delete the product."""
         self._catalog.delete(record.id, self._author, record.state.version)
 
-    def read(self, record: Record) -> None:
+    def read(self, record: DrillRecord) -> None:
         """Get the product."""
         self._catalog.get(record.id)
 

@@ -14,7 +14,7 @@ TARGET_RANDOM = "random"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DrillLimits:
     """What a drill may cost at most; None means no limit. Seconds."""
 
     max_write_gap: float | None = None
@@ -44,7 +44,7 @@ class DrillPlan:
     """How long the load runs before the first fault, and after each recovery."""
     recovery_seconds: float = 60.0
     """How long each wait (new primary, old member back, caught up) may take."""
-    limits: Limits = Limits()
+    limits: DrillLimits = DrillLimits()
     via: str = "driver"
     compare_guard: bool = False
     """Do each round once more with the guards disabled."""
@@ -64,7 +64,7 @@ class DrillPlan:
         return {**asdict(self), "sets": list(self.sets), "fault": self.fault.value, "limits": self.limits.given()}
 
 
-class Step(StrEnum):
+class DrillStep(StrEnum):
     """The steps of a drill."""
 
     PREFLIGHT = "preflight"
@@ -88,7 +88,7 @@ class Step(StrEnum):
 class Progress:
     """One step taken."""
 
-    step: Step
+    step: DrillStep
     text: str
     set_name: str = ""
     facts: dict[str, Any] = field(default_factory=dict)

@@ -19,8 +19,8 @@ from typing import Any, Protocol, TypeVar
 
 from prodcore.deadline import budget
 from prodcore.drill.faults import ORDERABLE, Fault
-from prodcore.drill.ledger import Attempt, Ledger, Outcome
-from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillPlan, Limits, Progress
+from prodcore.drill.ledger import Attempt, Ledger, RequestOutcome
+from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillLimits, DrillPlan, Progress
 from prodcore.errors import InvalidInput, Problem, ProdError
 
 T = TypeVar("T")
@@ -158,7 +158,7 @@ def read_plan(values: Mapping[str, Any], known_sets: Sequence[str]) -> DrillPlan
     return plan
 
 
-def _read_limits(values: Mapping[str, Any], problems: list[Problem]) -> Limits:
+def _read_limits(values: Mapping[str, Any], problems: list[Problem]) -> DrillLimits:
     found: dict[str, Any] = {}
     for name in ("max_write_gap", "max_read_gap", "max_p99", "max_failed"):
         if values.get(name) in (None, ""):
@@ -168,7 +168,7 @@ def _read_limits(values: Mapping[str, Any], problems: list[Problem]) -> Limits:
         found[name] = parse(values[name])
         if found[name] is None:
             problems.append(Problem(name, "out_of_range", f"must be 0 to {most:g}"))
-    return Limits(**found)
+    return DrillLimits(**found)
 
 
 def _one_of(known: Sequence[T]) -> Callable[[Any], T | None]:
@@ -259,7 +259,7 @@ class LiveDrill:
             self._halve()
         points = self._points[attempt.set_name]
         points.extend(_Point() for _ in range(place + 1 - len(points)))
-        done = attempt.outcome is Outcome.ACKNOWLEDGED
+        done = attempt.outcome is RequestOutcome.ACKNOWLEDGED
         latency = round(attempt.latency, 4) if done else None
         points[max(0, place)].add(_Point(int(done), int(not done), latency))
 

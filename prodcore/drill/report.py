@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from prodcore.drill.ledger import Attempt, Gap, Outcome, Percentiles, latencies, longest_gap, percentiles
-from prodcore.drill.plan import DrillPlan, Limits, Step
+from prodcore.drill.ledger import Attempt, Gap, Percentiles, RequestOutcome, latencies, longest_gap, percentiles
+from prodcore.drill.plan import DrillLimits, DrillPlan, DrillStep
 from prodcore.drill.round import RoundResult, TimedStep
 from prodcore.drill.verdict import Verdict
 
@@ -140,11 +140,11 @@ def _with_first_answers(
     result: RoundResult, writes: Sequence[Attempt], reads: Sequence[Attempt]
 ) -> tuple[TimedStep, ...]:
     """The steps, and the first request of each kind that succeeded after the election."""
-    elected = next((s.at for s in result.steps if s.step is Step.NEW_PRIMARY), None)
+    elected = next((s.at for s in result.steps if s.step is DrillStep.NEW_PRIMARY), None)
     steps = list(result.steps)
     if elected is not None:
-        for step, attempts in ((Step.FIRST_WRITE, writes), (Step.FIRST_READ, reads)):
-            ended = [a.ended for a in attempts if a.outcome is Outcome.ACKNOWLEDGED and a.ended >= elected]
+        for step, attempts in ((DrillStep.FIRST_WRITE, writes), (DrillStep.FIRST_READ, reads)):
+            ended = [a.ended for a in attempts if a.outcome is RequestOutcome.ACKNOWLEDGED and a.ended >= elected]
             steps += [TimedStep(min(ended), step)] if ended else []
     return tuple(sorted(steps, key=lambda s: s.at))
 
@@ -184,7 +184,7 @@ def _count(attempts: Sequence[Attempt], start: float, width: float, points: int)
         point = int((attempt.ended - start) / width)
         if not 0 <= point < points:
             continue
-        if attempt.outcome is Outcome.ACKNOWLEDGED:
+        if attempt.outcome is RequestOutcome.ACKNOWLEDGED:
             acknowledged[point] += 1
             slowest[point] = round(max(slowest[point] or 0.0, attempt.latency), 4)
         else:
@@ -192,7 +192,7 @@ def _count(attempts: Sequence[Attempt], start: float, width: float, points: int)
     return {"acknowledged": acknowledged, "failed": failed, "max_latency_seconds": slowest}
 
 
-def missed_limits(limits: Limits, verdict: Verdict, rounds: Sequence[RoundReport]) -> list[str]:
+def missed_limits(limits: DrillLimits, verdict: Verdict, rounds: Sequence[RoundReport]) -> list[str]:
     """What must not have happened, a sentence each."""
     troubled = [r.result for r in rounds if r.result.problem and not r.result.is_vacuous]
     missed = [f"round {r.number}, {r.set_name}: {r.problem}" for r in troubled]

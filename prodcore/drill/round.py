@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from prodcore.drill.faults import Broken, Fault, Faults
-from prodcore.drill.journal import Journal
+from prodcore.drill.journal import DrillJournal
 from prodcore.drill.ledger import Ledger
-from prodcore.drill.plan import DrillPlan, OnProgress, Progress, Step
+from prodcore.drill.plan import DrillPlan, DrillStep, OnProgress, Progress
 from prodcore.drill.verdict import Found
 from prodcore.errors import ProdError, Unavailable
 from prodcore.replicaset.status import Member
@@ -50,7 +50,7 @@ class TimedStep:
     """A step of a round; ``at`` in monotonic seconds."""
 
     at: float
-    step: Step
+    step: DrillStep
     detail: str = ""
 
 
@@ -85,13 +85,13 @@ class RoundResult:
     @property
     def is_vacuous(self) -> bool:
         """Whether nothing happened that could prove anything."""
-        detected = any(s.step is Step.DETECTED for s in self.steps)
+        detected = any(s.step is DrillStep.DETECTED for s in self.steps)
         return not detected or (self.hit_primary and self.term_after <= self.term_before)
 
     @property
     def fault_at(self) -> float:
         """When the fault was done."""
-        return next((s.at for s in self.steps if s.step is Step.FAULT), self.started)
+        return next((s.at for s in self.steps if s.step is DrillStep.FAULT), self.started)
 
 
 class Round:
@@ -104,7 +104,7 @@ class Round:
         members: Sequence[str],
         watch: SetWatch,
         faults: Faults,
-        journal: Journal,
+        journal: DrillJournal,
         ledger: Ledger,
         plan: DrillPlan,
         on_progress: OnProgress,
@@ -146,14 +146,14 @@ class Round:
 
     def restore(self, broken: Broken) -> float:
         """Put the member back, and note that; returns when."""
-        at = self._note(Step.RESTORE, broken.member)
+        at = self._note(DrillStep.RESTORE, broken.member)
         self._faults.undo(broken)
         self._journal.mended(broken)
         return at
 
     def _break_and_watch(self, broken: Broken, result: RoundResult) -> str:
         """Do the fault, and wait until the set has recovered from it; returns what did not happen in time."""
-        fault_at = self._note(Step.FAULT, f"{broken.fault} {broken.member}")
+        fault_at = self._note(DrillStep.FAULT, f"{broken.fault} {broken.member}")
         deadline = fault_at + self._plan.recovery_seconds
         with self._secondaries_dead(broken, deadline):
             self._faults.inject(broken)
@@ -164,13 +164,13 @@ class Round:
         )
         if lost is None:
             return "no member noticed the fault"
-        self._note(Step.DETECTED, at=lost.at)
+        self._note(DrillStep.DETECTED, at=lost.at)
         if self._is_whole_set(broken):
             return ""  # nobody is left to be elected, and nothing to wait for, before they are back
         seen = self._watch.wait_for_new_primary(broken.member, fault_at, deadline)
         if seen is None:
             return "there was no new primary in time"
-        self._note(Step.NEW_PRIMARY, seen.primary, at=seen.at)
+        self._note(DrillStep.NEW_PRIMARY, seen.primary, at=seen.at)
         return self._wait_writes(seen.at, deadline)
 
     @contextmanager
@@ -200,7 +200,7 @@ class Round:
         )
         if lost is None:
             return "no member noticed the fault"
-        self._note(Step.DETECTED, at=lost.at)
+        self._note(DrillStep.DETECTED, at=lost.at)
         return self._wait_writes(lost.at, deadline)
 
     def _wait_writes(self, since: float, deadline: float) -> str:
@@ -221,14 +221,14 @@ class Round:
         back = self._watch.wait_for_role(broken.member, ("SECONDARY", "PRIMARY"), restored_at, deadline)
         if back is None:
             return f"{broken.member} did not come back in time"
-        self._note(Step.BACK, broken.member, at=max(back.at, restored_at))
+        self._note(DrillStep.BACK, broken.member, at=max(back.at, restored_at))
         if self._is_whole_set(broken):
             seen = self._watch.wait_for_new_primary("", restored_at, deadline)
             if seen is None:
                 return "there was no primary in time after all members were back"
-            self._note(Step.NEW_PRIMARY, seen.primary, at=seen.at)
+            self._note(DrillStep.NEW_PRIMARY, seen.primary, at=seen.at)
         self._set.wait_caught_up(deadline)
-        caught_up = self._note(Step.CAUGHT_UP, broken.member)
+        caught_up = self._note(DrillStep.CAUGHT_UP, broken.member)
         return self._wait_writes(caught_up, deadline)
 
     def _finish(self, result: RoundResult) -> RoundResult:
@@ -241,8 +241,8 @@ class Round:
             after = election = None
         if election and election.term > result.term_before:
             at = min(max(ended - (time.time() - election.started_at), result.started), ended)
-            self._steps.append(TimedStep(at, Step.ELECTION, election.reason))
-        first_primary = next((s.detail for s in self._steps if s.step is Step.NEW_PRIMARY), "")
+            self._steps.append(TimedStep(at, DrillStep.ELECTION, election.reason))
+        first_primary = next((s.detail for s in self._steps if s.step is DrillStep.NEW_PRIMARY), "")
         return replace(
             result,
             new_primary=first_primary or (after.address if after else ""),
@@ -252,12 +252,12 @@ class Round:
             steps=tuple(sorted(self._steps, key=lambda s: s.at)),
         )
 
-    def _note(self, step: Step, detail: str = "", at: float | None = None) -> float:
+    def _note(self, step: DrillStep, detail: str = "", at: float | None = None) -> float:
         moment = time.monotonic() if at is None else at
         self._steps.append(TimedStep(moment, step, detail))
         self._emit(Progress(step, detail, self._set.name, self._since_fault(moment)))
         return moment
 
     def _since_fault(self, moment: float) -> dict[str, Any]:
-        faults: Sequence[float] = [s.at for s in self._steps if s.step is Step.FAULT]
+        faults: Sequence[float] = [s.at for s in self._steps if s.step is DrillStep.FAULT]
         return {"seconds_since_fault": moment - faults[0]} if faults else {}

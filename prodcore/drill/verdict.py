@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from prodcore.drill.ledger import Attempt, Outcome, State
+from prodcore.drill.ledger import Attempt, RequestOutcome, State
 
 _EXAMPLES = 10
 
@@ -83,9 +83,9 @@ def expect(attempts: Sequence[Attempt]) -> Expectation:
     refused: set[State] = set()
     uncertain: set[State | None] = set()
     for attempt in attempts:
-        if attempt.outcome is Outcome.ACKNOWLEDGED:
+        if attempt.outcome is RequestOutcome.ACKNOWLEDGED:
             allowed, uncertain = {attempt.state}, set()
-        elif attempt.outcome is Outcome.UNKNOWN:
+        elif attempt.outcome is RequestOutcome.UNKNOWN:
             allowed.add(attempt.state)
             uncertain.add(attempt.state)
         elif attempt.state is not None:
@@ -96,12 +96,12 @@ def expect(attempts: Sequence[Attempt]) -> Expectation:
 def judge(attempts: Iterable[Attempt], found: Mapping[str, Mapping[str, Sequence[Found]]]) -> Verdict:
     """Judge every record by what each member of each set holds: ``{set: {member: records}}``."""
     by_record: dict[UUID, list[Attempt]] = defaultdict(list)
-    outcomes: Counter[Outcome] = Counter()
+    outcomes: Counter[RequestOutcome] = Counter()
     moved = retries = 0
     for attempt in attempts:
         outcomes[attempt.outcome] += 1
         retries += attempt.retries
-        moved += attempt.crosses and attempt.outcome is Outcome.ACKNOWLEDGED
+        moved += attempt.crosses and attempt.outcome is RequestOutcome.ACKNOWLEDGED
         if attempt.is_write:
             by_record[attempt.record].append(attempt)
     holders, names = _index(found)
@@ -117,10 +117,10 @@ def judge(attempts: Iterable[Attempt], found: Mapping[str, Mapping[str, Sequence
             counts["duplicated"] += 1
             examples.append(f"duplicated: the name {name!r} is held by {len(records)} records")
     return Verdict(
-        outcomes[Outcome.ACKNOWLEDGED],
+        outcomes[RequestOutcome.ACKNOWLEDGED],
         moved,
-        outcomes[Outcome.REFUSED],
-        outcomes[Outcome.UNKNOWN],
+        outcomes[RequestOutcome.REFUSED],
+        outcomes[RequestOutcome.UNKNOWN],
         **{kind: counts[kind] for kind in ("lost", "duplicated", "wrong", "contradicted", "phantom")},
         examples=tuple(examples[:_EXAMPLES]),
         retries=retries,

@@ -66,7 +66,7 @@ def _accumulated() -> dict[Role, frozenset[Right]]:
 _RIGHTS = _accumulated()
 
 
-class Route(NamedTuple):
+class ServedRoute(NamedTuple):
     """One row: the URL rule as Flask spells it, the methods, the right that they need."""
 
     rule: str
@@ -74,7 +74,7 @@ class Route(NamedTuple):
     right: Right
 
 
-_R = Route
+_R = ServedRoute
 SERVED = (
     # health and the files of the pages
     _R("/healthz", ("GET",), Right.PUBLIC),

@@ -15,7 +15,7 @@ from prodcore.errors import ClusterUnavailable
 from prodcore.installation import Progress, no_progress
 from prodcore.installation.secret import ensure_secrets, ensure_setup_code, forget_setup_code, locked
 from prodcore.installation.sets import set_urls
-from prodcore.local.plan import GUARD, Daemon, LocalPlan, Service, SetMember, drill_runner, services_for
+from prodcore.local.plan import GUARD, Daemon, LocalPlan, LocalService, SetMember, drill_runner, services_for
 from prodcore.local.ports import check_ports_free, ports_from_settings
 from prodcore.local.render import check_directory_name
 from prodcore.local.state import claim_directory, load_state
@@ -130,7 +130,7 @@ class LocalCluster:
         check_ports_free({p.name: p.port for p in gone if not isinstance(p, Daemon)})
         with budget(_START_SECONDS):
             roles = self._start_members([p for p in programs if isinstance(p, SetMember)])
-            services = [p for p in programs if isinstance(p, Service)]
+            services = [p for p in programs if isinstance(p, LocalService)]
             daemons = [p for p in programs if isinstance(p, Daemon)]
             for name in [p.name for p in services] + [p.name for p in daemons]:
                 self._supervisor.start(name)

@@ -30,7 +30,7 @@ class SetMember:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class LocalService:
     """One service over HTTP, ready when ``GET /readyz`` answers 200."""
 
     name: str
@@ -67,7 +67,7 @@ def drill_runner(directory: Path) -> Daemon:
     return Daemon("drills", ("-m", "prodctl", "failover-test", "serve", "--dir", str(directory)), stop_seconds=25)
 
 
-Program = SetMember | Service | Daemon
+Program = SetMember | LocalService | Daemon
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class LocalPlan:
 
     directory: Path
     ports: LocalPorts
-    services: tuple[Service, ...] = ()
+    services: tuple[LocalService, ...] = ()
     daemons: tuple[Daemon, ...] = ()
     election_timeout_ms: int = 1_000
     test_commands: bool = False
@@ -113,7 +113,7 @@ class LocalPlan:
         return {name: [m.address for m in self.members_of(name)] for name in self.replica_sets}
 
     @property
-    def python_programs(self) -> tuple[Service | Daemon, ...]:
+    def python_programs(self) -> tuple[LocalService | Daemon, ...]:
         """What is no ``mongod``: the services, then the daemons."""
         return (*self.services, *self.daemons)
 
@@ -124,7 +124,7 @@ class LocalPlan:
 
     def program(self, name: str) -> Program:
         """The program of this name or ``host:port``. Raises MemberNotFound."""
-        listening: Iterable[SetMember | Service] = (*self.members, *self.services)
+        listening: Iterable[SetMember | LocalService] = (*self.members, *self.services)
         for program in listening:
             if name == program.name or name in (f"{LOOPBACK}:{program.port}", f"localhost:{program.port}"):
                 return program
@@ -172,13 +172,13 @@ class LocalPlan:
         return self.directory / "supervisor.sock"
 
 
-def services_for(ports: LocalPorts, *, workers: int, threads: int) -> tuple[Service, ...]:
+def services_for(ports: LocalPorts, *, workers: int, threads: int) -> tuple[LocalService, ...]:
     """authsvc and webapp; their ports stand in their env files."""
 
     def serve(service: str, processes: int) -> tuple[str, ...]:
         return ("-m", "prodcore.web.serve", service, "--workers", str(processes), "--threads", str(threads))
 
     return (
-        Service("authsvc", ports.auth, serve("authsvc", 1), "auth"),
-        Service("webapp", ports.web, serve("webapp", workers), "web"),
+        LocalService("authsvc", ports.auth, serve("authsvc", 1), "auth"),
+        LocalService("webapp", ports.web, serve("webapp", workers), "web"),
     )

@@ -11,7 +11,7 @@ from prodcore.errors import ConfigError
 from prodcore.installation.mongod import MemberFiles, render_env, render_mongod
 from prodcore.installation.secret import SEALED_CODE_FILE, Secrets
 from prodcore.installation.sets import credentials, variable
-from prodcore.local.plan import Daemon, LocalPlan, Service, SetMember
+from prodcore.local.plan import Daemon, LocalPlan, LocalService, SetMember
 from prodcore.local.ports import LOOPBACK
 
 MARKER_VARIABLE = "PRODCTL_LOCAL_DIRECTORY"
@@ -92,7 +92,7 @@ stdout_logfile_backups = 0
 """
 
 
-def _python_section(plan: LocalPlan, program: Service | Daemon) -> str:
+def _python_section(plan: LocalPlan, program: LocalService | Daemon) -> str:
     stop_seconds = program.stop_seconds if isinstance(program, Daemon) else 10
     return f"""\
 [program:{program.name}]

@@ -13,7 +13,7 @@ from prodcore.deadline import remaining
 from prodcore.errors import ClusterUnavailable, ServiceUnavailable
 from prodcore.installation import Progress
 from prodcore.local.log import last_words
-from prodcore.local.plan import Daemon, LocalPlan, Program, Service, SetMember
+from prodcore.local.plan import Daemon, LocalPlan, LocalService, Program, SetMember
 from prodcore.processes.supervisord import ProgramState, Supervisor
 from prodcore.replicaset.services import ServiceStatus, probe
 from prodcore.support.http import get
@@ -83,7 +83,7 @@ def _described(program: Program, state: ProgramState | None, roles: Mapping[str,
     match program:
         case SetMember():
             return program.replica_set, program.address, roles.get(program.name, "")
-        case Service():
+        case LocalService():
             return "service", program.url, roles.get(program.name, "")
         case Daemon():
             return "daemon", "", state.state if state and state.is_running else ""
@@ -131,12 +131,12 @@ _DEGRADED_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
 
-def readiness(service: Service) -> ServiceStatus:
+def readiness(service: LocalService) -> ServiceStatus:
     """How ready the service is; down where it does not answer."""
     return probe(service.name, service.url, seconds=_ANSWER_SECONDS)
 
 
-def setup_is_open(service: Service) -> bool | None:
+def setup_is_open(service: LocalService) -> bool | None:
     """Whether webapp still waits for its first admin; None when it does not say."""
     try:
         answer = get(service.url, "/api/v1/setup", seconds=_ANSWER_SECONDS)
@@ -147,7 +147,7 @@ def setup_is_open(service: Service) -> bool | None:
 
 
 def wait_ready(
-    plan: LocalPlan, supervisor: Supervisor, services: Iterable[Service], progress: Progress
+    plan: LocalPlan, supervisor: Supervisor, services: Iterable[LocalService], progress: Progress
 ) -> dict[str, ServiceStatus]:
     """Wait until all of these are ready, or do part of their work for a while and nothing changes; how each does.
 
@@ -176,7 +176,7 @@ def wait_ready(
     return found
 
 
-def _not_ready(plan: LocalPlan, service: Service, what: str) -> ServiceUnavailable:
+def _not_ready(plan: LocalPlan, service: LocalService, what: str) -> ServiceUnavailable:
     return ServiceUnavailable(
         f"{service.name} {what}{last_words(plan, service.name)}",
         hint=f"prodctl local logs {service.name}",

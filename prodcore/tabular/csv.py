@@ -29,7 +29,7 @@ _END_OF_FILE = "\x1a"
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class CsvRecord:
     """The cells of one record and the line it starts on."""
 
     line: int
@@ -56,7 +56,7 @@ class CsvText:
     choose: Callable[[Sequence[str]], int]
     delimiter: str = ""
     encoding: str = ""
-    header: Record = field(init=False)
+    header: CsvRecord = field(init=False)
     _lines: Iterator[_Line] = field(init=False)
     _returned: deque[_Line] = field(init=False, default_factory=deque)
     _given_encoding: bool = field(init=False, default=False)
@@ -67,11 +67,11 @@ class CsvText:
         self._returned.appendleft(self._header_line())
         self.delimiter = self.delimiter or max(DELIMITERS, key=self._score)
         header = next(self.records(), None)
-        if not isinstance(header, Record):
+        if not isinstance(header, CsvRecord):
             raise UnreadableInput(f"the header cannot be read: {header.problems[0].reason if header else 'no line'}")
         self.header = header
 
-    def records(self) -> Iterator[Record | RefusedRow]:
+    def records(self) -> Iterator[CsvRecord | RefusedRow]:
         """The records after the header; blank ones are left out."""
         while (line := self._next_line()) is not None:
             record = line.problem or self._assemble([line], self.delimiter)
@@ -93,13 +93,13 @@ class CsvText:
         first = self._returned.popleft()
         taken = [first]
         record = self._assemble(taken, delimiter)
-        if isinstance(record, Record):
+        if isinstance(record, CsvRecord):
             self._returned.extendleft(reversed(taken[1:]))
         self._returned.appendleft(first)
-        cells = record.cells if isinstance(record, Record) else next(csv.reader([first.text], delimiter=delimiter))
+        cells = record.cells if isinstance(record, CsvRecord) else next(csv.reader([first.text], delimiter=delimiter))
         return self.choose(cells), len(cells)
 
-    def _assemble(self, taken: list[_Line], delimiter: str) -> Record | RefusedRow:
+    def _assemble(self, taken: list[_Line], delimiter: str) -> CsvRecord | RefusedRow:
         """The record that starts on a line; a quoted cell may take it over several lines, which ``taken`` gets."""
         first = taken[0]
         size = len(first.text)
@@ -113,7 +113,7 @@ class CsvText:
                     problem = _refused(first, "bad_quotes", reason)
                     break
             else:
-                return Record(first.number, [_cell(cell) for cell in cells])
+                return CsvRecord(first.number, [_cell(cell) for cell in cells])
             following = self._next_line()
             if following is not None:
                 taken.append(following)

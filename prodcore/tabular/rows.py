@@ -27,7 +27,7 @@ from prodcore.tabular.cells import (
     read_text,
 )
 from prodcore.tabular.columns import IGNORE, REQUIRED, Column
-from prodcore.tabular.csv import Record
+from prodcore.tabular.csv import CsvRecord
 from prodcore.tabular.report import CellProblem, RefusedRow, refused
 
 
@@ -61,7 +61,7 @@ class RepeatedRow:
 
 
 def read_rows(
-    records: Iterable[Record | RefusedRow],
+    records: Iterable[CsvRecord | RefusedRow],
     columns: Sequence[Column],
     locale: Locale | None,
     required: Sequence[str] = REQUIRED,
@@ -85,7 +85,7 @@ def read_rows(
 
 
 def _read_row(
-    record: Record, columns: Sequence[tuple[Column, NumberForm]], required: Sequence[str]
+    record: CsvRecord, columns: Sequence[tuple[Column, NumberForm]], required: Sequence[str]
 ) -> Row | RefusedRow:
     fields: dict[str, Any] = {}
     cells: dict[str, tuple[str, str]] = {}

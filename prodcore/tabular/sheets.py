@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 
 from prodcore.errors import ConfigError, UnreadableInput
 from prodcore.tabular.cells import NoValue, PlainNumber, SheetFlag
-from prodcore.tabular.csv import MAX_LINE, Record
+from prodcore.tabular.csv import MAX_LINE, CsvRecord
 from prodcore.tabular.report import RefusedRow, refused
 
 MAX_ROWS = 1_048_576
@@ -53,16 +53,16 @@ class Sheet:
             raise UnreadableInput(f"the header cannot be read: {header.problems[0].reason}")
         self.header = header
 
-    def records(self) -> Iterator[Record | RefusedRow]:
+    def records(self) -> Iterator[CsvRecord | RefusedRow]:
         """The rows after the header; blank ones are left out, short ones are filled with empty cells."""
         width = len(self.header.cells)
         for row in self._rows:
             if isinstance(row, RefusedRow):
                 yield row
             elif any(cell.strip() for cell in row.cells):
-                yield Record(row.line, [*row.cells, *[""] * (width - len(row.cells))])
+                yield CsvRecord(row.line, [*row.cells, *[""] * (width - len(row.cells))])
 
-    def _read_rows(self) -> Iterator[Record | RefusedRow]:
+    def _read_rows(self) -> Iterator[CsvRecord | RefusedRow]:
         import zlib
         from xml.etree.ElementTree import ParseError
 
@@ -136,14 +136,14 @@ def _attribute(element: Any, name: str) -> str:
     return next((str(value) for key, value in element.attrib.items() if key.rpartition("}")[2] == name), "")
 
 
-def _record(line: int, cells: list[str]) -> Record | RefusedRow:
+def _record(line: int, cells: list[str]) -> CsvRecord | RefusedRow:
     while cells and not cells[-1]:
         cells.pop()
     if len(cells) > MAX_COLUMNS:
         return refused(line, "too_many_cells", f"has more than {MAX_COLUMNS} cells")
     if sum(map(len, cells)) > MAX_LINE:
         return refused(line, "line_too_long", f"holds more than {MAX_LINE} characters")
-    return Record(line, cells)
+    return CsvRecord(line, cells)
 
 
 def _xlsx_rows(archive: ZipFile) -> Iterator[tuple[int, list[str]]]:

@@ -12,7 +12,7 @@ from zipfile import BadZipFile, ZipFile
 from prodcore.errors import InvalidInput, UnreadableInput
 from prodcore.tabular.cells import Locale, evidence, is_numeric
 from prodcore.tabular.columns import REQUIRED, Column, count_known, is_export, map_columns, unknown_titles
-from prodcore.tabular.csv import CsvText, Record, wide_encoding
+from prodcore.tabular.csv import CsvRecord, CsvText, wide_encoding
 from prodcore.tabular.ndjson import JsonLines
 from prodcore.tabular.report import RefusedRow
 from prodcore.tabular.rows import Keep, RepeatedRow, Row, RowIndex, read_rows, without_repeats
@@ -182,12 +182,12 @@ def _from_table(kind: Kind, opened: Callable[[], Table], file: io.BufferedReader
     mapped = map_columns(titles, how.mapping, how.required)
     exported = kind == "CSV" and is_export(titles)
 
-    def records() -> Iterator[Record | RefusedRow]:
+    def records() -> Iterator[CsvRecord | RefusedRow]:
         return _from_the_start(file, lambda: opened().records())
 
     settle = _Settling(mapped, records if file.seekable() else lambda: iter(()))
 
-    def read(found: Iterator[Record | RefusedRow]) -> Iterator[Row | RefusedRow]:
+    def read(found: Iterator[CsvRecord | RefusedRow]) -> Iterator[Row | RefusedRow]:
         return read_rows(found, mapped, how.locale, how.required, exported=exported, settle=settle)
 
     return Source(
@@ -206,7 +206,7 @@ class _Settling:
     A column's own numbers decide, and where it has none those of the others; where they disagree nothing is decided.
     """
 
-    def __init__(self, columns: Sequence[Column], records: Callable[[], Iterator[Record | RefusedRow]]) -> None:
+    def __init__(self, columns: Sequence[Column], records: Callable[[], Iterator[CsvRecord | RefusedRow]]) -> None:
         self._columns = [column for column in columns if is_numeric(column.target)]
         self._records = records
         self._found: dict[int, set[Locale]] | None = None
@@ -220,7 +220,7 @@ class _Settling:
     def _look(self) -> dict[int, set[Locale]]:
         found: dict[int, set[Locale]] = {column.index: set() for column in self._columns}
         for record in self._records():
-            if isinstance(record, Record):
+            if isinstance(record, CsvRecord):
                 for index, said in found.items():
                     if index < len(record.cells) and (locale := evidence(record.cells[index])):
                         said.add(locale)

@@ -23,7 +23,7 @@ from prodctl.client.api import ApiClient
 
 if TYPE_CHECKING:
     from prodcore.drill.ledger import State
-    from prodcore.drill.load import Place, Record
+    from prodcore.drill.load import DrillRecord, Place
 
 Product = dict[str, Any]
 
@@ -85,14 +85,14 @@ def pages(
     cursor: str | None = None,
     limit: int | None = None,
     path: str = "/products",
-) -> Iterator[Page]:
+) -> Iterator[ListPage]:
     """Pages of what ``query`` asks for: up to ``limit`` products, or all with None."""
     left = limit
     while True:
         size = MAX_PAGE if left is None else min(left, MAX_PAGE)
         asked = {**query, "limit": size} | ({"cursor": cursor} if cursor else {})
         answer = client.call("GET", path, query=asked)
-        page = Page(answer["items"], answer["next_cursor"], answer["unavailable"], answer.get("stale", []))
+        page = ListPage(answer["items"], answer["next_cursor"], answer["unavailable"], answer.get("stale", []))
         yield page
         cursor = page.next_cursor
         left = None if left is None else left - len(page.items)
@@ -101,7 +101,7 @@ def pages(
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListPage:
     """Some products, where the next page begins, and the shards whose products may be missing or out of date."""
 
     items: list[Product]
@@ -117,7 +117,7 @@ class Lacks:
     unavailable: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
 
-    def add(self, page: Page) -> None:
+    def add(self, page: ListPage) -> None:
         """Note what a page says."""
         self.unavailable |= set(page.unavailable)
         self.stale |= set(page.stale)
@@ -164,7 +164,7 @@ def as_id(text: str) -> UUID | None:
         return None
 
 
-def deleted_pages(client: ApiClient, limit: int | None) -> Iterator[Page]:
+def deleted_pages(client: ApiClient, limit: int | None) -> Iterator[ListPage]:
     """Pages of deleted products, the last one first: up to ``limit`` of them, or all with None."""
     return pages(client, {}, limit=limit, path="/products/deleted")
 
@@ -214,28 +214,28 @@ class ApiTraffic:
         self.elsewhere = elsewhere
         self._client = client
 
-    def create(self, record: Record) -> None:
+    def create(self, record: DrillRecord) -> None:
         """POST a product that is not for sale, under an id of our own."""
         body = {"id": str(record.id), "price": "1", "active": False, **_content(record.state)}
         self._client.call("POST", "/products", body=body)
 
-    def write(self, record: Record, state: State) -> int:
+    def write(self, record: DrillRecord, state: State) -> int:
         """PATCH name and stock of the version that was seen."""
         answer = self._client.call("PATCH", self._path(record), body=_content(state), headers=_seen(record))
         return int(answer["version"])
 
-    def delete(self, record: Record) -> None:
+    def delete(self, record: DrillRecord) -> None:
         """DELETE the version that was seen."""
         self._client.call("DELETE", self._path(record), headers=_seen(record))
 
-    def read(self, record: Record) -> None:
+    def read(self, record: DrillRecord) -> None:
         """GET it."""
         self._client.call("GET", self._path(record))
 
     def close(self) -> None:
         """The client belongs to whoever made it."""
 
-    def _path(self, record: Record) -> str:
+    def _path(self, record: DrillRecord) -> str:
         return f"/products/{record.id}"
 
 
@@ -243,5 +243,5 @@ def _content(state: State) -> dict[str, Any]:
     return {"name": state.name, "stock": state.value}
 
 
-def _seen(record: Record) -> dict[str, str]:
+def _seen(record: DrillRecord) -> dict[str, str]:
     return {"If-Match": f'"{record.state.version}"'}

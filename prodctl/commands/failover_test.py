@@ -234,7 +234,7 @@ def exit_status(report: dict[str, Any]) -> int:
 
 
 def _plan(parts: Parts, options: dict[str, Any]) -> DrillPlan:
-    from prodcore.drill.plan import DrillPlan, Limits
+    from prodcore.drill.plan import DrillLimits, DrillPlan
 
     if options["every"] == bool(options["sets"]):
         raise click.UsageError(f"name a set ({', '.join(parts.sets)}), or use --all")
@@ -245,7 +245,7 @@ def _plan(parts: Parts, options: dict[str, Any]) -> DrillPlan:
         target=options["target"],
         rounds=options["rounds"],
         writes_per_second=options["rate"],
-        limits=Limits(**{name: options[name] for name in limits}),
+        limits=DrillLimits(**{name: options[name] for name in limits}),
         via=options["via"],
         compare_guard=options["compare_guard"],
     )

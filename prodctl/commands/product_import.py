@@ -18,7 +18,7 @@ from prodctl.terminal.rows import readable, with_short_ids
 
 if TYPE_CHECKING:
     from prodcore.tabular.report import ImportReport
-    from prodctl.importing.importer import Journal
+    from prodctl.importing.importer import ImportJournal
 
 
 _SHOWN = 20
@@ -135,7 +135,7 @@ def _print_report(report: ImportReport, output: str, facts: dict[str, Any]) -> N
         message(f"To take it back: prodctl product import undo {facts['import_id']}")
 
 
-def _what_stands(report: ImportReport, journal: Journal) -> str:
+def _what_stands(report: ImportReport, journal: ImportJournal) -> str:
     """After an interruption: what is stored, what is not known, and the commands that go on or take it back."""
     stored = report.created + report.changed
     lines = [f"Of the rows that were read, {stored:,} are stored, {report.unknown:,} were sent and not answered."]

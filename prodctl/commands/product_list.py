@@ -12,7 +12,7 @@ from prodcore.product.fields import FIELDS, Field
 from prodctl.client import open_client
 from prodctl.importing.options import filter_options, query_of, sort_option
 from prodctl.terminal.output import columns, message, output_option, row_writer, success
-from prodctl.terminal.rows import Column
+from prodctl.terminal.rows import TableColumn
 
 if TYPE_CHECKING:
     from prodctl.client.api import ApiClient
@@ -124,7 +124,7 @@ def _fields(asked: str | None, output: str) -> dict[str, str]:
     return {} if asked is None else {"fields": asked}
 
 
-def _shown(asked: str | None) -> list[Column]:
+def _shown(asked: str | None) -> list[TableColumn]:
     """The columns: those asked for, in that order, wide or not."""
     if asked is None:
         return list(_COLUMNS)

@@ -15,7 +15,7 @@ from typing import IO, Any
 from prodcore.errors import InvalidInput
 from prodcore.tabular.export import XlsxBook, as_csv, as_ndjson, csv_head
 from prodctl.client.api import ApiClient
-from prodctl.client.products import Lacks, Page, Product, pages
+from prodctl.client.products import Lacks, ListPage, Product, pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def export_to(
 class _Counted:
     """Pages, counted while they pass."""
 
-    def __init__(self, source: Iterator[Page]) -> None:
+    def __init__(self, source: Iterator[ListPage]) -> None:
         self._source = source
         self.products = 0
         self.lacks = Lacks()

@@ -31,7 +31,7 @@ _COUNTED = ("created", "changed", "unchanged")
 
 
 @dataclass(slots=True)
-class Journal:
+class ImportJournal:
     """Of one import. Without a ``file`` it only makes ids: nothing can go on where the input cannot be read again."""
 
     import_id: UUID = field(default_factory=uuid4)
@@ -91,7 +91,7 @@ class Journal:
 
 
 @contextmanager
-def journal_of(state_dir: Path, content: IO[bytes], reading: Reading, url: str) -> Iterator[Journal]:
+def journal_of(state_dir: Path, content: IO[bytes], reading: Reading, url: str) -> Iterator[ImportJournal]:
     """The journal for importing this content, read in this way, into this catalogue; the content is read once for it.
 
     Raises Conflict while another process imports the same.
@@ -107,7 +107,7 @@ def journal_of(state_dir: Path, content: IO[bytes], reading: Reading, url: str) 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Conflict("another prodctl is importing this very file", hint="wait until it is done") from None
-        journal = Journal(file=file)
+        journal = ImportJournal(file=file)
         journal._read()
         yield journal
         if not file.seek(0, os.SEEK_END):
@@ -129,7 +129,7 @@ Post = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 @dataclass(slots=True)
-class Batch:
+class RowBatch:
     """Rows to send together, and those that were refused between them."""
 
     rows: list[Row] = field(default_factory=list)
@@ -155,7 +155,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ImportOutcome:
     """What became of a row: created, changed, unchanged, refused, unavailable or unknown, and why."""
 
     status: str
@@ -192,13 +192,13 @@ class Patience:
         return not self.ended.wait(min(pause, max(left, 0)))
 
 
-def send(batch: Batch, new_id: Callable[[int], UUID], post: Post, patience: Patience) -> list[Outcome]:
+def send(batch: RowBatch, new_id: Callable[[int], UUID], post: Post, patience: Patience) -> list[ImportOutcome]:
     """The outcome of each row of the batch. ``new_id`` always gives a line the same id, so none is stored twice.
 
     Raises what cannot be helped by trying again (no right, a request that is refused as a whole).
     """
     items = {i: {"id": str(new_id(row.line)), **row.fields} for i, row in enumerate(batch.rows)}
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, ImportOutcome] = {}
     pause = _FIRST_PAUSE
     while pending := [i for i in items if i not in outcomes or outcomes[i].status in ("unavailable", "unknown")]:
         settled = _attempt(pending, items, outcomes, post)
@@ -213,7 +213,9 @@ def send(batch: Batch, new_id: Callable[[int], UUID], post: Post, patience: Pati
     return [outcomes[i] for i in items]
 
 
-def _attempt(pending: list[int], items: dict[int, dict[str, Any]], outcomes: dict[int, Outcome], post: Post) -> int:
+def _attempt(
+    pending: list[int], items: dict[int, dict[str, Any]], outcomes: dict[int, ImportOutcome], post: Post
+) -> int:
     """Send what is pending once; how many of them are settled now."""
     try:
         results = post([items[i] for i in pending])
@@ -222,7 +224,7 @@ def _attempt(pending: list[int], items: dict[int, dict[str, Any]], outcomes: dic
         results = [{"status": status, "code": error.code, "message": error.message}] * len(pending)
     settled = 0
     for i, result in zip(pending, results, strict=True):
-        new = Outcome(
+        new = ImportOutcome(
             result["status"],
             result.get("errors") or (),
             result.get("code") or "",
@@ -237,7 +239,7 @@ def _attempt(pending: list[int], items: dict[int, dict[str, Any]], outcomes: dic
     return settled
 
 
-def _is_open(outcome: Outcome) -> bool:
+def _is_open(outcome: ImportOutcome) -> bool:
     return outcome.status in ("unavailable", "unknown")
 
 
@@ -245,7 +247,7 @@ SENDERS = 4
 """Batches under way at a time: while some are stored, the next ones are read, folded and checked."""
 
 AnyRow = Row | RefusedRow | RepeatedRow
-Underway = deque[tuple[Batch, Future[list[Outcome]]]]
+Underway = deque[tuple[RowBatch, Future[list[ImportOutcome]]]]
 
 _ANSWERS_SECONDS = 10.0
 """How long an import that is interrupted waits for the answers to what it has sent."""
@@ -260,7 +262,7 @@ class Importer:
     seen: RowIndex
     report: ImportReport
     batch_size: int
-    journal: Journal
+    journal: ImportJournal
     progress: Callable[[int], None]
     """Told the number of rows that are accounted for."""
     _all_settled: bool = True
@@ -342,7 +344,7 @@ class Importer:
             self.journal.settled(batch.last_line, self.report, refusals)
         self.progress(self.report.rows)
 
-    def _drop(self, batch: Batch, outcome: str) -> None:
+    def _drop(self, batch: RowBatch, outcome: str) -> None:
         """Account for a batch that will not be settled any more."""
         self._refuse(batch.refused)
         for row in batch.rows:
@@ -374,18 +376,18 @@ def _after(rows: Iterable[AnyRow], line: int) -> Iterator[AnyRow]:
     return (row for row in rows if row.line > line or isinstance(row, RepeatedRow))
 
 
-def _batches(rows: Iterable[AnyRow], size: int) -> Iterator[Batch]:
-    batch = Batch()
+def _batches(rows: Iterable[AnyRow], size: int) -> Iterator[RowBatch]:
+    batch = RowBatch()
     for row in rows:
         batch.add(row)
         if batch.is_full(size):
             yield batch
-            batch = Batch()
+            batch = RowBatch()
     if batch.rows or batch.refused:
         yield batch
 
 
-def _refusal(row: Row, outcome: Outcome) -> RefusedRow:
+def _refusal(row: Row, outcome: ImportOutcome) -> RefusedRow:
     """The service's refusal in the file's own terms."""
     problems = tuple(row.problem(p.get("field", ""), p["code"], p["message"]) for p in outcome.problems)
     return row.refusal(*(problems or [CellProblem("", "", outcome.code, outcome.message)]))

@@ -24,7 +24,7 @@ from prodcore.tabular.rows import RowIndex
 from prodcore.tabular.source import Reading, Source, open_source
 from prodctl.client.api import ApiClient
 from prodctl.client.products import as_id
-from prodctl.importing.importer import Importer, Journal, Patience, journal_of
+from prodctl.importing.importer import Importer, ImportJournal, Patience, journal_of
 from prodctl.terminal.output import message, visible
 from prodctl.terminal.prompt import row_progress
 
@@ -41,24 +41,24 @@ class ImportRun:
     refused_file: IO[str] | None
 
     @contextmanager
-    def journal(self) -> Iterator[Journal]:
+    def journal(self) -> Iterator[ImportJournal]:
         """The journal of this import. What comes through a pipe cannot be read again, and a dry run leaves no trace."""
         if self.dry_run or _size(self.file) is None:
-            yield Journal()
+            yield ImportJournal()
             return
         settings = load_settings()
         try:
             make_private_directory(settings.state_dir / "imports")
         except ConfigError as error:
             message(f"This import cannot go on after an interruption, it begins again then: {error.message}")
-            yield Journal()
+            yield ImportJournal()
             return
         with journal_of(settings.state_dir, self.file, self.reading, settings.url) as journal:
             if journal.line:
                 message(f"Going on with import {journal.import_id} after line {journal.line:,}")
             yield journal
 
-    def run(self, report: ImportReport, journal: Journal) -> None:
+    def run(self, report: ImportReport, journal: ImportJournal) -> None:
         """Import every row. Raises what ends it early; ``report`` accounts for what has happened in any case."""
         file = self.file
         buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", file))

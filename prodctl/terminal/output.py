@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_OUTPUT_LOST, ConfigError, InvalidInput, ProdError
-from prodctl.terminal.rows import RAW, SCHEMA_VERSION, Column, print_document, readable, row_writer
+from prodctl.terminal.rows import RAW, SCHEMA_VERSION, TableColumn, print_document, readable, row_writer
 from prodctl.terminal.streams import OutputLost, prepare, tell, visible, write
 
 __all__ = ["row_writer", "visible"]  # from here too: a command needs one module for its output
@@ -50,7 +50,7 @@ def output_option(command: F) -> F:
     return how(raw(command))
 
 
-def columns(*specs: str) -> tuple[Column, ...]:
+def columns(*specs: str) -> tuple[TableColumn, ...]:
     """Columns from short specs: a title, ``=`` and the row's key if it is another word, and marks.
 
     ``>`` a number, ``+`` only in wide, ``!`` identifies (never cut or left out), ``~`` wraps where there is no room.
@@ -61,7 +61,7 @@ def columns(*specs: str) -> tuple[Column, ...]:
         marks = spec[len(text) :]
         title, _, key = text.partition("=")
         made.append(
-            Column(
+            TableColumn(
                 title, key or title.lower().replace(" ", "_"), "+" in marks, ">" in marks, "!" in marks, "~" in marks
             )
         )
@@ -70,7 +70,7 @@ def columns(*specs: str) -> tuple[Column, ...]:
 
 def print_rows(
     rows: Iterable[Mapping[str, Any]],
-    shown: Sequence[Column],
+    shown: Sequence[TableColumn],
     output: str,
     *,
     kind: str,
@@ -88,7 +88,7 @@ def print_item(item: Mapping[str, Any], output: str, *, kind: str) -> None:
     if output in ("json", "yaml"):
         print_document({"schema_version": SCHEMA_VERSION, "kind": kind, **item}, output)
     elif output == "csv":
-        print_rows([item], [Column(key, key) for key in item], output, kind=kind)
+        print_rows([item], [TableColumn(key, key) for key in item], output, kind=kind)
     else:
         width = max(map(len, item), default=0)
         for key, value in item.items():

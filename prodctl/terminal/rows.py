@@ -35,7 +35,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column of a table: its heading and the row's key.
 
     ``wide`` shows it in ``-o wide`` only; ``right`` is for numbers; what identifies something is never cut
@@ -60,7 +60,7 @@ class RowWriter(Protocol):
         """Print what ends the list."""
 
 
-def row_writer(shown: Sequence[Column], output: str, kind: str, empty: str) -> RowWriter:
+def row_writer(shown: Sequence[TableColumn], output: str, kind: str, empty: str) -> RowWriter:
     """The writer for a format; ``empty`` is the message where there is no row."""
     if output == "json":
         return _JsonWriter(kind)
@@ -108,7 +108,7 @@ class _YamlWriter:
 
 
 class _CsvWriter:
-    def __init__(self, shown: Sequence[Column], *, raw: bool) -> None:
+    def __init__(self, shown: Sequence[TableColumn], *, raw: bool) -> None:
         self._shown = shown
         self._raw = raw
         self._head_is_written = False
@@ -148,7 +148,7 @@ _ONE_WORD = 24
 class _TableWriter:
     """Columns get their widths from the first rows; later rows are cut to them on a terminal."""
 
-    def __init__(self, shown: Sequence[Column], fit: bool, empty: str) -> None:
+    def __init__(self, shown: Sequence[TableColumn], fit: bool, empty: str) -> None:
         self._shown = list(shown)
         self._empty = empty
         self._fit = fit and (on_terminal() or "COLUMNS" in os.environ)
@@ -224,7 +224,7 @@ class _TableWriter:
             self._widths[at] -= 1
 
 
-def _least(column: Column, texts: Sequence[str], widest: int) -> int:
+def _least(column: TableColumn, texts: Sequence[str], widest: int) -> int:
     """How narrow a column may get."""
     one_word = widest <= _ONE_WORD and all(" " not in text or _SHOWN_MOMENT.fullmatch(text) for text in texts[1:])
     if column.identifies or column.right or (one_word and not column.wraps):

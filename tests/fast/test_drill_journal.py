@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from prodcore.drill.faults import Broken, Fault
-from prodcore.drill.journal import Journal
+from prodcore.drill.journal import DrillJournal
 from prodcore.errors import DrillRunning
 
 KILLED = Broken("rsA", "127.0.0.1:27017", Fault.KILL)
@@ -14,7 +14,7 @@ PAUSED = Broken("rsB", "127.0.0.1:27027", Fault.PAUSE)
 
 @pytest.fixture
 def journal(tmp_path):
-    return Journal(tmp_path / "drill")
+    return DrillJournal(tmp_path / "drill")
 
 
 def test_nothing_is_unfinished_where_no_drill_was(journal):
@@ -24,7 +24,7 @@ def test_nothing_is_unfinished_where_no_drill_was(journal):
 def test_a_second_drill_is_refused_and_told_who_holds_the_lock(journal, tmp_path):
     import os
 
-    with journal.lock(), pytest.raises(DrillRunning, match=str(os.getpid())), Journal(tmp_path / "drill").lock():
+    with journal.lock(), pytest.raises(DrillRunning, match=str(os.getpid())), DrillJournal(tmp_path / "drill").lock():
         pass
     with journal.lock():
         pass
@@ -36,7 +36,7 @@ def test_what_is_broken_outlives_the_drill_that_broke_it(journal, tmp_path):
         journal.breaking(KILLED)
         journal.breaking(PAUSED)
         journal.mended(KILLED)
-    left = Journal(tmp_path / "drill").unfinished()
+    left = DrillJournal(tmp_path / "drill").unfinished()
     assert (left.run, left.sets, left.broken) == ("drill1", ("rsA", "rsB"), (PAUSED,))
 
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 
 from prodcore.drill.faults import Fault
-from prodcore.drill.ledger import Attempt, Operation, Outcome
-from prodcore.drill.plan import DrillPlan, Limits, Progress, Step
+from prodcore.drill.ledger import Attempt, Operation, RequestOutcome
+from prodcore.drill.plan import DrillLimits, DrillPlan, DrillStep, Progress
 from prodcore.drill.queue import DrillOrder, DrillRun, LiveDrill, RunState, read_plan
 from prodcore.errors import InvalidInput
 
@@ -19,7 +19,9 @@ def order(age_seconds=0.0):
 
 
 def test_a_plan_is_read_back_as_it_was_written():
-    plan = DrillPlan(("rsA", "rsU"), Fault.PAUSE, "random", 3, 20.0, limits=Limits(max_write_gap=2.5, max_failed=0))
+    plan = DrillPlan(
+        ("rsA", "rsU"), Fault.PAUSE, "random", 3, 20.0, limits=DrillLimits(max_write_gap=2.5, max_failed=0)
+    )
     assert read_plan(plan.as_dict(), SETS) == plan
 
 
@@ -59,7 +61,7 @@ def test_another_drill_waits_for_one_that_runs_and_not_for_an_order_that_nobody_
     assert DrillRun(order(age), state).is_at_work(datetime.now(UTC)) is at_work
 
 
-def attempt(live, ended, outcome=Outcome.ACKNOWLEDGED, latency=0.01, set_name="rsA"):
+def attempt(live, ended, outcome=RequestOutcome.ACKNOWLEDGED, latency=0.01, set_name="rsA"):
     begun = live.started + ended - latency
     return Attempt(set_name, Operation.CREATE, uuid4(), None, begun, live.started + ended, outcome)
 
@@ -70,7 +72,7 @@ def test_the_load_is_counted_as_it_comes():
     live.ledger.add(attempt(live, 0.2, latency=0.15))
     [series] = live.series()
     assert (series["acknowledged"], series["failed"]) == ([2], [0])
-    live.ledger.add(attempt(live, 0.6, Outcome.UNKNOWN))
+    live.ledger.add(attempt(live, 0.6, RequestOutcome.UNKNOWN))
     live.ledger.add(attempt(live, 0.3, set_name="rsB"))
     a, b = live.series()
     assert (a["acknowledged"], a["failed"], b["acknowledged"]) == ([2, 0, 0], [0, 0, 1], [0, 1, 0])
@@ -89,8 +91,8 @@ def test_a_long_drill_has_wider_points_and_loses_no_request():
 
 def test_a_step_tells_which_member_it_is_about():
     live = LiveDrill()
-    live.note(Progress(Step.FAULT, "kill 127.0.0.1:27017", "rsA", {"seconds_since_fault": 0.0}))
-    live.note(Progress(Step.LOAD, "50 writes a second on each set"))
+    live.note(Progress(DrillStep.FAULT, "kill 127.0.0.1:27017", "rsA", {"seconds_since_fault": 0.0}))
+    live.note(Progress(DrillStep.LOAD, "50 writes a second on each set"))
     assert [(s.step, s.member, s.since_fault) for s in live.steps()] == [
         ("fault", "127.0.0.1:27017", 0.0),
         ("load", "", None),

@@ -11,8 +11,8 @@ import pytest
 
 from prodcore.drill.faults import Fault
 from prodcore.drill.history import compare, slower_than_before
-from prodcore.drill.ledger import Attempt, Operation, Outcome
-from prodcore.drill.plan import DrillPlan, Limits, Step
+from prodcore.drill.ledger import Attempt, Operation, RequestOutcome
+from prodcore.drill.plan import DrillLimits, DrillPlan, DrillStep
 from prodcore.drill.render import render_html, render_junit, render_markdown
 from prodcore.drill.report import DrillReport, missed_limits, report_round
 from prodcore.drill.round import RoundResult, TimedStep
@@ -20,11 +20,11 @@ from prodcore.drill.verdict import judge
 from prodctl.commands.failover_test import exit_status
 
 STEPS = (
-    TimedStep(12.0, Step.FAULT, "kill a:1"),
-    TimedStep(12.1, Step.DETECTED),
-    TimedStep(13.0, Step.NEW_PRIMARY, "b:1"),
-    TimedStep(14.0, Step.RESTORE, "a:1"),
-    TimedStep(15.0, Step.BACK, "a:1"),
+    TimedStep(12.0, DrillStep.FAULT, "kill a:1"),
+    TimedStep(12.1, DrillStep.DETECTED),
+    TimedStep(13.0, DrillStep.NEW_PRIMARY, "b:1"),
+    TimedStep(14.0, DrillStep.RESTORE, "a:1"),
+    TimedStep(15.0, DrillStep.BACK, "a:1"),
 )
 
 
@@ -32,7 +32,7 @@ def attempts():
     """A request every 100 ms from 10 s to 16 s, with nothing answered between 12 and 13.2 s."""
     moments = [10 + i / 10 for i in range(61) if not 20 < i < 32]
     kinds = (Operation.CREATE, Operation.READ)
-    return [Attempt("rsA", k, uuid4(), None, t - 0.05, t, Outcome.ACKNOWLEDGED) for t in moments for k in kinds]
+    return [Attempt("rsA", k, uuid4(), None, t - 0.05, t, RequestOutcome.ACKNOWLEDGED) for t in moments for k in kinds]
 
 
 def a_round(**change):
@@ -43,7 +43,7 @@ def a_round(**change):
     )  # fmt: skip
 
 
-def a_report(limits=Limits(), **change):  # noqa: B008  frozen
+def a_report(limits=DrillLimits(), **change):  # noqa: B008  frozen
     plan = DrillPlan(("rsA",), Fault.KILL, limits=limits)
     made = attempts()
     rounds = (report_round(a_round(**change), made, plan),)
@@ -71,9 +71,9 @@ def test_the_report_is_json():
 
 
 @pytest.mark.parametrize(("limits", "told"), [
-    (Limits(max_write_gap=1.0), "the write gap was 1.200 s, allowed are 1 s"),
-    (Limits(max_read_gap=1.0), "the read gap was 1.200 s, allowed are 1 s"),
-    (Limits(max_p99=0.01), "the p99 during the fault was 0.050 s, allowed are 0.01 s"),
+    (DrillLimits(max_write_gap=1.0), "the write gap was 1.200 s, allowed are 1 s"),
+    (DrillLimits(max_read_gap=1.0), "the read gap was 1.200 s, allowed are 1 s"),
+    (DrillLimits(max_p99=0.01), "the p99 during the fault was 0.050 s, allowed are 0.01 s"),
 ])  # fmt: skip
 def test_a_missed_limit_fails(limits, told):
     report = a_report(limits)
@@ -121,7 +121,7 @@ def test_the_html_report_shows_texts_as_texts():
 
 
 def test_junit_has_a_case_for_each_round_and_fails_where_the_drill_did():
-    suite = ElementTree.fromstring(render_junit(a_report(Limits(max_write_gap=1.0)).as_dict()))  # noqa: S314  our own
+    suite = ElementTree.fromstring(render_junit(a_report(DrillLimits(max_write_gap=1.0)).as_dict()))  # noqa: S314  our own
     assert suite.get("tests") == "3"
     assert [c.get("classname") for c in suite if c.find("failure") is not None] == ["limits"]
 
@@ -152,7 +152,7 @@ def test_each_outcome_has_its_own_exit_status():
 
 
 def test_a_round_without_the_guard_has_a_gap_of_its_own_and_no_limit():
-    made, plan = attempts(), DrillPlan(("rsA",), Fault.KILL, limits=Limits(max_write_gap=1.0))
+    made, plan = attempts(), DrillPlan(("rsA",), Fault.KILL, limits=DrillLimits(max_write_gap=1.0))
     rounds = (report_round(replace(a_round(), extra=True), made, plan),)
     assert missed_limits(plan.limits, judge([], {}), rounds) == []
     report = replace(a_report(), rounds=rounds).as_dict()

@@ -4,11 +4,11 @@ from uuid import uuid4
 
 import pytest
 
-from prodcore.drill.ledger import Attempt, Operation, Outcome
+from prodcore.drill.ledger import Attempt, Operation, RequestOutcome
 from prodcore.drill.report import latencies, longest_gap, percentiles
 
 
-def write(begun, ended, outcome=Outcome.ACKNOWLEDGED):
+def write(begun, ended, outcome=RequestOutcome.ACKNOWLEDGED):
     return Attempt("rsA", Operation.CREATE, uuid4(), None, begun, ended, outcome)
 
 
@@ -26,7 +26,7 @@ def test_a_gap_that_nothing_ended_lasts_until_the_end():
 
 
 def test_what_was_not_acknowledged_ends_no_gap():
-    attempts = [write(0, 1), write(1, 2, Outcome.UNKNOWN), write(1, 2, Outcome.REFUSED), write(2, 4)]
+    attempts = [write(0, 1), write(1, 2, RequestOutcome.UNKNOWN), write(1, 2, RequestOutcome.REFUSED), write(2, 4)]
     assert longest_gap(attempts, start=0, end=4).seconds == 3
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from uuid import uuid4
 
-from prodcore.drill.ledger import Attempt, Operation, Outcome, State
+from prodcore.drill.ledger import Attempt, Operation, RequestOutcome, State
 from prodcore.drill.verdict import Found, judge
 
 MEMBERS = ("a:1", "b:1", "c:1")
@@ -19,21 +19,21 @@ class History:
         self.id = uuid4()
         self.attempts = []
 
-    def then(self, operation, state, outcome=Outcome.ACKNOWLEDGED):
+    def then(self, operation, state, outcome=RequestOutcome.ACKNOWLEDGED):
         at = float(len(self.attempts))
         self.attempts.append(Attempt("rsA", operation, self.id, state, at, at + 0.5, outcome))
         return self
 
-    def created(self, outcome=Outcome.ACKNOWLEDGED):
+    def created(self, outcome=RequestOutcome.ACKNOWLEDGED):
         return self.then(Operation.CREATE, NEW, outcome)
 
-    def edited(self, outcome=Outcome.ACKNOWLEDGED):
+    def edited(self, outcome=RequestOutcome.ACKNOWLEDGED):
         return self.then(Operation.EDIT, EDITED, outcome)
 
-    def moved(self, outcome=Outcome.ACKNOWLEDGED):
+    def moved(self, outcome=RequestOutcome.ACKNOWLEDGED):
         return self.then(Operation.MOVE, MOVED, outcome)
 
-    def deleted(self, outcome=Outcome.ACKNOWLEDGED):
+    def deleted(self, outcome=RequestOutcome.ACKNOWLEDGED):
         return self.then(Operation.DELETE, None, outcome)
 
     def held(self, *states, members=(*MEMBERS, *THERE)):
@@ -76,31 +76,31 @@ def test_a_record_that_outlives_its_acknowledged_delete_means_a_lost_delete():
 
 
 def test_a_create_of_unknown_outcome_may_be_there_and_is_counted():
-    verdict = History().created(Outcome.UNKNOWN).held(NEW)
+    verdict = History().created(RequestOutcome.UNKNOWN).held(NEW)
     assert (verdict.phantom, verdict.broken, verdict.unknown) == (1, 0, 1)
 
 
 def test_a_create_of_unknown_outcome_may_be_missing():
-    verdict = History().created(Outcome.UNKNOWN).held()
+    verdict = History().created(RequestOutcome.UNKNOWN).held()
     assert (verdict.phantom, verdict.broken) == (0, 0)
 
 
 def test_an_edit_of_unknown_outcome_leaves_the_old_state_or_the_new_one():
-    history = History().created().edited(Outcome.UNKNOWN)
+    history = History().created().edited(RequestOutcome.UNKNOWN)
     assert history.held(NEW).broken == 0
     assert history.held(EDITED).phantom == 1
     assert history.held().lost == 1
 
 
 def test_a_delete_of_unknown_outcome_leaves_the_record_or_nothing():
-    history = History().created().deleted(Outcome.UNKNOWN)
+    history = History().created().deleted(RequestOutcome.UNKNOWN)
     assert history.held(NEW).broken == 0
     assert history.held().broken == 0
 
 
 def test_what_was_refused_and_is_there_contradicts_the_refusal():
-    assert History().created(Outcome.REFUSED).held(NEW).contradicted == 1
-    assert History().created().edited(Outcome.REFUSED).held(EDITED).contradicted == 1
+    assert History().created(RequestOutcome.REFUSED).held(NEW).contradicted == 1
+    assert History().created().edited(RequestOutcome.REFUSED).held(EDITED).contradicted == 1
 
 
 def test_a_record_that_was_renamed_to_another_set_is_there_and_only_there():
@@ -120,7 +120,7 @@ def test_a_record_that_one_member_of_its_new_set_lacks_is_lost():
 
 
 def test_a_move_of_unknown_outcome_leaves_the_record_here_or_there_and_never_in_both():
-    history = History().created().edited().moved(Outcome.UNKNOWN)
+    history = History().created().edited().moved(RequestOutcome.UNKNOWN)
     assert history.held(EDITED).broken == 0
     verdict = history.held(MOVED)
     assert (verdict.broken, verdict.phantom, verdict.moved) == (0, 1, 0)
@@ -139,6 +139,6 @@ def test_a_name_under_two_ids_is_duplicated():
 
 
 def test_reads_are_counted_and_change_nothing():
-    history = History().created().then(Operation.READ, None).then(Operation.READ, None, Outcome.REFUSED)
+    history = History().created().then(Operation.READ, None).then(Operation.READ, None, RequestOutcome.REFUSED)
     verdict = history.held(NEW)
     assert (verdict.broken, verdict.acknowledged, verdict.refused) == (0, 2, 1)

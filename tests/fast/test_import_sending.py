@@ -13,7 +13,7 @@ from prodcore.errors import Conflict, Forbidden, OutcomeUnknown, ShardUnavailabl
 from prodcore.tabular.report import ImportReport, escape_formula, refused
 from prodcore.tabular.rows import Row, RowIndex, without_repeats
 from prodcore.tabular.source import Reading
-from prodctl.importing.importer import MAX_CHARACTERS, Batch, Importer, Journal, Patience, journal_of
+from prodctl.importing.importer import MAX_CHARACTERS, Importer, ImportJournal, Patience, RowBatch, journal_of
 
 
 class Service:
@@ -65,7 +65,7 @@ def run(service, rows, *, batch_size=3, patience=30.0, report=None, journal=None
             seen,
             report,
             batch_size,
-            journal or Journal(),
+            journal or ImportJournal(),
             told.append,
         )
         importer.run(without_repeats(rows, seen))
@@ -260,7 +260,7 @@ def test_one_file_is_imported_once_at_a_time(tmp_path):
 
 
 def test_batches_stay_small_in_characters_too():
-    batch = Batch()
+    batch = RowBatch()
     batch.add(Row(2, {"name": "x"}, {"name": ("nombre", "x"), "description": ("d", "y" * MAX_CHARACTERS)}))
     assert batch.is_full(500)
 
@@ -293,7 +293,7 @@ def test_an_interrupted_import_waits_for_the_answers_to_what_it_has_sent():
 
     report, told = ImportReport(), []
     with RowIndex() as seen:
-        importer = Importer(post, Patience(30, told.append), seen, report, 3, Journal(), lambda _rows: None)
+        importer = Importer(post, Patience(30, told.append), seen, report, 3, ImportJournal(), lambda _rows: None)
         with pytest.raises(KeyboardInterrupt):
             importer.run(without_repeats(rows(), seen))
     assert report.created == len(service.stored) == 6

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from prodcore.errors import UnreadableInput
 from prodcore.tabular.columns import count_known
-from prodcore.tabular.csv import CsvText, Record
+from prodcore.tabular.csv import CsvRecord, CsvText
 from prodcore.tabular.report import RefusedRow, escape_formula, unescape_formula
 
 HEADER = b"nombre;precio\r\n"
@@ -22,7 +22,7 @@ def read(data, **options):
 
 
 def cells(records):
-    return [(r.line, list(r.cells)) for r in records if isinstance(r, Record)]
+    return [(r.line, list(r.cells)) for r in records if isinstance(r, CsvRecord)]
 
 
 def problems(records):

@@ -11,8 +11,8 @@ from prodcore.app.wiring import open_inspectors
 from prodcore.drill.engine import preflight, restore_leftovers, run_drill
 from prodcore.drill.faults import Broken, Fault
 from prodcore.drill.ledger import State
-from prodcore.drill.load import Record
-from prodcore.drill.plan import DrillPlan, Limits, Step
+from prodcore.drill.load import DrillRecord
+from prodcore.drill.plan import DrillLimits, DrillPlan, DrillStep
 from prodcore.drill.verdict import Found
 from prodcore.errors import DrillRunning, ShardNotFound, Unavailable
 from prodcore.replicaset.status import Health
@@ -78,9 +78,16 @@ def test_a_primary_is_broken_and_nothing_acknowledged_is_lost(drill, operator, f
 def test_the_timeline_tells_the_steps_in_their_order(drill):
     [of] = drill(DrillPlan(("rsA",), Fault.KILL, **BRIEF)).rounds
     order = [s.step for s in of.steps]
-    wanted = [Step.FAULT, Step.DETECTED, Step.NEW_PRIMARY, Step.RESTORE, Step.BACK, Step.CAUGHT_UP]
+    wanted = [
+        DrillStep.FAULT,
+        DrillStep.DETECTED,
+        DrillStep.NEW_PRIMARY,
+        DrillStep.RESTORE,
+        DrillStep.BACK,
+        DrillStep.CAUGHT_UP,
+    ]
     assert [s for s in order if s in wanted] == wanted
-    assert {Step.ELECTION, Step.FIRST_WRITE, Step.FIRST_READ} <= set(order)
+    assert {DrillStep.ELECTION, DrillStep.FIRST_WRITE, DrillStep.FIRST_READ} <= set(order)
 
 
 def test_every_set_at_once_and_a_random_member(drill):
@@ -150,7 +157,7 @@ def test_a_fault_that_did_nothing_makes_the_drill_vacuous(drill, cluster, fault)
 
 
 def test_a_missed_limit_fails_the_drill(drill):
-    report = drill(DrillPlan(("rsA",), Fault.STEPDOWN, limits=Limits(max_write_gap=0.0001), **BRIEF))
+    report = drill(DrillPlan(("rsA",), Fault.STEPDOWN, limits=DrillLimits(max_write_gap=0.0001), **BRIEF))
     assert report.outcome == "failed"
     assert report.missed[0].startswith("the write gap was ")
 
@@ -207,7 +214,7 @@ def test_a_move_that_was_left_in_the_middle_is_finished_before_it_is_judged(oper
     """As when webapp is killed between two steps: the drill's own records must not seem lost for that."""
     with open_drill(operator, cluster.members) as parts:
         traffic = parts.traffic("rsA")
-        record = Record(uuid4(), State(traffic.home.name(1), 0, 1, "rsA"))
+        record = DrillRecord(uuid4(), State(traffic.home.name(1), 0, 1, "rsA"))
         traffic.create(record)
         moved = State(traffic.elsewhere.name(1), 0, 2, "rsB")
         traffic.write(record, moved)

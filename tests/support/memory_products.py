@@ -27,10 +27,10 @@ from prodcore.catalog.stores import (
     Deleted,
     ImportRecord,
     Key,
+    ListRow,
     Moment,
     Position,
     Query,
-    Row,
     Slice,
     Touched,
     Traces,
@@ -261,7 +261,7 @@ class MemoryProductStore:
         live = [d for d in live if d.move is None or d.move.state != "pending"]
         return Count(sum(d.product.category != TRAFFIC_CATEGORY for d in live))
 
-    def _row(self, document: _Document, position: Position, fields: tuple[str, ...]) -> Row:
+    def _row(self, document: _Document, position: Position, fields: tuple[str, ...]) -> ListRow:
         return _row(self._shelf, document, position, fields)
 
     def _live(self, product: Product) -> _Document:
@@ -368,7 +368,7 @@ class MemoryMoveStore:
         moves = [d.move for d in self._shelf.asked().values() if d.move and d.kept_until is None]
         return [move for move in moves if move.since < since]
 
-    def rows(self, product_ids: Sequence[UUID], fields: tuple[str, ...]) -> dict[UUID, Row]:
+    def rows(self, product_ids: Sequence[UUID], fields: tuple[str, ...]) -> dict[UUID, ListRow]:
         documents = self._shelf.asked()
         live = [documents[i] for i in product_ids if i in documents and not documents[i].deleted]
         return {d.product.id: _row(self._shelf, d, ("", ""), fields) for d in live}
@@ -448,10 +448,10 @@ def _parcel(document: _Document) -> _Document | None:
     return _Document(product, history, move=replace(move, state="pending"), passages=document.passages)
 
 
-def _row(shelf: _Shelf, document: _Document, position: Position, fields: tuple[str, ...]) -> Row:
+def _row(shelf: _Shelf, document: _Document, position: Position, fields: tuple[str, ...]) -> ListRow:
     product = shelf.shown(document)
     values = {name: getattr(product, name) for name in fields}
-    return Row(position, values, product.id, document.move, document.passages)
+    return ListRow(position, values, product.id, document.move, document.passages)
 
 
 def _position(document: _Document, query: Query) -> Position:

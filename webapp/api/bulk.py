@@ -9,7 +9,7 @@ from apiflask import APIBlueprint
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from prodcore.catalog.bulk import MAX_BULK, Changes, Outcome, Seen, bulk_delete, bulk_edit
+from prodcore.catalog.bulk import MAX_BULK, BulkOutcome, Changes, Seen, bulk_delete, bulk_edit
 from prodcore.errors import InvalidInput, Problem
 from prodcore.product.model import BulkPatch, Tags
 from prodcore.web import json_response
@@ -92,11 +92,11 @@ def _seen(data: BulkDeleteIn) -> list[Seen]:
     return [Seen(item.id, item.version) for item in data.items]
 
 
-def _answer(outcomes: list[Outcome]) -> Response:
+def _answer(outcomes: list[BulkOutcome]) -> Response:
     return json_response({"results": [_result(outcome) for outcome in outcomes]})
 
 
-def _result(outcome: Outcome) -> dict[str, Any]:
+def _result(outcome: BulkOutcome) -> dict[str, Any]:
     result: dict[str, Any] = {"id": str(outcome.seen.product_id), "status": outcome.status}
     if outcome.error:
         result |= {"code": outcome.error.code, "message": outcome.error.message}

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from prodcore.catalog.catalog import now
 from prodcore.catalog.imports import Undone, begin_undo, recent_imports, remember, undo_part
 from prodcore.catalog.stores import ImportRecord
-from prodcore.catalog.upsert import MAX_ITEMS, By, Item, Outcome, new_item, upsert
+from prodcore.catalog.upsert import MAX_ITEMS, By, Item, ItemOutcome, new_item, upsert
 from prodcore.errors import InvalidInput, Problem, ProdError
 from prodcore.product.model import show_time
 from prodcore.web import json_response
@@ -158,7 +158,7 @@ def store_products(query_data: BatchQuery, json_data: BatchIn) -> Response:
         try:
             items[i] = _item(data, json_data.by)
         except InvalidInput as error:
-            results[i] = _result(Outcome("refused", error=error))
+            results[i] = _result(ItemOutcome("refused", error=error))
     author = replace(current_author(), import_id=str(json_data.import_id or ""))
     outcomes = upsert(
         current_catalog(), list(items.values()), author, found_by=json_data.by, dry_run=query_data.dry_run
@@ -244,7 +244,7 @@ def _item(data: dict[str, Any], by: By) -> Item:
     return new_item(fields, _uuid(given) if given is not None else None, by)
 
 
-def _result(outcome: Outcome) -> dict[str, Any]:
+def _result(outcome: ItemOutcome) -> dict[str, Any]:
     result: dict[str, Any] = {"status": outcome.status, "id": outcome.product_id and str(outcome.product_id)}
     error: ProdError | None = outcome.error
     if error:

@@ -102,7 +102,7 @@ class FieldProblem(BaseModel):
     message: str
 
 
-class Problem(BaseModel):
+class ProblemOut(BaseModel):
     """An error (RFC 9457); docs/reference/errors.md has the codes. Further members are facts about the case."""
 
     model_config = ConfigDict(extra="allow")
@@ -124,7 +124,7 @@ def install_document(app: APIFlask) -> None:
     def describe_errors(document: dict[str, Any] | str) -> dict[str, Any] | str:
         assert isinstance(document, dict)  # noqa: S101  a text is for documents in YAML, which we do not serve
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {}) | {"Problem": schema}
         for unused in ("HTTPError", "ValidationError"):
             schemas.pop(unused, None)

@@ -19,7 +19,7 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
-from prodcore.catalog.bulk import Changes, Outcome, Seen, bulk_delete, bulk_edit
+from prodcore.catalog.bulk import BulkOutcome, Changes, Seen, bulk_delete, bulk_edit
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import Deleted
 from prodcore.errors import InvalidInput, Problem
@@ -217,7 +217,7 @@ def _cannot(any_chosen: bool) -> str:
     return str(text)
 
 
-def _refusal(outcome: Outcome, product: Product | Deleted | None) -> dict[str, str]:
+def _refusal(outcome: BulkOutcome, product: Product | Deleted | None) -> dict[str, str]:
     error = outcome.error
     named = product.product if isinstance(product, Deleted) else product
     return {

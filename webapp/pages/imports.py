@@ -20,7 +20,7 @@ from prodcore.catalog import Catalog
 from prodcore.catalog.catalog import now
 from prodcore.catalog.imports import begin_undo, recent_imports, remember, undo_part
 from prodcore.catalog.stores import ImportRecord
-from prodcore.catalog.upsert import By, Outcome, new_item, upsert
+from prodcore.catalog.upsert import By, ItemOutcome, new_item, upsert
 from prodcore.errors import ConfigError, ImportNotFound, InvalidInput, OutcomeUnknown, Unavailable
 from prodcore.product.model import Author
 from prodcore.tabular.columns import TARGETS, Column
@@ -191,7 +191,7 @@ def _store(work: Run) -> None:
     work.done += len(rows)
 
 
-def problems_of(outcome: Outcome) -> tuple[CellProblem, ...]:
+def problems_of(outcome: ItemOutcome) -> tuple[CellProblem, ...]:
     """Why a row was not stored."""
     error = outcome.error
     if isinstance(error, InvalidInput) and error.problems:

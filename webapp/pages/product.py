@@ -30,7 +30,7 @@ _PAGE_SIZE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HistoryStep:
     """A change, and what each field that it changed was and became."""
 
     change: Change
@@ -87,12 +87,14 @@ def restore(product_id: UUID) -> Response:
     return redirect(url_for("pages.product.show", product_id=product_id), 303)
 
 
-def steps_of(product: Product, history: list[Change]) -> list[Step]:
+def steps_of(product: Product, history: list[Change]) -> list[HistoryStep]:
     """Each change, the last first, with the values that it replaced and the ones that it made."""
     now: dict[str, Any] = {name: getattr(product, name) for name in NAMES}
     steps = []
     for change in history:
-        steps.append(Step(change, [(name, was, now.get(name)) for name, was in change.was.items() if name in NAMES]))
+        steps.append(
+            HistoryStep(change, [(name, was, now.get(name)) for name, was in change.was.items() if name in NAMES])
+        )
         now.update(change.was)
     return steps
 

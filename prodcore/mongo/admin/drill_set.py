@@ -14,7 +14,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
 from prodcore.drill.ledger import State
-from prodcore.drill.load import Place, Record
+from prodcore.drill.load import DrillRecord, Place
 from prodcore.drill.round import Election
 from prodcore.drill.verdict import Found
 from prodcore.errors import CommandRefused, MemberUnavailable, NoPrimary, ProductNotFound, Unavailable, VersionConflict
@@ -225,7 +225,7 @@ class MongoRecordTraffic:
         """Be content with one member's acknowledgement from now on: what the control of a drill must lose by."""
         self._records = self._records.with_options(write_concern=WriteConcern(1))
 
-    def create(self, record: Record) -> None:
+    def create(self, record: DrillRecord) -> None:
         """Store a new record."""
         document = {"_id": record.id, "words": [self._run], "version": record.state.version, **_content(record.state)}
 
@@ -238,7 +238,7 @@ class MongoRecordTraffic:
 
         self._set.write(attempt, record_id=str(record.id))
 
-    def write(self, record: Record, state: State) -> int:
+    def write(self, record: DrillRecord, state: State) -> int:
         """Store another state over the version that the record has."""
         write_id = uuid4()
         change = {"$set": {**_content(state), "write_id": write_id}, "$inc": {"version": 1}}
@@ -253,7 +253,7 @@ class MongoRecordTraffic:
         self._set.write(attempt, record_id=str(record.id))
         return record.state.version + 1
 
-    def delete(self, record: Record) -> None:
+    def delete(self, record: DrillRecord) -> None:
         """Remove it."""
 
         def attempt(again: bool) -> None:
@@ -262,7 +262,7 @@ class MongoRecordTraffic:
 
         self._set.write(attempt, record_id=str(record.id))
 
-    def read(self, record: Record) -> None:
+    def read(self, record: DrillRecord) -> None:
         """Read it."""
         self._set.read(lambda: self._records.find_one({"_id": record.id}))
 

@@ -12,7 +12,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from prodcore.catalog.stores import Row, Traces
+from prodcore.catalog.stores import ListRow, Traces
 from prodcore.catalog.write_errors import exists
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
 from prodcore.mongo.products.document import (
@@ -163,13 +163,13 @@ class MongoMoveStore:
         documents = self._set.read(lambda: list(self._products.find(left, {"move": 1})))
         return [move for document in documents if (move := as_move(document))]
 
-    def rows(self, product_ids: Sequence[UUID], fields: tuple[str, ...]) -> dict[UUID, Row]:
+    def rows(self, product_ids: Sequence[UUID], fields: tuple[str, ...]) -> dict[UUID, ListRow]:
         """Products as rows; see the port."""
         wanted = {"_id": {"$in": list(product_ids)}, "deleted": {"$exists": False}}
         shown = projection(fields)
         documents = self._set.read(lambda: list(self._products.find(wanted, shown)))
         return {
-            d["_id"]: Row(("", ""), values_of(d, fields, self._set.name), d["_id"], as_move(d), as_passages(d))
+            d["_id"]: ListRow(("", ""), values_of(d, fields, self._set.name), d["_id"], as_move(d), as_passages(d))
             for d in documents
         }
 

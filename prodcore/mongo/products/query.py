@@ -16,7 +16,7 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from prodcore.catalog.stores import Batch, Position, Query, Row, Slice
+from prodcore.catalog.stores import Batch, ListRow, Position, Query, Slice
 from prodcore.deadline import remaining
 from prodcore.errors import QueryTooBroad
 from prodcore.mongo.client.replica_set import Document
@@ -94,8 +94,8 @@ def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch
     return Batch([_row(document, part, shard) for document in visible(documents, part)], end)
 
 
-def _row(document: Document, part: Slice, shard: str) -> Row:
-    row = Row(_position(document, part.query), values_of(document, part.fields, shard), document["_id"])
+def _row(document: Document, part: Slice, shard: str) -> ListRow:
+    row = ListRow(_position(document, part.query), values_of(document, part.fields, shard), document["_id"])
     if "move" in document or "moves" in document:  # hardly any
         move = as_move(document)
         product_id = move.product_id if move else row.product_id
