@@ -206,7 +206,7 @@ def ranges_from_documents(documents: Sequence[dict[str, Any]]) -> tuple[Range, .
 
 
 DEFAULT_MAP = ShardMap(1, (Range("", "a", "rsB"), Range("a", "n", "rsA"), Range("n", None, "rsB")))
-"""Version 1. Later versions are data: see ``prodcore.sharding``."""
+"""Version 1. Later versions are data: see ``prodcore.mongo.products.map_store``."""
 
 
 @dataclass(frozen=True, slots=True)

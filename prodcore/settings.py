@@ -396,7 +396,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     unknown = [n for n in given if n.lower() not in SETTINGS and not is_set_setting(n.lower())]
     if unknown:
-        problems = [Problem(name, "unknown_setting", f"no setting is called so (from {path})") for name in unknown]
+        problems = [Problem(name, "unknown_setting", f"there is no such setting (from {path})") for name in unknown]
         raise ConfigError(problems=problems, hint="prodctl config show lists them all")
     return {name.lower(): value for name, value in given.items()} | _gather_shards(given)
 

@@ -22,7 +22,7 @@ from prodcore.catalog import Catalog, ShardCount
 from prodcore.catalog.distribution import Spread
 from prodcore.deadline import budget
 from prodcore.drill.history import DrillHistory
-from prodcore.drill.queue import DrillRun, RunnerSign
+from prodcore.drill.orders import DrillRun, RunnerSign
 from prodcore.errors import ProdError, Unavailable
 from prodcore.replicaset.cluster import ClusterStatus
 from prodcore.replicaset.services import HttpServiceProbe
@@ -290,7 +290,7 @@ class DrillDesk:
             return self._board
 
     def history(self) -> DrillHistory:
-        """Drills that were. Its calls raise Unavailable."""
+        """Past drills. Its calls raise Unavailable."""
         with self._lock:
             if self._history is None:
                 self._history = self._resources.enter_context(open_history(self._settings))

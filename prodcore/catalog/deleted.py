@@ -29,7 +29,7 @@ class DeletedPage:
 
 
 def deleted_page(catalog: Catalog, *, name: str | None = None, cursor: str | None = None, limit: int) -> DeletedPage:
-    """The deleted products after ``cursor``, with ``name`` only those that were called so.
+    """The deleted products after ``cursor``, with ``name`` only those of that name.
 
     Raises InvalidCursor, UnroutableName.
     """

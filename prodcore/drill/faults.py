@@ -1,6 +1,7 @@
-"""The faults that a drill can do to a member: one row for each, and nothing else anywhere has to know them.
+"""The faults that a drill can do to a member: one row for each. The pages have its name in ``webapp.pages.labels``.
 
-A row says how the fault is done and undone, whom it takes down, what it needs, and who may order it. What a member's
+A row says how the fault is done and undone, whom it takes down, what it needs, and whether it can be ordered in the
+browser; who may order there is in ``prodcore.identity.rights``. What a member's
 process can suffer is a method of ``prodcore.processes.control.MemberControl``; what only the database's own commands
 can do is one of ``Stepping``.
 """
@@ -45,7 +46,7 @@ def _itself(target: Target) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class FaultAction:
     """How one fault is done."""
 
     inject: Callable[[Target], None]
@@ -90,20 +91,20 @@ def _allow_election(target: Target) -> None:
 class Fault(StrEnum):
     """What is done to a member."""
 
-    deed: Deed
+    deed: FaultAction
 
-    def __new__(cls, name: str, *row: Deed) -> Fault:
+    def __new__(cls, name: str, *row: FaultAction) -> Fault:
         """A word that knows how it is done; ``Fault("kill")`` finds the one of that name."""
         fault = str.__new__(cls, name)
         fault._value_ = name
         (fault.deed,) = row
         return fault
 
-    KILL = "kill", Deed(lambda t: t.control.kill(t.member), _start_again, "SIGKILL: the process dies at once")
-    STOP = "stop", Deed(lambda t: t.control.stop(t.member), _start_again, "SIGTERM: a planned shutdown")
+    KILL = "kill", FaultAction(lambda t: t.control.kill(t.member), _start_again, "SIGKILL: the process dies at once")
+    STOP = "stop", FaultAction(lambda t: t.control.stop(t.member), _start_again, "SIGTERM: a planned shutdown")
     STEPDOWN = (
         "stepdown",
-        Deed(
+        FaultAction(
             lambda t: t.set.step_down(t.member),
             _allow_election,
             "replSetStepDown: the primary hands over and lives on",
@@ -113,7 +114,7 @@ class Fault(StrEnum):
     )
     PAUSE = (
         "pause",
-        Deed(
+        FaultAction(
             lambda t: t.control.pause(t.member),
             lambda t: t.control.resume(t.member),
             "SIGSTOP: the process hangs with its connections open, and goes on later",
@@ -121,7 +122,7 @@ class Fault(StrEnum):
     )
     PARTITION = (
         "partition",
-        Deed(
+        FaultAction(
             lambda t: t.control.isolate(t.member),
             lambda t: t.control.rejoin(t.member),
             "the network between the member and everybody else is cut, and mended later",
@@ -131,7 +132,7 @@ class Fault(StrEnum):
     )
     CONTAINER = (
         "container",
-        Deed(
+        FaultAction(
             lambda t: t.control.stop_host(t.member),
             _start_host_again,
             "the member's container is stopped at once, with all that runs in it, and started later",
@@ -142,7 +143,7 @@ class Fault(StrEnum):
     )
     LOSE = (
         "lose",
-        Deed(
+        FaultAction(
             lambda t: t.control.kill(t.member),
             _start_again,
             "the control: the secondaries die, one member acknowledges writes and dies: they must be lost",

@@ -18,7 +18,7 @@ def alike(report: Report) -> dict[str, Any]:
 
 
 class DrillHistory(Protocol):
-    """Drills that were."""
+    """Past drills."""
 
     def add(self, report: dict[str, Any]) -> None:
         """Keep a report."""

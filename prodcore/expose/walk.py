@@ -156,7 +156,7 @@ def _open_ports(host: str) -> list[int]:
 
 
 def is_host_name(name: str) -> bool:
-    """Whether a tunnel may be called so.
+    """Whether a tunnel may have that name.
 
     >>> is_host_name("abc-123.ngrok-free.app"), is_host_name("--config=x.y"), is_host_name("https://a.b")
     (True, False, False)

@@ -23,14 +23,14 @@ class Right(StrEnum):
     READ_PRODUCTS = "products:read"
     WRITE_PRODUCTS = "products:write"
     READ_CLUSTER = "cluster:read"
-    RUN_DRILLS = "drill:run"
+    RUN_DRILLS = "drill:run"  # in the browser and the API; `failover-test` has an operator's database access
     CHANGE_SHARDS = "shards:change"
     MANAGE_USERS = "users:manage"
     READ_AUDIT = "audit:read"
 
 
 class Role(StrEnum):
-    """What a person is; each role may do what the one before may, and more."""
+    """The role of a person: each may do what the one before may, and more."""
 
     VIEWER = "viewer"
     EDITOR = "editor"
@@ -38,7 +38,7 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-_ADDED = {
+_ADDED_BY_ROLE = {
     Role.VIEWER: {Right.PUBLIC, Right.ACCOUNT, Right.READ_PRODUCTS, Right.READ_CLUSTER},
     Role.EDITOR: {Right.WRITE_PRODUCTS},
     Role.OPERATOR: {Right.RUN_DRILLS, Right.CHANGE_SHARDS},
@@ -58,7 +58,7 @@ def _accumulated() -> dict[Role, frozenset[Right]]:
     rights: dict[Role, frozenset[Right]] = {}
     so_far: frozenset[Right] = frozenset()
     for role in Role:
-        so_far |= _ADDED[role]
+        so_far |= _ADDED_BY_ROLE[role]
         rights[role] = so_far
     return rights
 
@@ -75,7 +75,7 @@ class ServedRoute(NamedTuple):
 
 
 _R = ServedRoute
-SERVED = (
+OWN_ROUTES = (
     # health and the files of the pages
     _R("/healthz", ("GET",), Right.PUBLIC),
     _R("/readyz", ("GET",), Right.PUBLIC),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from prodcore.identity import schemas
-from prodcore.identity.rights import SERVED, Right, ServedRoute
+from prodcore.identity.rights import OWN_ROUTES, Right, ServedRoute
 
 API = "/api/v1"
 
@@ -437,7 +437,7 @@ IDENTITY_ROUTES = (
         tag="Administration",
     ),
 )
-ROUTES = (*SERVED, *(ServedRoute(f"{API}{row.rule}", (row.method,), row.right) for row in IDENTITY_ROUTES))
+ROUTES = (*OWN_ROUTES, *(ServedRoute(f"{API}{row.rule}", (row.method,), row.right) for row in IDENTITY_ROUTES))
 """Every route of both services."""
 
 _TABLE = {(row.rule, method): row.right for row in ROUTES for method in row.methods}

@@ -1,1 +1,1 @@
-"""The shard map as data: where it is kept, and which map a router may trust."""
+"""The shard map against the data: which map a router may trust, verify and repair."""

@@ -1,1 +1,1 @@
-"""Files of products: CSV, XLSX and NDJSON, read and written; no rule of the catalogue is in here."""
+"""Files of products: CSV, XLSX, ODS and NDJSON, read and written; no rule of the catalogue is in here."""

@@ -23,8 +23,8 @@ from prodctl.terminal.output import message, output_option, visible
 
 if TYPE_CHECKING:
     from prodcore.drill.engine import Parts
+    from prodcore.drill.orders import DrillOrder, LiveDrill
     from prodcore.drill.plan import DrillPlan
-    from prodcore.drill.queue import DrillOrder, LiveDrill
     from prodcore.processes.control import MemberControl
     from prodcore.settings import Settings
     from prodctl.client.api import ApiClient
@@ -180,7 +180,7 @@ def restore() -> int:
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many, the newest first.")
 @output_option
 def history(limit: int, output: str) -> None:
-    """Drills that were.
+    """Past drills.
 
     \b
     Examples:
@@ -252,14 +252,16 @@ def _plan(parts: Parts, options: dict[str, Any]) -> DrillPlan:
 
 
 def _check_login(client: ApiClient) -> None:
-    """Raise when the load would get nowhere, before anything is touched."""
-    from prodcore.errors import NotAuthenticated, ServiceUnavailable
+    """Raise when the load would not be let in, before anything is touched."""
+    from prodcore.errors import Forbidden, NotAuthenticated, ServiceUnavailable
 
+    way_out = "--via driver needs neither webapp nor a login"
     try:
-        client.call("GET", "/products", query={"limit": 1})
+        rights = client.call("GET", "/session")["rights"]
     except (NotAuthenticated, ServiceUnavailable) as error:
-        hint = "; ".join(filter(None, (error.hint, "--via driver needs neither webapp nor a login")))
-        raise type(error)(error.message, hint=hint) from None
+        raise type(error)(error.message, hint="; ".join(filter(None, (error.hint, way_out)))) from None
+    if "products:write" not in rights:
+        raise Forbidden("the load writes products, and this login may not (products:write)", hint=way_out)
 
 
 def _history() -> Any:
@@ -321,7 +323,7 @@ def serve(directory: Path | None) -> None:
       prodctl failover-test serve
     """
     from prodcore.app.wiring import member_control, open_board
-    from prodcore.drill.queue import DrillRunner, RunnerSign
+    from prodcore.drill.orders import DrillRunner, RunnerSign
 
     settings = _runner_settings(directory)
     control = member_control(settings, directory)

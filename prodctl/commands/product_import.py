@@ -50,7 +50,7 @@ def import_file(
     output: str,
     **reading: Any,
 ) -> int:
-    """Create and change products from a FILE: CSV, XLSX or NDJSON (- for stdin).
+    """Create and change products from a FILE: CSV, XLSX, ODS or NDJSON (- for stdin).
 
     A row is stored under its name and variant, or with --by sku in the product that has its SKU: created if there is
     none, changed if it differs, else unchanged. Importing the same file again changes nothing. An empty cell, or a

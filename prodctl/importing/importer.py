@@ -23,16 +23,16 @@ from prodcore.tabular.report import CellProblem, ImportReport, RefusedRow, refus
 from prodcore.tabular.rows import RepeatedRow, Row, RowIndex
 from prodcore.tabular.source import Reading
 
-#
-# A line for the import, then one for each batch that is settled with all before it. A kill may lose the last lines or
-# half of one: those batches are sent again, and rows that are sent twice are the same creations.
-#
 _COUNTED = ("created", "changed", "unchanged")
 
 
 @dataclass(slots=True)
 class ImportJournal:
-    """Of one import. Without a ``file`` it only makes ids: nothing can go on where the input cannot be read again."""
+    """Of one import. Without a ``file`` it only makes ids: nothing can go on where the input cannot be read again.
+
+    The file has a line for the import, then one for each batch that is settled with all before it. A kill may lose the
+    last lines or half of one: those batches are sent again, and rows that are sent twice are the same creations.
+    """
 
     import_id: UUID = field(default_factory=uuid4)
     line: int = 0
@@ -269,7 +269,7 @@ class Importer:
     """Whether every batch so far is settled, so that the journal may say how far the import is."""
 
     def run(self, rows: Iterable[AnyRow]) -> None:
-        """Import all rows that an earlier run has not settled, in order. Raises what no other try can help."""
+        """Import all rows that an earlier run has not settled, in order. Raises errors that retrying cannot fix."""
         self._refuse(self.journal.restore(self.report))
         rows = _after(rows, self.journal.line)
         senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="import")

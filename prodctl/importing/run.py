@@ -65,7 +65,7 @@ class ImportRun:
         source = open_source(buffered, self.reading)
         if source.unknown:
             unknown = ", ".join(source.unknown)
-            message(f"Not imported, as no field is called so: {unknown} (--map COLUMN=FIELD says what it is)")
+            message(f"Not imported, as no field has that name: {unknown} (--map COLUMN=FIELD says what it is)")
         if self.refused_file:
             report.sink = self._sink(source, self.refused_file)
         started = time.monotonic()

@@ -92,7 +92,7 @@ def test_good_rows_are_stored_and_bad_ones_come_back_to_be_corrected_and_importe
     done = cli("product", "import", "-", *options, stdin="\r\n".join(rows).encode("cp1252"))
     assert done.status == 2
     assert done.out.splitlines()[:4] == ["created    3", "changed    0", "unchanged  0", "refused    8"]
-    assert "Not imported, as no field is called so: Notas" in done.err
+    assert "Not imported, as no field has that name: Notas" in done.err
     assert "Read as Windows-1252" in done.err
     with refused.open(encoding="utf-8-sig", newline="") as file:
         told = list(csv.DictReader(file, delimiter=";"))
@@ -114,7 +114,7 @@ def test_good_rows_are_stored_and_bad_ones_come_back_to_be_corrected_and_importe
     corrected = refused.read_text("utf-8-sig").replace(";gratis;5;mañana", ";2,50;5;").replace(";2,5;", ";2;")
     again = cli("product", "import", "-", "--locale", "es", stdin=corrected.encode("utf-8-sig"))
     assert again.out.splitlines()[:4] == ["created    2", "changed    1", "unchanged  0", "refused    5"]
-    assert "Not imported, as no field is called so: Notas (" in again.err
+    assert "Not imported, as no field has that name: Notas (" in again.err
     changed = cli("product", "import", "-", stdin=f"name,variant,price\n{word},1 kg,9.99\n".encode())
     assert changed.out.splitlines()[:3] == ["created    0", "changed    1", "unchanged  0"]
     shown = cli("product", "show", word, "--variant", "1 kg", "-o", "json").json

@@ -65,7 +65,7 @@ def test_secrets_are_masked(tmp_path):
         ({"PRODCTL_ENV_FILE": "/dev/null/x"}, "/dev/null/x cannot be read: not a directory\n"),
         ({"PRODCTL_CONFIG": "/nope"}, "/nope cannot be read: no such file or directory\n"),
         ({"toml": "url = 5"}, "url: must be a text (from {tmp}/config.toml)"),
-        ({"toml": "wrokers = 1"}, "wrokers: no setting is called so (from {tmp}/config.toml)"),
+        ({"toml": "wrokers = 1"}, "wrokers: there is no such setting (from {tmp}/config.toml)"),
         ({"toml": "url = "}, "{tmp}/config.toml is not valid TOML: "),
         ({"env": "PORT=1", "mode": 0o644}, "{tmp}/some.env can be read by other users (mode 0644)"),
     ],

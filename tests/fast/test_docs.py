@@ -40,6 +40,13 @@ def test_every_link_of_the_docs_leads_somewhere(page):
     assert missing == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_of_ours_that_the_docs_name_is_there(page):
+    text = page.path.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:prodcore|prodctl|webapp|authsvc|scripts|systemd|tests|campaigns|bench)/[\w./-]+)`", text)
+    assert [p for p in named if "NAME" not in p and "NOUN" not in p and not (ROOT / p).exists()] == []
+
+
 def test_every_page_of_the_docs_is_in_the_table_of_contents():
     contents = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     pages = [page.path.relative_to(ROOT / "docs") for page in PAGES if page.path.is_relative_to(ROOT / "docs")]

@@ -7,8 +7,8 @@ import pytest
 
 from prodcore.drill.faults import Fault
 from prodcore.drill.ledger import Attempt, Operation, RequestOutcome
+from prodcore.drill.orders import DrillOrder, DrillRun, LiveDrill, RunState, read_plan
 from prodcore.drill.plan import DrillLimits, DrillPlan, DrillStep, Progress
-from prodcore.drill.queue import DrillOrder, DrillRun, LiveDrill, RunState, read_plan
 from prodcore.errors import InvalidInput
 
 SETS = ("rsA", "rsB", "rsU")

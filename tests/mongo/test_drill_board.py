@@ -13,8 +13,8 @@ from prodcore.app.drills import open_drill
 from prodcore.app.wiring import open_board, open_replica_set
 from prodcore.drill.engine import run_drill
 from prodcore.drill.faults import Fault
+from prodcore.drill.orders import DrillOrder, DrillRun, DrillRunner, RunnerSign, RunState
 from prodcore.drill.plan import DrillPlan
-from prodcore.drill.queue import DrillOrder, DrillRun, DrillRunner, RunnerSign, RunState
 from prodcore.settings import load_settings
 from tests.support.waiting import wait_until
 

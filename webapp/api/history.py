@@ -47,7 +47,7 @@ class DeletedQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str | None = Field(None, max_length=200, description="Only those that were called so")
+    name: str | None = Field(None, max_length=200, description="Only those of that name")
     limit: int = Field(50, ge=1, le=MAX_PAGE)
     cursor: str | None = Field(None, max_length=100, description="next_cursor of the page before")
 

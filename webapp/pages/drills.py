@@ -18,11 +18,11 @@ from flask_babel import gettext
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as Redirect
 
-from prodcore.drill import queue as orders
+from prodcore.drill import orders
 from prodcore.drill.engine import objections
 from prodcore.drill.history import compare
+from prodcore.drill.orders import DrillOrder, DrillRun, read_plan
 from prodcore.drill.plan import DrillPlan
-from prodcore.drill.queue import DrillOrder, DrillRun, read_plan
 from prodcore.errors import DrillNotFound, InvalidInput
 from prodcore.replicaset.diagnostic import ProblemLine
 from webapp.identity.caller import required_identity

@@ -16,8 +16,8 @@ from typing import Any
 from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
+from prodcore.drill.orders import DrillOrder, DrillRun, RunnerSign, RunState, RunStep, read_plan
 from prodcore.drill.plan import DrillPlan
-from prodcore.drill.queue import DrillOrder, DrillRun, RunnerSign, RunState, RunStep, read_plan
 from prodcore.errors import DrillNotFound, InvalidInput
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
 
@@ -30,7 +30,7 @@ _STOP = ":stop"
 
 
 class MongoDrillBoard:
-    """A ``prodcore.drill.queue.DrillBoard``, and what the dashboard needs. ``sets`` are those that may be drilled."""
+    """A ``prodcore.drill.orders.DrillBoard``, and what the dashboard needs. ``sets`` are those that may be drilled."""
 
     def __init__(self, replica_set: ReplicaSet, sets: Sequence[str]) -> None:
         self.sets = tuple(sets)
