@@ -39,6 +39,7 @@
     ├── Unavailable                unavailable          503  exit 6   nothing happened: safe to repeat
     │   ├── NoPrimary              no_primary
     │   ├── ShardUnavailable       shard_unavailable
+    │   ├── StaleShardMap          stale_shard_map                    by the map of now another shard owns the name
     │   ├── ServiceUnavailable     service_unavailable                webapp or authsvc does not answer
     │   ├── MemberUnavailable      member_unavailable                 one member does not answer
     │   ├── CommandRefused         command_refused                    a member refuses an administrative command
@@ -60,8 +61,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 EXIT_OK = 0
-EXIT_OUTPUT_LOST = 10
-"""All was done, and what there was to print could not be written."""
+EXIT_OUTPUT_LOST = 10  # all was done, and what there was to print could not be written
 EXIT_INTERRUPTED = 130
 
 
@@ -89,10 +89,8 @@ class ProdError(Exception):
 
     def __init__(self, message: str = "", *, hint: str = "", **details: Any) -> None:
         super().__init__(message or self.title)
-        self.hint = hint
-        """What the person can do about it, a sentence; may be empty."""
-        self.details = details
-        """Facts for programs, JSON values only: ``shard="rsB"``, ``product_id="…"``."""
+        self.hint = hint  # what can be done about it, a sentence; may be empty
+        self.details = details  # facts for programs, JSON values only: shard="rsB", product_id="…"
 
     @property
     def message(self) -> str:
@@ -109,9 +107,8 @@ class InvalidInput(ProdError):
     title = "The input is not valid"
 
     def __init__(self, message: str = "", *, problems: Sequence[Problem] = (), hint: str = "", **details: Any) -> None:
-        if not message and problems:
-            message = "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in problems)
-        super().__init__(message, hint=hint, **details)
+        listed = "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in problems)
+        super().__init__(message or listed, hint=hint, **details)
         self.problems = tuple(problems)
 
 
@@ -168,9 +165,7 @@ class ConfigError(ProdError):
     title = "The settings cannot work"
 
     def __init__(self, message: str = "", *, problems: Sequence[Problem] = (), hint: str = "") -> None:
-        if problems and not message:
-            message = "; ".join(f"{p.field}: {p.message}" for p in problems)
-        super().__init__(message, hint=hint)
+        super().__init__(message or "; ".join(f"{p.field}: {p.message}" for p in problems), hint=hint)
         self.problems = tuple(problems)
 
 
@@ -379,6 +374,13 @@ class ShardUnavailable(Unavailable):
 
     code = "shard_unavailable"
     title = "The shard does not answer"
+
+
+class StaleShardMap(Unavailable):
+    """The shard does not own the name, and no newer shard map is to be had here; ``shard`` is in the details."""
+
+    code = "stale_shard_map"
+    title = "The shard map in use is out of date"
 
 
 class ServiceUnavailable(Unavailable):

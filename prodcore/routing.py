@@ -180,19 +180,23 @@ def same_keys(some: Sequence[Range], others: Sequence[Range]) -> bool:
     >>> same_keys(DEFAULT_MAP.owned_by("rsA"), DEFAULT_MAP.split("g").owned_by("rsA"))
     True
     """
-    return _joined(some) == _joined(others)
+    return joined(some) == joined(others)
 
 
-def _joined(ranges: Sequence[Range]) -> list[Range]:
-    """Ranges that touch and have one owner as one."""
-    joined: list[Range] = []
+def joined(ranges: Sequence[Range]) -> list[Range]:
+    """Ranges that touch and have one owner as one.
+
+    >>> [str(r) for r in joined(DEFAULT_MAP.split("g").owned_by("rsA"))]
+    ['a ≤ key < n']
+    """
+    wide: list[Range] = []
     for part in ranges:
-        last = joined[-1] if joined else None
+        last = wide[-1] if wide else None
         if last and (last.upper, last.shard) == (part.lower, part.shard):
-            joined[-1] = Range(last.lower, part.upper, part.shard)
+            wide[-1] = Range(last.lower, part.upper, part.shard)
         else:
-            joined.append(part)
-    return joined
+            wide.append(part)
+    return wide
 
 
 def ranges_as_documents(ranges: Sequence[Range]) -> list[dict[str, Any]]:

@@ -146,7 +146,7 @@ def open_catalog(settings: Settings, *, count_retries: bool = False) -> Iterator
 
 
 def prepare_cluster(settings: Settings) -> None:
-    """Store the shard map where there is none yet, make the indexes, renew what an earlier version stored.
+    """Store the shard map where there is none yet, make indexes and rules, renew what an earlier version stored.
 
     Harmless when all is there.
     """
@@ -181,6 +181,8 @@ def preparation_lacks(settings: Settings) -> Iterator[tuple[str, str, str]]:
         for name, replica_set in shards.items():
             if owned[name].load() is None:
                 yield "store", f"the ranges of {name}", "they are missing"
+            elif not owned[name].is_enforced():
+                yield "set", f"the rule of {name}", "it takes products of other shards' names"
             for index in missing_indexes(replica_set):
                 yield "make", f"index {index} of {name}", "it is missing"
             if not is_upgraded(replica_set):

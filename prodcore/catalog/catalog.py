@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
@@ -15,7 +16,7 @@ from prodcore.catalog.listing import MAX_PAGE, Listing, Page
 from prodcore.catalog.lookup import Finder, absence
 from prodcore.catalog.moves import Moves, no_step
 from prodcore.catalog.stores import EVERYTHING, BeingMoved, Deleted, Key, ProductStore, Query
-from prodcore.catalog.write_errors import exists, has_other_version, id_was_used
+from prodcore.catalog.write_errors import exists, has_other_version, id_was_used, write_each
 from prodcore.deadline import budget, remaining
 from prodcore.errors import (
     IdempotencyKeyReused,
@@ -26,6 +27,7 @@ from prodcore.errors import (
     ProductExists,
     ProductNotFound,
     ShardNotFound,
+    StaleShardMap,
     Unavailable,
 )
 from prodcore.product.fields import NAMES
@@ -101,6 +103,29 @@ class Catalog:
             if new and new.version > self.shard_map.version and same_keys(new.ranges, self.shard_map.ranges):
                 self.shard_map = new
 
+    def _by_stored_map(self, write: Callable[[], T]) -> T:
+        """Write, and once more by the stored map where a shard refuses what is not its own by that.
+
+        Raises StaleShardMap where no newer map can be had, or it is refused again: nothing was written.
+        """
+        used = self.shard_map.version
+        try:
+            return write()
+        except StaleShardMap as refused:
+            self._renew_map(used, refused)
+        return write()
+
+    def _renew_map(self, used: int, refused: StaleShardMap) -> None:
+        """Take over the stored map, whoever owns what by it: by the one in use nothing more can be written there."""
+        if self.shard_map.version > used:
+            return  # another thread was quicker
+        with suppress(Unavailable):
+            new = self._stored_map()
+            if new and new.version > used and self._stores.keys() >= set(new.shards):
+                self.shard_map = new
+                return
+        raise refused
+
     def store(self, shard: str) -> ProductStore:
         """The store of a shard. Raises ShardNotFound."""
         try:
@@ -138,9 +163,9 @@ class Catalog:
 
         Raises ProductExists, SkuTaken, Unavailable, OutcomeUnknown.
         """
-        product = self.draft(draft, by, product_id)
-        with self.claims.of(product):
-            is_new = self.store(product.shard).insert(product) if product_id is None else self._insert_once(product)
+        drafted = self.draft(draft, by, product_id)
+        with self.claims.of(drafted):
+            product, is_new = self._by_stored_map(lambda: self._insert(drafted, own_id=product_id is None))
         if is_new:
             return product
         if (made := self.first_made(product.id)) is None:
@@ -148,6 +173,11 @@ class Catalog:
         if made.content() != product.content():
             raise id_was_used(product.id)
         return made
+
+    def _insert(self, product: Product, *, own_id: bool) -> tuple[Product, bool]:
+        """Insert it where its name belongs: the product there, and whether it is new."""
+        product = replace(product, shard=self.shard_map.shard_for(product.key[0]))
+        return product, self.store(product.shard).insert(product) if own_id else self._insert_once(product)
 
     def _insert_once(self, product: Product) -> bool:
         """Insert a product whose id somebody else gave, perhaps also to a product of another shard, at this instant."""
@@ -175,7 +205,30 @@ class Catalog:
         """Insert new products of a shard, each on its own; a refusal stands at its place, None for a success.
 
         Their ids are somebody else's: one that another shard is seen to have afterwards is taken back and refused.
+        What the shard does not own goes once more to the shard that does.
         """
+        used = self.shard_map.version
+        errors = self._insert_many(shard, products)
+        refused = [(i, error) for i, error in enumerate(errors) if isinstance(error, StaleShardMap)]
+        if refused:
+            with suppress(StaleShardMap):
+                self._renew_map(used, refused[0][1])
+                self._insert_elsewhere(products, [i for i, _error in refused], errors)
+        return errors
+
+    def _insert_elsewhere(
+        self, products: Sequence[Product], places: Sequence[int], errors: list[ProdError | None]
+    ) -> None:
+        """Insert the products of these places by the map of now; what becomes of each is put into ``errors``."""
+        by_shard: dict[str, list[int]] = {}
+        for i in places:
+            by_shard.setdefault(self.shard_map.shard_for(products[i].key[0]), []).append(i)
+        for shard, here in by_shard.items():
+            found = write_each(partial(self._insert_many, shard), [products[i] for i in here])
+            for i, error in zip(here, found, strict=True):
+                errors[i] = error
+
+    def _insert_many(self, shard: str, products: Sequence[Product]) -> list[ProdError | None]:
         errors = self.store(shard).insert_many(products)
         made = [product for product, error in zip(products, errors, strict=True) if error is None]
         if made and (twins := self._finder.elsewhere(made, shard)):
@@ -239,8 +292,9 @@ class Catalog:
         Where the new name belongs to another shard the product moves there.
         """
         new = replace(old, **changes)  # type: ignore[arg-type]
-        if new == old:
-            return old
+        return old if new == old else self._by_stored_map(lambda: self._store_next(old, new, by))
+
+    def _store_next(self, old: Product, new: Product, by: Author) -> Product:
         target = self.shard_map.shard_for(new.key[0])
         new = self.next_version(old, new, by, target=target)
         with self.claims.of(new) if new.sku != old.sku else nullcontext():

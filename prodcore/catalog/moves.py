@@ -22,7 +22,7 @@ from uuid import UUID
 
 from prodcore.catalog.stores import MoveStore, Traces
 from prodcore.catalog.write_errors import id_was_used
-from prodcore.errors import OutcomeUnknown, ProdError, ProductExists, Unavailable
+from prodcore.errors import OutcomeUnknown, ProdError, ProductExists, StaleShardMap, Unavailable
 from prodcore.product.model import Product
 from prodcore.product.move import Move, Times
 
@@ -62,7 +62,8 @@ class Moves:
     def move(self, product: Product, source: str, target: str) -> Product:
         """Bring ``product``, the next version of what the source holds, to the target.
 
-        Raises VersionConflict, BeingMoved, ProductNotFound, ProductExists; Unavailable when it was left as it was.
+        Raises VersionConflict, BeingMoved, ProductNotFound, ProductExists; StaleShardMap and Unavailable when it was
+        left as it was.
         """
         move = Move(self._new_id(), product.id, "intended", source, target, self._clock())
         self.stores[source].intend(product, move)
@@ -85,7 +86,7 @@ class Moves:
             return
         try:
             decided = self._decide(move)
-        except ProductExists:
+        except (ProductExists, StaleShardMap):
             return
         if decided is not None:
             self._complete(move, decided)
@@ -146,7 +147,8 @@ class Moves:
     def _decide(self, move: Move) -> Traces | None:
         """Bring a move to its decision: what the source tells then, None where it was undone.
 
-        Raises ProductExists and Unavailable when it was undone for that, OutcomeUnknown when the source went silent.
+        Raises ProductExists, StaleShardMap and Unavailable when it was undone for that, OutcomeUnknown when the source
+        went silent.
         """
         source, target = self.stores[move.source], self.stores[move.target]
         refusal: ProdError | None = None
@@ -184,8 +186,8 @@ def _refusal(target: MoveStore, traces: Traces, until: datetime) -> ProdError | 
     """Why the target does not hold the product now; None when it does."""
     try:
         target.receive(traces.parcel, until)
-    except ProductExists as exists:
-        return exists
+    except (ProductExists, StaleShardMap) as refusal:
+        return refusal
     except (Unavailable, OutcomeUnknown) as error:
         shard = error.details.get("shard", "the target")
         return Unavailable(f"{shard} does not take the product: it is left as it was", shard=shard)

@@ -241,7 +241,7 @@ class MoveStore(Protocol):
         """What the product's document here tells, as of now: nothing that was ever acknowledged is overlooked."""
 
     def receive(self, parcel: Any, until: datetime) -> None:
-        """Store the product in the target, not to be seen yet. Raises ProductExists.
+        """Store the product in the target, not to be seen yet. Raises ProductExists, StaleShardMap.
 
         Where its document here keeps an old place, that is kept by another one until then.
         """
@@ -286,7 +286,8 @@ class MoveStore(Protocol):
 class ProductStore(Protocol):
     """Products of one shard. Every call takes at most the budget of ``prodcore.deadline``.
 
-    Reads raise Unavailable; writes raise Unavailable (nothing happened) or OutcomeUnknown.
+    Reads raise Unavailable; writes raise Unavailable (nothing happened) or OutcomeUnknown. A write that would give the
+    shard a name that is another one's raises StaleShardMap, an Unavailable.
     """
 
     @property

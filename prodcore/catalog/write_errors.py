@@ -7,7 +7,15 @@ from typing import Literal
 from uuid import UUID
 
 from prodcore.catalog.stores import Deleted
-from prodcore.errors import OutcomeUnknown, ProdError, ProductDeleted, ProductExists, Unavailable, VersionConflict
+from prodcore.errors import (
+    OutcomeUnknown,
+    ProdError,
+    ProductDeleted,
+    ProductExists,
+    StaleShardMap,
+    Unavailable,
+    VersionConflict,
+)
 from prodcore.product.model import Product
 
 
@@ -50,6 +58,16 @@ def has_other_version(product: Product, seen: int) -> VersionConflict:
         hint="Read it again, then repeat your change",
         product_id=str(product.id),
         version=product.version,
+    )
+
+
+def is_not_owned(product: Product, shard: str) -> StaleShardMap:
+    """The shard refuses it, since its name belongs to another one."""
+    return StaleShardMap(
+        f"{shard} does not own the name {product.name!r}: nothing was written",
+        hint="Repeat it in a moment; if it stays so, look with: prodctl shard verify",
+        shard=shard,
+        name=product.name,
     )
 
 

@@ -122,9 +122,13 @@ SKU_CLAIMER = DatabaseRole(
 """Who writes products claims their SKUs."""
 
 
+RULE_KEEPER = DatabaseRole("ruleKeeper", "products_db", "products", ("collMod",))
+"""The rule by which a shard refuses what it does not own is an operator's: no router can change it."""
+
+
 def roles_of(replica_set: str) -> tuple[DatabaseRole, ...]:
     """The roles of one set that are ours, not the server's."""
-    return (AUDIT_WRITER, DRILL_ORDERER, SKU_CLAIMER) if replica_set == USERS_SET else ()
+    return (AUDIT_WRITER, DRILL_ORDERER, SKU_CLAIMER) if replica_set == USERS_SET else (RULE_KEEPER,)
 
 
 def users_of(replica_set: str, secrets: Secrets) -> tuple[DatabaseUser, ...]:
@@ -150,5 +154,5 @@ def users_of(replica_set: str, secrets: Secrets) -> tuple[DatabaseUser, ...]:
     return (
         root,
         DatabaseUser("web", secrets.web, (("readWrite", "products_db"), ("clusterMonitor", "admin"))),
-        DatabaseUser("operator", secrets.operator, (("readWrite", "products_db"), *watch)),
+        DatabaseUser("operator", secrets.operator, (("readWrite", "products_db"), (RULE_KEEPER.name, "admin"), *watch)),
     )

@@ -12,6 +12,7 @@ from prodcore.product.move import Move
 
 Kind = Literal[
     "map",
+    "rule",
     "index",
     "invalid",
     "derived",
@@ -23,8 +24,8 @@ Kind = Literal[
     "unfinished_move",
     "leftover",
 ]
-"""``derived``: what is computed from a product and stored with it, keys and terms. ``leftover``: a document that only
-kept a place, and should have gone."""
+"""``rule``: by it a shard refuses what it does not own. ``derived``: what is computed from a product and stored with
+it, keys and terms. ``leftover``: a document that only kept a place, and should have gone."""
 
 
 @dataclass(frozen=True, slots=True)

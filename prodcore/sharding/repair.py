@@ -1,6 +1,7 @@
 """Mend what ``verify`` finds where there is one right way, and say so where there is none.
 
-Mended: copies of the map, indexes, what is derived, unfinished moves and what they left, products in the wrong shard.
+Mended: copies of the map and the rules that follow from them, indexes, what is derived, unfinished moves and what they
+left, products in the wrong shard.
 Never decided here: which of two twins is right, and what a damaged product should be.
 """
 
@@ -52,6 +53,7 @@ class Repairer:
         self._dry_run = dry_run
         self._ways: dict[Kind, Callable[[Finding], str]] = {
             "map": self._copy,
+            "rule": self._copy,
             "index": self._index,
             "derived": self._derived,
             "misplaced": self._misplaced,

@@ -31,7 +31,10 @@ class OwnedRangesStore(Protocol):
         """The map version of the copy, and the ranges; None before there is one."""
 
     def save(self, version: int, ranges: tuple[Range, ...]) -> None:
-        """Store the copy, unless a newer one is there."""
+        """Store the copy, unless a newer one is there, and have the shard refuse what is not in the stored one."""
+
+    def is_enforced(self) -> bool:
+        """Whether the shard itself refuses a product whose name is not in its copy, whatever a router believes."""
 
 
 def install_map(first: ShardMap, maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> ShardMap:

@@ -174,7 +174,7 @@ def _after(seen: Stored, others: Sequence[Stored]) -> Iterator[Stored]:
 
 
 def map_findings(maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> Iterator[Finding]:
-    """What is wrong with the map, and with the shards' copies of it."""
+    """What is wrong with the map, with the shards' copies of it, and with the rules by which they refuse the rest."""
     current = maps.load()
     if current is None:
         yield Finding("map", "rsU", "no shard map is stored", "set the cluster up: prodctl local up, or deploy apply")
@@ -185,6 +185,9 @@ def map_findings(maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> Itera
     for shard, store in owned.items():
         copy = store.load()
         if copy == (current.version, current.owned_by(shard)):
+            if not store.is_enforced():
+                text = "its server does not refuse products of names that the shard does not own"
+                yield Finding("rule", shard, text, f"{_REPAIR} makes it", mendable=True)
             continue
         newer = copy is not None and copy[0] > current.version
         way_out = "find out who changed it: the newer one may be right" if newer else f"{_REPAIR} writes it"

@@ -147,6 +147,7 @@ def verify(output: str) -> int:
 
     \b
     map              the shard map and the shards' copies of it disagree
+    rule             a shard would take products of names that it does not own
     index            an index is missing or is another one
     invalid          a document that is no product as the product model has it
     derived          keys or terms are not those of the product
@@ -182,9 +183,10 @@ def verify(output: str) -> int:
 def repair(output: str, dry_run: bool) -> int:
     """Look at everything as verify does, and mend what has one right way to be mended.
 
-    Copies of the map are written, indexes made, keys and terms computed anew, moves finished, what undone moves left
-    is removed, and a product in the wrong shard is moved to the one that its name belongs to, with an entry in its
-    history. It may run while others work, and be repeated.
+    Copies of the map are written, and the rules by which each shard refuses the products of others; indexes are made,
+    keys and terms computed anew, moves finished, what undone moves left is removed, and a product in the wrong shard is
+    moved to the one that its name belongs to, with an entry in its history. It may run while others work, and be
+    repeated.
 
     Never decided here: which of two products with one name, SKU or id is right, and what a damaged product should be.
     Such findings are listed and left. Exit status 0 nothing is left, 6 something is.

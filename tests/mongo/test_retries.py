@@ -21,7 +21,7 @@ def test_what_the_driver_sends_again_is_counted(settings, raw_clients, raw_produ
     try:
         with counted() as retries, failing(raw_clients["rsA"], [command], **what):
             replica_set.write(
-                lambda _again: replica_set.collection("products").insert_one({"_id": "x", "name_key": "x"})
+                lambda _again: replica_set.collection("products").insert_one({"_id": "x", "name_key": "a"})
             )
     finally:
         replica_set.close()

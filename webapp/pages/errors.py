@@ -85,6 +85,10 @@ _ERROR_TEXTS: dict[str, tuple[Any, Any]] = {
         lazy_gettext("Part of the catalogue is not responding"),
         lazy_gettext("Nothing was changed. Products in other shards work as usual. Try again in a moment."),
     ),
+    "stale_shard_map": (
+        lazy_gettext("The catalogue is being reorganised"),
+        lazy_gettext("Nothing was changed. Try again in a moment."),
+    ),
     "service_unavailable": (
         lazy_gettext("The login service is not responding"),
         lazy_gettext("Users who are logged in can keep working. Logging in will work again when the service is back."),
@@ -205,6 +209,7 @@ _REFUSALS: dict[str, Any] = {
     "bad_json": lazy_gettext("It is not a JSON object."),
     "shard_unavailable": lazy_gettext("Its shard is not responding: nothing was done."),
     "no_primary": lazy_gettext("Its shard is not responding: nothing was done."),
+    "stale_shard_map": lazy_gettext("The catalogue is being reorganised: nothing was done. Try again."),
     "outcome_unknown": lazy_gettext("No answer arrived: it may have been done. Check it."),
 }
 

@@ -1,11 +1,14 @@
-"""Where the shard map and the shards' copies of it are kept."""
+"""Where the shard map and the shards' copies of it are kept, and the rule by which a shard takes only its own."""
 
 from __future__ import annotations
 
-from pymongo.errors import DuplicateKeyError
+from collections.abc import Sequence
 
-from prodcore.mongo.client.replica_set import ReplicaSet
-from prodcore.routing import Range, ShardMap, ranges_as_documents, ranges_from_documents
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError, WriteError
+
+from prodcore.errors import Conflict
+from prodcore.mongo.client.replica_set import Document, ReplicaSet
+from prodcore.routing import Range, ShardMap, joined, ranges_as_documents, ranges_from_documents
 
 _MAP_ID = "products"
 
@@ -41,7 +44,7 @@ class MongoMapStore:
 
 
 class MongoOwnedRangesStore:
-    """A shard's copy of what it owns, in ``products_db.owned_ranges``."""
+    """A shard's copy of what it owns, in ``products_db.owned_ranges``, and the rule that follows from it."""
 
     def __init__(self, replica_set: ReplicaSet) -> None:
         self._set = replica_set
@@ -53,7 +56,7 @@ class MongoOwnedRangesStore:
         return (document["map_version"], ranges_from_documents(document["ranges"])) if document else None
 
     def save(self, version: int, ranges: tuple[Range, ...]) -> None:
-        """Store the copy, unless a newer one is there."""
+        """Store the copy, unless a newer one is there, and have the shard refuse what is not in the stored one."""
 
         def attempt(_again: bool) -> None:
             copy = {"map_version": version, "ranges": ranges_as_documents(ranges)}
@@ -64,3 +67,54 @@ class MongoOwnedRangesStore:
                 return  # a newer copy is there: the filter did not match it, so the upsert collided with it
 
         self._set.write(attempt)
+        while not self.is_enforced():  # until what is stored and what is enforced agree, whoever else changes both
+            self._enforce()
+
+    def is_enforced(self) -> bool:
+        """Whether the shard refuses products of names that are not in its copy; see the port."""
+        copy = self.load()
+        return copy is not None and self._set.read(self._enforced) == {"validator": _rule(copy[1]), **_STRICTNESS}
+
+    def _enforced(self) -> Document:
+        found = list(self._copies.database.list_collections(filter={"name": _PRODUCTS}))
+        options = found[0]["options"] if found else {}
+        return {name: options.get(name) for name in ("validator", *_STRICTNESS)}
+
+    def _enforce(self) -> None:
+        copy = self.load()
+        rule: Document = {"validator": _rule(copy[1] if copy else ()), **_STRICTNESS}
+        command = {"collMod": _PRODUCTS, **rule, "writeConcern": {"w": "majority", "j": True}}
+
+        try:
+            self._set.write(lambda _again: self._copies.database.command(command))
+        except OperationFailure as refused:
+            if refused.code != _UNAUTHORIZED:
+                raise
+            raise Conflict(
+                f"{self._set.name} was set up by an earlier version: its operator may not set its rule yet",
+                hint="prodctl local up, or prodctl deploy apply, gives the right; then repeat this",
+                shard=self._set.name,
+            ) from None
+
+
+_PRODUCTS = "products"
+_STRICTNESS = {"validationLevel": "moderate", "validationAction": "error"}
+"""Moderate: what a shard holds and does not own, perhaps from before there was a rule, can be edited and moved."""
+
+_UNAUTHORIZED = 13
+VALIDATION_FAILURE = 121
+"""The server's code for a document that breaks the rule."""
+
+
+def _rule(ranges: Sequence[Range]) -> Document:
+    """What a document must be like to be stored: a product of an owned name, a deleted one, or an old place.
+
+    A product that is received by a move counts as one here already.
+    """
+    owned = [{"name_key": {"$gte": r.lower} | ({} if r.upper is None else {"$lt": r.upper})} for r in joined(ranges)]
+    return {"$or": [*owned, {"deleted": {"$exists": True}}, {"move.state": "moved"}]}
+
+
+def breaks_rule(error: PyMongoError) -> bool:
+    """Whether a shard refused a single write since it does not own the product's name."""
+    return isinstance(error, WriteError) and error.code == VALIDATION_FAILURE

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, WriteError
 
 from prodcore.catalog.stores import ListRow, Traces
-from prodcore.catalog.write_errors import exists
+from prodcore.catalog.write_errors import exists, is_not_owned
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
 from prodcore.mongo.products.document import (
     MARK,
@@ -29,6 +29,7 @@ from prodcore.mongo.products.document import (
     as_timestamp,
     refuse,
 )
+from prodcore.mongo.products.map_store import breaks_rule
 from prodcore.mongo.products.query import projection, values_of
 from prodcore.product.model import MAX_CHANGES, Product
 from prodcore.product.move import Move
@@ -71,6 +72,8 @@ class MongoMoveStore:
                 self._products.insert_one(parcel)
             except DuplicateKeyError:
                 self._receive_again(parcel, until)
+            except WriteError as error:
+                self._refuse_foreign(parcel, error)
 
         self._set.write(attempt, product_id=str(parcel["_id"]))
 
@@ -89,8 +92,19 @@ class MongoMoveStore:
             replaced = self._products.replace_one(left, parcel).matched_count
         except DuplicateKeyError:
             replaced = 0
+        except WriteError as error:
+            replaced = 0
+            self._refuse_foreign(parcel, error)
         if not replaced and not self._is_received(parcel["_id"], move):
             raise exists(as_product(parcel, self._set.name))
+
+    def _refuse_foreign(self, parcel: Document, error: WriteError) -> None:
+        """Raise StaleShardMap where the shard does not own the name, and did not when it was received already."""
+        if not breaks_rule(error):
+            raise error
+        move = as_move(parcel)
+        if move is None or not self._is_received(parcel["_id"], move):
+            raise is_not_owned(as_product(parcel, self._set.name), self._set.name) from None
 
     def _is_received(self, product_id: UUID, move: Move) -> bool:
         """Whether another client that finishes the same move was quicker."""

@@ -12,12 +12,12 @@ from uuid import UUID
 from bson.min_key import MinKey
 from pymongo import DESCENDING, UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 
 from prodcore.catalog.stores import TRAFFIC_CATEGORY, Batch, Count, Deleted, Key, Moment, Slice
-from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted
+from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted, is_not_owned
 from prodcore.deadline import budget
-from prodcore.errors import OutcomeUnknown, ProdError, ProductExists
+from prodcore.errors import OutcomeUnknown, ProdError
 from prodcore.mongo.client.replica_set import Document, ReplicaSet, is_transient
 from prodcore.mongo.products.document import (
     NO_HISTORY,
@@ -31,13 +31,15 @@ from prodcore.mongo.products.document import (
     refuse,
 )
 from prodcore.mongo.products.import_store import MongoImportStore
+from prodcore.mongo.products.map_store import VALIDATION_FAILURE, breaks_rule
 from prodcore.mongo.products.move_store import MongoMoveStore
 from prodcore.mongo.products.query import INDEXES, read_batch
 from prodcore.product.model import Change, Product
 from prodcore.product.terms import category_term
 from prodcore.routing import LAST
 
-_DUPLICATE_KEY = 11000
+_REFUSED = {11000, VALIDATION_FAILURE}
+"""The server's codes for a name or an id that is taken, and for a name that is another shard's."""
 INDEX_SECONDS = 3600.0
 _NO_PRODUCTS = {
     "$or": [
@@ -89,9 +91,11 @@ class MongoProductStore:
         def attempt(_again: bool) -> bool:
             try:
                 self._products.insert_one(as_document(product))
-            except DuplicateKeyError:
+            except WriteError as error:
+                if error.code not in _REFUSED:
+                    raise
                 if not self._present([product]):
-                    raise self._refusal(product) from None
+                    raise self._refusal(product, error.code) from None
                 return False
             return True
 
@@ -108,11 +112,11 @@ class MongoProductStore:
                 self._products.insert_many(documents, ordered=False)
             except BulkWriteError as error:
                 write_errors = error.details.get("writeErrors", [])
-                if is_transient(error) or any(e["code"] != _DUPLICATE_KEY for e in write_errors):
+                if is_transient(error) or any(e["code"] not in _REFUSED for e in write_errors):
                     raise
-                refused = [e["index"] for e in write_errors]
+                refused = {e["index"]: e["code"] for e in write_errors}
                 present = self._present([products[i] for i in refused])
-                return {i: self._refusal(products[i]) for i in refused if products[i].id not in present}
+                return {i: self._refusal(products[i], c) for i, c in refused.items() if products[i].id not in present}
             return {}
 
         try:
@@ -147,6 +151,10 @@ class MongoProductStore:
                 result = self._products.update_one(seen, update)
             except DuplicateKeyError:
                 raise exists(product) from None
+            except WriteError as error:
+                if breaks_rule(error):
+                    raise is_not_owned(product, self.shard) from None
+                raise
             if not result.matched_count:
                 self._explain_no_match(product, again)
 
@@ -265,8 +273,10 @@ class MongoProductStore:
         found = self._products.find({"_id": {"$in": list(keys)}}, {"name_key": 1, "variant_key": 1})
         return {d["_id"] for d in found if (d["name_key"], d["variant_key"]) == keys[d["_id"]]}
 
-    def _refusal(self, product: Product) -> ProductExists:
-        """Why it could not be inserted: its name is taken, or its id."""
+    def _refusal(self, product: Product, code: int | None) -> ProdError:
+        """Why it could not be inserted: its name is another shard's, or is taken, or its id."""
+        if code == VALIDATION_FAILURE:
+            return is_not_owned(product, self.shard)
         if self._products.find_one({"_id": product.id, "deleted": {"$exists": True}}, {"_id": 1}):
             return id_was_used(product.id)
         return exists(product)
