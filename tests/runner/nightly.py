@@ -58,6 +58,18 @@ PROOFS = (
         ("--rounds", "1", "--idle-seconds", "1", "--idle-systems", "1", "--events", "kill", "switchover"),
     ),
     Proof(
+        "process kills",
+        "200 kills of any process under load: no wrong answer, whole again within a minute",
+        _campaign("processes"),
+        ("--kills", "2"),
+    ),
+    Proof(
+        "consistency",
+        "an hour of random clients and faults: every promise kept",
+        _campaign("consistency.run"),
+        ("--seconds", "20"),
+    ),
+    Proof(
         "soak",
         "ten minutes of busy processors, ten of a slow network: no election",
         _campaign("soak"),
