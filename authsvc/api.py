@@ -65,19 +65,23 @@ def show_setup() -> Any:
 @answers
 def set_up(given: s.SetupRequest) -> Any:
     """Make the first admin."""
-    with note("user.setup", given.username):
-        return current_service().accounts.set_up(
+    with note("user.set_up", given.username) as entry:
+        started = current_service().accounts.set_up(
             given.code.get_secret_value(), given.username, given.password.get_secret_value(), caller()
         )
+        entry["by"] = started["user"]["username"]
+    return _logged_in(started)
 
 
 @answers
 def log_in(given: s.LoginRequest) -> Any:
     """Start a session."""
-    with note("session.login", given.username):
-        return current_service().accounts.log_in(
+    with note("session.login", given.username) as entry:
+        started = current_service().accounts.log_in(
             given.username, given.password.get_secret_value(), _code(given), caller()
         )
+        entry["by"] = started["user"]["username"]
+        return started
 
 
 @answers
@@ -90,7 +94,7 @@ def refresh(given: s.RefreshRequest) -> Any:
 def log_out(given: s.LogoutRequest) -> None:
     """End a session, or all of its owner's."""
     with note("session.logout") as entry:
-        entry["subject"] = current_service().accounts.log_out(
+        entry["by"] = entry["subject"] = current_service().accounts.log_out(
             given.refresh_token.get_secret_value(), everywhere=given.everywhere
         )
 
@@ -105,17 +109,19 @@ def show_registration() -> Any:
 def register(given: s.RegisterRequest) -> Any:
     """Create one's own account."""
     invitation = given.invitation.get_secret_value() if given.invitation else ""
-    with note("user.register", given.username):
-        return current_service().accounts.register(
+    with note("user.register", given.username) as entry:
+        started = current_service().accounts.register(
             given.username, given.password.get_secret_value(), invitation, caller()
         )
+        entry["by"] = started["user"]["username"]
+    return _logged_in(started)
 
 
 @answers
 def reset_password(given: s.ResetRequest) -> None:
     """Set a new password with a one-time code."""
-    with note("user.password_reset", given.username):
-        current_service().own.reset_password(
+    with note("user.reset_password", given.username) as entry:
+        entry["by"] = current_service().own.reset_password(
             given.username, given.code.get_secret_value(), given.password.get_secret_value(), caller()
         )
 
@@ -146,14 +152,14 @@ def exchange(given: s.ExchangeRequest) -> Any:
 @answers
 def prove(given: s.ProofRequest) -> Any:
     """Show once more that the session is its owner's."""
-    with note("account.proof", identity().username):
+    with note("account.prove", identity().username):
         return current_service().own.prove(identity(), given.password.get_secret_value(), _code(given))
 
 
 @answers
 def change_password(given: s.PasswordRequest) -> None:
     """Change the own password."""
-    with note("account.password", identity().username):
+    with note("account.change_password", identity().username):
         current_service().own.change_password(
             identity(),
             given.old_password.get_secret_value(),
@@ -192,14 +198,14 @@ def show_second_factor() -> Any:
 @answers
 def begin_second_factor() -> Any:
     """A shared secret for the authenticator app."""
-    with note("account.second_factor_begun", identity().username):
+    with note("account.begin_second_factor", identity().username):
         return current_service().own.begin_second_factor(identity())
 
 
 @answers
 def confirm_second_factor(given: s.CodeRequest) -> Any:
     """Put the second factor in force with the app's first code."""
-    with note("account.second_factor_confirmed", identity().username):
+    with note("account.confirm_second_factor", identity().username):
         codes = current_service().own.confirm_second_factor(identity(), given.code.get_secret_value(), caller())
     return {"recovery_codes": codes}
 
@@ -207,7 +213,7 @@ def confirm_second_factor(given: s.CodeRequest) -> Any:
 @answers
 def remove_second_factor(given: s.ProofRequest) -> None:
     """Do without the second factor."""
-    with note("account.second_factor_removed", identity().username):
+    with note("account.remove_second_factor", identity().username):
         current_service().own.remove_second_factor(
             identity(), given.password.get_secret_value(), _code(given), caller()
         )
@@ -239,7 +245,7 @@ def show_user(username: str) -> Any:
 def change_user(username: str, given: s.UserChangeRequest) -> Any:
     """Change name, role or state."""
     changes = given.model_dump(exclude_none=True)
-    with note("user.change", username, **changes):
+    with note("user.edit", username, **changes):
         return current_service().accounts.change(username, changes).as_dict()
 
 
@@ -254,7 +260,7 @@ def remove_user(username: str) -> None:
 def create_reset_code(username: str) -> Any:
     """A one-time code with which the user sets a new password."""
     service = current_service()
-    with note("user.reset_code", username):
+    with note("user.create_reset_code", username):
         user = service.accounts.get(username)
         service.own.notify(user, "reset_code_made", caller(), identity().sid)
         return service.own.create_reset_code(user)
@@ -278,7 +284,7 @@ def end_sessions_of(username: str) -> Any:
 def remove_second_factor_of(username: str) -> None:
     """Remove a user's lost second factor."""
     service = current_service()
-    with note("user.second_factor_removed", username):
+    with note("user.remove_second_factor", username):
         service.own.remove_lost_factor(service.accounts.get(username), caller())
 
 
@@ -301,7 +307,7 @@ def list_tokens() -> Any:
 @answers
 def create_token(given: s.NewTokenRequest) -> Any:
     """A new service token; the answer is the only place that shows it."""
-    with note("token.create", given.name, scopes=" ".join(sorted(given.scopes))):
+    with note("token.add", given.name, scopes=" ".join(sorted(given.scopes))):
         made = current_service().tokens.create(given.name, given.scopes, given.days, identity().username)
     service = current_service()
     service.own.notify(service.accounts.get(identity().username), "token_made", caller(), identity().sid)
@@ -326,7 +332,7 @@ def list_keys() -> Any:
 @answers
 def rotate_keys() -> Any:
     """A new signing key, published now and used some seconds later."""
-    with note("keys.rotate") as entry:
+    with note("key.rotate") as entry:
         key = current_service().ring.rotate(utc_now())
         entry["subject"] = key.kid
     return _key(key, False, utc_now())
@@ -338,6 +344,14 @@ def list_audit(given: s.AuditQuery) -> Any:
     equal = given.model_dump(exclude_none=True, include={"action", "by", "subject"})
     entries = current_service().stores.audit.list(given.since, given.limit, given.before, **equal)
     return {"items": [{**entry, "at": entry["at"].isoformat()} for entry in entries]}
+
+
+def _logged_in(started: dict[str, Any]) -> dict[str, Any]:
+    """Note the login that came with a new account; ``started`` as it is."""
+    name = started["user"]["username"]
+    with note("session.login", name) as entry:
+        entry["by"] = name
+    return started
 
 
 def _code(given: s.LoginRequest | s.PasswordRequest | s.ProofRequest) -> str:

@@ -83,7 +83,7 @@ class Accounts:
             raise NotAuthenticated(
                 "this is not the setup code, or it has ended", hint="prodctl local up prints the one that is good now"
             )
-        user = self._new(username, password, Role.ADMIN)
+        user = replace(self._new(username, password, Role.ADMIN), last_login_at=self._clock())
         self._users.add_first_admin(user)
         return user
 
@@ -126,7 +126,7 @@ class Accounts:
         if self.registration == "closed" or not self.is_set_up():
             raise Forbidden("registration is closed", hint="An admin can add you")
         self._limits.begin(caller.address)  # not taken back: nobody makes accounts by the hundred
-        user = self._new(username, password, Role.VIEWER)
+        user = replace(self._new(username, password, Role.VIEWER), last_login_at=self._clock())
         code_hash = hash_code(invitation)
         if self.registration == "invitation":
             role = self._invitations.claim(code_hash, user.id, self._clock())
@@ -148,7 +148,7 @@ class Accounts:
         return {"code": code, "role": str(role), "expires_at": expires_at.isoformat()}
 
     def log_out(self, refresh_token: str, *, everywhere: bool = False) -> str:
-        """End the session of a refresh token, or all of its owner's; the owner's id, empty for nobody's token."""
+        """End the session of a refresh token, or all of its owner's; the owner's name, empty for nobody's token."""
         session = self._sessions.owner(refresh_token)
         if session is None:
             return ""
@@ -156,7 +156,8 @@ class Accounts:
             self._sessions.end(user_id=session.user_id)
         else:
             self._sessions.end(session_id=session.id)
-        return session.user_id
+        owner = self._users.get(session.user_id)
+        return owner.username if owner else ""
 
     def add(self, username: str, password: str, role: Role) -> User:
         """Add a user. Raises InvalidInput with what is wrong with the password, UserExists."""
@@ -299,8 +300,11 @@ class OwnAccount:
         self._stores.users.change(user, {"reset_hash": hash_code(code), "reset_expires_at": expires_at}, self._clock())
         return {"username": user.username, "code": code, "expires_at": expires_at.isoformat()}
 
-    def reset_password(self, username: str, code: str, new: str, caller: Caller) -> None:
-        """Set a new password with a one-time code; all sessions end. The same refusal for everything that is wrong."""
+    def reset_password(self, username: str, code: str, new: str, caller: Caller) -> str:
+        """Set a new password with a one-time code; all sessions end. Whose it was.
+
+        Raises NotAuthenticated, the same for everything that is wrong.
+        """
         user = self._stores.users.find(
             username
         )  # no limit: nobody guesses 144 random bits, and strangers would use it up
@@ -310,6 +314,7 @@ class OwnAccount:
             raise NotAuthenticated("the user name or the code is wrong")
         self._set_password(user, new, keep="", reaches_tokens=True)
         self.notify(user, "password_reset", caller)
+        return user.username
 
     def sessions(self, user_id: str) -> list[Session]:
         """The live sessions of a user, the last used first."""

@@ -20,9 +20,7 @@ from prodcore.catalog.write_errors import exists, has_other_version, id_was_used
 from prodcore.deadline import budget, remaining
 from prodcore.errors import (
     IdempotencyKeyReused,
-    InvalidInput,
     OutcomeUnknown,
-    Problem,
     ProdError,
     ProductExists,
     ProductNotFound,
@@ -132,7 +130,7 @@ class Catalog:
             return self._stores[shard]
         except KeyError:
             known = ", ".join(self.shard_map.shards)
-            raise ShardNotFound(f"there is no shard {shard!r}; there are {known}", shard=shard) from None
+            raise ShardNotFound(f"there is no shard {shard}; there are {known}", shard=shard) from None
 
     def where(self, name: str) -> Route:
         """Which shard a name belongs to, and why. Raises UnroutableName."""
@@ -354,7 +352,7 @@ class Catalog:
         return new
 
     def page(self, query: Query = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page[Product]:
-        """A page of products; see ``listing``. Raises InvalidInput, InvalidCursor, QueryTooBroad."""
+        """A page of products; see ``listing``. Raises InvalidInput, InvalidCursor, QueryTooBroad, ShardNotFound."""
         page = self.rows(query, cursor=cursor, limit=limit, fields=STORED)
         return Page(tuple(Product(**values) for values in page.items), page.next_cursor, page.unavailable)
 
@@ -362,9 +360,8 @@ class Catalog:
         self, query: Query = EVERYTHING, *, cursor: str | None = None, limit: int = 50, fields: tuple[str, ...]
     ) -> Page[dict[str, Any]]:
         """A page of products, of which only ``fields`` are read."""
-        if query.shard is not None and query.shard not in self.shard_map.shards:
-            known = ", ".join(self.shard_map.shards)
-            raise InvalidInput(problems=[Problem("shard", "unknown_shard", f"must be one of {known}")])
+        if query.shard is not None:
+            self.store(query.shard)  # it is one of ours
         page = Listing(self.shard_map, self.store, self.moves).page(query, cursor=cursor, limit=limit, fields=fields)
         return Page(tuple(row.values for row in page.items), page.next_cursor, page.unavailable)
 

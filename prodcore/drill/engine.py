@@ -62,7 +62,10 @@ class Parts:
 
 
 def preflight(plan: DrillPlan, parts: Parts) -> list[ProblemLine]:
-    """Why the drill must not begin now; empty when it may. Touches nothing. Raises ShardNotFound."""
+    """Why the drill must not begin now; empty when it may. Touches nothing.
+
+    Raises ShardNotFound, MemberNotFound.
+    """
     if unknown := [name for name in plan.sets if name not in parts.sets]:
         raise ShardNotFound(f"there is no set {unknown[0]}; there are {', '.join(parts.sets)}", shard=unknown[0])
     judged = parts.judged(plan)
@@ -271,8 +274,8 @@ def _target_objections(plan: DrillPlan, sets: Sequence[SetStatus]) -> list[Probl
         hits_anybody = plan.fault.deed.only_primary and plan.target == TARGET_RANDOM
         return [problem_line("only_primary_steps_down")] if hits_anybody else []
     drilled = [s for s in sets if s.name in plan.sets]
-    if strangers := [s.name for s in drilled if not s.member(plan.target)]:
-        return [problem_line("not_a_member", member=plan.target, sets=", ".join(strangers))]
+    for status in drilled:
+        status.required_member(plan.target)
     if plan.fault.deed.only_primary:
         others = [s.primary.address for s in drilled if s.primary and s.primary != s.member(plan.target)]
         return [problem_line("another_is_primary", primary=address) for address in others]

@@ -373,4 +373,4 @@ class WhoOut(BaseModel):
     role: str | None
     rights: list[str]
     session_id: str
-    expires_at: str
+    access_token_expires_at: str

@@ -77,7 +77,6 @@ SENTENCES = {
     "majority_at_stake": "{set} would lose its majority: {working} members work, {needed} must stay",
     "little_disk": "{set}: {member} has only {megabytes:.0f} MB of free disk",
     "not_controlled": "{member} is not under control of this machine",
-    "not_a_member": "{member} is not a member of {sets}",
     "only_primary_steps_down": "only a primary can step down",
     "no_guard": "no guard is active to compare with: prodctl local start guard, or prodctl cluster guard",
     "fault_not_possible": "{why}",

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from prodcore.errors import MemberNotFound
 from prodcore.replicaset.diagnostic import ProblemLine, problem_line
 
 Document = Mapping[str, Any]
@@ -129,6 +130,14 @@ class SetStatus:
     def member(self, name: str) -> Member | None:
         """The member with this address (``host:port``), or with this name (``rsA-2``)."""
         return next((m for m in self.members if name in (m.address, m.name)), None)
+
+    def required_member(self, name: str) -> Member:
+        """The same. Raises MemberNotFound with those that there are."""
+        found = self.member(name)
+        if found is None:
+            names = ", ".join(m.name for m in self.members)
+            raise MemberNotFound(f"{name} is not a member of {self.name}; there are {names}", member=name)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

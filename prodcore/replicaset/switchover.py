@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from prodcore.errors import CommandRefused, MemberNotFound, NoPrimary, Unavailable
+from prodcore.errors import CommandRefused, NoPrimary, Unavailable
 from prodcore.replicaset.status import SECONDARY, Health, Member, SetStatus
 from prodcore.replicaset.steering import Guards, Steerable, change_sync_source
 
@@ -66,18 +66,15 @@ def choose_successor(status: SetStatus, to: str = "") -> Member:
     """The secondary that takes over: ``to`` (a name or an address), else the first in the set's order that keeps up.
 
     That is whom a primary that steps down hands over to, and whom the guard has the others follow. A few milliseconds
-    of lag do not count: the primary waits for them. Raises Unavailable with the reason why nobody can, before
-    anything changes.
+    of lag do not count: the primary waits for them. Raises MemberNotFound, and Unavailable with the reason why nobody
+    can, before anything changes.
     """
+    chosen = status.required_member(to) if to else None
     if status.primary is None:
         raise NoPrimary(f"{status.name} has no primary", shard=status.name)
     if status.health is not Health.HEALTHY:
         raise Unavailable(f"{status.name} is not healthy: " + "; ".join(status.problems))
     electable = {c.address for c in status.config if c.priority > 0 and c.votes and not c.hidden}
-    chosen = status.member(to) if to else None
-    if to and chosen is None:
-        names = ", ".join(m.name for m in status.members)
-        raise MemberNotFound(f"{to} is not a member of {status.name}", hint=f"its members are {names}")
     if chosen and chosen == status.primary:
         raise Unavailable(f"{to} is the primary already")
     if chosen and chosen.address not in electable:

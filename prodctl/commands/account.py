@@ -264,9 +264,10 @@ def logout(everywhere: bool) -> None:
 @click.command()
 @output_option
 def whoami(output: str) -> None:
-    """Who is logged in, with which role.
+    """Who is logged in, with which role, and until when.
 
-    Exit status 4 when nobody is.
+    At session_expires_at one has to log in again; null for a service token, and while authsvc does not answer. The
+    access token, which ends sooner, is renewed without a word. Exit status 4 when nobody is logged in.
 
     \b
     Examples:
@@ -274,7 +275,17 @@ def whoami(output: str) -> None:
       prodctl whoami -o json
     """
     client = open_client()
-    print_item({"url": client.url, **client.call("GET", "/session")}, output, kind="session")
+    who = client.call("GET", "/session")
+    print_item({"url": client.url, **who, "session_expires_at": _session_end(client)}, output, kind="session")
+
+
+def _session_end(client: ApiClient) -> str | None:
+    from prodcore.errors import Forbidden, Unavailable
+
+    with suppress(Forbidden, Unavailable):
+        sessions = client.call("GET", "/account/sessions")["items"]
+        return next((str(session["expires_at"]) for session in sessions if session["current"]), None)
+    return None
 
 
 def _log_in(client: ApiClient, body: dict[str, str], code_stdin: bool) -> Any:

@@ -112,7 +112,6 @@ def test_next_page_is_named_in_a_header_and_keeps_the_whole_question(site, token
         ("stock_min=1.5", "stock_min"),
         ("stock_max=2147483648", "stock_max"),
         ("active=perhaps", "active"),
-        ("shard=rsX", "shard"),
         ("updated_since=yesterday", "updated_since"),
         ("updated_since=1700000000", "updated_since"),
         ("updated_since=2026-01-31T08:00:00", "updated_since"),
@@ -156,12 +155,20 @@ def test_fields_make_the_columns(cli, word):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--sort", "$where"], ["--price-min", "x"], ["--shard", "rsX"], ["--fields", "x"], ["--updated-since", "x"]],
+    [["--sort", "$where"], ["--price-min", "x"], ["--fields", "x"], ["--updated-since", "x"]],
 )
 def test_odd_options_are_refused(cli, arguments):
     refused = cli.inside("product", "list", *arguments)
     assert (refused.status, refused.out) == (2, "")
     assert refused.err
+
+
+def test_an_unknown_shard_is_not_found_and_those_that_exist_are_named(site, token, cli):
+    answer = site.call("GET", "/products?shard=rsX", token=token)
+    assert is_problem(answer, 404, "shard_not_found")["detail"] == "there is no shard rsX; there are rsA, rsB"
+    refused = cli.inside("product", "list", "--shard", "rsX")
+    assert (refused.status, refused.out) == (3, "")
+    assert "there is no shard rsX; there are rsA, rsB" in refused.err
 
 
 def test_a_shard_that_is_out_is_named_or_the_list_is_refused(site, token, cli, word):

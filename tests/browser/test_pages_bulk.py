@@ -59,7 +59,7 @@ def test_what_is_done_in_the_browser_stands_in_the_audit_and_what_is_only_looked
         entries = site.call("GET", f"/audit?by=editor&since={quote(since)}", token=site.token()).json()["items"]
         return sorted(entry["action"] for entry in entries)
 
-    wait_until(lambda: actions() == ["product_bulk.deletes", "product_history.restore"], "both are noted, once")
+    wait_until(lambda: actions() == ["product.bulk_remove", "product.restore"], "both are noted, once")
 
 
 @SCRIPT_OR_NOT

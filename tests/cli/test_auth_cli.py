@@ -2,6 +2,7 @@
 
 import json
 import stat
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pyotp
@@ -57,6 +58,10 @@ def test_log_in_look_and_log_out(cli, site):
 
     who = cli("whoami", "-o", "json").json
     assert (who["username"], who["role"], who["kind"]) == (ADMIN, "admin", "session")
+    days = (datetime.fromisoformat(who["session_expires_at"]) - datetime.now(UTC)).days
+    assert days in (29, 30)  # until one has to log in again
+    assert who["access_token_expires_at"] < who["session_expires_at"]
+    assert cli("whoami", "-o", "json", PRODCTL_TOKEN=site.token()).json["session_expires_at"]
 
     token = json.loads(stored.read_text())[site.url]["access_token"]
     left = cli("logout")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from bson import json_util
 
+from prodcore.errors import MemberNotFound
 from prodcore.replicaset.status import Health, MemberAnswers, read_set
 from prodcore.replicaset.switchover import choose_successor
 
@@ -171,6 +172,12 @@ def test_every_captured_situation_can_be_read(situation):
     status = read(situation)
     assert len(status.members) == 3
     assert bool(status.problems) == (status.health is not Health.HEALTHY)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_an_unknown_member_is_not_found_whatever_the_sets_state(situation):
+    with pytest.raises(MemberNotFound, match="rsA-9 is not a member of rsA; there are rsA-1, rsA-2, rsA-3"):
+        choose_successor(read(situation), "rsA-9")
 
 
 def test_the_first_secondary_takes_over_also_when_the_other_one_is_a_moment_ahead():

@@ -8,8 +8,12 @@ import pytest
 
 from prodcore.identity.rights import SCOPES, Right, Role, rights_of
 from prodcore.identity.routes import ROUTES, right_for
+from webapp.identity.caller import ACTIONS, REPORTED
+from webapp.pages.audit import ACTIONS as SHOWN_ACTIONS
+from webapp.pages.steps import ACTIONS as STEP_ACTIONS
 
-DOCS = Path(__file__).parents[2] / "docs" / "reference" / "identity.md"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "reference" / "identity.md"
 
 
 def test_each_role_may_what_the_one_before_may():
@@ -65,3 +69,24 @@ def test_the_tests_that_the_docs_name_exist():
         assert path is not None, file
         assert path.exists(), file
         assert not test or f"def {test}(" in path.read_text(), test
+
+
+def test_what_is_done_has_one_form_of_names_and_the_audit_page_has_words_for_all():
+    """A noun and a verb; what an endpoint has done, or a page says itself, or authsvc notes."""
+    sources = {path: path.read_text() for top in ("authsvc", "webapp") for path in (ROOT / top).rglob("*.py")}
+    said = {name for text in sources.values() for name in re.findall(r'(?:note\(|audit_action = )"([^"]+)"', text)}
+    named = said | set(ACTIONS.values()) | set(STEP_ACTIONS.values())
+    assert named == set(SHOWN_ACTIONS)
+    nouns = "session|account|user|token|key|product|import|drill"
+    assert [name for name in named if not re.fullmatch(rf"({nouns})\.[a-z]+(_[a-z]+)*", name)] == []
+
+
+def test_every_change_through_the_api_has_a_name_in_the_audit():
+    functions = {endpoint.rpartition(".")[2] for endpoint in ACTIONS}
+    for path in (ROOT / "webapp" / "api").glob("*.py"):
+        changing = re.findall(r'@blueprint\.(?:post|put|patch|delete)\("([^"]+)".*?\ndef (\w+)', path.read_text(), re.S)
+        for rule, function in changing:
+            reported = any(
+                right_for(f"/api/v1{rule}", method) in REPORTED for method in ("POST", "PUT", "PATCH", "DELETE")
+            )
+            assert not reported or function in functions, rule

@@ -14,7 +14,7 @@ from prodcore.drill.ledger import State
 from prodcore.drill.load import DrillRecord
 from prodcore.drill.plan import DrillLimits, DrillPlan, DrillStep
 from prodcore.drill.verdict import Found
-from prodcore.errors import DrillRunning, ShardNotFound, Unavailable
+from prodcore.errors import DrillRunning, MemberNotFound, ShardNotFound, Unavailable
 from prodcore.replicaset.status import Health
 from prodcore.settings import load_settings
 from tests.support.replica_sets import wait_until_healthy
@@ -207,7 +207,8 @@ def test_an_unknown_set_or_member_is_refused(operator, cluster):
     with open_drill(operator, cluster.members) as parts:
         with pytest.raises(ShardNotFound, match="there is no set rsX; there are rsA, rsB, rsU"):
             preflight(DrillPlan(("rsX",)), parts)
-        assert preflight(DrillPlan(("rsA",), target="h:1"), parts) == ["h:1 is not a member of rsA"]
+        with pytest.raises(MemberNotFound, match="h:1 is not a member of rsA; there are rsA-1, rsA-2, rsA-3"):
+            preflight(DrillPlan(("rsA",), target="h:1"), parts)
 
 
 def test_a_move_that_was_left_in_the_middle_is_finished_before_it_is_judged(operator, cluster, catalog, raw_products):

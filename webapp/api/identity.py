@@ -30,7 +30,7 @@ def who_am_i() -> Response:
             "role": str(who.role) if who.role else None,
             "rights": sorted(right for right in who.rights if ":" in right),
             "session_id": who.sid,
-            "expires_at": who.expires_at.isoformat(),
+            "access_token_expires_at": who.expires_at.isoformat(),
         }
     )
 

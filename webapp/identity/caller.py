@@ -30,15 +30,24 @@ from webapp.identity.trust import Trust, TrustMemory, utc_now
 
 _EXTENSION = "prodctl_identity"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_REPORTED = frozenset({Right.WRITE_PRODUCTS, Right.RUN_DRILLS, Right.CHANGE_SHARDS})
-_ACTIONS = {
-    "pages.product_form.create": "products.create",
-    "pages.product_form.save": "products.edit",
-    "pages.product_form.delete": "products.delete",
+REPORTED = frozenset({Right.WRITE_PRODUCTS, Right.RUN_DRILLS, Right.CHANGE_SHARDS})
+ACTIONS = {
+    "products.create_product": "product.add",
+    "products.edit_product": "product.edit",
+    "products.delete_product": "product.remove",
+    "product_history.restore_product": "product.restore",
+    "product_bulk.edit_products": "product.bulk_edit",
+    "product_bulk.delete_products": "product.bulk_remove",
+    "imports.store_products": "import.store",
+    "imports.note_import": "import.record",
+    "imports.undo_import": "import.undo",
+    "pages.product_form.create": "product.add",
+    "pages.product_form.save": "product.edit",
+    "pages.product_form.delete": "product.remove",
     "pages.drills.start": "drill.start",
     "pages.drills.stop": "drill.stop",
 }
-"""What the audit calls what a page does: as what the API does."""
+"""What the audit calls what an endpoint does: a noun of the command line and a verb. A page may say it itself."""
 _RENEW_BEFORE = timedelta(seconds=60)
 _DEVICE_SECONDS = 365 * 24 * 3600
 _DEVICES_KEPT = 4
@@ -279,7 +288,7 @@ def _report_change(response: Response) -> Response:
     path or in Location.
     """
     rule = request.url_rule
-    if rule is None or request.method in _SAFE_METHODS or right_for(rule.rule, request.method) not in _REPORTED:
+    if rule is None or request.method in _SAFE_METHODS or right_for(rule.rule, request.method) not in REPORTED:
         return response
     action, identity = _done(response.status_code), g.get("identity")
     if action and identity is not None:
@@ -305,9 +314,9 @@ def _done(status: int) -> str:
     """What the request has changed, in the audit's words; empty for nothing."""
     endpoint = request.endpoint or ""
     if request.path.startswith("/api/"):
-        return endpoint.replace("_product", "") if status < HTTPStatus.MULTIPLE_CHOICES else ""
+        return ACTIONS[endpoint] if status < HTTPStatus.MULTIPLE_CHOICES else ""
     led_on = status in (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER)  # a page that refuses shows itself again
-    return str(g.get("audit_action", "")) or (_ACTIONS.get(endpoint, "") if led_on else "")
+    return str(g.get("audit_action", "")) or (ACTIONS.get(endpoint, "") if led_on else "")
 
 
 class _SessionCookie(SecureCookieSessionInterface):

@@ -46,7 +46,6 @@ SENTENCES: dict[str, Any] = {
     ),
     "little_disk": lazy_gettext("{set}: {member} has only {megabytes} MB of free disk"),
     "not_controlled": lazy_gettext("{member} is not controlled by the drill runner"),
-    "not_a_member": lazy_gettext("{member} is not a member of {sets}"),
     "only_primary_steps_down": lazy_gettext("Only a primary can step down"),
     "no_guard": lazy_gettext("No guard is active to compare with"),
     "fault_not_possible": lazy_gettext("{why}"),
@@ -117,7 +116,8 @@ def one_set(name: str) -> Response | str:
         status = picture.status.get()
         found = status.set(name)
         if found is None:
-            raise ShardNotFound(f"there is no replica set {name!r}", shard=name)
+            known = ", ".join(each.name for each in status.sets)
+            raise ShardNotFound(f"there is no set {name}; there are {known}", shard=name)
         return {"status": status, "set": found, "holdings": picture.holdings.get(), "spread": picture.spread.get()}
 
     return live_page("cluster/set.html", "cluster/set_state.html", context, picture.status.wait)

@@ -82,7 +82,7 @@ def restore(product_id: UUID) -> Response:
             "note",
         )
     else:
-        g.audit_action = "product_history.restore"
+        g.audit_action = "product.restore"
         flash(gettext("“%(name)s” was restored.", name=product.name), "done")
     return redirect(url_for("pages.product.show", product_id=product_id), 303)
 

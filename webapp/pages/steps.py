@@ -19,11 +19,11 @@ from webapp.pages.forms import is_draft, is_partial, pack_json, posted_number, u
 
 STEP = 500
 """How much is done before the page says how far it is."""
-_ACTIONS = {
-    "import": "imports.stores",
-    "undo": "imports.undo_import",
-    "edit": "product_bulk.edits",
-    "delete": "product_bulk.deletes",
+ACTIONS = {
+    "import": "import.store",
+    "undo": "import.undo",
+    "edit": "product.bulk_edit",
+    "delete": "product.bulk_remove",
 }
 """What the audit calls a part, by kind: as it calls a part that came through the API."""
 MAX_KEPT = 1_000
@@ -76,7 +76,7 @@ class Run:
     def render(self, **context: Any) -> str:
         """The page, or the part of it that changes; this part is done."""
         if not is_draft():
-            g.audit_action, g.audit_subject = _ACTIONS[self.kind], self.sent.get("import", "")
+            g.audit_action, g.audit_subject = ACTIONS[self.kind], self.sent.get("import", "")
         template = "steps/update.html" if is_partial() else "steps/page.html"
         kept = [(entry, json.dumps(entry, ensure_ascii=False)) for entry in self.refused]
         return render_template(template, run=self, kept=kept, step=STEP, **context)

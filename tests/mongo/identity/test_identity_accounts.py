@@ -306,6 +306,26 @@ def test_the_audit_says_who_did_what_to_whom_and_no_secrets(authsvc, admin, work
     assert workers[0].call("GET", "/audit?since=yesterday", token=token).status_code == 422
 
 
+def test_the_audit_says_who_logged_in_and_out_also_of_the_first_admin(authsvc, admin, workers):
+    body = {"username": "ana", "password": PASSWORD, "role": "editor"}
+    assert authsvc.call("POST", "/users", body, token=admin["access_token"]).status_code == 201
+    ana = authsvc.call("POST", "/session/login", {"username": "ANA", "password": PASSWORD}).json()
+    authsvc.call("POST", "/session/login", {"username": "ana", "password": OTHER_PASSWORD})
+    authsvc.call("POST", "/session/logout", {"refresh_token": ana["refresh_token"]})
+
+    def done(query):
+        entries = workers[0].call("GET", f"/audit?{query}", token=admin["access_token"]).json["items"]
+        return [(e["action"], e["by"], e["outcome"]) for e in entries]
+
+    assert done("action=session.login&by=ana") == [("session.login", "ana", "done")]
+    assert done("action=session.login&subject=ana")[0] == ("session.login", "", "not_authenticated")
+    assert done("action=session.logout") == [("session.logout", "ana", "done")]
+    assert done(f"by={ADMIN}&action=session.login") == [("session.login", ADMIN, "done")]
+    assert done("action=user.set_up") == [("user.set_up", ADMIN, "done")]
+    users = workers[0].call("GET", "/users", token=admin["access_token"]).json["items"]
+    assert all(user["last_login_at"] for user in users)
+
+
 def test_changes_of_products_reach_the_audit(authsvc, admin, workers, raw_products):
     token = admin["access_token"]
     product = workers[0].call("POST", "/products", {"name": "Arroz", "price": "1.20"}, token=token)
@@ -313,7 +333,7 @@ def test_changes_of_products_reach_the_audit(authsvc, admin, workers, raw_produc
     assert workers[0].call("POST", "/products", {"name": "Arroz", "price": "1.20"}, token=token).status_code == 409
 
     def entries():
-        return workers[0].call("GET", "/audit?action=products.create", token=token).json["items"]
+        return workers[0].call("GET", "/audit?action=product.add", token=token).json["items"]
 
     wait_until(entries, "the entry arrives")
     assert [(e["by"], e["subject"]) for e in entries()] == [(ADMIN, product.json["id"])]
@@ -346,7 +366,7 @@ def test_authsvc_itself_may_not_change_the_audit(authsvc, admin, audit, cluster)
 
 
 def test_an_audit_entry_that_is_sent_twice_is_kept_once(authsvc, admin, audit):
-    event = {"id": "a" * 32, "at": datetime.now(UTC).isoformat(), "action": "products.create", "by": ADMIN}
+    event = {"id": "a" * 32, "at": datetime.now(UTC).isoformat(), "action": "product.add", "by": ADMIN}
     for _ in range(2):
         assert authsvc.call("POST", "/trust", {"since": None, "events": [event]}).status_code == 200
     assert audit.count_documents({"_id": "a" * 32}) == 1
