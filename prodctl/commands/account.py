@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prodctl.client import open_client
-from prodctl.terminal.arguments import complete_sessions
+from prodctl.terminal.arguments import FILE, complete_sessions
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
 from prodctl.terminal.prompt import ask, ask_secret, confirm, confirm_options, from_file, from_stdin
@@ -147,7 +147,7 @@ def remove_second_factor(stdin: bool, yes: bool, no_input: bool) -> None:
 
 @account.command()
 @click.argument("username")
-@click.option("--invitation-file", metavar="FILE", help="The invitation's code is in FILE (- is stdin).")
+@click.option("--invitation-file", type=FILE, metavar="FILE", help="The invitation's code is in FILE (- is stdin).")
 @_stdin_option
 def register(username: str, invitation_file: str | None, stdin: bool) -> None:
     """Make an account. Registration must be open, or you were invited.
@@ -204,7 +204,9 @@ _SCRIPTED = "in a script: prodctl login --username NAME --password-stdin < FILE"
 @click.command()
 @click.option("-u", "--username", help="Who logs in; asked for when not given.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from the next line of stdin.")
-@click.option("--setup-code-file", metavar="FILE", help="Make the first admin with the code in FILE (- is stdin).")
+@click.option(
+    "--setup-code-file", type=FILE, metavar="FILE", help="Make the first admin with the code in FILE (- is stdin)."
+)
 @click.option("--code-stdin", is_flag=True, help="Read the second factor's code from the last line of stdin.")
 def login(username: str | None, password_stdin: bool, setup_code_file: str | None, code_stdin: bool) -> None:
     """Log in; the first time, as the first admin.

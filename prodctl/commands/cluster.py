@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prodctl.terminal.arguments import Duration, complete_members, complete_sets
 from prodctl.terminal.cluster_view import show_prometheus, show_status, show_topology, status_line
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, visible
@@ -38,7 +39,7 @@ def cluster() -> None:
 @cluster.command()
 @click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
 @click.option("--wait", type=click.Choice(["healthy"]), help="Wait until all is healthy.")
-@click.option("--timeout", type=click.FloatRange(0.1), default=60.0, show_default=True, help="Of --wait, in seconds.")
+@click.option("--timeout", type=Duration("100ms"), default="60s", show_default=True, help="How long to --wait.")
 @click.option("--check", is_flag=True, help="One line and exit status 0, 1 or 2, for Nagios and its kin.")
 @click.option("--prometheus", is_flag=True, help="Prometheus text format.")
 @output_option
@@ -50,7 +51,7 @@ def status(output: str, watch: bool, wait: str | None, timeout: float, check: bo
     \b
     Examples:
       prodctl cluster status --watch
-      prodctl cluster status --wait healthy --timeout 120
+      prodctl cluster status --wait healthy --timeout 2m
       prodctl cluster status --check
     """
     from prodcore.app.cluster import cluster_status
@@ -87,7 +88,7 @@ def topology() -> int:
 
 
 @cluster.command()
-@click.argument("set_name", metavar="[SET]", required=False)
+@click.argument("set_name", metavar="[SET]", required=False, shell_complete=complete_sets)
 @output_option
 def history(set_name: str | None, output: str) -> None:
     """Elections: when, who, why, from the members' own records.
@@ -141,8 +142,14 @@ def lint(output: str) -> int:
 
 
 @cluster.command()
-@click.argument("set_name", metavar="SET")
-@click.option("--to", default="", metavar="MEMBER", help="Who takes over; else the first secondary that keeps up.")
+@click.argument("set_name", metavar="SET", shell_complete=complete_sets)
+@click.option(
+    "--to",
+    default="",
+    metavar="MEMBER",
+    shell_complete=complete_members,
+    help="Who takes over; else the first secondary that keeps up.",
+)
 @click.option("--dry-run", is_flag=True, help="Say who would take over; change nothing.")
 @confirm_options
 @output_option
@@ -215,20 +222,20 @@ _GUARD_COLUMNS = columns(
 @click.group(cls=NounGroup, invoke_without_command=True)
 @click.option(
     "--silence",
-    type=click.FloatRange(0.5),
-    default=1.5,
+    type=Duration("500ms"),
+    default="1500ms",
     show_default=True,
-    help="Seconds after which a silent primary counts as hung; more than the set's heartbeat interval.",
+    help="How long until a silent primary counts as hung; more than the set's heartbeat interval.",
 )
 @click.option(
     "--cooldown",
-    type=click.FloatRange(1),
-    default=5.0,
+    type=Duration("1s"),
+    default="5s",
     show_default=True,
-    help="Seconds between two actions on a set.",
+    help="Least time between two actions on a set.",
 )
 @click.option(
-    "--fence-after", type=click.FloatRange(1), help="Kill a replaced primary that stays silent for so many seconds."
+    "--fence-after", type=Duration("1s"), help="Kill a replaced primary that stays silent for so long, such as 30s."
 )
 @click.pass_context
 def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: float | None) -> None:
@@ -242,7 +249,7 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
     \b
     Examples:
       prodctl cluster guard
-      prodctl cluster guard --cooldown 10 --fence-after 30
+      prodctl cluster guard --cooldown 10s --fence-after 30s
     """
     if ctx.invoked_subcommand:
         return
@@ -264,13 +271,13 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
 
 
 @guard.command()
-@click.option("--for", "seconds", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds.")
+@click.option("--for", "seconds", type=Duration("1s"), default="10m", show_default=True, help="How long.")
 def off(seconds: float) -> None:
     """Disable every guard for a while, as for maintenance; they are enabled again by themselves.
 
     \b
     Examples:
-      prodctl cluster guard off --for 600
+      prodctl cluster guard off --for 10m
     """
     from prodcore.app.wiring import open_switch
     from prodcore.settings import load_settings

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prodcore.drill.faults import Fault
+from prodctl.terminal.arguments import Duration, complete_drills, complete_sets, complete_targets
 from prodctl.terminal.drill_view import keep, show_comparison, show_history, show_preflight, show_progress, show_report
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import message, output_option, visible
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from prodcore.drill.engine import Parts
     from prodcore.drill.orders import DrillOrder, LiveDrill
     from prodcore.drill.plan import DrillPlan
@@ -31,18 +34,6 @@ if TYPE_CHECKING:
 
 
 _FAULTS = tuple(fault.value for fault in Fault if not fault.deed.kills_secondaries_first)
-
-
-class _Seconds(click.ParamType[float]):
-    """A length of time: 5s, 300ms, 0.5."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|)", str(value).strip())
-        if not match:
-            self.fail(f"{value!r} is not a time such as 5s or 300ms", param, ctx)
-        return float(match[1]) / (1000 if match[2] == "ms" else 1)
 
 
 class _Percent(click.ParamType[float]):
@@ -65,6 +56,11 @@ class _DefaultGroup(NounGroup):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, and the sets that ``run`` takes."""
+        sets = next(p for p in self.commands["run"].params if isinstance(p, click.Argument))
+        return [*super().shell_complete(ctx, incomplete), *sets.shell_complete(ctx, incomplete)]
+
 
 @click.group("failover-test", cls=_DefaultGroup)
 def failover_test() -> None:
@@ -84,10 +80,17 @@ def failover_test() -> None:
 
 
 @failover_test.command()
-@click.argument("sets", nargs=-1, metavar="[SET]...")
+@click.argument("sets", nargs=-1, metavar="[SET]...", shell_complete=complete_sets)
 @click.option("--all", "every", is_flag=True, help="Every set at once.")
 @click.option("--fault", type=click.Choice(_FAULTS), default="kill", show_default=True, help="What to do to a member.")
-@click.option("--member", "target", default="primary", show_default=True, help="primary, random, or its name: rsA-2.")
+@click.option(
+    "--member",
+    "target",
+    default="primary",
+    show_default=True,
+    shell_complete=complete_targets,
+    help="primary, random, or its name: rsA-2.",
+)
 @click.option("--rounds", type=click.IntRange(1, 1000), default=1, show_default=True, help="How often.")
 @click.option(
     "--rate", type=click.FloatRange(1, 1000), default=50.0, show_default=True, help="Writes a second on each set."
@@ -100,9 +103,9 @@ def failover_test() -> None:
     help="How the load reaches the products: REST API, with your login, or driver. rsU always takes the driver.",
 )
 @click.option("--compare-guard", is_flag=True, help="Do each round once more with the guards disabled; report both.")
-@click.option("--max-write-gap", type=_Seconds(), help="Longest time without an acknowledged write, such as 5s.")
-@click.option("--max-read-gap", type=_Seconds(), help="Longest time without an answered read.")
-@click.option("--max-p99", type=_Seconds(), help="99th percentile of the answers from fault to recovery.")
+@click.option("--max-write-gap", type=Duration(), help="Longest time without an acknowledged write, such as 5s.")
+@click.option("--max-read-gap", type=Duration(), help="Longest time without an answered read.")
+@click.option("--max-p99", type=Duration(), help="99th percentile of the answers from fault to recovery.")
 @click.option("--max-failed", type=click.IntRange(0), help="How many requests may fail.")
 @click.option("--max-lost", type=click.IntRange(0), default=0, help="How many acknowledged writes may be lost (0).")
 @click.option(
@@ -192,7 +195,7 @@ def history(limit: int, output: str) -> None:
 
 
 @failover_test.command()
-@click.argument("drill")
+@click.argument("drill", shell_complete=complete_drills)
 @click.option("--report", "html", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report.")
 @output_option
 def show(drill: str, html: Path | None, output: str) -> None:
@@ -210,8 +213,8 @@ def show(drill: str, html: Path | None, output: str) -> None:
 
 
 @failover_test.command()
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=complete_drills)
+@click.argument("b", shell_complete=complete_drills)
 @output_option
 def compare(a: str, b: str, output: str) -> None:
     """Two drills side by side, with the change from A to B.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from prodcore.errors import EXIT_OK
+from prodctl.terminal.arguments import complete_products
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, row_writer, success
 from prodctl.terminal.prompt import confirm, confirm_options
@@ -73,7 +74,7 @@ def list_shards(output: str) -> None:
 
 
 @shard.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_products)
 @output_option
 def where(name: str, output: str) -> None:
     """Which shard and replica set a product NAME belongs to, and why.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,9 @@ from prodctl.client import open_client
 
 _SECONDS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d|w|)", re.ASCII)
+
+FILE = click.Path(dir_okay=False, allow_dash=True)
+"""The name of a file that is read later; ``-`` is stdin."""
 
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -109,12 +113,31 @@ def _addresses() -> list[str]:
     return [url.get_secret_value() for url in urls if url]
 
 
+def _members_of(url: str) -> list[str]:
+    return re.sub(r"^\w+://(.*@)?|/.*$", "", url).split(",")
+
+
+def _set_of(url: str) -> list[str]:
+    return re.findall(r"[?&]replicaSet=([^&]+)", url)
+
+
 def _sets() -> list[str]:
-    return [name for url in _addresses() for name in re.findall(r"[?&]replicaSet=([^&]+)", url)]
+    return [name for url in _addresses() for name in _set_of(url)]
 
 
 def _members() -> list[str]:
-    return [member for url in _addresses() for member in re.sub(r"^\w+://(.*@)?|/.*$", "", url).split(",")]
+    """Their names as ``cluster status`` shows them, then their addresses."""
+    urls = _addresses()
+    sets = [(name, _members_of(url)) for url in urls for name in _set_of(url)]
+    names = [f"{name}-{number}" for name, members in sets for number in range(1, len(members) + 1)]
+    return names + [address for url in urls for address in _members_of(url)]
+
+
+def _targets() -> list[str]:
+    """What a drill can break: any member, or one that it chooses."""
+    with suppress(Exception):
+        return ["primary", "random", *_members()]
+    return ["primary", "random"]
 
 
 def _drills() -> list[str]:
@@ -127,6 +150,7 @@ def _drills() -> list[str]:
 
 complete_sets = _completing(_sets)
 complete_members = _completing(_members)
+complete_targets = _completing(_targets)
 complete_drills = _completing(_drills)
 
 

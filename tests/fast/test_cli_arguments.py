@@ -1,5 +1,6 @@
 """Lengths of time and moments as they are typed, in one form for every command; what follows -- is an argument."""
 
+import re
 from pathlib import Path
 
 import click
@@ -8,7 +9,7 @@ from click.testing import CliRunner
 
 from prodcore.errors import InvalidInput, NotFound
 from prodctl.cli import prodctl
-from prodctl.terminal.arguments import Duration, Moment, by_prefix
+from prodctl.terminal.arguments import Duration, Moment, by_prefix, complete_members, complete_sets, complete_targets
 
 
 @pytest.mark.parametrize(
@@ -95,3 +96,79 @@ def test_where_no_login_can_be_kept_that_is_said_with_the_way_out(monkeypatch):
     with pytest.raises(ConfigError, match="no login can be kept in /dev/null/x: not a directory") as refused:
         kept.put("http://127.0.0.1:9", Login("ana", "a", "b"))
     assert "PRODCTL_STATE_DIR" in refused.value.hint
+
+
+def _parameters(command=prodctl, path=()):
+    """Every argument and option with the words that lead to it."""
+    for parameter in command.params:
+        yield pytest.param(parameter, id=" ".join((*path, parameter.name)))
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            yield from _parameters(command.get_command(click.Context(command), name), (*path, name))
+        default = getattr(command, "_default", None)
+        yield from _parameters(default, (*path, "FILE")) if default else ()
+
+
+PARAMETERS = list(_parameters())
+EXISTING = {
+    "file",
+    "html",
+    "json_",
+    "junit",
+    "markdown",
+    "directory",
+    "refused_file",
+    "setup_code_file",
+    "invitation_file",
+}
+EXISTING |= {"sets", "set_name", "to", "target", "shard", "by", "drill", "a", "b", "import_id", "session_id", "names"}
+EXISTING |= {"name_or_id", "invitation_file"}
+"""What names something that is there, or a file, by its parameter."""
+NEW = (
+    "user add",
+    "user rename new",
+    "account reg",
+    "account reset",
+    "product add",
+    "product edit",
+    "token add",
+    "login",
+)
+"""Where a name is made, or nobody is logged in yet."""
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS)
+def test_what_names_something_that_exists_is_completed(parameter, request):
+    words = request.node.callspec.id
+    named = parameter.name in EXISTING or (parameter.name in ("username", "name") and not words.startswith(NEW))
+    if named and not words.startswith("completion"):
+        known_type = isinstance(parameter.type, click.Path | click.File | click.Choice)
+        assert known_type or parameter._custom_shell_complete, words
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS)
+def test_a_length_of_time_has_one_form_everywhere(parameter):
+    """What speaks of time is one of the two types for it; a bare number of seconds is none."""
+    said = getattr(parameter, "help", None) or ""
+    of_time = re.search(r"\b(seconds?|minutes?|days?|how long|longest time|least time)\b", said, re.IGNORECASE)
+    counts = not getattr(parameter, "is_flag", False) and not getattr(parameter, "hidden", False)
+    if counts and (parameter.type.name == "time" or of_time):
+        assert "a second" in said or isinstance(parameter.type, Duration | Moment), said
+
+
+def test_sets_and_members_are_completed_by_the_names_that_are_shown(monkeypatch):
+    url = "mongodb://u:p%40x@127.0.0.1:1,127.0.0.1:2/products?replicaSet=rsA&w=majority"
+    monkeypatch.setenv("DB1_URL", url)
+    for other in ("DB2_URL", "DB3_URL"):
+        monkeypatch.delenv(other, raising=False)
+    asked = (click.Context(prodctl), click.Option(["--to"]))
+    assert complete_sets(*asked, "rs") == ["rsA"]
+    assert complete_members(*asked, "") == ["rsA-1", "rsA-2", "127.0.0.1:1", "127.0.0.1:2"]
+    assert complete_targets(*asked, "r") == ["random", "rsA-1", "rsA-2"]
+
+
+def test_the_sets_are_completed_after_the_group_whose_default_command_takes_them(monkeypatch):
+    monkeypatch.setenv("DB1_URL", "mongodb://127.0.0.1:1/products?replicaSet=rsA")
+    group = prodctl.get_command(click.Context(prodctl), "failover-test")
+    offered = [item.value for item in group.shell_complete(click.Context(group), "r")]
+    assert {"rsA", "restore", "run"} <= set(offered)
