@@ -13,7 +13,7 @@ from prodcore.errors import ClusterUnavailable, InvalidInput, ProdError, Unavail
 from prodcore.installation import no_progress
 from prodcore.installation.secret import Secrets
 from prodcore.installation.set_up import HEARTBEAT_MS, SetBringUp, roles_of, users_of
-from prodcore.installation.sets import set_url
+from prodcore.installation.sets import USERS_SET, set_url
 from prodcore.mongo.admin.inspection import MongoSetInspector
 from prodcore.mongo.admin.replica_set_admin import ReplicaSetAdmin, SetTiming, keyfile_login
 from prodcore.mongo.admin.set_check import SetCheck
@@ -30,7 +30,7 @@ _SHOWN_FINDINGS = 10
 _POLL_SECONDS = 0.1
 _ANSWERS = ("not initiated", "no member")
 """Of a member that answers and has no state; states are in capitals."""
-_COUNTED = {"rsA": ("products_db.products",), "rsB": ("products_db.products",), "rsU": ("auth_db.users",)}
+_COUNTED_USERS, _COUNTED_PRODUCTS = "auth_db.users", "products_db.products"
 """What a move is judged by: the rest is also written by the system itself."""
 
 
@@ -168,7 +168,8 @@ class SetTask:
     def count(self, seconds: float) -> dict[str, int]:
         """How many documents there are of what users have entered, by ``database.collection``."""
         with budget(seconds), self._admin() as admin:
-            return {name: admin.count_documents(*name.split(".")) for name in _COUNTED[self.name]}
+            name = _COUNTED_USERS if self.name == USERS_SET else _COUNTED_PRODUCTS
+            return {name: admin.count_documents(*name.split("."))}
 
     def wait_healthy(self, seconds: float) -> None:
         """Return when every member is PRIMARY or SECONDARY and none lags by much. Raises Unavailable."""

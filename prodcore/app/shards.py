@@ -12,7 +12,7 @@ from uuid import UUID
 
 from prodcore.app.wiring import open_replica_sets
 from prodcore.deadline import budget
-from prodcore.errors import NotFound, ProductNotFound
+from prodcore.errors import Conflict, NotFound, ProductNotFound
 from prodcore.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,6 +77,24 @@ class Shards:
 
         with budget(self.settings.request_budget_seconds):
             return split_map(key, self.maps, self.owned)
+
+
+def check_unused(settings: Settings, name: str) -> None:
+    """Raise Conflict where a shard owns a range or holds a document; Unavailable where that cannot be known.
+
+    What owns nothing takes no product by its rule, so it stays as it was found.
+    """
+    with open_shards(settings) as shards, budget(settings.request_budget_seconds):
+        shard_map = shards.maps.load()
+        if shard_map and (owned := shard_map.owned_by(name)):
+            raise Conflict(f"{name} owns {', '.join(map(str, owned))}: it cannot be removed", shard=name)
+        if shards.checked[name].documents(None, 1):
+            raise Conflict(
+                f"{name} still holds {shards.checked[name].count():,} documents: it cannot be removed",
+                hint="prodctl shard repair moves products home; the old places of moved ones go after 20 minutes, "
+                "deleted products when they can be restored no more",
+                shard=name,
+            )
 
 
 class _Mover:

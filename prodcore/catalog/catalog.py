@@ -91,6 +91,11 @@ class Catalog:
         self._clock = clock
         self._new_id = new_id
 
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """All shards: those that own something, and after them those that own nothing."""
+        return tuple(dict.fromkeys((*self.shard_map.shards, *self._stores)))
+
     def follow_map(self) -> None:
         """Take over a newer map of the same owners, as a split makes it; any other needs a new process.
 
@@ -111,7 +116,7 @@ class Catalog:
             return write()
         except StaleShardMap as refused:
             self._renew_map(used, refused)
-        return write()
+            return write()
 
     def _renew_map(self, used: int, refused: StaleShardMap) -> None:
         """Take over the stored map, whoever owns what by it: by the one in use nothing more can be written there."""
@@ -129,7 +134,7 @@ class Catalog:
         try:
             return self._stores[shard]
         except KeyError:
-            known = ", ".join(self.shard_map.shards)
+            known = ", ".join(self.shards)
             raise ShardNotFound(f"there is no shard {shard}; there are {known}", shard=shard) from None
 
     def where(self, name: str) -> Route:
@@ -369,7 +374,7 @@ class Catalog:
         """How many products each shard holds."""
         answered, _silent = self.ask_all(lambda store: store.count())
         counts = []
-        for shard in self.shard_map.shards:
+        for shard in self.shards:
             ranges, count = tuple(str(r) for r in self.shard_map.owned_by(shard)), answered.get(shard)
             known = ShardCount(shard, ranges, count.products, count.approximate) if count else None
             counts.append(known or ShardCount(shard, ranges, None))

@@ -56,7 +56,7 @@ def undo_part(
     author = replace(by, import_id=str(undo_id(import_id)))
     first, after = _read_cursor(cursor, catalog)
     part = UndonePart()
-    shards = catalog.shard_map.shards
+    shards = catalog.shards
     for shard in shards[shards.index(first) :]:
         try:
             touched = _touched(catalog, shard, import_id, after, limit)
@@ -85,7 +85,7 @@ def _touched(catalog: Catalog, shard: str, import_id: UUID, after: UUID | None, 
 
 
 def _read_cursor(cursor: str | None, catalog: Catalog) -> tuple[str, UUID | None]:
-    shards = catalog.shard_map.shards
+    shards = catalog.shards
     if cursor is None:
         return shards[0], None
     shard, _colon, last = cursor.rpartition(":")

@@ -264,7 +264,10 @@ def letter_of(shard_map: ShardMap, shard: str) -> str:
     for letter in _FIRST_LETTERS:
         if shard_map.shard_for(name_key(f"{letter} ")) == shard_map.shard_for(name_key(f"{letter} z")) == shard:
             return letter
-    raise ConfigError(f"no product name that a drill could use belongs to {shard}")
+    raise ConfigError(
+        f"no product name that a drill could use belongs to {shard}",
+        hint="prodctl shard list shows its ranges; a shard that owns none can be drilled once it owns one",
+    )
 
 
 class MeasuredLoad:

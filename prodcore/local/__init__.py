@@ -1,11 +1,11 @@
-"""The whole system on one machine: nine ``mongod`` in three replica sets, and the services, under supervisord.
+"""The whole system on one machine: replica sets of three ``mongod`` each, and the services, under supervisord.
 
 A throw-away cluster without services, for tests::
 
     from prodcore.local import LocalCluster, LocalPlan, find_free_ports
 
     cluster = LocalCluster(LocalPlan(tmp_path / "cluster", find_free_ports()))
-    cluster.up()                                  # three sets that take majority writes
+    cluster.up()                                  # sets that take majority writes
     settings = load_settings(**cluster.addresses("operator"))   # or "web", "auth", "root"
     cluster.members.kill("127.0.0.1:…")           # a prodcore.processes.control.MemberControl
     cluster.down()                                # or destroy(), which removes the directory too

@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +17,12 @@ from prodcore.installation import Progress, no_progress
 from prodcore.installation.secret import ensure_secrets, ensure_setup_code, forget_setup_code, locked
 from prodcore.installation.sets import set_urls
 from prodcore.local.plan import GUARD, Daemon, LocalPlan, LocalService, SetMember, drill_runner, services_for
-from prodcore.local.ports import check_ports_free, ports_from_settings
+from prodcore.local.ports import check_ports_free, ports_from_settings, with_shard, without_shard
 from prodcore.local.render import check_directory_name
 from prodcore.local.state import claim_directory, load_state
 from prodcore.local.status import ProgramStatus, read_status, setup_is_open, wait_ready
 from prodcore.local.supervise import MemberStarter, end_orphans
-from prodcore.local.up import UpReport, bring_up
+from prodcore.local.up import UpReport, bring_up, take_away
 from prodcore.processes.supervisord import SupervisedMembers, Supervisor
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _STOP_SECONDS = 30.0  # longer than supervisord waits before it kills what does not stop
 _START_SECONDS = 60.0
+_REMOVE_SECONDS = 180.0
 _OURS = (
     "auth-keys", "cluster.json", "conf", "data", "drill", "env", "keyfile", "lock", "logs", "secrets.json",
     "setup-code", "setup-code-sealed", "supervisor.sock", "supervisord.conf", "supervisord.pid", "trust.json",
@@ -58,7 +60,7 @@ def open_cluster(settings: Settings, directory: Path | None = None) -> LocalClus
 
 
 class LocalCluster:
-    """Three replica sets of three members, and the services of the plan, on this machine.
+    """Replica sets of three members, the users' and two shards or more, and the services of the plan, on this machine.
 
     ``mongod`` is the setting of that name. Nothing is started or looked at before a method asks for it.
     """
@@ -84,6 +86,31 @@ class LocalCluster:
         claim_directory(self.plan.directory)
         with locked(self.plan.directory):
             return bring_up(self.plan, self._mongod, progress, when_writable)
+
+    def with_shard(self, name: str, first_port: int | None = None) -> LocalCluster:
+        """The cluster with one more shard, which the ``up`` of it makes; nothing is done yet.
+
+        Raises ConfigError, Conflict where there is such a set, ClusterUnavailable where the cluster does not run.
+        """
+        self._require_supervisor()
+        ports = with_shard(self.plan.ports, name, first_port)
+        return LocalCluster(replace(self.plan, ports=ports), self._mongod)
+
+    def check_removable(self, name: str) -> None:
+        """Raise ShardNotFound or Conflict for a set that can never be removed; whether it is in use is not asked."""
+        self._require_supervisor()
+        without_shard(self.plan.ports, name)
+
+    def remove_shard(self, name: str, check_unused: Callable[[], None], progress: Progress = no_progress) -> None:
+        """Take an added shard away with its data: first from the services, which fail no request by it, then at all.
+
+        ``check_unused`` raises where it is in use. Cut short it is a shard still: ``up`` brings it back whole.
+        """
+        self.check_removable(name)
+        plan = replace(self.plan, ports=without_shard(self.plan.ports, name))
+        with locked(plan.directory), budget(_REMOVE_SECONDS):
+            check_unused()
+            take_away(self.plan, plan, name, progress)
 
     def down(self, progress: Progress = no_progress) -> bool:
         """Stop everything: daemons and services first, then all members at the same time. False when nothing ran."""
@@ -148,7 +175,7 @@ class LocalCluster:
         return {name: self.plan.log(name) for name in wanted}
 
     def addresses(self, user: str) -> dict[str, SecretStr]:
-        """The settings db1_url, db2_url and db3_url for ``root``, ``web``, ``auth`` or ``operator``; after ``up``."""
+        """The settings db1_url, db2_url, db3_url … for ``root``, ``web``, ``auth`` or ``operator``; after ``up``."""
         from prodcore.settings import SecretStr
 
         self._require_cluster()

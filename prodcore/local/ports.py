@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import secrets
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
-from prodcore.errors import ConfigError, Problem
+from prodcore.errors import ConfigError, Conflict, Problem, ShardNotFound
 from prodcore.installation.sets import MEMBERS_OF_A_SET, USERS_SET
 
 if TYPE_CHECKING:
@@ -91,6 +92,38 @@ def ports_from_settings(settings: Settings, stored: Mapping[str, int] | None = N
                 hint="use another --dir for a second cluster, or prodctl local destroy for a new one",
             )
     return LocalPorts.read(dict(stored) | {name: asked[name] for name in given})
+
+
+_SHARD_NAME = re.compile(r"rs[A-Z][A-Za-z0-9]{0,14}", re.ASCII)
+_BLOCK = 10
+_LAST_FIRST = 65_533
+
+
+def with_shard(ports: LocalPorts, name: str, first: int | None = None) -> LocalPorts:
+    """The ports with those of one more shard: from ``first`` on, else the next block of three that is free.
+
+    Raises ConfigError for a name that cannot be, and Conflict for one that there is.
+    """
+    if not _SHARD_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} is no name for a shard", hint="rs and a capital letter, then letters or digits: rsC"
+        )
+    if name.lower() in {known.lower() for known in ports.sets}:
+        raise Conflict(f"there is a set {name} already", hint=f"there are {', '.join(ports.sets)}")
+    if first is None:
+        blocks = range(max(ports.sets.values()) + _BLOCK, _LAST_FIRST, _BLOCK)
+        free = (block for block in blocks if all(_is_free(block + n) for n in range(MEMBERS_OF_A_SET)))
+        first = next(free, _LAST_FIRST)
+    return replace(ports, more_shards={**ports.more_shards, name: first})
+
+
+def without_shard(ports: LocalPorts, name: str) -> LocalPorts:
+    """The ports without those of an added shard. Raises ShardNotFound, and Conflict for a set of the beginning."""
+    if name not in ports.sets:
+        raise ShardNotFound(f"there is no shard {name}; there are {', '.join(ports.sets)}", shard=name)
+    if name not in ports.more_shards:
+        raise Conflict(f"{name} was there from the beginning: only an added shard can be removed")
+    return replace(ports, more_shards={n: first for n, first in ports.more_shards.items() if n != name})
 
 
 def find_free_ports() -> LocalPorts:

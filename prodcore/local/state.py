@@ -27,6 +27,8 @@ class LocalState:
     ports: dict[str, int]
     mongod: dict[str, str] = field(default_factory=dict)
     ready_sets: dict[str, str] = field(default_factory=dict)
+    renewing: list[str] = field(default_factory=list)
+    """Programs that run and may not have read their env files as they are now."""
     format: int = _FORMAT
 
     def known_mongod(self) -> Mongod | None:

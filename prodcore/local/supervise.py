@@ -20,7 +20,7 @@ from prodcore.deadline import remaining
 from prodcore.errors import ClusterUnavailable
 from prodcore.installation import Progress
 from prodcore.local.log import last_words
-from prodcore.local.plan import LocalPlan, SetMember
+from prodcore.local.plan import Daemon, LocalPlan, LocalService, SetMember
 from prodcore.local.ports import is_listener, is_listening
 from prodcore.local.render import MARKER_VARIABLE
 from prodcore.processes.supervisord import ProgramState, Supervisor
@@ -136,6 +136,7 @@ def _environment(directory: Path) -> dict[str, str]:
 
 
 _STOP_SECONDS = 20.0
+_RELOAD_SECONDS = 60.0  # new workers load, and the former ones finish what they have begun
 _PATIENCE = 3
 
 
@@ -145,6 +146,8 @@ class Changed:
 
     settings: frozenset[str]
     """Programs whose env file differs."""
+    moved: frozenset[str]
+    """Programs whose port does."""
     programs: bool
     """Whether supervisord's configuration does."""
 
@@ -161,11 +164,28 @@ def running_programs(supervisor: Supervisor) -> set[str] | None:
 
 def take_over(plan: LocalPlan, supervisor: Supervisor, running: set[str], changed: Changed) -> set[str]:
     """Make a running supervisord know every program as planned; the names of those that run then."""
-    left = set(running)
-    for name in changed.settings & left:
-        _stop(supervisor, name)
-        left.remove(name)
-    return _reread(plan, supervisor, left) if changed.programs else left
+    return _reread(plan, supervisor, running) if changed.programs else set(running)
+
+
+def renew(supervisor: Supervisor, program: LocalService | Daemon, changed: Changed) -> None:
+    """Have a running program work with its changed env file; a service that keeps its port fails no request by it."""
+    if isinstance(program, LocalService) and program.name not in changed.moved:
+        _reload(supervisor, program.name)
+    else:
+        _stop(supervisor, program.name)
+        supervisor.start(program.name)
+
+
+def _reload(supervisor: Supervisor, name: str) -> None:
+    """Have a service replace its workers, which read the settings; returns when the former ones have ended."""
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        former = psutil.Process(supervisor.program(name).pid).children()
+        supervisor.send(name, signal.SIGHUP)
+        _gone, left = psutil.wait_procs(former, timeout=_RELOAD_SECONDS)
+        if left:
+            raise ClusterUnavailable(f"{name} does not replace its workers", hint=f"prodctl local logs {name}")
 
 
 def _reread(plan: LocalPlan, supervisor: Supervisor, running: set[str]) -> set[str]:

@@ -10,7 +10,7 @@ import contextvars
 import queue
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,8 @@ from prodcore.installation import Progress
 from prodcore.installation.secret import Secrets, ensure_secrets
 from prodcore.installation.sets import USERS_SET
 from prodcore.local.mongod import Mongod, find_mongod
-from prodcore.local.plan import LocalPlan
-from prodcore.local.ports import check_ports_free
+from prodcore.local.plan import Daemon, LocalPlan, LocalService
+from prodcore.local.ports import LocalPorts, check_ports_free
 from prodcore.local.render import render_env_files, render_member, render_supervisor
 from prodcore.local.state import LocalState, load_state, save_state, users_fingerprint
 from prodcore.local.status import wait_ready
@@ -33,12 +33,13 @@ from prodcore.local.supervise import (
     end_orphans,
     launch_supervisor,
     open_files_limit,
+    renew,
     running_programs,
     take_over,
     wait_supervisor,
 )
 from prodcore.processes.supervisord import Supervisor
-from prodcore.support.secure_files import make_private_directory, write_private
+from prodcore.support.secure_files import is_written, make_private_directory, write_private
 
 if TYPE_CHECKING:
     from prodcore.installation.set_up import SetBringUp
@@ -58,7 +59,7 @@ class UpReport:
     started: tuple[str, ...]
     """The programs that did not run before."""
     writable_seconds: float
-    """Until all three sets took a majority write."""
+    """Until all sets took a majority write."""
     seconds: float
 
 
@@ -84,8 +85,9 @@ def bring_up(
         if launched:
             wait_supervisor(plan, launched)
         left = take_over(plan, supervisor, running, prepared.changed) if running is not None else set()
-        started = tuple(name for name in plan.program_names if name not in left)
-        assembly = Assembly(plan, supervisor, prepared, state, _only_about(plan, started, progress))
+        renewed = frozenset(left & (prepared.changed.settings | set(state.renewing)))
+        started = tuple(name for name in plan.program_names if name not in left - renewed)
+        assembly = Assembly(plan, supervisor, prepared, state, _only_about(plan, started, progress), renewed)
         assembly.start_sets(with_data)
         writable = assembly.wait_writable()
         assembly.finish(when_writable if started else None)
@@ -119,7 +121,14 @@ class Prepared:
 
     mongod: Mongod
     secrets: Secrets
+    env_files: Mapping[str, str]
+    """The texts of the env files, which are written when what they name is of use."""
     changed: Changed
+
+    def write_env_files(self, plan: LocalPlan) -> None:
+        """Write what programs are started with from now on."""
+        for name, text in self.env_files.items():
+            write_private(plan.env_file(name), text)
 
 
 def prepare(plan: LocalPlan, state: LocalState, mongod_setting: Path | None, running: Collection[str]) -> Prepared:
@@ -131,6 +140,33 @@ def prepare(plan: LocalPlan, state: LocalState, mongod_setting: Path | None, run
     known = state.known_mongod()
     mongod = known if known and not set(missing) & {m.name for m in plan.members} else find_mongod(mongod_setting)
     return _write(plan, state, mongod)
+
+
+def take_away(before: LocalPlan, plan: LocalPlan, replica_set: str, progress: Progress) -> None:
+    """Remove a set from a running cluster, with its data: ``plan`` is the cluster without it."""
+    supervisor = Supervisor(plan.supervisor_socket)
+    state = load_state(plan.directory)
+    mongod = state.known_mongod() if state else None
+    if state is None or mongod is None:
+        raise ClusterUnavailable(f"there is no local cluster in {plan.directory}", hint="prodctl local up")
+    running = running_programs(supervisor) or set()
+    state.renewing = sorted(running & {p.name for p in plan.python_programs if p.settings != "auth"})
+    prepared = _write(plan, state, mongod)
+    state.ports = before.ports.as_dict()  # until the end it is a shard of the cluster: an ``up`` would bring it back
+    save_state(plan.directory, state)
+    prepared.write_env_files(plan)
+    for program in plan.python_programs:
+        if program.name in state.renewing:
+            renew(supervisor, program, prepared.changed)
+            progress(program.name, f"works without {replica_set}")
+    take_over(plan, supervisor, running, prepared.changed)
+    for member in before.members_of(replica_set):
+        shutil.rmtree(plan.data_directory(member), ignore_errors=True)
+        plan.member_config(member).unlink(missing_ok=True)
+        progress(member.name, "is removed")
+    state.ports, state.renewing = plan.ports.as_dict(), []
+    state.ready_sets.pop(replica_set, None)
+    save_state(plan.directory, state)
 
 
 def has_data(plan: LocalPlan, replica_set: str) -> bool:
@@ -151,6 +187,7 @@ def check_disk(plan: LocalPlan) -> None:
 
 
 def _write(plan: LocalPlan, state: LocalState, mongod: Mongod) -> Prepared:
+    before, after = LocalPorts.read(state.ports).by_program(), plan.ports.by_program()
     state.ports = plan.ports.as_dict()
     state.remember_mongod(mongod)
     save_state(plan.directory, state)  # first: it marks the directory as ours
@@ -161,12 +198,14 @@ def _write(plan: LocalPlan, state: LocalState, mongod: Mongod) -> Prepared:
         make_private_directory(plan.data_directory(member))
         write_private(plan.member_config(member), render_member(plan, member))
     files = render_env_files(plan, secrets)
-    changed = {name for name, text in files.items() if write_private(plan.env_file(name), text)}
+    changed = {name for name, text in files.items() if not is_written(plan.env_file(name), text)}
     return Prepared(
         mongod,
         secrets,
+        files,
         Changed(
             frozenset(p.name for p in plan.python_programs if p.settings in changed),
+            frozenset(name for name, port in after.items() if before.get(name, port) != port),
             write_private(plan.supervisor_config, render_supervisor(plan, mongod.path, open_files_limit())),
         ),
     )
@@ -176,14 +215,27 @@ def _gb(number: int) -> str:
     return f"{number / 1e9:.1f} GB"
 
 
+def _nothing() -> None:
+    """There is nothing to prepare."""
+
+
 class Assembly:
     """Call ``start_sets``, ``wait_writable`` and ``finish``, in this order, inside one budget."""
 
     def __init__(
-        self, plan: LocalPlan, supervisor: Supervisor, prepared: Prepared, state: LocalState, progress: Progress
+        self,
+        plan: LocalPlan,
+        supervisor: Supervisor,
+        prepared: Prepared,
+        state: LocalState,
+        progress: Progress,
+        renewed: Set[str],
     ) -> None:
         self._plan = plan
         self._supervisor = supervisor
+        self._prepared = prepared
+        self._renewed = renewed
+        """Programs that run with other settings than they shall have."""
         self._secrets = prepared.secrets
         self._state = state
         self._progress = progress
@@ -234,21 +286,37 @@ class Assembly:
         return time.monotonic()
 
     def finish(self, when_writable: Callable[[], None] | None) -> None:
-        """Start the services, and wait for them and for every member."""
+        """Start the services, and wait for them and for every member.
+
+        What runs already hears of a new set when that is prepared, not before.
+        """
         from prodcore.installation.set_up import users_of
 
+        prepare = when_writable if when_writable and not self.failures else _nothing
+        if self._renewed:
+            prepare()
+        self._state.renewing = sorted(self._renewed)
+        save_state(self._plan.directory, self._state)  # first: whoever goes on after a kill must know of it
+        self._prepared.write_env_files(self._plan)
         for service in self._plan.services:
-            self._supervisor.start(service.name)
-        if when_writable and not self.failures:
-            when_writable()
+            self._start(service)
+        if not self._renewed:
+            prepare()
         wait_ready(self._plan, self._supervisor, self._plan.services, self._progress)
         self._collect(self._complete)
         for daemon in self._plan.daemons:  # last: nobody waits for it, and it would only take a processor
-            self._supervisor.start(daemon.name)
+            self._start(daemon)
             self._progress(daemon.name, "is started")
         users = {name: users_of(name, self._secrets) for name in self._plan.replica_sets if name not in self.failures}
+        self._state.renewing = []
         self._state.ready_sets |= {name: users_fingerprint(of) for name, of in users.items()}
         self._pool.shutdown()
+
+    def _start(self, program: LocalService | Daemon) -> None:
+        if program.name in self._renewed:
+            renew(self._supervisor, program, self._prepared.changed)
+        else:
+            self._supervisor.start(program.name)
 
     def _submit(self, function: Callable[..., None], *arguments: object) -> None:
         self._pool.submit(contextvars.copy_context().run, function, *arguments)

@@ -34,7 +34,7 @@ def make_private_directory(path: Path) -> None:
 def write_private(path: Path, content: str | bytes) -> bool:
     """Write a file with mode 0600, through a new file beside it. Returns whether the content changed."""
     data = content.encode() if isinstance(content, str) else content
-    if _is(path, data):
+    if is_written(path, data):
         return False
     descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600, and new in any case
     try:
@@ -85,8 +85,9 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _is(path: Path, data: bytes) -> bool:
-    """Whether the file is as it would be written."""
+def is_written(path: Path, content: str | bytes) -> bool:
+    """Whether the file is as ``write_private`` would write it."""
+    data = content.encode() if isinstance(content, str) else content
     try:
         found = path.lstat()
         return stat.S_ISREG(found.st_mode) and not found.st_mode & _OTHERS and path.read_bytes() == data

@@ -10,6 +10,8 @@ answered. A service whose socket somebody keeps stops in four steps, so that a r
 3. idle connections are closed; requests at work may finish within the budget of a request;
 4. what still runs is killed.
 
+On SIGHUP workers with the settings of now take the places of all, which stop in the same steps; the sockets stay open.
+
 Each worker accepts from a socket of its own, all on one port, and the kernel deals the connections out. From one that
 they share, whoever wakes first takes all that wait, and one worker may end up with every connection. The sockets are
 open in the process above the workers (granian opens them in the workers): what waits in the queue of a worker that dies
@@ -195,6 +197,22 @@ class Server(MPServer):
             _tell(workers, _LAST_ANSWERS, 3.0)
         _tell(workers, _NO_NEWCOMERS, 1.0 if self.kept else 0.2)
         cast(Any, super()).shutdown(exit_code)
+
+    def _reload(self, spawn_target: Any, target_loader: Any) -> None:
+        """On SIGHUP: workers that read the settings anew take the places of all, which stop as at a restart."""
+        self.reload_signal = False
+        self.main_loop_interrupt.clear()
+        former: list[Any] = list(self.wrks)
+        self.wrks.clear()
+        cast(Any, self)._spawn_workers(spawn_target, target_loader)
+        present: list[Any] = list(self.wrks)
+        for worker in former:
+            worker.interrupt_by_parent = True
+        _tell(former, _LAST_ANSWERS, 3.0)
+        _tell(former, _NO_NEWCOMERS, 1.0)
+        self.wrks[:] = former
+        cast(Any, self)._stop_workers()
+        self.wrks[:] = present
 
     def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
         """Put another worker in the place of one that ended, unless the settings are at fault."""

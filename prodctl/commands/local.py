@@ -11,6 +11,7 @@ import click
 
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_rows, print_text, success, visible
+from prodctl.terminal.prompt import confirm, confirm_options
 from prodctl.terminal.rows import duration, size
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def _directory_option(command: F) -> F:
 def local() -> None:
     """The whole system on this machine: start, look, stop.
 
-    Nine mongod in three replica sets (rsA, rsB, rsU), authsvc, webapp and the guard, all on 127.0.0.1, under a
-    supervisor that goes on when the command has ended. A program is named as in the status (rsA-1, webapp) or by its
-    host:port.
+    Nine mongod in three replica sets (rsA, rsB, rsU), and three more for each added shard, authsvc, webapp and the
+    guard, all on 127.0.0.1, under a supervisor that goes on when the command has ended. A program is named as in the
+    status (rsA-1, webapp) or by its host:port.
 
     \b
     Examples:
@@ -63,7 +64,7 @@ def local() -> None:
 def up(directory: Path | None) -> None:
     """Start what does not run, and repair what is half made.
 
-    Ready when all three replica sets have taken a majority write and both services answer. Run it again at any time.
+    Ready when all replica sets have taken a majority write and both services answer. Run it again at any time.
 
     \b
     Examples:
@@ -178,6 +179,55 @@ def down(directory: Path | None) -> None:
     began = time.monotonic()
     stopped = _open(directory).down(_progress_printer())
     success(f"Everything is stopped, in {time.monotonic() - began:.1f} s." if stopped else "Nothing was running.")
+
+
+@local.command("add-shard")
+@click.argument("name", metavar="SHARD")
+@click.option(
+    "--port", type=click.IntRange(1024, 65_533), help="The first of its three ports.  [default: the next free]"
+)
+@_directory_option
+def add_shard(name: str, port: int | None, directory: Path | None) -> None:
+    """Add a shard: three more members, their users, indexes and rule.
+
+    The services read their settings anew and fail no request by it; the guard and the drill runner are started again.
+    The shard is empty and owns no range: no product is put there yet. What was cut short is finished by the next up.
+
+    \b
+    Examples:
+      prodctl local add-shard rsC
+      prodctl local add-shard rsC --port 27057
+    """
+    cluster = _open(directory).with_shard(name, port)
+    report = cluster.up(_progress_printer(), lambda: _prepare(cluster))
+    success(f"{name} is there, in {report.seconds:.1f} s: empty, and it owns no range.")
+
+
+@local.command("remove-shard")
+@click.argument("name", metavar="SHARD")
+@_directory_option
+@confirm_options
+def remove_shard(name: str, directory: Path | None, yes: bool, no_input: bool) -> None:
+    """Remove an added shard with its three members, after asking.
+
+    Refused (exit status 5) while it owns a range or holds any document: products, deleted ones that can be restored,
+    old places of moved ones. The services work without it before its members stop, and fail no request by it.
+
+    \b
+    Examples:
+      prodctl local remove-shard rsC
+      prodctl local remove-shard rsC --yes
+    """
+    from prodcore.app.shards import check_unused
+    from prodcore.settings import load_settings
+
+    cluster = _open(directory)
+    cluster.check_removable(name)
+    settings = load_settings(**cluster.addresses("operator"))
+    check_unused(settings, name)
+    confirm(f"Remove {name} and its three members?", yes=yes, no_input=no_input)
+    cluster.remove_shard(name, lambda: check_unused(settings, name), _progress_printer())
+    success(f"{name} is removed.")
 
 
 @local.command()

@@ -5,11 +5,18 @@ from dataclasses import fields, replace
 
 import pytest
 
-from prodcore.errors import ConfigError, MemberNotFound
+from prodcore.errors import ConfigError, Conflict, MemberNotFound, ShardNotFound
 from prodcore.installation.secret import Secrets
 from prodcore.installation.sets import set_urls
 from prodcore.local.plan import GUARD, LocalPlan, services_for
-from prodcore.local.ports import LocalPorts, check_ports_free, find_free_ports, ports_from_settings
+from prodcore.local.ports import (
+    LocalPorts,
+    check_ports_free,
+    find_free_ports,
+    ports_from_settings,
+    with_shard,
+    without_shard,
+)
 from prodcore.settings import Settings
 
 
@@ -95,3 +102,35 @@ def test_every_taken_port_is_named_with_its_holder():
     assert [p.field for p in refusal.value.problems] == ["rsA-1", "webapp"]
     for port in taken.values():
         assert f"port {port} is taken by process {os.getpid()} (" in str(refusal.value)
+
+
+def test_ports_of_an_added_shard_are_the_next_ones_or_those_that_are_given():
+    ports = with_shard(LocalPorts(), "rsC", 27_057)
+    assert list(ports.sets) == ["rsA", "rsB", "rsC", "rsU"]
+    assert with_shard(ports, "rsD").sets["rsD"] >= 27_067
+    assert LocalPorts.read(ports.as_dict()) == ports
+    assert without_shard(ports, "rsC") == LocalPorts()
+
+
+@pytest.mark.parametrize("name", ["c", "rs", "rsc", "rs1", "rsC-1", "rsÑ", "rsC" * 9, "RSC", ""])
+def test_names_that_no_shard_can_have_are_refused(name):
+    with pytest.raises(ConfigError, match="is no name for a shard"):
+        with_shard(LocalPorts(), name)
+
+
+@pytest.mark.parametrize("name", ["rsA", "rsU", "rsC"])
+def test_a_name_that_there_is_makes_no_second_set(name):
+    with pytest.raises(Conflict, match=f"there is a set {name} already"):
+        with_shard(LocalPorts(more_shards={"rsC": 27_047}), name)
+
+
+def test_ports_that_another_program_has_are_refused_for_an_added_shard():
+    with pytest.raises(ConfigError, match="port 27028 of rsC-1 is also the port"):
+        with_shard(LocalPorts(), "rsC", 27_028)
+
+
+def test_only_an_added_shard_can_be_removed():
+    with pytest.raises(Conflict, match="there from the beginning"):
+        without_shard(LocalPorts(), "rsB")
+    with pytest.raises(ShardNotFound, match="there is no shard rsZ"):
+        without_shard(LocalPorts(), "rsZ")

@@ -6,9 +6,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
+from contextlib import contextmanager
 
+import pymongo
 import pytest
 import requests
+from dotenv import dotenv_values
+from pymongo.errors import WriteError
 
 from prodcore.local import find_free_ports
 from tests.support.cli import PROGRAM, Cli
@@ -175,6 +180,88 @@ def test_the_browser_port_can_move(cli, ports):
     back = cli("local", "up")
     assert back.status == 0, back.err
     assert requests.get(f"http://127.0.0.1:{ports.web}/readyz", timeout=10).status_code == 200
+
+
+def operator_settings(cli):
+    return dotenv_values(cli.state_dir / "local" / "env" / "operator.env")
+
+
+@contextmanager
+def asked_all_the_time(url):
+    """Readiness asked for on new connections and on one that is kept; what was not answered, or not wholly ready."""
+    wrong, ended = [], threading.Event()
+
+    def ask(get):
+        while not ended.is_set():
+            try:
+                answer = get(f"{url}/readyz", timeout=60)
+                if answer.status_code != 200 or set(answer.json()["checks"].values()) != {"ok"}:
+                    wrong.append(answer.text)
+            except requests.RequestException as error:
+                wrong.append(repr(error))
+
+    asking = [threading.Thread(target=ask, args=[get]) for get in (requests.get, requests.Session().get)]
+    for thread in asking:
+        thread.start()
+    try:
+        yield wrong
+    finally:
+        ended.set()
+        for thread in asking:
+            thread.join(90)
+
+
+@pytest.mark.timeout(900)
+def test_a_shard_is_added_seen_and_removed_and_no_request_fails(cli, ports):
+    url = f"http://127.0.0.1:{ports.web}"
+    with asked_all_the_time(url) as wrong:
+        added = cli("local", "add-shard", "rsC")
+        assert added.status == 0, added.err
+        seen = requests.get(f"{url}/readyz", timeout=60).json()["checks"]
+        assert wrong == []
+        shards = cli("shard", "list", "-o", "json").json["items"]
+        assert [(s["shard"], s["ranges"], s["products"]) for s in shards][-1] == ("rsC", [], 0)
+        members = [line.split(",")[0] for line in cli("cluster", "status", "-o", "csv").out.splitlines()[1:]]
+        assert set(members) == {"rsA", "rsB", "rsC", "rsU"}
+        programs = cli("local", "status", "-o", "json")
+        assert (programs.status, sum(p["what"] == "rsC" for p in programs.json["items"])) == (0, 3)
+        assert cli("shard", "verify").status == 0
+        again = cli("local", "add-shard", "rsC")
+        assert (again.status, "there is a set rsC already" in again.err) == (5, True)
+        with pymongo.MongoClient(operator_settings(cli)["DB4_URL"]) as operator:
+            products = operator["products_db"]["products"]
+            with pytest.raises(WriteError, match="failed validation"):
+                products.insert_one({"name_key": "arroz", "variant_key": ""})
+            products.insert_one({"name_key": "\U0010ffffx", "variant_key": "", "deleted": {}})
+            refused = cli("local", "remove-shard", "rsC", "--yes")
+            assert (refused.status, "rsC still holds 1 document" in refused.err) == (5, True)
+            products.delete_many({})
+        removed = cli("local", "remove-shard", "rsC", "--yes")
+        assert removed.status == 0, removed.err
+        assert wrong == []
+    assert seen.keys() == {"rsA", "rsB", "rsC"}
+    assert {p["what"] for p in cli("local", "status", "-o", "json").json["items"]}.isdisjoint({"rsC"})
+    assert [s["shard"] for s in cli("shard", "list", "-o", "json").json["items"]] == ["rsA", "rsB"]
+    assert "DB4_URL" not in operator_settings(cli)
+    assert not list((cli.state_dir / "local" / "data").glob("rsC*"))
+    gone = cli("local", "remove-shard", "rsC", "--yes")
+    assert (gone.status, "there is no shard rsC" in gone.err) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "why"),
+    [
+        (["add-shard", "fragment3"], 2, "is no name for a shard"),
+        (["add-shard", "rsu"], 2, "is no name for a shard"),
+        (["add-shard", "rsB"], 5, "there is a set rsB already"),
+        (["remove-shard", "rsB", "--yes"], 5, "there from the beginning"),
+        (["remove-shard", "rsZ", "--yes"], 3, "there is no shard rsZ"),
+    ],
+)
+def test_what_cannot_be_added_or_removed_is_refused_and_why(cli, arguments, status, why):
+    answer = cli("local", *arguments)
+    assert answer.status == status, answer.err
+    assert why in answer.err
 
 
 def test_destroy_asks_for_the_directorys_name(cli):

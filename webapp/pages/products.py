@@ -234,7 +234,7 @@ def _results(catalog: Catalog, state: ListState) -> dict[str, Any]:
         "problems": problems,
         "too_broad": too_broad,
         "jumps": jumps(catalog) if state.query == EVERYTHING else [],
-        "shards": catalog.shard_map.shards,
+        "shards": catalog.shards,
         "all_columns": COLUMNS,
         "sorted_by": SORTED_BY,
         "formats": FORMATS,
