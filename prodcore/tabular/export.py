@@ -32,8 +32,10 @@ def csv_head() -> bytes:
     return _csv([EXPORTED])
 
 
-def as_csv(rows: Iterable[Row]) -> bytes:
-    """Lines of CSV in UTF-8: every cell in quotes, none that a spreadsheet takes for a formula."""
+def as_csv(rows: Iterable[Row], *, raw: bool = False) -> bytes:
+    """Lines of CSV in UTF-8: every cell in quotes, none that a spreadsheet takes for a formula; ``raw``: as it is."""
+    if raw:
+        return _csv(map(cells_of, rows))
     return _csv(
         [escape_formula(_marked(name, cell)) for name, cell in zip(EXPORTED, cells_of(row), strict=True)]
         for row in rows

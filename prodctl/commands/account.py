@@ -11,7 +11,16 @@ import click
 from prodctl.client import open_client
 from prodctl.terminal.arguments import FILE, complete_sessions
 from prodctl.terminal.groups import NounGroup
-from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
+from prodctl.terminal.output import (
+    columns,
+    counted,
+    message,
+    output_option,
+    print_item,
+    print_rows,
+    print_text,
+    success,
+)
 from prodctl.terminal.prompt import ask, ask_secret, confirm, confirm_options, from_file, from_stdin
 from prodctl.terminal.rows import with_short_ids
 
@@ -87,7 +96,7 @@ def end_session(session_id: str | None, others: bool) -> None:
         raise click.UsageError("give a session id, or --others")
     if others:
         ended = open_client().call("DELETE", "/account/sessions")["ended"]
-        success(f"Ended {ended} other login{'' if ended == 1 else 's'}.")
+        success(f"Ended {counted(ended, 'other login')}.")
     else:
         open_client().call("DELETE", path_of("/account/sessions/<session_id>", session_id=session_id or ""))
         success("Ended.")

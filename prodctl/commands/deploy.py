@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from prodctl.terminal.groups import NounGroup
-from prodctl.terminal.output import columns, message, output_option, print_rows, print_text, success, visible
+from prodctl.terminal.output import columns, counted, message, output_option, print_rows, print_text, success, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ def apply(file: Path | None, output: str) -> None:
     if output not in ("table", "wide"):
         print_rows([asdict(c) for c in done.changes], _CHANGE_COLUMNS, output, kind="deploy_apply")
     elif done.changes:
-        message(f"\nReady in {time.monotonic() - began:.1f} s: {len(done.changes)} changes.")
+        message(f"\nReady in {time.monotonic() - began:.1f} s: {counted(len(done.changes), 'change')}.")
     else:
         message(f"Nothing had to be changed; checked in {time.monotonic() - began:.1f} s.")
     _print_next_steps(system)
@@ -190,7 +190,7 @@ def render(directory: Path, file: Path | None) -> None:
 
     system = _open(file)
     written = write_rendering(system.layout, system.specs, system.operator.secrets_mark, directory)
-    success(f"{len(written)} files are in {directory}.")
+    success(f"{directory} holds {counted(len(written), 'file')}.")
 
 
 @deploy.command()
@@ -240,7 +240,8 @@ def export_(directory: Path, file: Path | None, compression: str) -> None:
     began = time.monotonic()
     manifest = Export(system, directory, compression, _progress_printer()).run()
     size = megabytes(sum(instance.file.size for instance in manifest.instances))
-    success(f"{directory} holds {len(manifest.instances)} containers, {size}, in {time.monotonic() - began:.1f} s.")
+    held = counted(len(manifest.instances), "container")
+    success(f"{directory} holds {held}, {size}, in {time.monotonic() - began:.1f} s.")
     message("It holds every secret, too: keep it as safe as the system itself.")
 
 

@@ -11,7 +11,7 @@ from prodcore.product.fields import BY_NAME, IN_BULK
 from prodctl.client import open_client
 from prodctl.importing.options import filter_options, query_of
 from prodctl.terminal.groups import NounGroup
-from prodctl.terminal.output import output_option
+from prodctl.terminal.output import counted, output_option
 from prodctl.terminal.prompt import confirm_options
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -127,7 +127,7 @@ def _run(
             return show_report(run.work(refused), output)
         except KeyboardInterrupt as interruption:
             interruption.add_note(
-                f"{run.done:,} of {run.count:,} products are done, up to {run.under_way:,} more may be."
+                f"Done: {run.done:,} of {counted(run.count, 'product')}; up to {run.under_way:,} more may be."
             )
             interruption.add_note("The same command again does the others.")
             raise

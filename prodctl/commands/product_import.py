@@ -12,7 +12,7 @@ from prodctl.client import open_client
 from prodctl.importing.options import patience_option, reading_options
 from prodctl.terminal.arguments import complete_imports
 from prodctl.terminal.groups import DefaultGroup
-from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text
+from prodctl.terminal.output import columns, counted, message, output_option, print_item, print_rows, print_text
 from prodctl.terminal.prompt import confirm, confirm_options
 from prodctl.terminal.rows import readable, with_short_ids
 
@@ -162,9 +162,9 @@ def _raise_unsettled(report: ImportReport) -> None:
     again = "import the same file again with the same options: it goes on where it ended"
     left = report.unavailable + report.not_sent
     if report.unknown:
-        raise OutcomeUnknown(f"{report.unknown:,} rows were sent and not answered, they may be stored", hint=again)
+        raise OutcomeUnknown(f"sent and not answered, may be stored: {counted(report.unknown, 'row')}", hint=again)
     if left:
-        raise Unavailable(f"{left:,} rows are not stored: the import gave up waiting", hint=again)
+        raise Unavailable(f"the import gave up waiting, not stored: {counted(left, 'row')}", hint=again)
 
 
 _IMPORT_COLUMNS = columns(
@@ -240,7 +240,9 @@ def undo(import_id: str | None, last: bool, patience: float, yes: bool, no_input
         with row_progress(report.done, total or None, "products") as tell:
             undo_import(client, UUID(found["id"]), Patience(patience, message), report, tell)
     except KeyboardInterrupt as interruption:
-        interruption.add_note(f"{report.done():,} products are taken back, the others are as the import left them.")
+        interruption.add_note(
+            f"Taken back: {counted(report.done(), 'product')}; the others are as the import left them."
+        )
         interruption.add_note(f"To go on: prodctl product import undo {found['id']}")
         raise
     facts = {"import_id": found["id"]}

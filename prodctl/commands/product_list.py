@@ -11,7 +11,7 @@ import click
 from prodcore.product.fields import FIELDS, Field
 from prodctl.client import open_client
 from prodctl.importing.options import filter_options, query_of, sort_option
-from prodctl.terminal.output import columns, message, output_option, row_writer, success
+from prodctl.terminal.output import columns, counted, message, output_option, row_writer, success
 from prodctl.terminal.rows import TableColumn
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _total(client: ApiClient, filters: dict[str, Any]) -> str:
         counts = [shard["products"] for shard in client.call("GET", "/shards")["items"]]
     except ProdError:
         return "more products"
-    return f"{sum(counts):,} products" if None not in counts else "more products"
+    return counted(sum(counts), "product") if None not in counts else "more products"
 
 
 def _fields(asked: str | None, output: str) -> dict[str, str]:
@@ -145,16 +145,20 @@ _FORMATS = ("csv", "ndjson", "xlsx")
 @filter_options
 @sort_option
 @click.option("--bom", is_flag=True, help="Begin CSV with the mark by which Excel knows UTF-8, so that accents show.")
+@click.option("--raw", is_flag=True, help="Leave cells of CSV as they are, formulas too: for programs.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @click.option("--allow-partial", is_flag=True, help="Write what there is while a shard does not answer.")
-def export_products(file: Path, kind: str | None, bom: bool, force: bool, allow_partial: bool, **filters: Any) -> None:
+def export_products(
+    file: Path, kind: str | None, bom: bool, raw: bool, force: bool, allow_partial: bool, **filters: Any
+) -> None:
     """Write all products of a filter to a FILE (- for stdout) that importing changes nothing.
 
     The file appears under its name when it is whole. While a shard does not answer, or has no majority and may show
     what is out of date, nothing is written; with --allow-partial what there is, and the exit status is 6.
 
-    In CSV a cell that a spreadsheet would take for a formula begins with ', which the import takes off again; several
-    tags stand in one cell with | between them. XLSX needs the extra prodctl[xlsx].
+    In CSV a cell that a spreadsheet would take for a formula begins with ', which the import takes off again (--raw
+    leaves it out: for programs, not for a spreadsheet); several tags stand in one cell with | between them.
+    XLSX needs the extra prodctl[xlsx].
 
     \b
     Examples:
@@ -166,7 +170,7 @@ def export_products(file: Path, kind: str | None, bom: bool, force: bool, allow_
     from prodctl.importing.export import export_to
 
     query = query_of(filters) | ({} if allow_partial else {"require_all": "true"})
-    done = export_to(file, kind or _kind_of(file), open_client(), query, force=force, bom=bom)
+    done = export_to(file, kind or _kind_of(file), open_client(), query, force=force, bom=bom, raw=raw)
     message(_told(done, file))
     done.lacks.refuse("the file is not whole")
 
@@ -184,5 +188,5 @@ def _kind_of(file: Path) -> str:
 
 
 def _told(done: Exported, file: Path) -> str:
-    products = "1 product" if done.products == 1 else f"{done.products:,} products"
+    products = counted(done.products, "product")
     return f"Exported {products}{'' if str(file) == '-' else f' to {file}'}."

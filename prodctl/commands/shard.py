@@ -14,7 +14,16 @@ import click
 from prodcore.errors import EXIT_OK
 from prodctl.terminal.arguments import complete_products
 from prodctl.terminal.groups import NounGroup
-from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, row_writer, success
+from prodctl.terminal.output import (
+    columns,
+    counted,
+    message,
+    output_option,
+    print_item,
+    print_rows,
+    row_writer,
+    success,
+)
 from prodctl.terminal.prompt import confirm, confirm_options
 
 if TYPE_CHECKING:
@@ -174,7 +183,7 @@ def verify(output: str) -> int:
             writer.add([finding.as_dict() for finding in findings])
     writer.finish({"documents": looked.documents, "found": dict(kinds)})
     found = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
-    success(f"{looked.documents:,} documents looked at, found: {found or 'nothing'}", output)
+    success(f"{counted(looked.documents, 'document')} looked at, found: {found or 'nothing'}", output)
     return EXIT_FOUND if kinds else EXIT_OK
 
 
@@ -206,7 +215,8 @@ def repair(output: str, dry_run: bool) -> int:
             writer.add([one.as_dict() for one in mended])
     facts = {"documents": looked.documents, "mended": done[True], "left": done[False]}
     writer.finish({**facts, "dry_run": dry_run})
-    success("{documents:,} documents looked at, {mended:,} findings mended, {left:,} left".format(**facts), output)
+    looked_at, repaired = counted(looked.documents, "document"), counted(done[True], "finding")
+    success(f"{looked_at} looked at, {repaired} mended, {done[False]:,} left", output)
     return EXIT_FOUND if done[False] else EXIT_OK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -10,7 +11,16 @@ from prodctl.client import open_client
 from prodctl.commands.account import SESSION_COLUMNS
 from prodctl.terminal.arguments import Duration, Moment, complete_users
 from prodctl.terminal.groups import NounGroup
-from prodctl.terminal.output import columns, message, output_option, print_item, print_rows, print_text, success
+from prodctl.terminal.output import (
+    columns,
+    counted,
+    message,
+    output_option,
+    print_item,
+    print_rows,
+    print_text,
+    success,
+)
 from prodctl.terminal.prompt import ask_secret, confirm, confirm_options, from_stdin
 from prodctl.terminal.rows import with_short_ids
 
@@ -228,7 +238,7 @@ def end_sessions(username: str) -> None:
       prodctl user end-sessions ana
     """
     ended = open_client().call("DELETE", f"{_path(username)}/sessions")["ended"]
-    success(f"Ended {ended} login{'' if ended == 1 else 's'} of {username}.")
+    success(f"Ended {counted(ended, 'login')} of {username}.")
 
 
 @user.command("rm-second-factor")
@@ -258,6 +268,8 @@ def _show_to_programs(item: dict[str, Any], output: str) -> None:
         print_item(item, output, kind="user")
 
 
+_UUID = re.compile(r"([0-9a-f]{8})-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}")
+"""An id, of which a table shows the beginning: whole it would be broken over two lines."""
 _ENTRY_COLUMNS = columns(
     "When=at",
     "Who=by",
@@ -297,4 +309,11 @@ def list_entries(
 
     wanted = {"since": since, "action": action, "by": by, "subject": subject, "limit": limit}
     query = {name: value for name, value in wanted.items() if value is not None}
-    print_rows(open_client().call("GET", "/audit", query=query)["items"], _ENTRY_COLUMNS, output, kind="audit")
+    show_entries(open_client().call("GET", "/audit", query=query)["items"], output)
+
+
+def show_entries(entries: list[dict[str, Any]], output: str) -> None:
+    """Print entries of the audit."""
+    if output == "table":
+        entries = [{**entry, "subject": _UUID.sub(r"\1", entry["subject"])} for entry in entries]
+    print_rows(entries, _ENTRY_COLUMNS, output, kind="audit")

@@ -20,7 +20,7 @@ from prodcore.routing import fold
 from prodcore.tabular.report import escape_formula
 from prodctl.client.api import ApiClient
 from prodctl.client.products import Product, pages
-from prodctl.terminal.output import message, print_item, visible
+from prodctl.terminal.output import counted, message, print_item, visible
 
 _BATCH = 500
 _PREVIEW = 10
@@ -174,4 +174,4 @@ def _text(value: Any) -> str:
 
 
 def _products(count: int) -> str:
-    return "1 product" if count == 1 else f"{count:,} products"
+    return counted(count, "product")

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +28,14 @@ class Exported:
 
 
 def export_to(
-    file: Path, kind: str, client: ApiClient, query: Mapping[str, Any], *, force: bool, bom: bool = False
+    file: Path,
+    kind: str,
+    client: ApiClient,
+    query: Mapping[str, Any],
+    *,
+    force: bool,
+    bom: bool = False,
+    raw: bool = False,
 ) -> Exported:
     """Write every product of ``query`` to ``file`` (``-`` for stdout).
 
@@ -35,7 +43,7 @@ def export_to(
     """
     counted = _Counted(pages(client, query))
     with _aside(file, force) as target:
-        write_products(kind, counted, target, bom=bom)
+        write_products(kind, counted, target, bom=bom, raw=raw)
     return Exported(counted.products, counted.lacks)
 
 
@@ -54,15 +62,20 @@ class _Counted:
             yield page.items
 
 
-def write_products(kind: str, products: Iterable[list[Product]], target: IO[bytes], *, bom: bool = False) -> None:
-    """Write products as csv, ndjson or xlsx. With ``bom`` CSV begins with the mark by which Excel knows UTF-8."""
+def write_products(
+    kind: str, products: Iterable[list[Product]], target: IO[bytes], *, bom: bool = False, raw: bool = False
+) -> None:
+    """Write products as csv, ndjson or xlsx.
+
+    With ``bom`` CSV begins with the mark by which Excel knows UTF-8; with ``raw`` its formulas are not marked.
+    """
     if kind == "xlsx":
         book = XlsxBook()
         for rows in products:
             book.add(rows)
         book.save(target)
         return
-    write = as_csv if kind == "csv" else as_ndjson
+    write = partial(as_csv, raw=raw) if kind == "csv" else as_ndjson
     if kind == "csv":
         target.write((codecs.BOM_UTF8 if bom else b"") + csv_head())
     for rows in products:

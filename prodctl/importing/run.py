@@ -25,7 +25,7 @@ from prodcore.tabular.source import Reading, Source, open_source
 from prodctl.client.api import ApiClient
 from prodctl.client.products import as_id
 from prodctl.importing.importer import Importer, ImportJournal, Patience, journal_of
-from prodctl.terminal.output import message, visible
+from prodctl.terminal.output import counted, message, visible
 from prodctl.terminal.prompt import row_progress
 
 
@@ -79,7 +79,7 @@ class ImportRun:
         seconds = max(time.monotonic() - started, 0.001)
         if source.csv and source.csv.encoding == "Windows-1252" and not self.reading.encoding:
             message("Read as Windows-1252, for its texts are not UTF-8 (--encoding says what they are)")
-        message(f"{report.rows:,} rows in {seconds:.1f} s ({report.rows / seconds:,.0f} a second)")
+        message(f"{counted(report.rows, 'row')} in {seconds:.1f} s ({report.rows / seconds:,.0f} a second)")
 
     def _note(self, client: ApiClient, import_id: UUID, counts: dict[str, int] | None = None) -> None:
         """Have the import remembered; that it cannot be does not stop it: its rows wait for the service anyway."""

@@ -101,6 +101,15 @@ def print_text(text: str) -> None:
     write(text if text.endswith("\n") else f"{text}\n")
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, one or several.
+
+    >>> counted(1, "row"), counted(4487, "row")
+    ('1 row', '4,487 rows')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def message(text: str) -> None:
     """Tell the person something; not part of the data."""
     tell(visible(text, keep_lines=True))

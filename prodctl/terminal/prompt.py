@@ -43,7 +43,7 @@ def from_stdin(what: str) -> str:
     """The next line of stdin. Raises InvalidInput at its end."""
     line = sys.stdin.readline().rstrip("\r\n")
     if not line:
-        raise InvalidInput(f"stdin holds no {what}")
+        raise InvalidInput(f"stdin ends before the {what}", hint="give what is asked for on stdin, a line each")
     return line
 
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from prodcore.errors import InvalidInput, NotFound
 from prodctl.cli import prodctl
+from prodctl.commands.user import show_entries
 from prodctl.terminal.arguments import Duration, Moment, by_prefix, complete_members, complete_sets, complete_targets
 
 
@@ -172,3 +173,24 @@ def test_the_sets_are_completed_after_the_group_whose_default_command_takes_them
     group = prodctl.get_command(click.Context(prodctl), "failover-test")
     offered = [item.value for item in group.shell_complete(click.Context(group), "r")]
     assert {"rsA", "restore", "run"} <= set(offered)
+
+
+def test_a_password_that_stdin_lacks_is_said_in_words(monkeypatch):
+    from prodctl.client import _ask_proof
+
+    with CliRunner().isolation(""), pytest.raises(InvalidInput, match="stdin ends before the password"):
+        _ask_proof(with_code=False)
+
+
+def test_a_table_of_the_audit_breaks_no_id(monkeypatch, capsys):
+    product = "6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10"
+    entry = {"at": "2026-11-24T12:00:00+00:00", "by": "admin", "action": "product.bulk_remove", "subject": product}
+    entry |= {"outcome": "done", "address": "127.0.0.1", "details": {}, "device": "x", "request_id": "r", "id": "i"}
+    monkeypatch.setenv("COLUMNS", "80")
+    show_entries([entry], "table")
+    table = capsys.readouterr().out
+    assert len(table.splitlines()) == 2
+    assert all(len(line) <= 80 for line in table.splitlines())
+    assert "6f1c0c2e" in table
+    show_entries([entry], "wide")
+    assert product in capsys.readouterr().out

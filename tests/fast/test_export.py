@@ -18,6 +18,7 @@ from prodcore.tabular.cells import read_tags
 from prodcore.tabular.export import EXPORTED, XlsxBook, as_csv, as_ndjson, csv_head, tags_cell
 from prodcore.tabular.rows import Row
 from prodcore.tabular.source import Reading, open_source
+from prodctl.importing.export import write_products
 
 ODD = [
     {"name": "=1+1", "variant": "@SUM(A1)", "category": "+x", "tags": ["-a", "=b"], "description": "\t=x"},
@@ -94,6 +95,13 @@ def test_any_product_comes_back_as_it_was(write, name, variant, tags, price):
 def test_no_cell_of_a_csv_file_is_a_formula():
     cells = [cell for line in csv.reader(io.StringIO(in_csv(map(shown, ODD)).decode(), newline="")) for cell in line]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))]
+
+
+def test_a_raw_csv_file_holds_the_very_texts():
+    target = io.BytesIO()
+    write_products("csv", [[shown(fields) for fields in ODD[:2]]], target, raw=True)
+    rows = list(csv.DictReader(io.StringIO(target.getvalue().decode(), newline="")))
+    assert [(row["name"], row["variant"]) for row in rows] == [("=1+1", "@SUM(A1)"), ("'=1", "'")]
 
 
 def test_no_cell_of_a_workbook_is_a_formula():

@@ -17,7 +17,7 @@ def test_verify_of_clean_shards_says_so(cli, catalog):
     catalog.create(draft("Arroz"), ANA)
     told = cli("shard", "verify")
     assert (told.status, told.out) == (0, "")
-    assert told.err == "Nothing is wrong.\n1 documents looked at, found: nothing\n"
+    assert told.err == "Nothing is wrong.\n1 document looked at, found: nothing\n"
     assert cli("shard", "verify", "-o", "json").json["documents"] == 1
 
 
@@ -41,7 +41,7 @@ def test_verify_and_repair_list_what_is_wrong_and_what_became_of_it(cli, catalog
     assert (tried.status, tried.json["mended"], tried.json["left"]) == (6, 0, 2)
     mended = cli("shard", "repair")
     assert mended.status == 6
-    assert mended.err == "3 documents looked at, 1 findings mended, 1 left\n"
+    assert mended.err == "3 documents looked at, 1 finding mended, 1 left\n"
     assert [line.split()[-1] for line in mended.out.splitlines()] == ["RESULT", "anew", "is"]
     raw_products["rsB"].update_one({"_id": made["Zumo"].id}, {"$set": {"stock": 1}})
     assert cli("shard", "repair").status == 0
