@@ -221,7 +221,10 @@ _CORE_SENTENCES: dict[str, Any] = {
         "The first sheet is empty: there is not even a header."
     ),
     "the workbook has no visible sheet": lazy_gettext("The workbook has no visible sheet."),
-    "the XLSX file is damaged ({why})": lazy_gettext("The Excel file is damaged."),
+    "the workbook is damaged ({why})": lazy_gettext("The workbook is damaged."),
+    "the workbook is damaged: it is a ZIP archive without an end": lazy_gettext("The workbook is damaged."),
+    "the workbook is locked with a password": lazy_gettext("The workbook is locked with a password."),
+    "the workbook is too large for a pipe": lazy_gettext("The workbook is too large."),
     "the XLSX file would unfold to far more than a sheet of products: it is not read": lazy_gettext(
         "The Excel file is far larger than a sheet of products."
     ),
@@ -232,8 +235,13 @@ _CORE_SENTENCES: dict[str, Any] = {
     "save it as .xlsx or as CSV UTF-8": lazy_gettext("Save it as .xlsx or as CSV UTF-8."),
     "save the sheet as CSV UTF-8: that may have any size": lazy_gettext("Save it as .xlsx or as CSV UTF-8."),
     "this is one JSON list": lazy_gettext("This is a JSON list: write one object a line."),
+    "this is NDJSON in UTF-16, and JSON is UTF-8": lazy_gettext("This is NDJSON in UTF-16: save it as UTF-8."),
+    "this is no text and no workbook": lazy_gettext("This is neither a text nor a workbook."),
+    "this is a ZIP archive that holds {held}": lazy_gettext("This is a ZIP archive: unpack it. It holds: {held}"),
+    "this is {what}": lazy_gettext("This is not a file of products: CSV, XLSX, ODS and NDJSON can be read."),
     "no column gives {what}; the columns are {titles}": lazy_gettext("No column gives {what}. The columns: {titles}"),
     "the columns {names} both give the {what}": lazy_gettext("The columns {names} both give {what}."),
+    "the columns {names} all give the {what}": lazy_gettext("The columns {names} all give {what}."),
     "it was stopped": lazy_gettext("It was stopped."),
     "another drill is at work, ordered by {by}": lazy_gettext("Another drill is running, started by {by}."),
     "round {n}, {set}: {problem}": lazy_gettext("Round {n}, {set}: {problem}"),
