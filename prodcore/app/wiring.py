@@ -274,7 +274,7 @@ class UserStores:
     replica_set: ReplicaSet
 
     def ensure_indexes(self) -> None:
-        """Make all indexes; harmless when they exist."""
+        """Make all indexes; idempotent."""
         for store in (self.users, self.sessions, self.attempts, self.audit, self.tokens, self.invitations):
             store.ensure_indexes()
 

@@ -78,14 +78,11 @@ def make_plan(layout: Layout, specs: Mapping[str, HostSpec], secrets_mark: str, 
     hosts = {name: plan_host(spec, insides[name]) for name, spec in specs.items() if not insides[name].unknown}
     asked = {name: observed.replica_set(name) for name in layout.set_members} | {_CLUSTER: observed.preparation}
     lacking = [PlannedChange(name, *lack) for name, one in asked.items() for lack in one.missing]
-    unknown = [
-        PlannedChange(name, _UNKNOWN, "what is inside", one.unknown) for name, one in insides.items() if one.unknown
+    unclear = [(name, "what is inside", one.unknown) for name, one in insides.items()]
+    unclear += [
+        (n, "shard map and indexes" if n == _CLUSTER else "state of the set", a.unknown) for n, a in asked.items()
     ]
-    unknown += [
-        PlannedChange(name, _UNKNOWN, "shard map and indexes" if name == _CLUSTER else "state of the set", one.unknown)
-        for name, one in asked.items()
-        if one.unknown
-    ]
+    unknown = [PlannedChange(name, _UNKNOWN, what, reason) for name, what, reason in unclear if reason]
     return Plan(
         incus=incus,
         hosts=hosts,
@@ -239,13 +236,11 @@ def _instance_put(host: Host, spec: Document, there: Document, changes: list[Pla
     config = {name: value for name, value in there["config"].items() if name not in LIMITS} | spec["config"]
     for name in LIMITS:
         if (found := there["config"].get(name)) != (wanted := config.get(name)):
-            changes.append(
-                PlannedChange(host.name, "set", f"{name} to {wanted or 'none'}", f"it is {found or 'not set'}")
-            )
+            now = f"it is {found or 'not set'}"
+            changes.append(PlannedChange(host.name, "set", f"{name} to {wanted or 'none'}", now))
     if there["profiles"] != spec["profiles"]:
-        changes.append(
-            PlannedChange(host.name, "repair", "profiles", f"they are {', '.join(there['profiles']) or 'none'}")
-        )
+        now = f"they are {', '.join(there['profiles']) or 'none'}"
+        changes.append(PlannedChange(host.name, "repair", "profiles", now))
     if len(changes) == before:
         return None
     return settings_of(there | {"config": config, "devices": devices, "profiles": spec["profiles"]})

@@ -312,7 +312,7 @@ def disagreements(name: str, members: Sequence[Member], primary: Member | None) 
 
 
 def _other_primaries(name: str, members: Sequence[Member], primary: Member) -> list[ProblemLine]:
-    """Who takes itself, or somebody else, for the primary."""
+    """Who believes itself, or another member, to be primary."""
     lines = [
         problem_line(
             "former_primary", set=name, member=m.address, term=m.term, primary=primary.address, newer=primary.term

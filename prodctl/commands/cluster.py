@@ -40,7 +40,7 @@ def cluster() -> None:
 @click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
 @click.option("--wait", type=click.Choice(["healthy"]), help="Wait until all is healthy.")
 @click.option("--timeout", type=Duration("100ms"), default="60s", show_default=True, help="How long to --wait.")
-@click.option("--check", is_flag=True, help="One line and exit status 0, 1 or 2, for Nagios and its kin.")
+@click.option("--check", is_flag=True, help="One line and exit status 0, 1 or 2, for Nagios and the like.")
 @click.option("--prometheus", is_flag=True, help="Prometheus text format.")
 @output_option
 def status(output: str, watch: bool, wait: str | None, timeout: float, check: bool, prometheus: bool) -> int:

@@ -125,7 +125,7 @@ class Pretender:
     def co_located(self, address):
         return (address,)
 
-    def stays_dead(self, address):
+    def no_restart_reason(self, address):
         return ""
 
     def cannot_isolate(self):

@@ -22,7 +22,7 @@ class MongoAttemptStore:
         self._attempts = replica_set.collection("attempts", "auth_db")
 
     def ensure_indexes(self) -> None:
-        """Make the index; harmless when it exists."""
+        """Make the index; idempotent."""
         index = IndexModel(
             [("last_at", ASCENDING)], name="last_at", expireAfterSeconds=int(FORGOTTEN_AFTER.total_seconds())
         )

@@ -25,7 +25,7 @@ class MongoAuditStore:
         self._entries = replica_set.collection("audit", "audit_db")
 
     def ensure_indexes(self) -> None:
-        """Make the index; harmless when it exists."""
+        """Make the index; idempotent."""
         newest_first = [IndexModel([("at", DESCENDING), ("_id", DESCENDING)], name="at")]
         self._set.write(lambda _again: self._entries.create_indexes(newest_first))
 

@@ -27,7 +27,7 @@ class MongoServiceTokenStore:
         self._tokens = replica_set.collection("service_tokens", "auth_db")
 
     def ensure_indexes(self) -> None:
-        """Make the indexes; harmless when they exist."""
+        """Make the indexes; idempotent."""
         indexes = [
             IndexModel([("live_name", ASCENDING)], name="live_name", unique=True),
             IndexModel([("secret_hash", ASCENDING)], name="secret_hash", unique=True),
@@ -96,7 +96,7 @@ class MongoInvitationStore:
         self._invitations = replica_set.collection("invitations", "auth_db")
 
     def ensure_indexes(self) -> None:
-        """Make the index; harmless when it exists."""
+        """Make the index; idempotent."""
         index = IndexModel([("expires_at", ASCENDING)], name="expires_at", expireAfterSeconds=0)
         self._set.write(lambda _again: self._invitations.create_indexes([index]))
 
@@ -140,7 +140,7 @@ class MongoSessionStore:
         self._spent = replica_set.collection("spent_refresh_tokens", "auth_db")
 
     def ensure_indexes(self) -> None:
-        """Make the indexes; harmless when they exist."""
+        """Make the indexes; idempotent."""
         sessions = [
             IndexModel([("refresh_hash", ASCENDING)], name="refresh_hash", unique=True),
             IndexModel([("previous_hash", ASCENDING)], name="previous_hash", sparse=True),

@@ -36,7 +36,7 @@ class MongoUserStore:
         self._marks = replica_set.collection("marks", "auth_db")
 
     def ensure_indexes(self) -> None:
-        """Make the indexes; harmless when they exist."""
+        """Make the indexes; idempotent."""
         indexes = [
             IndexModel([("name_key", ASCENDING)], name="name_key", unique=True),
             IndexModel([("changed_at", ASCENDING)], name="changed_at"),

@@ -52,7 +52,7 @@ _NO_PRODUCTS = {
 
 
 def ensure_indexes(replica_set: ReplicaSet) -> None:
-    """Make the indexes that uniqueness, order and search stand on; harmless when they exist.
+    """Make the indexes that uniqueness, order and search stand on; idempotent.
 
     A large catalogue needs minutes for a new one, and a build that is given up begins anew.
     """
