@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from prodctl.terminal.arguments import complete_sets
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_rows, print_text, success, visible
 from prodctl.terminal.prompt import confirm, confirm_options
@@ -204,7 +205,7 @@ def add_shard(name: str, port: int | None, directory: Path | None) -> None:
 
 
 @local.command("remove-shard")
-@click.argument("name", metavar="SHARD")
+@click.argument("name", metavar="SHARD", shell_complete=complete_sets)
 @_directory_option
 @confirm_options
 def remove_shard(name: str, directory: Path | None, yes: bool, no_input: bool) -> None:

@@ -133,6 +133,7 @@ NEW = (
     "product add",
     "product edit",
     "token add",
+    "local add-shard",
     "login",
 )
 """Where a name is made, or nobody is logged in yet."""
