@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, TypeVar
 
+from prodcore.deadline import remaining
+from prodcore.errors import UnreadableInput
 from prodcore.tabular.cells import Locale, PlainNumber
 from prodcore.tabular.columns import REFUSED_PREFIX
+
+T = TypeVar("T")
 
 MAX_KEPT = 1_000
 """Refused rows that a report keeps for people; all of them go to its sink."""
 
 SINK_COLUMNS = ("line", "column", "value", "code", "reason")
+
+
+def in_time(items: Iterable[T]) -> Iterator[T]:
+    """The items, for as long as the caller's budget lasts: a small file can hold very many, or nest them.
+
+    Where nobody has opened a budget, as on the command line, for as long as it takes. Raises UnreadableInput.
+    """
+    for item in items:
+        if not remaining():
+            raise UnreadableInput(
+                "the file takes too long to read", hint="prodctl product import reads files of any size"
+            )
+        yield item
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from prodcore.tabular.cells import (
 )
 from prodcore.tabular.columns import IGNORE, REQUIRED, Column
 from prodcore.tabular.csv import CsvRecord
-from prodcore.tabular.report import CellProblem, RefusedRow, refused
+from prodcore.tabular.report import CellProblem, RefusedRow, in_time, refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def read_rows(
     used = [
         (column, NumberForm(locale, exported, partial(settle, column))) for column in columns if column.target != IGNORE
     ]
-    for record in records:
+    for record in in_time(records):
         if isinstance(record, RefusedRow):
             yield record
         elif any(cell.strip() for cell in record.cells[len(columns) :]):
@@ -151,7 +151,7 @@ def without_repeats(
     leaves it out; else it is refused. A later row with another's SKU is refused. For the ``last`` ones the index is to
     have been through the rows before: ``RowIndex.note_last``.
     """
-    for row in rows:
+    for row in in_time(rows):
         yield row if isinstance(row, RefusedRow) else _judge(row, index, keep)
 
 

@@ -14,7 +14,7 @@ from zipfile import BadZipFile, ZipFile
 from prodcore.errors import ConfigError, UnreadableInput
 from prodcore.tabular.cells import NoValue, PlainNumber, SheetFlag
 from prodcore.tabular.csv import MAX_LINE, CsvRecord
-from prodcore.tabular.report import RefusedRow, refused
+from prodcore.tabular.report import RefusedRow, in_time, refused
 
 MAX_ROWS = 1_048_576
 """As many as a spreadsheet can hold."""
@@ -115,7 +115,7 @@ def _elements(archive: ZipFile, part: str, *wanted: str) -> Iterator[Any]:
 
     with archive.open(part) as file:
         path: list[Any] = []
-        for event, element in iterparse(file, events=("start", "end"), forbid_dtd=False):
+        for event, element in in_time(iterparse(file, events=("start", "end"), forbid_dtd=False)):
             if event == "start":
                 path.append(element)
                 continue
@@ -361,7 +361,7 @@ def _ods_table_rows(archive: ZipFile) -> Iterator[tuple[str, Any]]:
     hidden = _hidden_styles(archive)
     with archive.open("content.xml") as file:
         style = None
-        for event, element in iterparse(file, events=("start", "end")):
+        for event, element in in_time(iterparse(file, events=("start", "end"))):
             tag = _tag(element)
             if event == "start" and tag == "table":
                 style = _attribute(element, "style-name")

@@ -7,8 +7,10 @@ from decimal import Decimal
 import openpyxl
 import pytest
 
+from prodcore.deadline import budget
 from prodcore.errors import InvalidInput, UnreadableInput
 from prodcore.tabular.report import RefusedRow
+from prodcore.tabular.rows import RowIndex, without_repeats
 from prodcore.tabular.sheets import MAX_TEXTS_BYTES
 from prodcore.tabular.source import Reading, open_source
 
@@ -219,3 +221,15 @@ def test_more_texts_than_fit_in_memory_are_refused_with_the_way_out():
     with pytest.raises(UnreadableInput, match="16 MiB of different texts") as refused:
         opened(file.getvalue())
     assert "CSV" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"name,price\n" + b"a,1\n" * 3, workbook(["name", "price"], ["a", 1]), json_lines('{"name": "a", "price": "1"}')],
+    ids=["CSV", "XLSX", "NDJSON"],
+)
+def test_a_file_is_read_within_the_time_that_there_is(data):
+    """On the command line there is no limit; a request ends with a sentence, however much a small file unfolds to."""
+    assert fields(data)
+    with budget(0), pytest.raises(UnreadableInput, match="takes too long"), RowIndex() as seen:
+        list(without_repeats(opened(data).rows, seen))

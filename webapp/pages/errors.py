@@ -220,6 +220,7 @@ _CORE_SENTENCES: dict[str, Any] = {
     "the first sheet is empty: there is not even a header": lazy_gettext(
         "The first sheet is empty: there is not even a header."
     ),
+    "the file takes too long to read": lazy_gettext("The file takes too long to read here."),
     "the workbook has no visible sheet": lazy_gettext("The workbook has no visible sheet."),
     "the workbook is damaged ({why})": lazy_gettext("The workbook is damaged."),
     "the workbook is damaged: it is a ZIP archive without an end": lazy_gettext("The workbook is damaged."),

@@ -16,6 +16,7 @@ from typing import Any, cast
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from prodcore.catalog.upsert import By, new_item
+from prodcore.deadline import budget
 from prodcore.errors import InvalidInput
 from prodcore.product.fields import NAMES
 from prodcore.tabular.cells import Locale
@@ -31,6 +32,8 @@ from webapp.pages.forms import pack, unpack
 MAX_FILE_BYTES = 3_000_000
 MAX_PACKED_BYTES = 1_000_000
 """Of what travels with a form."""
+_READ_SECONDS = 5.0
+"""A request's thread is not kept for longer by the reading of one file."""
 _LOOKED_AT = 200
 """Lines of NDJSON that are looked at for the names of its fields."""
 
@@ -76,15 +79,18 @@ class Upload:
 
     def columns(self) -> list[Column]:
         """The columns with what each gives as things stand. Raises UnreadableInput where there are none."""
-        return [
-            Column(i, title, self.chosen.get(title) or target_of(title) or IGNORE)
-            for i, title in enumerate(self._titles())
-        ]
+        with budget(_READ_SECONDS):
+            titles = self._titles()
+        return [Column(i, t, self.chosen.get(t) or target_of(t) or IGNORE) for i, t in enumerate(titles)]
 
     def read(self) -> Judged:
         """Judge every row. Raises UnreadableInput, InvalidInput for a file or a choice of columns that cannot be."""
         is_json = self.kind == "NDJSON"
         mapping = {c.title: c.target for c in self.columns() if is_json or c.title in self.chosen}
+        with budget(_READ_SECONDS):
+            return self._judged(mapping, is_json)
+
+    def _judged(self, mapping: Mapping[str, str], is_json: bool) -> Judged:
         how = Reading(self.by, mapping=mapping)
         if not is_json:
             how = replace(how, locale=self.numbers, delimiter=self.delimiter if self.kind == "CSV" else "")
