@@ -200,7 +200,7 @@ def latencies(attempts: Iterable[Attempt], start: float, end: float, interval: f
     some, each kept waiting a little less. Without them an outage would hardly show in a percentile.
 
     >>> from types import SimpleNamespace as Request
-    >>> blocked = Request(outcome=Outcome.ACKNOWLEDGED, begun=0.0, latency=1.0)
+    >>> blocked = Request(outcome=RequestOutcome.ACKNOWLEDGED, begun=0.0, latency=1.0)
     >>> latencies([blocked], 0, 9, interval=0.25)
     [1.0, 0.75, 0.5, 0.25]
     """
