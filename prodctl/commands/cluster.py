@@ -244,7 +244,7 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
     When a primary dies or hangs, the freshest secondary is asked to run for election.
 
     Runs until it is stopped. Several may run. It can only ask for ordinary elections, so it cannot lose data, and
-    when it is gone the sets behave as MongoDB's do. docs/explanation/guard.md says why, and what was measured.
+    when it is gone the sets behave as MongoDB's do. docs/explanation/guard.md says why.
 
     \b
     Examples:
