@@ -69,6 +69,7 @@ def test_a_wrong_password_is_said_to_be_one(operator):
 
 @pytest.mark.parametrize("name", ["rsA", "rsU"])
 def test_a_switchover_makes_the_chosen_one_primary(operator, name, raw_clients):
+    wait_until_healthy(operator)
     before = inspect(operator, name)
     chosen = [m.address for m in before.members if m.role == "SECONDARY"][-1]
     with open_switchover(operator, name) as parts:

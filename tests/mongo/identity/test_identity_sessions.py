@@ -297,8 +297,8 @@ def test_a_logout_while_authsvc_is_down_holds_on_every_worker_and_reaches_authsv
 
 def test_a_damaged_memory_is_no_memory(authsvc, admin, remembering, tmp_path):
     for content in ("", "{", "[]", '{"heard_at": 1}', '{"heard_at": "x", "clock_ahead": "y"}'):
-        (tmp_path / "trust.json").write_text(content)
-        with authsvc.down():  # before the worker begins: it asks at once
+        with authsvc.down():  # before the worker begins, which asks at once, and after what earlier ones wrote
+            (tmp_path / "trust.json").write_text(content)
             assert remembering().status(admin["access_token"]) == 503
     assert remembering().status(admin["access_token"]) == 200
 
