@@ -22,7 +22,7 @@ from prodcore.catalog import Catalog, Page, Query, Sort
 from prodcore.catalog.catalog import ShardCount, whole_list
 from prodcore.catalog.listing import Cursor, encode_cursor
 from prodcore.catalog.stores import EVERYTHING
-from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, UnroutableName
+from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, ShardNotFound, UnroutableName
 from prodcore.product.fields import LISTED
 from prodcore.product.model import Product
 from prodcore.routing import LAST, fold
@@ -30,7 +30,7 @@ from prodcore.support.validation import validate
 from prodcore.tabular.export import XlsxBook, as_csv, as_ndjson, csv_head
 from webapp.api.listing import FilterQuery
 from webapp.live import current_catalog
-from webapp.pages.errors import problems_by_field
+from webapp.pages.errors import error_text, problems_by_field
 from webapp.pages.forms import is_partial, with_query
 from webapp.pages.labels import ALL
 from webapp.pages.language import COLUMNS_COOKIE, remember, show_day, show_number
@@ -227,6 +227,8 @@ def _results(catalog: Catalog, state: ListState) -> dict[str, Any]:
             too_broad = True
         except InvalidInput as error:
             problems = problems_by_field(error)
+        except ShardNotFound as error:
+            problems = {"shard": error_text(error, error.http_status)[0]}
     return {
         "state": state,
         "by_sku": _by_sku(catalog, state),
