@@ -168,7 +168,7 @@ def test_a_sorted_list_goes_on_page_by_page_and_comes_back(page, site):
         ("sort=colour", "This filter is not valid"),
     ],
 )
-def test_an_empty_list_says_why_and_leads_on(page, query, words):
+def test_an_empty_list_says_why_and_leads_on(page, fruits, query, words):
     page.goto(f"/products?{query}")
     expect(page.locator(".empty")).to_contain_text(words)
     assert complaints_of_axe(page) == []
