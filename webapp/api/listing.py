@@ -41,6 +41,7 @@ _ANSWERS: dict[int | str, Any] = {
         "description": "The file. When the connection is cut off before its end, not all of it was read",
         "content": {kind: {"schema": {"type": "string"}} for kind in TYPES.values()},
     },
+    404: "There is no such shard",
 }
 
 
@@ -135,7 +136,7 @@ class PageQuery(FilterQuery):
 @blueprint.get("/products")
 @blueprint.input(PageQuery, location="query")
 @blueprint.output(PageOut)
-@blueprint.doc(summary="List products", security="bearer")
+@blueprint.doc(summary="List products", security="bearer", responses={404: "There is no such shard"})
 def list_products(query_data: PageQuery) -> Response:
     """A page over all shards, in any order; a shard that does not answer is left out and named."""
     fields = tuple(query_data.fields.split(",")) if query_data.fields else SHOWN
