@@ -81,7 +81,7 @@ def plan(file: Path | None, output: str) -> None:
     """Everything that apply would do, from looking at what is there. Changes nothing.
 
     What could not be asked is listed as unknown, and nothing is planned on it. Exit status 2 when apply would refuse,
-    with the setting and the way out.
+    with the setting and the fix.
 
     \b
     Examples:

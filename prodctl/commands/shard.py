@@ -191,10 +191,10 @@ def verify(output: str) -> int:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @output_option
 def repair(output: str, dry_run: bool) -> int:
-    """Look at everything as verify does, and mend what has one right way to be mended.
+    """Look at everything as verify does, and repair what has one right repair.
 
     Copies of the map are written, and the rules by which each shard refuses the products of others; indexes are made,
-    keys and terms computed anew, moves finished, what undone moves left is removed, and a product in the wrong shard is
+    keys and terms recomputed, moves finished, what undone moves left is removed, and a product in the wrong shard is
     moved to the one that its name belongs to, with an entry in its history. It may run while others work, and be
     repeated.
 
@@ -216,7 +216,7 @@ def repair(output: str, dry_run: bool) -> int:
     facts = {"documents": looked.documents, "mended": done[True], "left": done[False]}
     writer.finish({**facts, "dry_run": dry_run})
     looked_at, repaired = counted(looked.documents, "document"), counted(done[True], "finding")
-    success(f"{looked_at} looked at, {repaired} mended, {done[False]:,} left", output)
+    success(f"{looked_at} looked at, {repaired} repaired, {done[False]:,} left", output)
     return EXIT_FOUND if done[False] else EXIT_OK
 
 
