@@ -35,7 +35,7 @@ class MemberControl(Protocol):
     def resume(self, address: str) -> None:
         """SIGCONT: a paused process goes on; nothing happens to one that is not paused."""
 
-    def no_restart_reason(self, address: str) -> str:
+    def cannot_come_back(self, address: str) -> str:
         """Why it would not come back by itself after a crash or a restart of its machine; empty where it would."""
 
     def cannot_isolate(self) -> str:
@@ -74,7 +74,7 @@ class NoMembers:
         """Refused, like all that follows: it is not known."""
         raise MemberNotFound(f"{address}: {_WHY}", hint=_HINT)
 
-    start = stop = kill = pause = resume = isolate = rejoin = stop_host = no_restart_reason = co_located = is_running
+    start = stop = kill = pause = resume = isolate = rejoin = stop_host = cannot_come_back = co_located = is_running
 
     def cannot_isolate(self) -> str:
         """Always something."""

@@ -252,7 +252,7 @@ class SupervisedMembers:
         """SIGCONT."""
         self._supervisor.send(self._name(address), signal.SIGCONT)
 
-    def no_restart_reason(self, address: str) -> str:
+    def cannot_come_back(self, address: str) -> str:
         """Always something: nothing starts supervisord with the machine."""
         return f"{self._name(address)} does not start when the machine does"
 

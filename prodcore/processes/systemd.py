@@ -92,7 +92,7 @@ class IncusMembers:
         if self.is_running(address):
             self._systemctl(self._at(address), "kill", "--signal=CONT")
 
-    def no_restart_reason(self, address: str) -> str:
+    def cannot_come_back(self, address: str) -> str:
         """From the unit: whether it starts again after a crash, and with its container."""
         at = self._at(address)
         if self._show(at, "Restart") in ("no", "on-success"):

@@ -32,10 +32,10 @@ class MemberSetup:
 def lint_processes(status: SetStatus, control: MemberControl) -> list[Diagnostic]:
     """Members of a set that are under this control and would not come back by themselves."""
     held = set(control.addresses())
-    reasons = {m: control.no_restart_reason(m.address) for m in status.members if m.address in held}
+    reasons = {m: control.cannot_come_back(m.address) for m in status.members if m.address in held}
     fix = "here: prodctl local up after the machine has started; in a deployment: an enabled unit with Restart=always"
     return [
-        Diagnostic("no_restart_reason", m.name or m.address, Severity.NOTE, reason, fix)
+        Diagnostic("does_not_restart", m.name or m.address, Severity.NOTE, reason, fix)
         for m, reason in reasons.items()
         if reason
     ]

@@ -184,12 +184,12 @@ def finding(code, where, text="risky", severity=Severity.WARNING):
 
 def test_alike_findings_of_lint_are_one_line_the_worst_first_and_the_layouts_are_left_to_it():
     found = [finding("old_version", f"127.0.0.1:{n}") for n in range(9)]
-    found += [finding("one_host", "rsA"), finding("no_restart_reason", "rsA-1", "A", Severity.NOTE)]
-    found += [finding("no_restart_reason", "rsA-2", "B", Severity.NOTE)]
+    found += [finding("one_host", "rsA"), finding("does_not_restart", "rsA-1", "A", Severity.NOTE)]
+    found += [finding("does_not_restart", "rsA-2", "B", Severity.NOTE)]
     found += [finding("no_auth", "rsA-1", severity=Severity.PROBLEM)]
     assert list(system.from_findings(found)) == [
         Diagnostic("no_auth", "rsA-1", Severity.PROBLEM, "risky", "mend it"),
         Diagnostic("old_version", "9 members", Severity.WARNING, "risky", "mend it"),
-        Diagnostic("no_restart_reason", "rsA-1, rsA-2", Severity.NOTE, "A; the others alike", "mend it"),
+        Diagnostic("does_not_restart", "rsA-1, rsA-2", Severity.NOTE, "A; the others alike", "mend it"),
     ]
     assert [c.severity for c in system.from_findings([])] == [Severity.OK]

@@ -116,7 +116,7 @@ def test_elections_are_told_by_who_won_them_and_why(operator):
 def test_lint_finds_what_is_risky_about_a_set_on_one_machine(operator, cluster):
     found = lint_cluster(operator, cluster.members)
     codes = {f.code for f in found}
-    assert {"one_host", "old_version", "no_restart_reason"} <= codes
-    assert {f.subject for f in found if f.code == "no_restart_reason"} == {m.name for m in cluster.plan.members}
+    assert {"one_host", "old_version", "does_not_restart"} <= codes
+    assert {f.subject for f in found if f.code == "does_not_restart"} == {m.name for m in cluster.plan.members}
     assert not [f for f in found if f.severity is Severity.PROBLEM], "a new installation has none"
     assert not codes & {"no_auth", "open_binding", "zlib", "even_voters", "write_concern"}

@@ -125,7 +125,7 @@ class Pretender:
     def co_located(self, address):
         return (address,)
 
-    def no_restart_reason(self, address):
+    def cannot_come_back(self, address):
         return ""
 
     def cannot_isolate(self):

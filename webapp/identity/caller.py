@@ -314,7 +314,8 @@ def _done(status: int) -> str:
     """What the request has changed, in the audit's words; empty for nothing."""
     endpoint = request.endpoint or ""
     if request.path.startswith("/api/"):
-        return ACTIONS[endpoint] if status < HTTPStatus.MULTIPLE_CHOICES else ""
+        # What was written is never answered with an error for want of its name.
+        return ACTIONS.get(endpoint, endpoint) if status < HTTPStatus.MULTIPLE_CHOICES else ""
     led_on = status in (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER)  # a page that refuses shows itself again
     return str(g.get("audit_action", "")) or (ACTIONS.get(endpoint, "") if led_on else "")
 
