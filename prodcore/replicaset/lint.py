@@ -65,7 +65,8 @@ def _join(alike: Sequence[Diagnostic]) -> Diagnostic:
     first, subjects = alike[0], list(dict.fromkeys(d.subject for d in alike))
     others = "" if len({d.text for d in alike}) == 1 else "; the others alike"
     worst = min((d.severity for d in alike), key=_ORDER.index)
-    subject = ", ".join(subjects) if len(subjects) <= _NAMED else f"{len(subjects)} members"
+    kind = "members" if "-" in first.subject or ":" in first.subject else "sets"  # rsA-1 or host:port; rsA
+    subject = ", ".join(subjects) if len(subjects) <= _NAMED else f"{len(subjects)} {kind}"
     return replace(first, subject=subject, severity=worst, text=first.text + others)
 
 

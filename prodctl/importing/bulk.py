@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,13 +13,14 @@ from typing import IO, Any, Self
 
 import click
 
-from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, InvalidInput, OutcomeUnknown, ProdError, Unavailable
+from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, OutcomeUnknown, ProdError, Unavailable
 from prodcore.product.fields import IN_BULK
 from prodcore.routing import fold
 from prodcore.tabular.report import escape_formula
 from prodctl.client.api import ApiClient
 from prodctl.client.products import Product, pages
 from prodctl.terminal.output import counted, message, print_item, visible
+from prodctl.terminal.prompt import require_terminal
 
 _BATCH = 500
 _PREVIEW = 10
@@ -142,8 +142,7 @@ def confirm_count(run: BulkRun, *, yes: bool, no_input: bool) -> None:
     """
     if yes:
         return
-    if no_input or not sys.stdin.isatty():
-        raise InvalidInput("this needs a confirmation, and there is nobody to ask", hint="give --yes to do it unasked")
+    require_terminal(no_input=no_input)
     question = f"Type {run.count} to {_VERBS[run.action]} {_products(run.count)}"
     if click.prompt(question, default="", show_default=False, err=True).strip() != str(run.count):
         message("Nothing was done.")

@@ -32,11 +32,18 @@ def confirm(question: str, *, yes: bool, no_input: bool) -> None:
     """
     if yes:
         return
-    if no_input or not sys.stdin.isatty():
-        raise InvalidInput("this needs a confirmation, and there is nobody to ask", hint="give --yes to do it unasked")
+    require_terminal(no_input=no_input)
     if not click.confirm(visible(question), err=True):
         message("Nothing was done.")
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
+
+
+def require_terminal(*, no_input: bool) -> None:
+    """Raise InvalidInput where no confirmation can be asked for."""
+    if no_input or not sys.stdin.isatty():
+        raise InvalidInput(
+            "this needs confirmation, and input is not interactive", hint="pass --yes to go ahead without asking"
+        )
 
 
 def from_stdin(what: str) -> str:
@@ -64,7 +71,7 @@ def from_file(path: str, what: str) -> str:
 def ask_secret(what: str, *, twice: bool = False, hint: str = "") -> str:
     """Ask on the terminal, showing nothing. Raises InvalidInput where there is no terminal to ask on."""
     if not sys.stdin.isatty():
-        raise InvalidInput(f"the {what} is missing, and there is nobody to ask", hint=hint)
+        raise InvalidInput(f"the {what} is missing, and input is not interactive", hint=hint)
     answer: str = click.prompt(what.capitalize(), hide_input=True, confirmation_prompt=twice, err=True)
     return answer
 
@@ -72,7 +79,7 @@ def ask_secret(what: str, *, twice: bool = False, hint: str = "") -> str:
 def ask(what: str, *, default: str | None = None, hint: str = "") -> str:
     """Ask on the terminal. Raises InvalidInput where there is no terminal to ask on."""
     if not sys.stdin.isatty():
-        raise InvalidInput(f"the {what} is missing, and there is nobody to ask", hint=hint)
+        raise InvalidInput(f"the {what} is missing, and input is not interactive", hint=hint)
     answer: str = click.prompt(what.capitalize(), default=default, err=True)
     return answer
 

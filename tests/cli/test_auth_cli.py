@@ -81,7 +81,7 @@ def test_without_a_terminal_nothing_is_asked(cli):
     for arguments in (("login",), ("login", "-u", ADMIN), ("user", "add", "x"), ("account", "password")):
         answer = cli(*arguments)
         assert (answer.status, answer.out) == (2, ""), arguments
-        assert "there is nobody to ask" in answer.err
+        assert "input is not interactive" in answer.err
 
 
 def test_on_a_terminal_the_password_is_asked_for_and_not_shown(cli):

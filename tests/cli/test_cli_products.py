@@ -75,7 +75,7 @@ def test_rm_asks_and_does_nothing_without_a_yes(cli, word):
     for arguments in (["--no-input"], []):  # the second: stdin is no terminal
         refused = cli("product", "rm", word, *arguments)
         assert (refused.status, refused.out) == (2, "")
-        assert refused.err.endswith("Hint:  give --yes to do it unasked\n")
+        assert refused.err.endswith("Hint:  pass --yes to go ahead without asking\n")
     question = f"Remove {word}, 1 EUR, stock 0? [y/N]: "
     declined = cli.on_terminal("product", "rm", word, answers={question: "n\n"})
     assert (declined.status, declined.out) == (130, f"{question}n\nNothing was done.\n")
