@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.deployed import Deployed
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.nightly]
 
 NAMES = ("Arroz", "Mijo", "Naranja", "Ñandú", "7 cereales")
 
