@@ -75,22 +75,33 @@ def test_a_primary_of_another_term_is_counted_anew(catalog, fresh_store, raw_cli
     fresh_store.count()
     assert answers == []
 
-    hello = raw_clients["rsB"].admin.command("hello")
-    with (
-        direct_client(hello["me"]) as primary,
-        direct_client(next(m for m in hello["hosts"] if m != hello["me"])) as other,
-    ):
-        for candidate in (other, primary):
-            wait_until(lambda: not stood_up(candidate), "it to be elected", 60)  # noqa: B023  waited for at once
+    elect_others(raw_clients["rsB"], direct_client)
     assert fresh_store.count().products == 1
     assert len(answers) == 1
+
+
+def test_a_number_of_a_primary_that_was_just_elected_is_not_taken_for_that_of_the_one_before(
+    catalog, fresh_store, raw_clients, direct_client, monkeypatch
+):
+    catalog.create(draft("Zumo"), ANA)
+    known, _ = fresh_store._count._compared()
+    fresh_store._count._difference = replace(known, documents=known.documents + 300)  # as if it were wrong by so many
+    estimated = fresh_store._count._estimated
+
+    def elected_meanwhile():
+        monkeypatch.undo()
+        elect_others(raw_clients["rsB"], direct_client)
+        return estimated()
+
+    monkeypatch.setattr(fresh_store._count, "_estimated", elected_meanwhile)
+    assert fresh_store.count().products == 1
 
 
 def test_a_collection_that_was_made_anew_is_counted_anew(catalog, fresh_store, raw_clients, raw_products):
     """Whatever the former one's number was wrong by, as after a restore that drops first."""
     catalog.create(draft("Zumo"), ANA)
     fresh_store._count._difference = None
-    before = fresh_store._count._compared()
+    before, _ = fresh_store._count._compared()
     fresh_store._count._difference = replace(before, documents=before.documents - 300)
     kept = raw_products["rsB"].find_one()
     indexes = raw_products["rsB"].index_information()
@@ -102,6 +113,17 @@ def test_a_collection_that_was_made_anew_is_counted_anew(catalog, fresh_store, r
                 index.pop("key"), name=name, **{k: v for k, v in index.items() if k != "v"}
             )
     assert fresh_store.count().products == 1
+
+
+def elect_others(client, direct_client):
+    """Another member becomes primary, and then the former one again."""
+    hello = client.admin.command("hello")
+    with (
+        direct_client(hello["me"]) as primary,
+        direct_client(next(m for m in hello["hosts"] if m != hello["me"])) as other,
+    ):
+        for candidate in (other, primary):
+            wait_until(lambda: not stood_up(candidate), "it to be elected", 60)  # noqa: B023  waited for at once
 
 
 def stood_up(candidate):

@@ -348,19 +348,22 @@ class DocumentCount:
 
     def now(self) -> Count:
         """The number of documents. Raises Unavailable."""
-        known, (primary, _) = self._difference, self._last_written()
+        known, own = self._difference, self._estimated()
+        primary, _ = self._last_written()  # asked after its number, which no later primary has given then
         if known is None or known.primary != primary or time.monotonic() >= known.good_until:
-            known = self._difference = self._compared()
-        return Count(self._estimated() + known.documents, known.approximate)
+            known, own = self._compared()
+            self._difference = known
+        return Count(own + known.documents, known.approximate)
 
-    def _compared(self) -> _Difference:
+    def _compared(self) -> tuple[_Difference, int]:
+        """By how much the primary's own number is wrong, and that number."""
         began, before = time.monotonic(), self._last_written()
-        difference = self._counted() - self._estimated()
+        counted, own = self._counted(), self._estimated()
         ended, after = time.monotonic(), self._last_written()
         if before == after:
-            return _Difference(after[0], difference, approximate=False, good_until=float("inf"))
+            return _Difference(after[0], counted - own, approximate=False, good_until=float("inf")), own
         serves = max(_UNSETTLED_SECONDS, _SHARE * (ended - began))
-        return _Difference(after[0], difference, approximate=True, good_until=ended + serves)
+        return _Difference(after[0], counted - own, approximate=True, good_until=ended + serves), own
 
     def _last_written(self) -> tuple[_Primary, Any]:
         """Who answers, and the last operation that it has written."""
