@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import Counter
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -203,6 +204,17 @@ def served_by(process, port):
     }
 
 
+def suspend(process):
+    """Stop it, and wait until none of its threads runs any more: one may be accepting a connection."""
+    process.suspend()
+    threads = Path(f"/proc/{process.pid}/task")
+
+    def stopped():
+        return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads.glob("*/stat"))
+
+    wait_until(stopped, "all its threads to stop", PATIENCE)
+
+
 def test_every_worker_has_its_share_of_the_connections(alone):
     process, address = alone
     with asking(address, 64) as clients:
@@ -217,7 +229,7 @@ def test_what_waits_for_a_worker_that_dies_is_answered_by_the_next_one(alone):
     with asking(address, 64) as clients:
         assert all_answered(clients)
     victim = next(iter(served_by(process, address[1])))
-    victim.suspend()
+    suspend(victim)
     with asking(address, 24) as waiting:
         victim.kill()
         assert all_answered(waiting)
