@@ -21,9 +21,10 @@ def _mongod() -> str | None:
 
 
 def _chromium() -> str | None:
-    if shutil.which("chromium") or (os.geteuid() == 0 and shutil.which("apt-get")):
+    installed = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    if installed or (os.geteuid() == 0 and shutil.which("apt-get")):
         return None
-    return "Chromium is not installed: sudo apt-get install chromium"
+    return "Chromium is not installed: sudo apt-get install chromium-headless-shell"
 
 
 def _incus() -> str | None:
