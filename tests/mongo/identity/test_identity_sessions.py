@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from prodcore.identity.tokens import GRACE
-from tests.support.identity import ADMIN, OTHER_PASSWORD, PASSWORD, Worker, forged, web_settings
+from tests.support.identity import ADMIN, OTHER_PASSWORD, PASSWORD, Browser, Worker, forged, web_settings
 from tests.support.waiting import wait_until
 
 SECONDS_TO_EVERY_WORKER = 5.0
@@ -292,6 +292,20 @@ def test_a_logout_while_authsvc_is_down_holds_on_every_worker_and_reaches_authsv
         assert remembering().status(session["access_token"]) == 401
         assert second.status(admin["access_token"]) == 200
     refresh = {"refresh_token": session["refresh_token"]}
+    wait_until(lambda: authsvc.call("POST", "/session/refresh", refresh).status_code == 401, "authsvc hears of it")
+
+
+def test_a_worker_that_has_never_heard_authsvc_logs_out_and_tells_it_later(workers, authsvc, admin, remembering):
+    browser = Browser(workers[0])
+    browser.log_in()
+    with browser.client.session_transaction(base_url="http://localhost") as session:
+        refresh = {"refresh_token": session["refresh"]}
+    with authsvc.down():
+        deaf = Browser(remembering())
+        deaf.client.set_cookie("prodctl", browser.cookie(), domain="localhost")
+        assert deaf.post("/logout", {}, page="/login").status_code == 303
+        with deaf.client.session_transaction(base_url="http://localhost") as session:
+            assert not {"access", "refresh"} & set(session), "the cookie opens nothing any more"
     wait_until(lambda: authsvc.call("POST", "/session/refresh", refresh).status_code == 401, "authsvc hears of it")
 
 
