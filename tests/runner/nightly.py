@@ -76,6 +76,12 @@ PROOFS = (
         ("--minutes", "0.05"),
     ),
     Proof(
+        "abuse",
+        "held connections cost others nothing, and floods no more than their share",
+        _campaign("abuse"),
+        ("--seconds", "1", "--only", "body"),
+    ),
+    Proof(
         "guard faults",
         "a guard that is killed, paused or doubled makes no failover worse",
         _campaign("guard_faults"),
