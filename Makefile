@@ -1,7 +1,7 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help up lock test fast lint docs screenshots sbom bench-web bench-import bench-size rename-campaign consistency fuzz \
-	drill-campaign process-kills failover-bench shard-outage abuse guard-soak guard-faults deploy-kills nightly nightly-short mutants
+.PHONY: help up lock test fast lint docs screenshots sbom bench-web bench-import bench-size rename-campaign consistency races fuzz \
+	drill-campaign process-kills failover-bench shard-outage guard-soak guard-faults deploy-kills nightly nightly-short mutants
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -52,8 +52,11 @@ bench-import: ## An import beside a bare insert_many of its documents: the ratio
 	./scripts/venv server,mongod,xlsx,dev
 	.venv/bin/python -m bench.import_speed --rows 100000
 
-consistency: ## Random clients and faults of nine kinds for an hour: is every promise kept?
+consistency: ## Random clients and faults of sixteen kinds for an hour: is every promise kept?
 	.venv/bin/python -m campaigns.consistency.run
+
+races: ## 500 races of four for an SKU, also while somebody dies, and other races: half an hour
+	.venv/bin/python -m campaigns.races
 
 rename-campaign: ## Rename over the border under readers and kill -9: takes half an hour
 	.venv/bin/python -m campaigns.renames
@@ -69,9 +72,6 @@ process-kills: ## kill -9 of a random process 200 times under load: no wrong ans
 
 failover-bench: ## The write gaps of MongoDB's defaults, ours, and ours with the guard: an hour and a half
 	.venv/bin/python -m campaigns.gaps
-
-abuse: ## Twenty-two kinds of abuse: what they cost those who do nothing wrong, ten minutes
-	.venv/bin/python -m campaigns.abuse
 
 shard-outage: ## A whole shard killed and hanging under load: the other one as quick as before, two minutes
 	.venv/bin/python -m campaigns.shard_outage

@@ -31,6 +31,8 @@ from campaigns.system import System, options, print_table, system
 _PAUSE = 0.05
 _ANSWER_SECONDS = 30.0
 _WHOLE_SECONDS = 60.0
+_TOLD = 20
+"""After so many kills one line."""
 _UNKNOWN = (503, 504)
 """503 says that nothing happened, 504 that it may have."""
 _FIRST = ("Aval", "Zeta")
@@ -58,6 +60,8 @@ class Client:
             body = {"id": product, "name": f"{self.first} {product} {number}", "price": "1", "stock": 0}
             self.allowed[product] = {None}
             if not self._write(session, product, "POST", "/products", body, 0):
+                if self._stop.wait(_PAUSE):  # nobody may be there
+                    return
                 continue
             for version, stock in enumerate((1, 2, 3), start=1):
                 if self._stop.wait(_PAUSE):
@@ -168,7 +172,7 @@ def main() -> int:
         token = of.log_in()
         ends = time.monotonic() + 60 * given.minutes
         with clients(of, token) as made:
-            for _ in range(given.kills):
+            for number in range(given.kills):
                 if time.monotonic() > ends:
                     break
                 try:
@@ -177,6 +181,8 @@ def main() -> int:
                     wrong.append(str(late))
                     break
                 seconds[kind(victim)].append(took)
+                if not (number + 1) % _TOLD:
+                    print(f"{number + 1} kills", flush=True)
         for client in made:
             client.check()
             wrong += client.wrong

@@ -26,6 +26,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from prodcore.app.shards import open_shards
@@ -249,8 +250,8 @@ def primary(cluster: LocalCluster, replica_set: str) -> str:
     """The address of a set's primary, once there is one."""
     from pymongo import MongoClient
 
-    setting = {"rsA": "db1_url", "rsB": "db2_url"}[replica_set]
-    with MongoClient(cluster.addresses("root")[setting].get_secret_value()) as client:
+    setting = {"rsA": "db1_url", "rsB": "db2_url", "rsU": "db3_url"}[replica_set]
+    with MongoClient[dict[str, Any]](cluster.addresses("root")[setting].get_secret_value()) as client:
         return str(client.admin.command("hello")["primary"])
 
 

@@ -9,16 +9,17 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from prodcore.app.wiring import open_inspectors, prepare_cluster
-from prodcore.local import GUARD, LocalCluster, LocalPlan, find_free_ports, services_for
+from prodcore.local import GUARD, LocalCluster, LocalPlan, drill_runner, find_free_ports, services_for
 from prodcore.settings import Settings, load_settings
 
 SETS = ("rsA", "rsB", "rsU")
@@ -91,7 +92,10 @@ class System:
     def log_in(self) -> str:
         """Make the first admin, and log in on this machine; an access token."""
         body = {"code": self.cluster.setup_code(), "username": ADMIN, "password": PASSWORD}
-        requests.post(f"{self.url}/setup", json=body, timeout=_SECONDS).raise_for_status()
+        while (answer := requests.post(f"{self.url}/setup", json=body, timeout=_SECONDS)).status_code in (503, 504):
+            continue  # a machine that is busy; the code admits one, however often it is shown
+        if answer.status_code != HTTPStatus.CONFLICT:  # it was made by an attempt whose answer was late
+            answer.raise_for_status()
         self.prodctl("login", "-u", ADMIN, "--password-stdin", stdin=f"{PASSWORD}\n")
         done = self.prodctl(
             "token", "create", "--name", "campaign", "--scope", _SCOPES, "-o", "json", stdin=f"{PASSWORD}\n"
@@ -100,14 +104,21 @@ class System:
 
 
 @contextmanager
-def system(*, guard: bool, services: bool = False, election_timeout_ms: int = 1_000) -> Iterator[System]:
-    """A new one, removed at the end."""
+def system(
+    *,
+    guard: bool,
+    services: bool = False,
+    election_timeout_ms: int = 1_000,
+    mongod: Callable[[LocalPlan], Path] | None = None,
+) -> Iterator[System]:
+    """A new one, removed at the end; ``mongod`` gives what its members run."""
     with tempfile.TemporaryDirectory(prefix="failover-") as directory:
         ports = find_free_ports()
         programs = services_for(ports, workers=2, threads=8) if services else ()
-        cluster = LocalCluster(
-            LocalPlan(Path(directory) / "local", ports, programs, (GUARD,) if guard else (), election_timeout_ms)
-        )
+        place = Path(directory) / "local"
+        daemons = (*((drill_runner(place),) if services else ()), *((GUARD,) if guard else ()))
+        plan = LocalPlan(place, ports, programs, daemons, election_timeout_ms)
+        cluster = LocalCluster(plan, mongod(plan) if mongod else None)
         try:
             cluster.up(when_writable=lambda: prepare_cluster(load_settings(**cluster.addresses("root"))))
             yield System(cluster, Path(directory))

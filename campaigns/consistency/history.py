@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,17 +11,20 @@ from typing import Any, Literal
 Outcome = Literal["ok", "fail", "info"]
 """``fail`` did certainly not happen; ``info`` may have happened."""
 
+WRITES = ("create", "edit", "delete", "restore")
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One request: what it wanted and what came of it. Times in seconds of one clock.
+    """One request, or one that was repeated until it was answered: what it wanted and what came of it.
 
-    ``do``: ``create``, ``edit``, ``delete`` with ``wanted``, the fields written (``version`` is the version it makes);
-    ``read`` with ``seen``, the product or None; ``list`` with ``order`` and ``listed``, the products' fields in order.
+    Times in seconds of one clock. ``do``: one of ``WRITES`` with ``wanted``, the fields written (``version`` is the
+    version it makes); ``read`` with ``seen``, the product or None; ``find``, a read by the name in ``wanted``, of the
+    product that had it; ``list`` with ``order`` and ``listed``, the products' fields in order.
     """
 
     client: int
-    do: Literal["create", "edit", "delete", "read", "list"]
+    do: Literal["create", "edit", "delete", "restore", "read", "find", "list"]
     began: float
     ended: float
     outcome: Outcome
@@ -33,6 +36,19 @@ class Operation:
     listed: tuple[Mapping[str, Any], ...] = ()
     is_stale: bool = False
     """The answer said that it may be out of date, or is not whole."""
+    request: str = ""
+    """The X-Request-ID, by which a product's history names the write."""
+    longest: float = 0.0
+    """Seconds: of its requests the one that was answered last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is there once all is well again, by id."""
+
+    products: Mapping[str, Mapping[str, Any]]
+    histories: Mapping[str, Sequence[Mapping[str, Any]]]
+    """The changes of each product that was ever written to: ``version`` and ``request_id``."""
 
 
 def save(history: Iterable[Operation], path: Path) -> None:
@@ -46,17 +62,27 @@ def load(path: Path) -> list[Operation]:
     return [Operation(**{**line, "listed": tuple(line["listed"])}) for line in lines]
 
 
+def save_ending(ending: Ending, path: Path) -> None:
+    """One JSON object."""
+    path.write_text(json.dumps(asdict(ending)), "utf-8")
+
+
+def load_ending(path: Path) -> Ending:
+    """What ``save_ending`` wrote."""
+    return Ending(**json.loads(path.read_text("utf-8")))
+
+
 def as_register(history: Iterable[Operation]) -> Iterator[str]:
     """The stock of each product as a register, for Knossos and porcupine: EDN, an event a line."""
     events = []
     for each in history:
-        if each.do == "read" and each.seen is not None and not each.is_stale:
+        if each.do in ("read", "find") and each.seen is not None and not each.is_stale:
             value = f"[{json.dumps(each.product)} {each.seen['stock']}]"
             events += _events(each, "read", f"[{json.dumps(each.product)} nil]", value)
-        elif each.do in ("create", "edit") and "stock" in each.wanted:
+        elif each.do in WRITES and "stock" in each.wanted:
             value = f"[{json.dumps(each.product)} {each.wanted['stock']}]"
             events += _events(each, "write", value, value)
-    yield from (line for _at, line in sorted(events))
+    yield from _in_order(events)
 
 
 def as_list_append(history: Iterable[Operation]) -> Iterator[str]:
@@ -64,17 +90,29 @@ def as_list_append(history: Iterable[Operation]) -> Iterator[str]:
     events = []
     for each in history:
         key = json.dumps(each.product)
-        if each.do == "read" and each.seen is not None and not each.is_stale:
+        if each.do in ("read", "find") and each.seen is not None and not each.is_stale:
             words = " ".join(json.dumps(word) for word in each.seen["description"].split())
             events += _events(each, "txn", f"[[:r {key} nil]]", f"[[:r {key} [{words}]]]")
         elif each.do == "edit" and each.wanted.get("appended"):
             value = f"[[:append {key} {json.dumps(each.wanted['appended'])}]]"
             events += _events(each, "txn", value, value)
-    yield from (line for _at, line in sorted(events))
+    yield from _in_order(events)
 
 
-def _events(each: Operation, f: str, asked: str, answered: str) -> list[tuple[float, str]]:
-    def event(at: float, kind: str, value: str) -> tuple[float, str]:
-        return at, f"{{:process {each.client}, :type :{kind}, :f :{f}, :value {value}, :time {int(at * 1e9)}}}"
+_Event = tuple[float, int, str]
 
-    return [event(each.began, "invoke", asked), event(each.ended, each.outcome, answered)]
+
+def _events(each: Operation, f: str, asked: str, answered: str) -> list[_Event]:
+    """When it was asked for and when answered; of a process the answer stands before its next question."""
+
+    def event(at: float, kind: str, value: str) -> str:
+        return f"{{:process {each.client}, :type :{kind}, :f :{f}, :value {value}, :time {int(at * 1e9)}}}"
+
+    return [
+        (each.began, 1, event(each.began, "invoke", asked)),
+        (each.ended, 0, event(each.ended, each.outcome, answered)),
+    ]
+
+
+def _in_order(events: list[_Event]) -> Iterator[str]:
+    yield from (line for _at, _kind, line in sorted(events))

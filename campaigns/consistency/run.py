@@ -1,140 +1,54 @@
-"""Random clients against a system in which things die: is every promise kept? The judge explains what is not.
+"""Random clients against a system in which things break: is every promise kept? The judge explains what is not.
 
-The system is one of its own, on this machine, removed at the end. The history is kept as JSON, and as EDN for checkers
-of registers (Knossos, porcupine) and of lists (Elle).
+The system is one of its own, on this machine, removed at the end. With root it is in a network and a mount namespace of
+its own too, so that the network around a member can be cut and its disk be full; with libfaketime (``apt-get install
+faketime``) clocks jump. The history is kept as JSON, and as EDN for checkers of registers (Knossos, porcupine) and of
+lists (Elle).
 """
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from campaigns.consistency.clients import Client, Ledger, everything
-from campaigns.consistency.history import as_list_append, as_register, save
-from campaigns.consistency.judge import judge, summary
-from campaigns.system import SETS, System, options, print_table, system
+from campaigns.consistency.clients import Client, Ledger
+from campaigns.consistency.faults import Nemesis, nemesis
+from campaigns.consistency.history import (
+    Ending,
+    Operation,
+    as_list_append,
+    as_register,
+    load,
+    load_ending,
+    save,
+    save_ending,
+)
+from campaigns.consistency.judge import Anomaly, judge, resolve, summary, unknown
+from campaigns.consistency.machine import Machine, enter_namespaces, is_inside, missing
+from campaigns.system import System, options, print_table, system
+from prodcore.local import LocalPlan
 
+_HISTORY, _ENDING = "history.jsonl", "ending.json"
 _BUDGET_SECONDS = 20.0
-_CALM_SECONDS = (2.0, 6.0)
-_HANG_SECONDS = (1.0, 8.0)
 _WELL_SECONDS = 120.0
-
-
-class Nemesis:
-    """Breaks one thing after the other, and puts it back."""
-
-    def __init__(self, own: System, seed: int) -> None:
-        self._own = own
-        self._chance = random.Random(seed)  # noqa: S311  to be repeatable
-        self.faults: Counter[str] = Counter()
-        cluster = own.cluster
-        self._members = {name: [m.address for m in cluster.plan.members_of(name)] for name in SETS}
-        self._services = [s.name for s in cluster.status() if s.name in ("webapp", "authsvc", "guard")]
-
-    def work(self, ended: threading.Event) -> None:
-        """One fault after the other, with calm in between."""
-        faults: list[Callable[[], None]] = [
-            self.kill_member,
-            self.stop_member,
-            self.hang_member,
-            self.lose_majority,
-            self.lose_set,
-            self.lose_all_members,
-            self.kill_service,
-            self.hang_service,
-            self.kill_worker,
-        ]
-        while not ended.wait(self._chance.uniform(*_CALM_SECONDS)):
-            fault = self._chance.choice(faults)
-            self.faults[fault.__name__] += 1
-            fault()
-
-    def kill_member(self) -> None:
-        """SIGKILL of any member."""
-        self._down([self._any()], self._own.cluster.members.kill)
-
-    def stop_member(self) -> None:
-        """SIGTERM of any member."""
-        self._down([self._any()], self._own.cluster.members.stop)
-
-    def hang_member(self) -> None:
-        """SIGSTOP of any member for some seconds."""
-        address = self._any()
-        self._own.cluster.members.pause(address)
-        time.sleep(self._chance.uniform(*_HANG_SECONDS))
-        self._own.cluster.members.resume(address)
-
-    def lose_majority(self) -> None:
-        """Two of three members killed."""
-        self._down(self._members[self._chance.choice(SETS)][:2], self._own.cluster.members.kill)
-
-    def lose_set(self) -> None:
-        """A whole set killed."""
-        self._down(self._members[self._chance.choice(SETS)], self._own.cluster.members.kill)
-
-    def lose_all_members(self) -> None:
-        """All members of all sets killed, as when the power goes."""
-        self._down([a for members in self._members.values() for a in members], self._own.cluster.members.kill)
-
-    def kill_service(self) -> None:
-        """SIGKILL of a service's parent."""
-        self._signal(signal.SIGKILL)
-
-    def hang_service(self) -> None:
-        """SIGSTOP of a service's parent for some seconds."""
-        if pid := self._signal(signal.SIGSTOP):
-            time.sleep(self._chance.uniform(*_HANG_SECONDS))
-            _send(pid, signal.SIGCONT)
-
-    def kill_worker(self) -> None:
-        """SIGKILL of a worker process of webapp."""
-        pid = self._pid("webapp")
-        children = Path(f"/proc/{pid}/task/{pid}/children")
-        if pid and children.exists() and (workers := children.read_text().split()):
-            _send(int(self._chance.choice(workers)), signal.SIGKILL)
-
-    def _down(self, addresses: list[str], how: Callable[[str], None]) -> None:
-        for address in addresses:
-            how(address)
-        time.sleep(self._chance.uniform(*_HANG_SECONDS))
-        for address in addresses:
-            self._own.cluster.members.start(address)
-
-    def _any(self) -> str:
-        return self._chance.choice([a for members in self._members.values() for a in members])
-
-    def _pid(self, name: str) -> int | None:
-        return next((s.pid for s in self._own.cluster.status() if s.name == name), None)
-
-    def _signal(self, kind: signal.Signals) -> int | None:
-        pid = self._pid(self._chance.choice(self._services)) if self._services else None
-        if pid:
-            _send(pid, kind)
-        return pid
-
-
-def _send(pid: int, kind: signal.Signals) -> None:
-    try:
-        os.kill(pid, kind)
-    except ProcessLookupError:
-        return
+_MOST_PAGES = 20
 
 
 @contextmanager
-def _working(clients: list[Client], nemesis: Nemesis | None) -> Iterator[None]:
+def _working(clients: list[Client], breaking: Nemesis | None) -> Iterator[None]:
     ended = threading.Event()
     threads = [threading.Thread(target=each.work, args=(ended.is_set,), daemon=True) for each in clients]
-    if nemesis:
-        threads.append(threading.Thread(target=nemesis.work, args=(ended,), daemon=True))
+    if breaking:
+        threads.append(threading.Thread(target=breaking.work, args=(ended,), daemon=True))
     for thread in threads:
         thread.start()
     try:
@@ -143,14 +57,32 @@ def _working(clients: list[Client], nemesis: Nemesis | None) -> Iterator[None]:
         ended.set()
         for thread in threads:
             thread.join(timeout=_WELL_SECONDS)
+        if any(thread.is_alive() for thread in threads):
+            raise RuntimeError("a client or the nemesis does not end")
 
 
-def _wait_well(own: System) -> None:
+def _wait_healthy(own: System) -> None:
     ends = time.monotonic() + _WELL_SECONDS
-    while not all(program.is_well for program in own.cluster.status()):
+    while ill := [f"{p.name} {p.state} {p.role}" for p in own.cluster.status() if not p.is_healthy]:
         if time.monotonic() > ends:
-            raise RuntimeError("the system is not well again by itself")
+            raise RuntimeError(f"the system is not whole again by itself: {', '.join(ill)}")
         time.sleep(0.5)
+
+
+def _ending(clients: list[Client], ledger: Ledger) -> Ending:
+    """All products that were written to, and their histories."""
+    keys = list(dict.fromkeys(each.product for each in ledger.operations if each.product))
+    with ThreadPoolExecutor(len(clients)) as pool:
+        parts = [keys[i :: len(clients)] for i in range(len(clients))]
+        read = pool.map(lambda client, part: [(key, *client.final(key)) for key in part], clients, parts)
+        found = [each for part in read for each in part]
+    return Ending({key: p for key, p, _history in found if p}, {key: history for key, _p, history in found})
+
+
+def _verify(own: System) -> list[Anomaly]:
+    """What the system's own check of its shards finds, once what is unfinished had its time."""
+    done = own.prodctl("shard", "verify", ok=range(256))
+    return [] if done.returncode == 0 else [Anomaly("shard verify", "", done.stdout[-2_000:] + done.stderr, ())]
 
 
 def main() -> int:
@@ -159,34 +91,83 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0, help="how long the clients work")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0, help="of the faults and of what clients do")
-    parser.add_argument("--no-faults", action="store_true", help="let nothing die")
+    parser.add_argument("--no-faults", action="store_true", help="let nothing break")
     parser.add_argument("--keep", type=Path, default=Path("consistency"), help="folder of the history")
+    parser.add_argument("--judge", type=Path, metavar="FOLDER", help="only judge a kept history")
     given = parser.parse_args()
-    with system(guard=True, services=True) as own:
-        token, ledger = own.log_in(), Ledger(f"c{uuid4().hex[:6]}")
-        clients = [Client(i, own.url, token, ledger, given.seed) for i in range(given.clients)]
-        nemesis = None if given.no_faults else Nemesis(own, given.seed)
-        with _working(clients, nemesis):
-            time.sleep(given.seconds)
-        _wait_well(own)
-        final = everything(clients[0], ledger)
-        clients[0].list_all()
+    if given.judge:
+        return _judged(load(given.judge / _HISTORY), load_ending(given.judge / _ENDING), [])
     given.keep.mkdir(parents=True, exist_ok=True)
-    save(ledger.operations, given.keep / "history.jsonl")
-    (given.keep / "register.edn").write_text("\n".join(as_register(ledger.operations)), "utf-8")
-    (given.keep / "list-append.edn").write_text("\n".join(as_list_append(ledger.operations)), "utf-8")
-    anomalies = judge(ledger.operations, final, _BUDGET_SECONDS)
-    for anomaly in anomalies[:20]:
+    if not missing():
+        enter_namespaces("campaigns.consistency.run", sys.argv[1:])
+    with tempfile.TemporaryDirectory(prefix="machine-") as directory, _stage(Path(directory), given.seed) as stage:
+        own, breaking = stage
+        ledger = Ledger(f"c{uuid4().hex[:6]}")
+        token = own.log_in()
+        clients = [Client(i, own.url, token, ledger, given.seed) for i in range(given.clients)]
+        with _working(clients, None if given.no_faults else breaking):
+            time.sleep(given.seconds)
+        save(ledger.operations, given.keep / _HISTORY)
+        _wait_healthy(own)
+        clients[0].list_all()
+        ending = _ending(clients, ledger)
+        found = _verify(own)
+    found += [Anomaly("not put back", "", failure, ()) for failure in breaking.failures]
+    _keep(ledger.operations, ending, given.keep)
+    lines = [f"{began:.3f} {ended:.3f} {fault}\n" for began, ended, fault in breaking.times]
+    (given.keep / "faults.txt").write_text("".join(lines), "utf-8")
+    left_out = "".join(f"; left out: {fault} ({why})" for fault, why in breaking.left_out.items())
+    print_table(f"Faults{left_out}.", ["", "times"], sorted(breaking.faults.items()))
+    return _judged(ledger.operations, ending, found)
+
+
+@contextmanager
+def _stage(directory: Path, seed: int) -> Iterator[tuple[System, Nemesis]]:
+    """A system that works, and what breaks it."""
+    machines: list[Machine] = []
+
+    def mongod(plan: LocalPlan) -> Path:
+        with_clock = random.Random(seed).choice(plan.members)  # noqa: S311  to be repeatable
+        machines.append(Machine(directory, plan.members, with_clock))
+        return machines[0].mongod
+
+    with (
+        system(guard=True, services=True, mongod=mongod if is_inside() else None) as own,
+        nemesis(own, machines[0] if machines else None, seed) as breaking,
+    ):
+        _wait_healthy(own)
+        yield own, breaking
+
+
+def _judged(history: list[Operation], ending: Ending, found: list[Anomaly]) -> int:
+    found = [*found, *judge(history, ending, _BUDGET_SECONDS)]
+    for anomaly in found[:_MOST_PAGES]:
         print(anomaly.page(), end="\n\n", file=sys.stderr)
-    _report(ledger, nemesis, summary(anomalies))
-    return 1 if anomalies else 0
+    _report(history, ending, summary(found))
+    return 1 if found else 0
 
 
-def _report(ledger: Ledger, nemesis: Nemesis | None, broken: dict[str, int]) -> None:
-    done = Counter((each.do, each.outcome) for each in ledger.operations)
-    rows = [(do, *(done[do, outcome] for outcome in ("ok", "fail", "info"))) for do in sorted({d for d, _o in done})]
-    print_table("Operations.", ["", "acknowledged", "refused", "unknown"], rows)
-    print_table("Faults.", ["", "times"], sorted((nemesis.faults if nemesis else {}).items()))
+def _keep(history: list[Operation], ending: Ending, folder: Path) -> None:
+    save(history, folder / _HISTORY)
+    save_ending(ending, folder / _ENDING)
+    (folder / "register.edn").write_text("\n".join(as_register(history)), "utf-8")
+    (folder / "list-append.edn").write_text("\n".join(as_list_append(history)), "utf-8")
+
+
+def _report(history: list[Operation], ending: Ending, broken: dict[str, int]) -> None:
+    done: Counter[tuple[str, str]] = Counter((each.do, each.outcome) for each in history)
+    slowest = {do: max(each.longest for each in history if each.do == do) for do, _o in done}
+    outcomes = ("ok", "fail", "info")
+    rows = [(do, *(done[do, outcome] for outcome in outcomes), f"{slowest[do]:.1f} s") for do in sorted(slowest)]
+    print_table("Operations.", ["", "answered", "refused", "unknown", "slowest answer"], rows)
+    happened = len(unknown(resolve(history, ending)[0]))
+    figures = [
+        ("operations", len(history)),
+        ("unknown outcomes; of them done, not done", f"{(n := len(unknown(history)))}; {happened}, {n - happened}"),
+        ("products of lists looked at", sum(len(each.listed) for each in history)),
+        ("slowest answer", f"{max(slowest.values()):.1f} s"),
+    ]
+    print_table("In all.", ["", "figure"], figures)
     print_table("Broken promises.", ["", "times"], sorted(broken.items()) or [("none", 0)])
 
 

@@ -1,22 +1,16 @@
 """One SKU and one id is one product over both shards, whatever races and whoever dies in between."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
 from uuid import uuid4
 
 import pytest
 
 from prodcore.app.wiring import prepare_cluster
 from prodcore.catalog import Catalog
-from prodcore.catalog.catalog import create_once
 from prodcore.catalog.upsert import new_item, upsert
-from prodcore.errors import IdempotencyKeyReused, OutcomeUnknown, ProdError, ProductExists, SkuTaken
+from prodcore.errors import OutcomeUnknown, ProductExists, SkuTaken
 from prodcore.settings import load_settings
 from tests.support.products import ANA, EVA, Killed, draft, patch
-
-RACES = int(os.environ.get("PRODCTL_RACES", "12"))
 
 
 @pytest.fixture
@@ -27,21 +21,6 @@ def raw_claims(raw_clients, catalog):
     return claims
 
 
-def at_once(*actions):
-    """Start all actions at the same instant; what each gives, or the error that it raises."""
-    barrier = Barrier(len(actions))
-
-    def attempt(action):
-        barrier.wait()
-        try:
-            return action()
-        except ProdError as error:
-            return error
-
-    with ThreadPoolExecutor(len(actions)) as pool:
-        return list(pool.map(attempt, actions))
-
-
 def holders(raw_products, sku):
     return [d["name"] for c in raw_products.values() for d in c.find({"sku": sku})]
 
@@ -49,28 +28,6 @@ def holders(raw_products, sku):
 def later(raw_claims, sku):
     """As if the writes that claimed an SKU had begun a minute ago."""
     raw_claims.update_one({"_id": sku}, {"$set": {"at": datetime.now(UTC) - timedelta(minutes=1)}})
-
-
-def test_sku_is_given_once_by_creates_edits_restores_renames_and_imports_at_once(catalog, raw_products, raw_claims):
-    for i in range(RACES):
-        sku = f"R-{i}"
-        edited, renamed = catalog.create(draft(f"Bollo {i}"), ANA), catalog.create(draft(f"Cacao {i}"), ANA)
-        deleted = catalog.create(draft(f"Tomate {i}", sku=sku), ANA)
-        catalog.delete(deleted.id, ANA, 1)
-        racers = [
-            lambda i=i, sku=sku: catalog.create(draft(f"Arroz {i}", sku=sku), ANA).id,
-            lambda i=i, sku=sku: catalog.create(draft(f"Zumo {i}", sku=sku), EVA).id,
-            lambda sku=sku, old=edited: catalog.edit(old.id, patch(sku=sku), ANA, 1).id,
-            lambda i=i, sku=sku, old=renamed: catalog.edit(old.id, patch(name=f"Zz {i}", sku=sku), EVA, 1).id,
-            lambda old=deleted: catalog.restore(old.id, ANA, 2).id,
-            lambda i=i, sku=sku: upsert(catalog, [new_item({"name": f"Uva {i}", "price": "1", "sku": sku})], ANA)[0],
-        ]
-        chosen = [racers[(i + k) % len(racers)] for k in range(4)]
-        results = at_once(*chosen)
-        won = [r for r in results if not isinstance(r, SkuTaken) and getattr(r, "status", "created") == "created"]
-        assert len(won) == 1, results
-        assert len(holders(raw_products, sku)) == 1
-    assert all(claim["writes"] == [] for claim in raw_claims.find())
 
 
 def test_sku_is_free_at_once_when_its_product_has_it_no_more(catalog, raw_claims):
@@ -163,47 +120,6 @@ def test_import_by_an_sku_that_two_products_have_is_refused(catalog, raw_product
 
 def ids_in(raw_products, product_id):
     return [shard for shard, c in raw_products.items() if c.find_one({"_id": product_id})]
-
-
-def test_one_id_is_one_product_when_two_shards_create_it_at_once(catalog, raw_products):
-    for i in range(RACES):
-        product_id = uuid4()
-        results = at_once(
-            lambda i=i, product_id=product_id: catalog.create(draft(f"Arroz {i}"), ANA, product_id),
-            lambda i=i, product_id=product_id: catalog.create(draft(f"Zumo {i}"), ANA, product_id),
-        )
-        assert sum(isinstance(r, ProductExists) for r in results) == 1, results
-        assert len(ids_in(raw_products, product_id)) == 1
-        assert catalog.get(product_id) in results
-
-
-def test_one_idempotency_key_is_one_product_when_two_shards_create_it_at_once(catalog, raw_products):
-    for i in range(RACES):
-        results = at_once(
-            lambda i=i: create_once(catalog, draft(f"Arroz {i}"), ANA, f"key {i}"),
-            lambda i=i: create_once(catalog, draft(f"Zumo {i}"), ANA, f"key {i}"),
-        )
-        refused = [r for r in results if isinstance(r, IdempotencyKeyReused)]
-        assert len(refused) == 1, results
-        (made,) = [r for r in results if r not in refused]
-        assert len(ids_in(raw_products, made.id)) == 1
-        assert catalog.get(made.id) == made
-    assert sum(c.count_documents({}) for c in raw_products.values()) == RACES
-
-
-def test_one_id_in_two_batches_at_once_is_at_most_one_product(catalog, raw_products):
-    for i in range(RACES):
-        product_id = uuid4()
-        results = at_once(
-            *(
-                lambda name=name, product_id=product_id: upsert(
-                    catalog, [new_item({"name": name, "price": "1"}, product_id)], ANA
-                )[0]
-                for name in (f"Arroz {i}", f"Zumo {i}")
-            )
-        )
-        created = sum(r.status == "created" for r in results)
-        assert len(ids_in(raw_products, product_id)) == created <= 1, results
 
 
 @pytest.mark.parametrize("name", ["Arroz", "Zumo"])

@@ -95,6 +95,12 @@ def test_clean_shards_have_no_finding(verified, made):
     assert verified() == []
 
 
+def test_place_that_a_product_with_an_sku_left_is_no_finding(verified, made, catalog):
+    given = catalog.edit(made["Arroz"].id, validate(ProductPatch, {"sku": "A-1"}), ANA, made["Arroz"].version)
+    catalog.edit(given.id, validate(ProductPatch, {"name": "Zanahoria"}), ANA, given.version)
+    assert verified() == []
+
+
 @pytest.mark.timeout(240)
 def test_no_false_alarm_in_a_whole_catalogue(shards, catalog, raw_products):
     by_key = {}

@@ -80,6 +80,7 @@ def derived_of(product: Product, known: Stored) -> Document:
         return {"name_key": f"{LAST}{product.id}", "variant_key": "", "deleted.name_key": product.key[0]}
     derived = keys_of(product)
     if known.state == "place":
+        del derived["words"]  # they have those of the SKU, and the place does not
         derived["variant_key"] += f"{MARK}{product.id}"
         if known.move and known.id != product.id:
             derived["variant_key"] += f"{MARK}{known.move.id}"
