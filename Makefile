@@ -1,7 +1,7 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
 .PHONY: help up lock test fast lint docs screenshots sbom bench-web bench-import bench-size rename-campaign consistency races fuzz \
-	drill-campaign process-kills failover-bench shard-outage guard-soak guard-faults deploy-kills nightly nightly-short mutants
+	drill-campaign process-kills failover-bench shard-outage abuse guard-soak guard-faults deploy-kills nightly nightly-short mutants
 
 help: ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -72,6 +72,9 @@ process-kills: ## kill -9 of a random process 200 times under load: no wrong ans
 
 failover-bench: ## The write gaps of MongoDB's defaults, ours, and ours with the guard: an hour and a half
 	.venv/bin/python -m campaigns.gaps
+
+abuse: ## Twenty-two kinds of abuse: what they cost those who do nothing wrong, ten minutes
+	.venv/bin/python -m campaigns.abuse
 
 shard-outage: ## A whole shard killed and hanging under load: the other one as quick as before, two minutes
 	.venv/bin/python -m campaigns.shard_outage

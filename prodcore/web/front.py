@@ -32,7 +32,7 @@ STARTED = "prodctl.started"
 
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of a request's body."""
-_ALL_BODIES = 12 * 1024 * 1024
+_ALL_BODIES = 2 * MAX_BODY
 """Bytes of all bodies that are not whole yet, in this process; one address may have half of it."""
 _READ_SECONDS = 30.0
 """How long a reader may take for one piece of a streamed answer."""

@@ -1,5 +1,6 @@
 """Clients that send or read slowly, or odd requests, cost those who do not nothing: no thread waits for them."""
 
+import re
 import socket
 from contextlib import ExitStack, contextmanager
 
@@ -7,6 +8,7 @@ import pytest
 import requests
 
 from tests.support.raw_http import exchange
+from tests.support.site import ADMIN, PASSWORD
 
 HELD = 120  # connections: many times the threads of webapp
 LOGIN = b"POST /api/v1/session/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -43,6 +45,19 @@ def test_slow_clients_take_no_thread(site, case, addresses):
     with held(site.cluster.plan.ports.web, SLOW[case], addresses=addresses):
         for path in ("/healthz", "/login") * 4:
             assert requests.get(site.url + path, timeout=PATIENCE).status_code == 200
+
+
+def test_open_event_streams_leave_threads_for_others(site):
+    with requests.Session() as browser:
+        form = browser.get(f"{site.url}/login", timeout=PATIENCE).text
+        proof = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form)[1]
+        data = {"csrf_token": proof, "username": ADMIN, "password": PASSWORD}
+        assert browser.post(f"{site.url}/login", data=data, timeout=PATIENCE).url.endswith("/products")
+        cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+        wanted = f"GET /cluster HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nCookie: {cookies}\r\n\r\n"
+        with held(site.cluster.plan.ports.web, wanted.encode(), addresses=1):
+            for path in ("/healthz", "/products") * 4:
+                assert browser.get(site.url + path, timeout=PATIENCE).status_code == 200
 
 
 ODD = {
