@@ -66,7 +66,7 @@ class FaultAction:
     orderable: bool = True
     """Whether an operator may order it in the browser."""
     kills_secondaries_first: bool = False
-    """For the control: nobody else is alive when it is done."""
+    """For the drill that must find losses: nobody else is alive when it is done."""
 
 
 def _start_again(target: Target) -> None:
@@ -146,7 +146,7 @@ class Fault(StrEnum):
         FaultAction(
             lambda t: t.control.kill(t.member),
             _start_again,
-            "the control: the secondaries die, one member acknowledges writes and dies: they must be lost",
+            "what a drill must find: the secondaries die, one member acknowledges writes and dies: they must be lost",
             orderable=False,
             kills_secondaries_first=True,
         ),

@@ -175,7 +175,7 @@ class Round:
 
     @contextmanager
     def _secondaries_dead(self, broken: Broken, deadline: float) -> Iterator[None]:
-        """For the control: inside the block nobody else is alive, and what the primary acknowledges only it has.
+        """For the drill that must find losses: nobody else is alive, and what the primary acknowledges only it has.
 
         Pausing them would not do: the primary streams its oplog, and they would find it in their socket's buffer.
         """

@@ -115,10 +115,10 @@ def failover_test() -> None:
 @click.option("--json", "json_", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON.")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML, for CI.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write Markdown, for a comment.")
-@click.option("--control", is_flag=True, hidden=True, help="Lose writes on purpose; the drill must find that out.")
+@click.option("--lose-writes", is_flag=True, hidden=True, help="Lose writes on purpose; the drill must find that out.")
 @click.option("--dry-run", is_flag=True, help="Say whether it could begin; touch nothing.")
 @output_option
-def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
+def run(output: str, dry_run: bool, lose_writes: bool, **options: Any) -> int:
     """Rehearse a failover (the default: "failover-test rsA" is enough).
 
     Writes and reads steadily, breaks a member, waits for the new primary, puts the member back, waits until it has
@@ -138,10 +138,10 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
     from prodctl.client.products import ApiTraffic
 
     settings = load_settings()
-    options |= {"fault": "lose", "via": "driver"} if control else {}
+    options |= {"fault": "lose", "via": "driver"} if lose_writes else {}
     api = ApiClient(settings) if options["via"] == "api" else None
     traffic = partial(ApiTraffic, api) if api else None
-    with open_drill(settings, member_control(settings), unsafe=control, product_traffic=traffic) as parts:
+    with open_drill(settings, member_control(settings), unsafe=lose_writes, product_traffic=traffic) as parts:
         plan = _plan(parts, options)
         if api and parts.drills_products(plan):
             _check_login(api)
@@ -152,7 +152,7 @@ def run(output: str, dry_run: bool, control: bool, **options: Any) -> int:
             return 6 if against else 0
         with _graceful_signals():
             report = run_drill(plan, parts, show_progress).as_dict()
-    if not control:
+    if not lose_writes:
         keep(settings, report, options["fail_if_slower"])
     _write_files(report, options)
     show_report(report, output)
