@@ -328,3 +328,16 @@ def test_product_that_comes_back_under_a_third_name_is_in_a_list_once(catalog, n
     assert seen.count(made.id) == 1
     assert len(seen) == len(set(seen)) == 6
     assert sorted(p.id for p in listed(catalog, 2, sort=Sort("price"))) == sorted(seen)
+
+
+@pytest.mark.parametrize("sort", ["price", "-price", "stock", "-stock", "updated", "-updated", "created", "-created"])
+def test_places_that_products_left_hide_nobody_of_the_same_value(catalog, sort):
+    """Two have been elsewhere and come back; all have one price and one stock, and the time of those two is shared."""
+    made = [catalog.create(draft(f"Zumo {i}"), ANA) for i in range(3)]
+    for i in range(2):
+        moved = catalog.create(draft(f"1 uno {i}"), ANA)
+        for version, name in enumerate((f"Ana {i}", f"Yema {i}"), 1):
+            made.append(catalog.edit(moved.id, patch(name=name), ANA, version))
+    ids = sorted({product.id for product in made})
+    for limit in range(1, 6):
+        assert sorted(p.id for p in listed(catalog, limit, sort=Sort.parse(sort))) == ids, limit

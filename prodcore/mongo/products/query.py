@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 import pymongo
 from bson.decimal128 import Decimal128
@@ -20,7 +21,7 @@ from prodcore.catalog.stores import Batch, ListRow, Position, Query, Slice
 from prodcore.deadline import remaining
 from prodcore.errors import QueryTooBroad
 from prodcore.mongo.client.replica_set import Document
-from prodcore.mongo.products.document import MARK, as_move, as_passages, as_timestamp, keeps_place
+from prodcore.mongo.products.document import MARK, as_move, as_passages, as_timestamp
 from prodcore.product.fields import FILTERED, STORED_DEFAULTS
 from prodcore.product.terms import ANY, INACTIVE, beginning_of, category_term, tag_term
 from prodcore.routing import LAST, prefix_range
@@ -45,7 +46,11 @@ _ONE_INSTANT = ReadConcern("snapshot")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST = {"price": 0, "stock": 0, "updated_at": _EPOCH, "created_at": _EPOCH}
-"""Products have these at least; documents that only keep a place have none."""
+"""Products have these at least; deleted ones have none."""
+
+_A_PRODUCTS = {"_id": {"$gte": UUID(int=0)}}
+"""A product's id. Not the text that a kept place has: comparisons with a text meet texts alone, so a list that went on
+behind one would leave out every product of the same value."""
 
 
 def _index(name: str, *fields: str, **options: Any) -> IndexModel:
@@ -107,9 +112,8 @@ def visible(documents: Sequence[Document], part: Slice) -> Iterator[Document]:
     """Those of a shard's documents that are products of this list."""
     if part.query.sort.by == "name":
         yield from documents
-    else:  # there a product that came back stands for itself: its old place is only one by name
-        owned = (d for d in documents if any(d["name_key"] in owned for owned in part.ranges))
-        yield from (document for document in owned if not keeps_place(document))
+    else:
+        yield from (d for d in documents if any(d["name_key"] in owned for owned in part.ranges))
 
 
 def _conditions(part: Slice) -> list[Document]:
@@ -123,6 +127,7 @@ def _conditions(part: Slice) -> list[Document]:
     wanted = list(_wanted(part.query))
     if field == "name_key":
         return [{"$and": [*wanted, *_in_range(part)]}]
+    wanted.append(_A_PRODUCTS)  # which came back stands for itself: its old place is only one by name
     if part.after is None:
         return [{"$and": [*wanted, {field: {"$gte": _LEAST[field]}}]}]
     place, last = part.after
