@@ -42,7 +42,7 @@ _EXAMPLE = {"es": "1.234,50", "en": "1,234.50", None: "1,234.50 or 1.234,50"}
 _YES = frozenset(fold(w) for w in ("yes", "y", "true", "1", "sí", "s", "verdadero", "active", "activo", "x"))
 _NO = frozenset(fold(w) for w in ("no", "n", "false", "0", "falso", "inactive", "inactivo"))
 
-_SHORTENED = re.compile(r"[0-9]([.,][0-9]+)?E[+-][0-9]+|[0-9][.,][0-9]+E[0-9]+", re.IGNORECASE)
+_SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?E[+-][0-9]+|[0-9]+[.,][0-9]+E[0-9]+", re.IGNORECASE)
 """A long number as a spreadsheet shows it: most of its digits are gone."""
 _WITH_DECIMALS = re.compile(r"[0-9]{6,}[.,]0+")
 

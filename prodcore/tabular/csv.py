@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prodcore.errors import UnreadableInput
-from prodcore.tabular.cells import Formula, Marked
+from prodcore.tabular.cells import Formula, Marked, NoValue
 from prodcore.tabular.report import RefusedRow, refused, unescape_formula
 
 MAX_LINE = 64 * 1024
@@ -24,6 +24,11 @@ _SEP_LINE = re.compile(r'[\s"]*sep *= *(?P<sign>\t|[^\s"])[\s";,|]*', re.IGNOREC
 """Excel's own way of naming the delimiter, in all its spellings: in quotes, in capitals, padded with delimiters."""
 _TEXT_FORMULA = re.compile(r'="((?:[^"]|"")*)"')
 """A formula that is nothing but a text: programs write codes so, to keep their zeros."""
+_FORMULA_ERROR = re.compile(
+    r"#(N/[AD]|NV|REF!|¡REF!|VALUE!|¡VALOR!|DIV/0!|¡DIV/0!|NAME\?|¿NOMBRE\?|NUM!|¡NUM!|NULL!|¡NULO!|SPILL!|CALC!|¡CALC!|#+)"
+    r"|Err:[0-9]{3}"
+)
+"""What spreadsheets show, in English and Spanish, where a formula has no value, or a column is too narrow for it."""
 _END_OF_FILE = "\x1a"
 """What old programs write at the end of a file."""
 
@@ -205,6 +210,8 @@ def _cell(text: str) -> str:
         return shown[1].replace('""', '"')
     if text.startswith("="):
         return Formula(text)
+    if _FORMULA_ERROR.fullmatch(text.strip()):
+        return NoValue(text, "formula_error", "is the error of a formula")
     return Marked(text) if text.startswith("'") else text
 
 

@@ -113,7 +113,7 @@ def _read_row(
 
 def _read_cell(target: str, text: str, form: NumberForm, fields: dict[str, Any]) -> None:
     """Put what a cell means into the fields. Raises CellRefused."""
-    if isinstance(text, NoValue):
+    if isinstance(text, NoValue) and not form.exported:
         raise CellRefused(text.code, text.reason)
     if target in ("tag", "tags"):
         fields.setdefault("tags", []).extend(read_tags(text) if target == "tags" else [read_text(text).strip()])

@@ -133,13 +133,30 @@ def test_a_code_is_kept_digit_by_digit(cell, sku):
         ("8.43E12", "digits_lost"),
         ('=T("x")', "formula"),
         ("=A1", "formula"),
+        ("84,1E+11", "digits_lost"),
+        ("8410,0E+9", "digits_lost"),
         ("8410010000001.0", "shown_otherwise"),
+        ("#N/A", "formula_error"),
+        ("#¡REF!", "formula_error"),
+        ("########", "formula_error"),
     ],
 )
 @pytest.mark.parametrize("heading", ["sku", "ean"])
 def test_a_code_that_a_spreadsheet_has_changed_is_refused(heading, cell, code):
     text = f"{heading};nombre;precio\n{cell};A;1\n"
     assert codes(text) == [(heading, code)]
+
+
+@pytest.mark.parametrize("error", ["#N/A", "#N/D", "#DIV/0!", "#¡VALOR!", "#¿NOMBRE?", "Err:502"])
+@pytest.mark.parametrize("heading", ["nombre", "precio", "stock", "categoría", "descripción", "tags"])
+def test_the_error_of_a_formula_is_no_value_of_any_field(heading, error):
+    others = {"nombre": "A", "precio": "1", heading: error}
+    text = "|".join(others) + "\n" + "|".join(others.values()) + "\n"
+    assert codes(text) == [(heading, "formula_error")]
+
+
+def test_a_text_that_begins_like_an_error_is_a_text():
+    assert fields("nombre|precio\n#1 ¡REF!|1\n")[0]["name"] == "#1 ¡REF!"
 
 
 def test_half_of_a_character_refuses_its_line_alone_and_the_file_of_refused_rows_is_written():
