@@ -37,12 +37,11 @@ def as_csv(rows: Iterable[Row], *, raw: bool = False) -> bytes:
     if raw:
         return _csv(map(cells_of, rows))
     return _csv(
-        [escape_formula(_marked(name, cell)) for name, cell in zip(EXPORTED, cells_of(row), strict=True)]
-        for row in rows
+        [escape_formula(marked(name, cell)) for name, cell in zip(EXPORTED, cells_of(row), strict=True)] for row in rows
     )
 
 
-def _marked(name: str, cell: str) -> str:
+def marked(name: str, cell: str) -> str:
     """A code that begins with an apostrophe has one more, for an import takes one off as a spreadsheet's mark."""
     return f"'{cell}" if name in _CODES and cell.startswith("'") else cell
 
@@ -54,7 +53,7 @@ def as_ndjson(rows: Iterable[Row]) -> bytes:
 
 def cells_of(row: Row) -> list[str]:
     """A product as texts, in the order of ``EXPORTED``."""
-    return [_cell(name, row[name]) for name in EXPORTED]
+    return [cell_of(name, row[name]) for name in EXPORTED]
 
 
 def price_cell(price: str) -> str:
@@ -76,7 +75,8 @@ def tags_cell(tags: Sequence[str]) -> str:
     return f"{joined}|" if any(_SEPARATORS & set(tag) for tag in tags) else joined
 
 
-def _cell(name: str, value: Any) -> str:
+def cell_of(name: str, value: Any) -> str:
+    """A field as a text that an import reads back."""
     if value is None:
         return ""
     if isinstance(value, bool):

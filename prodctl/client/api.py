@@ -209,10 +209,10 @@ class ApiClient:
     def _send(self, method: str, path: str, body: Any, query: dict[str, Any] | None, headers: dict[str, str]) -> Any:
         sent = headers | {"User-Agent": self._agent, "Accept": "application/json"}
         data = None
-        if body is not None:
-            data = json.dumps(body).encode()
-            sent["Content-Type"] = "application/json"
         try:
+            if body is not None:
+                data = json.dumps(body, ensure_ascii=False).encode()
+                sent["Content-Type"] = "application/json"
             asked = f"?{urlencode(query, doseq=True)}" if query else ""
             answer = self._connections.ask(method, f"/api/v1{path}{asked}", data, sent)
         except UnicodeEncodeError:

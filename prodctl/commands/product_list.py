@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,9 @@ import click
 from prodcore.product.fields import FIELDS, Field
 from prodctl.client import open_client
 from prodctl.importing.options import filter_options, query_of, sort_option
+from prodctl.terminal.arguments import Whole
 from prodctl.terminal.output import columns, counted, message, output_option, row_writer, success
-from prodctl.terminal.rows import TableColumn
+from prodctl.terminal.rows import RAW, TableColumn
 
 if TYPE_CHECKING:
     from prodctl.client.api import ApiClient
@@ -39,9 +41,9 @@ _COLUMNS = columns(
 @click.command("list")
 @filter_options
 @sort_option
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
+@click.option("--limit", type=Whole(1), default=50, show_default=True, help="How many at most.")
 @click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
-@click.option("--page", type=click.IntRange(1), default=1, help="Of --limit products each: 2 shows the next ones.")
+@click.option("--page", type=Whole(1), default=1, help="Of --limit products each: 2 shows the next ones.")
 @click.option("--cursor", help="Go on at the next_cursor of an earlier list, as -o json shows it.")
 @click.option("--fields", metavar="NAMES", help="Only these fields, with commas between: name,price,stock.")
 @click.option("--require-all", is_flag=True, help="Print nothing of a list that is incomplete or may be out of date.")
@@ -82,7 +84,7 @@ def list_products(
     if page > 1:
         cursor = _skip(client, query, (page - 1) * limit)
     for part in pages(client, query, cursor, None if everything else limit) if page == 1 or cursor else ():
-        writer.add(part.items)
+        writer.add([_as_exported(item) for item in part.items] if output == "csv" else part.items)
         lacks.add(part)
         shown += len(part.items)
         next_cursor = part.next_cursor
@@ -90,8 +92,17 @@ def list_products(
     if next_cursor and output in ("table", "wide"):
         seen = (page - 1) * limit + shown
         on = "--all shows all" if cursor and page == 1 else f"--page {page + 1} goes on, --all shows all"
-        success(f"{seen:,} of {_total(client, filters)}: {on}.", output)
+        total = _total(client, filters)
+        success(f"{seen:,} of {total}: {on}." if total else f"{seen:,} shown, and there are more: {on}.", output)
     lacks.refuse(f"{'their' if len(lacks.unavailable) > 1 else 'its'} products are missing")
+
+
+def _as_exported(product: Mapping[str, Any]) -> dict[str, Any]:
+    """Its cells as an export writes them: an import takes such a list for one."""
+    from prodcore.tabular.export import cell_of, marked
+
+    mark = (lambda _name, cell: cell) if click.get_current_context().meta.get(RAW) else marked
+    return {name: mark(name, cell_of(name, value)) for name, value in product.items()}
 
 
 def _skip(client: ApiClient, query: dict[str, Any], products: int) -> str | None:
@@ -105,16 +116,16 @@ def _skip(client: ApiClient, query: dict[str, Any], products: int) -> str | None
 
 
 def _total(client: ApiClient, filters: dict[str, Any]) -> str:
-    """How many products there are, where that is known without counting."""
+    """How many products there are, where that is known without counting; else empty."""
     from prodcore.errors import ProdError
 
     if len(query_of(filters)) > 1:
-        return "more products"
+        return ""
     try:
         counts = [shard["products"] for shard in client.call("GET", "/shards")["items"]]
     except ProdError:
-        return "more products"
-    return counted(sum(counts), "product") if None not in counts else "more products"
+        return ""
+    return counted(sum(counts), "product") if None not in counts else ""
 
 
 def _fields(asked: str | None, output: str) -> dict[str, str]:

@@ -104,6 +104,9 @@ def _aside(file: Path, force: bool) -> Iterator[IO[bytes]]:
             os.fsync(target.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(file)
+    except KeyboardInterrupt as interruption:
+        interruption.add_note(f"Nothing was written: {file} is as it was. The same command begins again.")
+        raise
     except OSError as error:
         raise InvalidInput(f"{file} cannot be written: {error.strerror}") from None
     finally:

@@ -94,7 +94,7 @@ def test_lists_in_every_format_and_page_by_page(cli, word):
     lines = table.out.splitlines()
     assert lines[0].split() == ["NAME", "VARIANT", "PRICE", "CUR", "STOCK", "SHARD"]
     assert [line.split() for line in lines[1:]] == [[word, str(i), f"{i}.50", "EUR", str(i), "rsA"] for i in range(2)]
-    assert table.err == "2 of more products: --page 2 goes on, --all shows all.\n"
+    assert table.err == "2 shown, and there are more: --page 2 goes on, --all shows all.\n"
     second = cli("product", "list", "--search", word, "--limit", "2", "--page", "2", "-o", "csv").out.splitlines()
     assert [line.split(",")[0] for line in second[1:]] == [f"{word} 2", f"{word} 3"]
     assert cli("product", "list", "--search", word, "--limit", "2", "--page", "4").out == ""
@@ -118,6 +118,33 @@ def test_lists_in_every_format_and_page_by_page(cli, word):
     assert yaml.startswith("schema_version: 1\nkind: products\nitems:\n- id: ")
     nothing = cli("product", "list", "--search", f"{word}x")
     assert (nothing.status, nothing.out, nothing.err) == (0, "", "No product matches.\n")
+
+
+@pytest.mark.parametrize("locale", ["es", "en"])
+def test_a_list_in_csv_is_taken_back_as_an_export_is(cli, word, locale, tmp_path):
+    cli(
+        "product",
+        "add",
+        word,
+        "--price",
+        "1.234",
+        "--stock",
+        "1200",
+        "--sku",
+        f"'{word}",
+        "--tag",
+        "a, b",
+        "--tag",
+        "c",
+    )
+    listed = cli("product", "list", "--search", word, "-o", "csv")
+    (tmp_path / "list.csv").write_text(listed.out)
+    again = cli("product", "import", "list.csv", "--locale", locale, "-o", "json").json
+    assert {name: again[name] for name in ("unchanged", "changed", "refused")} == {
+        "unchanged": 1,
+        "changed": 0,
+        "refused": 0,
+    }
 
 
 def test_a_table_fits_the_terminal_and_shows_no_escape(cli, word):
@@ -159,11 +186,20 @@ def test_odd_stocks_are_refused(cli, word, stock):
     assert "stock" in refused.err
 
 
-@pytest.mark.parametrize("name", ["", " ", "\u200b", "a\nb", "a\tb", "a\x1bb", "x" * 201, b"\xff\xfe"])
+@pytest.mark.parametrize("name", ["", " ", "\u200b", "a\nb", "a\tb", "a\x1bb", "x" * 201])
 def test_odd_names_are_refused(cli, name):
     refused = cli.inside("product", "add", name, "--price", "1")
     assert (refused.status, refused.out) == (2, "")
     assert refused.err.startswith("Error: ")
+
+
+@pytest.mark.parametrize(
+    "command", [("product", "add", "--price", "1"), ("product", "list", "--search"), ("product", "show")]
+)
+def test_bytes_that_are_no_text_are_refused_for_what_they_are(cli, command):
+    refused = cli.inside(*command, b"nom\xe9")
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err == "Error: what was given holds bytes that are not UTF-8 text\n"
 
 
 @pytest.mark.parametrize("words", ["[", "(", "\\", "^(a+)+$", "🙂", "=", "%"])

@@ -18,7 +18,7 @@ from prodcore.tabular.cells import read_tags
 from prodcore.tabular.export import EXPORTED, XlsxBook, as_csv, as_ndjson, csv_head, tags_cell
 from prodcore.tabular.rows import Row
 from prodcore.tabular.source import Reading, open_source
-from prodctl.importing.export import write_products
+from prodctl.importing.export import export_to, write_products
 
 ODD = [
     {"name": "=1+1", "variant": "@SUM(A1)", "category": "+x", "tags": ["-a", "=b"], "description": "\t=x"},
@@ -27,6 +27,7 @@ ODD = [
     {"name": "007", "sku": "00012", "tags": ["1;2", "a|b", "c\\", "\\|", "\\\\"], "price": "1.234"},
     {"name": "_x000D_", "description": "_x005F_ _x0041_", "price": "999999999999.9999"},
     {"name": "Ñandú 🍎", "variant": "N\u0303", "price": "0", "stock": 2**31 - 1, "active": False, "currency": "USD"},
+    {"name": "#N/A", "variant": "#¡REF!", "category": "####", "tags": ["Err:502"]},
     {"name": "true", "variant": "null", "category": "1e5", "description": "sep=;"},
 ]
 
@@ -124,9 +125,22 @@ def test_tags_come_back_whatever_signs_they_hold(tags):
     assert read_tags(tags_cell(tags)) == tags
 
 
-def test_csv_for_excel_begins_with_the_mark_of_utf8_and_reads_back_the_same():
-    from prodctl.importing.export import write_products
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_an_interrupted_export_leaves_the_file_as_it_was_and_says_so(tmp_path, before):
+    class Interrupted:
+        def call(self, *_request, **_options):
+            raise KeyboardInterrupt
 
+    file = tmp_path / "all.csv"
+    if before:
+        file.write_bytes(before)
+    with pytest.raises(KeyboardInterrupt) as interruption:
+        export_to(file, "csv", Interrupted(), {}, force=True)
+    assert interruption.value.__notes__ == [f"Nothing was written: {file} is as it was. The same command begins again."]
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before] * bool(before)
+
+
+def test_csv_for_excel_begins_with_the_mark_of_utf8_and_reads_back_the_same():
     plain, marked, ndjson = io.BytesIO(), io.BytesIO(), io.BytesIO()
     write_products("csv", [[]], plain)
     write_products("csv", [[]], marked, bom=True)
