@@ -68,10 +68,10 @@ def unknown_titles(columns: Sequence[Column], given: Mapping[str, str]) -> list[
     """The headings of columns that nobody knows and nobody spoke of; columns without one need no word."""
     said = {folded_title(title) for title in given}
     unknown = [c for c in columns if target_of(c.title) is None and c.title]
-    return [c.title for c in unknown if folded_title(c.title) not in said and _numbered(c.index) not in given]
+    return [c.title for c in unknown if folded_title(c.title) not in said and numbered(c.index) not in given]
 
 
-def _numbered(index: int) -> str:
+def numbered(index: int) -> str:
     """How a column is named by its place, the first being ``#1``."""
     return f"#{index + 1}"
 
@@ -91,17 +91,17 @@ def map_columns(
         Column(
             i,
             _one_line(title),
-            given.get(_numbered(i)) or wanted.get(folded_title(title)) or target_of(title) or IGNORE,
+            given.get(numbered(i)) or wanted.get(folded_title(title)) or target_of(title) or IGNORE,
         )
         for i, title in enumerate(titles)
     )
     for target in SYNONYMS:
         giving = [column for column in columns if column.target == target]
         if len(giving) > 1 and target not in _REPEATABLE:
-            names = " and ".join(f"{column.title!r} ({_numbered(column.index)})" for column in giving)
+            names = " and ".join(f"{column.title!r} ({numbered(column.index)})" for column in giving)
             raise UnreadableInput(
                 f"the columns {names} {'both' if len(giving) == 2 else 'all'} give the {target}",
-                hint=f"leave one out with --map '{_numbered(giving[-1].index)}={IGNORE}'",
+                hint=f"leave one out with --map '{numbered(giving[-1].index)}={IGNORE}'",
             )
         if not giving and target in required:
             raise _missing(target, f"the {target}", titles)
@@ -123,7 +123,7 @@ def _one_line(title: str) -> str:
 
 
 def _refuse_unknown(given: Mapping[str, str], titles: Sequence[str]) -> None:
-    known = {folded_title(title) for title in titles} | {_numbered(i) for i in range(len(titles))}
+    known = {folded_title(title) for title in titles} | {numbered(i) for i in range(len(titles))}
     problems = [
         Problem("map", "unknown_column", f"the file has no column {title!r}")
         for title in given

@@ -18,6 +18,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -34,6 +35,8 @@ MAX_BODY = 4 * 1024 * 1024
 """Bytes of a request's body."""
 _ALL_BODIES = 2 * MAX_BODY
 """Bytes of all bodies that are not whole yet, in this process; one address may have half of it."""
+_MOST_DISCARDED = 64 * 1024 * 1024
+"""Bytes that a browser may send for nothing, so that it shows why."""
 _READ_SECONDS = 30.0
 """How long a reader may take for one piece of a streamed answer."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -79,11 +82,31 @@ class Front:
             started = time.monotonic()
             body = await self._body(scope, names, protocol)
         except _Refused as refused:
+            if refused.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and _wants_page(scope):
+                await self._answer_too_large(scope, protocol)
+                return
             name = request_id(scope.headers.get("x-request-id", ""))
             headers = [*_PROBLEM_HEADERS, ("x-request-id", name)]
             protocol.response_bytes(refused.status, headers, _problem(refused, name))
             return
-        environ = _environ(scope, names, body) | {STARTED: started}
+        await self._answer(_environ(scope, names, body) | {STARTED: started}, protocol)
+
+    async def _answer_too_large(self, scope: Any, protocol: Any) -> None:
+        """Let the app say in a page what it says of any body that is too large; it gets nothing of this one.
+
+        A browser listens when it has sent everything, so what is not out of all measure is read and thrown away.
+        """
+        size = 0
+        with suppress(TimeoutError, RuntimeError):
+            async with asyncio.timeout(self._budget):
+                async for piece in protocol:
+                    size += len(piece)
+                    if size > _MOST_DISCARDED:
+                        break
+        environ = _environ(scope, scope.headers.keys(), b"") | {STARTED: time.monotonic()}
+        await self._answer(environ | {"CONTENT_LENGTH": str(MAX_BODY + 1)}, protocol)
+
+    async def _answer(self, environ: dict[str, Any], protocol: Any) -> None:
         context = contextvars.copy_context()  # all steps of an answer run in it, whichever thread takes them
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(self._pool, context.run, _call, self._app, environ)
@@ -145,6 +168,10 @@ class Front:
             pass
         finally:
             await loop.run_in_executor(self._pool, context.run, _close, more)
+
+
+def _wants_page(scope: Any) -> bool:
+    return "text/html" in scope.headers.get("accept", "")
 
 
 def _refuse_ambiguous(scope: Any) -> list[str]:

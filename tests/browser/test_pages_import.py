@@ -185,6 +185,53 @@ def test_a_file_whose_headings_nobody_knows_is_mapped_by_hand(browser, site, tmp
     assert len(stored(site, word)) == 1
 
 
+def test_the_own_export_is_taken_back_by_the_spanish_page_whatever_its_number_format(browser, site, tmp_path):
+    word = uuid4().hex[:8]
+    for price in ("1.234", "1.20", "1234.5"):
+        site.add_product(name=f"Lenteja {word} {price}", price=price, stock=1200)
+    with open_page(browser, site, locale="es-ES") as page:
+        log_in(page, site, "editor")
+        page.goto(f"/products?search={word}")
+        page.locator("summary", has_text="Exportar").click()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="CSV", exact=True).click()
+        download.value.save_as(tmp_path / "productos.csv")
+        page.goto("/products/import")
+        expect(page.locator("#numbers")).to_have_value("auto")
+        page.get_by_label("Archivo", exact=True).set_input_files(tmp_path / "productos.csv")
+        page.get_by_role("button", name="Vista previa").click()
+        for numbers in ("auto", "es", "en"):
+            page.get_by_label("Formato de los números").select_option(numbers)
+            page.get_by_role("button", name="Actualizar la vista previa").click()
+            expect(page.locator("#numbers")).to_have_value(numbers)
+            expect(page.locator(".figures")).to_contain_text("Sin cambios3")
+            expect(page.get_by_role("table").last).to_contain_text("1,234")
+
+
+def test_of_two_columns_with_one_heading_the_page_leaves_either_out(browser, site, tmp_path):
+    path = tmp_path / "doble.csv"
+    path.write_text(f"nombre;precio;precio\nNata {uuid4().hex[:6]};1,00;2,00\n", "utf-8")
+    with open_page(browser, site) as page:
+        log_in(page, site)
+        look_at(page, path)
+        expect(page.get_by_role("alert")).to_contain_text("both give price")
+        for left_out, price in ((1, "€1.00"), (0, "€2.00")):
+            page.get_by_label("precio").nth(left_out).select_option("ignore")
+            page.get_by_label("precio").nth(1 - left_out).select_option("price")
+            page.get_by_role("button", name="Update the preview").click()
+            expect(page.get_by_role("table").last).to_contain_text(price)
+
+
+def test_a_file_larger_than_any_request_gets_the_same_answer_without_a_script(browser, site):
+    with open_page(browser, site, java_script_enabled=False) as page:
+        log_in(page, site)
+        page.goto("/products/import")
+        file = {"name": "big.csv", "mimeType": "text/csv", "buffer": b"name;price\n" + b"x" * 4_900_000}
+        page.get_by_label("File", exact=True).set_input_files(file)
+        page.get_by_role("button", name="Preview").click()
+        expect(page.get_by_role("alert")).to_contain_text("This file is too large for the browser")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -29,7 +29,6 @@ from webapp.identity.caller import current_author
 from webapp.live import current_catalog
 from webapp.pages.errors import core_text, refusal_text
 from webapp.pages.forms import is_draft, keeps_drafts, posted_uuid
-from webapp.pages.language import current_language
 from webapp.pages.steps import STEP, Refusal, Run, kept_refusals, portions, resumed
 from webapp.pages.upload import MAX_PACKED_BYTES, Judged, Upload
 
@@ -228,7 +227,7 @@ def _remember(work: Run) -> None:
 
 def _start(error: str = "", hint: str = "", *, read: bool = True) -> str:
     form: Mapping[str, str] = request.form if read else {}
-    numbers, by = form.get("numbers", current_language()), form.get("by", "name")
+    numbers, by = form.get("numbers", "auto"), form.get("by", "name")
     return render_template("imports/start.html", error=error, hint=hint, numbers=numbers, by=by)
 
 

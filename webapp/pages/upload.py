@@ -20,7 +20,7 @@ from prodcore.deadline import budget
 from prodcore.errors import InvalidInput
 from prodcore.product.fields import NAMES
 from prodcore.tabular.cells import Locale
-from prodcore.tabular.columns import IGNORE, Column, count_known, target_of
+from prodcore.tabular.columns import IGNORE, Column, count_known, numbered, target_of
 from prodcore.tabular.csv import DELIMITERS, CsvText
 from prodcore.tabular.ndjson import as_cells
 from prodcore.tabular.report import RefusedRow
@@ -52,7 +52,7 @@ class Upload:
     delimiter: str = ""
     """Of a CSV file; empty: found."""
     chosen: Mapping[str, str] = field(default_factory=dict)
-    """What columns give, where that was chosen."""
+    """What columns give, by place and heading, where that was chosen: with another delimiter they are others."""
 
     @classmethod
     def received(cls, content: bytes, name: str, form: Mapping[str, str]) -> Upload:
@@ -81,12 +81,16 @@ class Upload:
         """The columns with what each gives as things stand. Raises UnreadableInput where there are none."""
         with budget(_READ_SECONDS):
             titles = self._titles()
-        return [Column(i, t, self.chosen.get(t) or target_of(t) or IGNORE) for i, t in enumerate(titles)]
+        return [Column(i, t, self.chosen.get(_named(i, t)) or target_of(t) or IGNORE) for i, t in enumerate(titles)]
 
     def read(self) -> Judged:
         """Judge every row. Raises UnreadableInput, InvalidInput for a file or a choice of columns that cannot be."""
         is_json = self.kind == "NDJSON"
-        mapping = {c.title: c.target for c in self.columns() if is_json or c.title in self.chosen}
+        columns = self.columns()
+        if is_json:
+            mapping = {c.title: c.target for c in columns}
+        else:
+            mapping = {numbered(c.index): c.target for c in columns if _named(c.index, c.title) in self.chosen}
         with budget(_READ_SECONDS):
             return self._judged(mapping, is_json)
 
@@ -147,6 +151,10 @@ class Judged:
             RefusedRow(row.line, row.problems, as_cells(row.cells[0], mapping) if row.cells else ())
             for row in self.refused
         ]
+
+
+def _named(index: int, title: str) -> str:
+    return f"{numbered(index)} {title}"
 
 
 def _opened(content: bytes) -> io.BufferedReader[Any]:
