@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 
 from prodcore.errors import InvalidInput
 from prodcore.identity.rights import SCOPES, Right, Role
-from prodcore.support.validation import problems_of
+from prodcore.support.validation import WholeNumber, problems_of
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=8192)]
@@ -179,7 +179,7 @@ class AuditQuery(Request):
 
     since: datetime | None = Field(None, strict=False)
     before: datetime | None = Field(None, strict=False)
-    limit: int = Field(100, ge=1, le=1000, strict=False)
+    limit: WholeNumber = Field(100, ge=1, le=1000, strict=False)
     action: Text | None = None
     by: Text | None = None
     subject: Text | None = None

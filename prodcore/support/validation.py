@@ -6,14 +6,26 @@ shown to anybody.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic_core import PydanticCustomError
 
 from prodcore.errors import InvalidInput, Problem
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def _in_digits(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,100}", value, re.ASCII):
+        raise PydanticCustomError("int_parsing", "must be a whole number")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_in_digits)]
+"""Of a query string: in digits alone, where pydantic would read 1_0 and 4.0 too."""
 
 
 def validate(model: type[M], data: Any) -> M:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prodcore.drill.faults import Fault
-from prodctl.terminal.arguments import Duration, complete_drills, complete_sets, complete_targets
+from prodctl.terminal.arguments import Duration, Whole, complete_drills, complete_sets, complete_targets
 from prodctl.terminal.drill_view import keep, show_comparison, show_history, show_preflight, show_progress, show_report
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import message, output_option, visible
@@ -91,7 +91,7 @@ def failover_test() -> None:
     shell_complete=complete_targets,
     help="primary, random, or its name: rsA-2.",
 )
-@click.option("--rounds", type=click.IntRange(1, 1000), default=1, show_default=True, help="How often.")
+@click.option("--rounds", type=Whole(1, 1000), default=1, show_default=True, help="How often.")
 @click.option(
     "--rate", type=click.FloatRange(1, 1000), default=50.0, show_default=True, help="Writes a second on each set."
 )
@@ -106,8 +106,8 @@ def failover_test() -> None:
 @click.option("--max-write-gap", type=Duration(), help="Longest time without an acknowledged write, such as 5s.")
 @click.option("--max-read-gap", type=Duration(), help="Longest time without an answered read.")
 @click.option("--max-p99", type=Duration(), help="99th percentile of the answers from fault to recovery.")
-@click.option("--max-failed", type=click.IntRange(0), help="How many requests may fail.")
-@click.option("--max-lost", type=click.IntRange(0), default=0, help="How many acknowledged writes may be lost (0).")
+@click.option("--max-failed", type=Whole(0), help="How many requests may fail.")
+@click.option("--max-lost", type=Whole(0), default=0, help="How many acknowledged writes may be lost (0).")
 @click.option(
     "--fail-if-slower", type=_Percent(), help="Than the median of the last ten such drills, by this much: 25%."
 )
@@ -180,7 +180,7 @@ def restore() -> int:
 
 
 @failover_test.command()
-@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many, the newest first.")
+@click.option("--limit", type=Whole(1, 500), default=20, show_default=True, help="How many, the newest first.")
 @output_option
 def history(limit: int, output: str) -> None:
     """Past drills.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from prodctl.terminal.arguments import complete_sets
+from prodctl.terminal.arguments import Whole, complete_sets
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, message, output_option, print_rows, print_text, success, visible
 from prodctl.terminal.prompt import confirm, confirm_options
@@ -108,7 +108,7 @@ def status(directory: Path | None, output: str) -> int:
 @local.command()
 @click.argument("names", metavar="[NAME]…", nargs=-1, shell_complete=_complete_name)
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines as they come, until Ctrl-C.")
-@click.option("-n", "--lines", type=click.IntRange(min=0), default=20, show_default=True, help="How many old lines.")
+@click.option("-n", "--lines", type=Whole(0), default=20, show_default=True, help="How many old lines.")
 @_directory_option
 def logs(names: tuple[str, ...], follow: bool, lines: int, directory: Path | None) -> None:
     """The logs of these programs, or of all.
@@ -184,9 +184,7 @@ def down(directory: Path | None) -> None:
 
 @local.command("add-shard")
 @click.argument("name", metavar="SHARD")
-@click.option(
-    "--port", type=click.IntRange(1024, 65_533), help="The first of its three ports.  [default: the next free]"
-)
+@click.option("--port", type=Whole(1024, 65_533), help="The first of its three ports.  [default: the next free]")
 @_directory_option
 def add_shard(name: str, port: int | None, directory: Path | None) -> None:
     """Add a shard: three more members, their users, indexes and rule.

@@ -14,7 +14,7 @@ from prodctl.client import open_client
 from prodctl.commands.product_bulk import bulk
 from prodctl.commands.product_import import product_import
 from prodctl.commands.product_list import export_products, list_products
-from prodctl.terminal.arguments import complete_products
+from prodctl.terminal.arguments import Whole, complete_products
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import (
     columns,
@@ -78,7 +78,7 @@ def _value_option(row: Field) -> Callable[[F], F]:
         return click.option("--tag", row.name, multiple=True, help=help)
     if row.kind == "flag":
         return click.option(f"--{row.name}/--in{row.name}", default=None, help=help)
-    kind = int if row.kind == "count" else str
+    kind = Whole() if row.kind == "count" else str
     return click.option(f"--{row.name}", type=kind, metavar=_METAVARS.get(row.kind), help=help)
 
 
@@ -155,7 +155,7 @@ def show(name_or_id: str, variant: str | None, output: str) -> None:
 @click.option("--add-tag", "add_tags", multiple=True, help="Give this tag too; may be given several times.")
 @click.option("--remove-tag", "remove_tags", multiple=True, help="Take this tag away; may be given several times.")
 @click.option("--no-tags", is_flag=True, help="Take all tags away.")
-@click.option("--version", type=click.IntRange(1), help="Edit this version only: fail if it is not the current one.")
+@click.option("--version", type=Whole(1), help="Edit this version only: fail if it is not the current one.")
 @output_option
 def edit(
     name_or_id: str,
@@ -207,7 +207,7 @@ def edit(
 @_which
 @click.argument("new_name", metavar="NEW-NAME")
 @_variant
-@click.option("--version", type=click.IntRange(1), help="Rename this version only: fail if it is not the current one.")
+@click.option("--version", type=Whole(1), help="Rename this version only: fail if it is not the current one.")
 @output_option
 def rename(name_or_id: str, new_name: str, variant: str | None, version: int | None, output: str) -> None:
     """Give a product another name.
@@ -234,7 +234,7 @@ def rename(name_or_id: str, new_name: str, variant: str | None, version: int | N
 @product.command()
 @_which
 @_variant
-@click.option("--version", type=click.IntRange(1), help="Remove this version only: fail if it is not the current one.")
+@click.option("--version", type=Whole(1), help="Remove this version only: fail if it is not the current one.")
 @confirm_options
 def rm(name_or_id: str, variant: str | None, version: int | None, yes: bool, no_input: bool) -> None:
     """Remove a product, after asking. It can be restored for 30 days: prodctl product restore.
@@ -308,7 +308,7 @@ def history(name_or_id: str, variant: str | None, output: str) -> None:
 
 
 @product.command()
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
+@click.option("--limit", type=Whole(1), default=50, show_default=True, help="How many at most.")
 @click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
 @output_option
 def deleted(limit: int, everything: bool, output: str) -> None:

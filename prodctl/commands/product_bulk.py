@@ -10,6 +10,7 @@ import click
 from prodcore.product.fields import BY_NAME, IN_BULK
 from prodctl.client import open_client
 from prodctl.importing.options import filter_options, query_of
+from prodctl.terminal.arguments import is_whole
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import counted, output_option
 from prodctl.terminal.prompt import confirm_options
@@ -142,9 +143,11 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not sign:
         raise InvalidInput(f"{text!r} is not FIELD=VALUE", hint="--set price=1.20")
     kind = BY_NAME[name].kind if name in BY_NAME else "text"
-    try:
-        if kind == "flag":
+    if kind == "flag":
+        try:
             return name, read_active(value)
-        return name, int(value) if kind == "count" else value
-    except (CellRefused, ValueError):
-        raise InvalidInput(f"{name}: {value!r} is not {'yes or no' if kind == 'flag' else 'a whole number'}") from None
+        except CellRefused:
+            raise InvalidInput(f"{name}: {value!r} is not yes or no") from None
+    if kind == "count" and not is_whole(value):
+        raise InvalidInput(f"{name}: {value!r} is not a whole number")
+    return name, int(value) if kind == "count" else value

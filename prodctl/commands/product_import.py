@@ -10,7 +10,7 @@ import click
 from prodcore.errors import EXIT_OK, Conflict, InvalidInput, OutcomeUnknown, Unavailable
 from prodctl.client import open_client
 from prodctl.importing.options import patience_option, reading_options
-from prodctl.terminal.arguments import complete_imports
+from prodctl.terminal.arguments import Whole, complete_imports
 from prodctl.terminal.groups import DefaultGroup
 from prodctl.terminal.output import columns, counted, message, output_option, print_item, print_rows, print_text
 from prodctl.terminal.prompt import confirm, confirm_options
@@ -38,7 +38,7 @@ _DIFFERENCE_COLUMNS = columns("Line>", "Field", "Old", "New")
     metavar="FILE",
     help="Write every refused row here as CSV, with what is wrong, to be corrected and imported.",
 )
-@click.option("--batch", type=click.IntRange(1, 1000), default=1000, show_default=True, help="Rows a request.")
+@click.option("--batch", type=Whole(1, 1000), default=1000, show_default=True, help="Rows a request.")
 @patience_option
 @output_option
 def import_file(
@@ -183,7 +183,7 @@ _LEFT_COLUMNS = columns("Name~", "Variant~", "Why=message~", "Code", "Status+", 
 
 
 @product_import.command("list")
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many at most.")
+@click.option("--limit", type=Whole(1, 500), default=50, show_default=True, help="How many at most.")
 @output_option
 def list_imports(limit: int, output: str) -> None:
     """List the last imports, the newest first.

@@ -9,7 +9,7 @@ import click
 
 from prodctl.client import open_client
 from prodctl.commands.account import SESSION_COLUMNS
-from prodctl.terminal.arguments import Duration, Moment, complete_users
+from prodctl.terminal.arguments import Duration, Moment, Whole, complete_users
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import (
     columns,
@@ -196,7 +196,7 @@ def reset(username: str, output: str) -> None:
 @user.command()
 @click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True, help="What they may do.")
 @click.option("--expires", type=Duration("1d", "90d"), default="7d", show_default=True, help="How long it is good.")
-@click.option("--days", type=click.IntRange(1, 90), hidden=True, help="The same as a number of days.")
+@click.option("--days", type=Whole(1, 90), hidden=True, help="The same as a number of days.")
 @output_option
 def invite(role: str, expires: float, days: int | None, output: str) -> None:
     """Make an invitation to register. It is shown this once and good once.
@@ -294,7 +294,7 @@ def audit() -> None:
 @click.option("--action", help="Only this action, such as user.add or session.login.")
 @click.option("--by", shell_complete=complete_users, help="Only what this user did.")
 @click.option("--subject", help="Only what was done to this user or product.")
-@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=Whole(1, 1000), default=100, show_default=True, help="At most so many.")
 @output_option
 def list_entries(
     since: str | None, action: str | None, by: str | None, subject: str | None, limit: int, output: str

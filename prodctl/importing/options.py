@@ -9,7 +9,7 @@ import click
 
 from prodcore.product.fields import BY_NAME, FILTERED, SEARCHED, Field
 from prodcore.tabular.columns import TARGETS
-from prodctl.terminal.arguments import Duration, Moment, complete_shards
+from prodctl.terminal.arguments import Duration, Moment, Whole, complete_shards
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,8 +104,8 @@ FILTERS = {
     "tag": click.option("--tag", multiple=True, help="With this tag; given several times: with all of them."),
     "price_min": click.option("--price-min", metavar="AMOUNT", help="At this price or above."),
     "price_max": click.option("--price-max", metavar="AMOUNT", help="At this price or below."),
-    "stock_min": click.option("--stock-min", type=int, help="At least so many in stock."),
-    "stock_max": click.option("--stock-max", type=int, help="At most so many in stock; 0 for what is sold out."),
+    "stock_min": click.option("--stock-min", type=Whole(), help="At least so many in stock."),
+    "stock_max": click.option("--stock-max", type=Whole(), help="At most so many in stock; 0 for what is sold out."),
     "active": click.option("--active/--inactive", default=None, help="Only what is for sale, or is not."),
     "shard": click.option("--shard", shell_complete=complete_shards, help="Of this shard only."),
     "updated_since": click.option(

@@ -49,6 +49,27 @@ def _seconds(text: str) -> float | None:
     return float(found[1]) * _SECONDS[found[2]] if found else None
 
 
+class Whole(click.IntRange):
+    """A whole number in digits; what Python would read besides, such as 1_0 or digits of other scripts, is none."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        if isinstance(value, str) and not is_whole(value):
+            self.fail(f"{value!r} is not a whole number such as 40", param, ctx)
+        return int(super().convert(value, param, ctx))
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text is a whole number.
+
+    >>> is_whole("-40"), is_whole("1_0"), is_whole("4.0")
+    (True, False, False)
+    """
+    return bool(re.fullmatch(r"[+-]?[0-9]{1,100}", text, re.ASCII))
+
+
 class Moment(click.ParamType[str]):
     """A moment as ISO 8601: 2026-11-24, 2026-11-24T12:00:00Z, or how long ago it was, such as 24h."""
 

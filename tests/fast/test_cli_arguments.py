@@ -32,6 +32,16 @@ def test_a_length_of_time_out_of_bounds_is_refused_with_them():
         Duration("1d", "90d")("91d")
 
 
+@pytest.mark.parametrize("text", ["", " ", "1_0", "٣", "4.0", "1e1", "1,000", "1 000", "0x10", "½"])
+@pytest.mark.parametrize(
+    "arguments",
+    [("product", "add", "A", "--stock"), ("product", "list", "--stock-min"), ("product", "list", "--limit")],
+)
+def test_a_whole_number_is_digits_alone(arguments, text):
+    result = CliRunner().invoke(prodctl, [*arguments, text])
+    assert (result.exit_code, "is not a whole number such as 40" in result.output) == (2, True)
+
+
 def test_a_moment_is_a_date_a_time_or_an_age():
     assert Moment()("2026-11-24") == "2026-11-24"
     assert Moment()("2026-11-24T12:00:00Z") == "2026-11-24T12:00:00Z"

@@ -13,6 +13,7 @@ from prodcore.catalog.deleted import deleted_page
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import Deleted
 from prodcore.product.model import Action, show_change, show_time
+from prodcore.support.validation import WholeNumber
 from prodcore.web import json_response
 from webapp.api.products import ProductOut, product_answer, seen_version
 from webapp.identity.caller import current_author
@@ -48,7 +49,7 @@ class DeletedQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str | None = Field(None, max_length=200, description="Only those of that name")
-    limit: int = Field(50, ge=1, le=MAX_PAGE)
+    limit: WholeNumber = Field(50, ge=1, le=MAX_PAGE)
     cursor: str | None = Field(None, max_length=100, description="next_cursor of the page before")
 
 

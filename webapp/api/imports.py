@@ -17,6 +17,7 @@ from prodcore.catalog.stores import ImportRecord
 from prodcore.catalog.upsert import MAX_ITEMS, By, Item, ItemOutcome, new_item, upsert
 from prodcore.errors import InvalidInput, Problem, ProdError
 from prodcore.product.model import show_time
+from prodcore.support.validation import WholeNumber
 from prodcore.web import json_response
 from webapp.identity.caller import current_author, required_identity
 from webapp.live import current_catalog
@@ -110,7 +111,7 @@ class ImportsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(50, ge=1, le=500)
+    limit: WholeNumber = Field(50, ge=1, le=500)
 
 
 class UndoIn(BaseModel):

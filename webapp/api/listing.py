@@ -20,6 +20,7 @@ from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import MAX_SEARCH_LENGTH, SORTS
 from prodcore.product.fields import FILTERED, MAX_STOCK
 from prodcore.product.model import SHOWN, Price, show_fields
+from prodcore.support.validation import WholeNumber
 from prodcore.tabular.export import as_csv, as_ndjson, csv_head
 from prodcore.web import json_response
 from webapp.api.products import ProductOut
@@ -104,8 +105,8 @@ class FilterQuery(_codes):  # type: ignore[misc]  # and what the table of fields
     tag: Annotated[list[_Tag], BeforeValidator(_list)] = Field([], max_length=20, description="May be repeated: all")
     price_min: Price | None = None
     price_max: Price | None = None
-    stock_min: int | None = Field(None, ge=0, le=MAX_STOCK)
-    stock_max: int | None = Field(None, ge=0, le=MAX_STOCK)
+    stock_min: WholeNumber | None = Field(None, ge=0, le=MAX_STOCK)
+    stock_max: WholeNumber | None = Field(None, ge=0, le=MAX_STOCK)
     active: bool | None = Field(None, description="Whether it is for sale")
     shard: str | None = Field(None, max_length=100, description="Of this shard only")
     updated_since: Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_in_our_time)] | None = None
@@ -125,7 +126,7 @@ class FilterQuery(_codes):  # type: ignore[misc]  # and what the table of fields
 class PageQuery(FilterQuery):
     """Which page of which products, and which of their fields."""
 
-    limit: int = Field(50, ge=1, le=MAX_PAGE)
+    limit: WholeNumber = Field(50, ge=1, le=MAX_PAGE)
     cursor: str | None = Field(None, max_length=4_000, description="next_cursor of the page before")
     fields: Annotated[str, AfterValidator(_fields)] | None = Field(
         None, max_length=500, description="Only these fields, with commas between"
