@@ -10,7 +10,7 @@ import click
 from prodctl.client import open_client
 from prodctl.commands.account import SESSION_COLUMNS
 from prodctl.terminal.arguments import Duration, Moment, Whole, complete_users
-from prodctl.terminal.groups import NounGroup
+from prodctl.terminal.groups import DefaultGroup, NounGroup
 from prodctl.terminal.output import (
     columns,
     counted,
@@ -284,32 +284,37 @@ _ENTRY_COLUMNS = columns(
 )
 
 
-@click.group(cls=NounGroup)
-def audit() -> None:
-    """Who did what to whom or what, when, and from where."""
-
-
-@audit.command("list")
+@click.command("list")
 @click.option("--since", type=Moment(), help="A moment (2026-11-24 or 2026-11-24T12:00:00Z) or an age (30m, 24h, 7d).")
 @click.option("--action", help="Only this action, such as user.add or session.login.")
 @click.option("--by", shell_complete=complete_users, help="Only what this user did.")
-@click.option("--subject", help="Only what was done to this user or product.")
+@click.option("--subject", help="Only what was done to this user, product or other id, as the table shows it.")
 @click.option("-n", "--limit", type=Whole(1, 1000), default=100, show_default=True, help="At most so many.")
 @output_option
 def list_entries(
     since: str | None, action: str | None, by: str | None, subject: str | None, limit: int, output: str
 ) -> None:
-    """The newest entries first.
+    """Who did what to whom or what, when, and from where; the newest entries first.
 
     \b
     Examples:
       prodctl audit list --since 24h
+      prodctl audit list --subject 6f1c0c2e
       prodctl audit list --action session.login --since 2026-11-24 -o json
     """
 
     wanted = {"since": since, "action": action, "by": by, "subject": subject, "limit": limit}
     query = {name: value for name, value in wanted.items() if value is not None}
-    show_entries(open_client().call("GET", "/audit", query=query)["items"], output)
+    entries = open_client().call("GET", "/audit", query=query)["items"]
+    from prodcore.errors import InvalidInput
+
+    if subject and (several := len({entry["subject"] for entry in entries})) > 1:
+        raise InvalidInput(f"{several} subjects have an id that begins with {subject!r}", hint="give more of it")
+    show_entries(entries, output)
+
+
+audit = DefaultGroup(name="audit", default=list_entries)
+audit.add_command(list_entries)
 
 
 def show_entries(entries: list[dict[str, Any]], output: str) -> None:

@@ -92,8 +92,9 @@ class DefaultGroup(NounGroup):
         """The commands, and what the default command takes first."""
         if incomplete.startswith("-"):
             return self._default.shell_complete(ctx, incomplete)
-        argument = next(p for p in self._default.params if isinstance(p, click.Argument))
-        return [*super().shell_complete(ctx, incomplete), *argument.shell_complete(ctx, incomplete)]
+        arguments = [p for p in self._default.params if isinstance(p, click.Argument)][:1]
+        taken = [item for argument in arguments for item in argument.shell_complete(ctx, incomplete)]
+        return [*super().shell_complete(ctx, incomplete), *taken]
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """How the default command is called."""

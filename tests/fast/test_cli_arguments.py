@@ -193,6 +193,19 @@ def test_a_password_that_stdin_lacks_is_said_in_words(monkeypatch):
         _ask_proof(with_code=False)
 
 
+def test_the_beginning_of_a_subject_is_enough_while_it_is_unique(monkeypatch):
+    class Service:
+        def call(self, _method, _path, query):
+            assert query["subject"] == "6f1c0c2e"
+            entry = {"by": "ana", "action": "product.edit", "outcome": "done"}
+            return {"items": [entry | {"subject": f"6f1c0c2e-{i}", "id": str(i)} for i in range(2)]}
+
+    monkeypatch.setattr("prodctl.commands.user.open_client", Service)
+    result = CliRunner().invoke(prodctl, ["audit", "--subject", "6f1c0c2e"])
+    assert isinstance(result.exception, InvalidInput)
+    assert str(result.exception) == "2 subjects have an id that begins with '6f1c0c2e'"
+
+
 def test_a_table_of_the_audit_breaks_no_id(monkeypatch, capsys):
     product = "6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10"
     entry = {"at": "2026-11-24T12:00:00+00:00", "by": "admin", "action": "product.bulk_remove", "subject": product}

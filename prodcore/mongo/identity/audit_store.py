@@ -5,6 +5,7 @@ Only ever added to: authsvc's database user has no right to change or remove an 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from pymongo.errors import BulkWriteError
 from prodcore.mongo.client.replica_set import ReplicaSet
 
 _DUPLICATE_KEY = 11000
+_SHORT_ID = re.compile("[0-9a-f]{8}[0-9a-f-]{0,23}")
 
 
 class MongoAuditStore:
@@ -46,9 +48,15 @@ class MongoAuditStore:
     def list(
         self, since: datetime | None, limit: int, before: datetime | None = None, **equal: str
     ) -> list[dict[str, Any]]:
-        """The newest entries first; ``equal`` are fields and the values that they must have."""
+        """The newest entries first; ``equal`` are fields and the values that they must have.
+
+        Of a subject that is an id, its beginning of eight characters or more is enough.
+        """
         bounds = {**({"$gte": since} if since else {}), **({"$lt": before} if before else {})}
         wanted: dict[str, Any] = {name: {"$eq": value} for name, value in equal.items()}
+        if _SHORT_ID.fullmatch(short := equal.get("subject", "")):
+            rest = f"[0-9a-f-]{{{32 - len(short)},{36 - len(short)}}}"
+            wanted["subject"] = {"$in": [short, re.compile(f"^{short}{rest}$")]}
         if bounds:
             wanted["at"] = bounds
         found = self._set.read(

@@ -332,11 +332,15 @@ def test_changes_of_products_reach_the_audit(authsvc, admin, workers, raw_produc
     assert product.status_code == 201, product.json
     assert workers[0].call("POST", "/products", {"name": "Arroz", "price": "1.20"}, token=token).status_code == 409
 
-    def entries():
-        return workers[0].call("GET", "/audit?action=product.add", token=token).json["items"]
+    def entries(query="action=product.add"):
+        return workers[0].call("GET", f"/audit?{query}", token=token).json["items"]
 
     wait_until(entries, "the entry arrives")
-    assert [(e["by"], e["subject"]) for e in entries()] == [(ADMIN, product.json["id"])]
+    product_id = product.json["id"]
+    assert [(e["by"], e["subject"]) for e in entries()] == [(ADMIN, product_id)]
+    for beginning in (product_id, product_id[:8], product_id[:13]):
+        assert [e["subject"] for e in entries(f"subject={beginning}")] == [product_id]
+    assert entries(f"subject={product_id[:7]}") == entries(f"subject={product_id[:8]}0") == []
 
 
 def test_the_audit_is_only_ever_added_to(authsvc, admin, audit):
