@@ -167,6 +167,13 @@ def test_body_without_end_is_refused(site, admin):
     is_problem(raw(site, admin, b'{"name": "' + b"a" * 5_000_000 + b'"}'), 413)
 
 
+@pytest.mark.parametrize(("page", "status"), [("login", 413), ("products/import", 303), ("nowhere", 404)])
+def test_a_browser_gets_a_page_for_a_body_that_is_too_large(site, page, status):
+    headers = {"Accept": "text/html", "Accept-Language": "es"}
+    answer = requests.post(f"{site.url}/{page}", b"a" * 5_000_000, headers=headers, allow_redirects=False, timeout=30)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [

@@ -142,7 +142,9 @@ def keeps_drafts(view: View) -> View:
 
 
 def can_be_draft() -> bool:
-    """Whether this request may come back as a draft."""
+    """Whether this request may come back as a draft; one that is too large cannot be read."""
+    if (request.content_length or 0) > (request.max_content_length or 0):
+        return False
     view = current_app.view_functions.get(request.endpoint or "")
     return request.method == "POST" and not is_partial() and getattr(view, "keeps_drafts", False)
 
