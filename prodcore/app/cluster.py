@@ -33,22 +33,21 @@ def look_at(sets: Sequence[MongoSetInspector], services: Sequence[ServiceProbe])
     return replace(seen, guards=guard_signs(sets[-1], seen.sets[-1]))
 
 
-def cluster_elections(settings: Settings, only: str | None = None) -> list[ElectionRecord]:
-    """Elections of every set, or of one, the newest first. Raises ShardNotFound."""
+def cluster_elections(settings: Settings, only: str | None = None) -> tuple[list[ElectionRecord], dict[str, str]]:
+    """Elections of every set, or of one, the newest first; and the members' names by address. Raises ShardNotFound."""
     from prodcore.mongo.client.records import election_records
     from prodcore.replicaset.elections import read_elections
 
     if only:
         configured_set(settings, only)  # it is one of ours
-    inspectors = [i for i in open_inspectors(settings) if only in (None, i.name)]
-    found = [
-        election
-        for inspector in inspectors
-        for election in read_elections(
-            inspector.name, election_records(inspector.address, [m.address for m in inspector.inspect().members])
-        )
-    ]
-    return sorted(found, key=lambda e: (e.at is not None, e.at), reverse=True)
+    found: list[ElectionRecord] = []
+    names: dict[str, str] = {}
+    for inspector in open_inspectors(settings):
+        if only in (None, inspector.name):
+            members = inspector.inspect().members
+            names |= {m.address: m.name for m in members if m.name}
+            found += read_elections(inspector.name, election_records(inspector.address, [m.address for m in members]))
+    return sorted(found, key=lambda e: (e.at is not None, e.at), reverse=True), names
 
 
 def lint_cluster(settings: Settings, control: MemberControl) -> list[Diagnostic]:

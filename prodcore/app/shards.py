@@ -13,6 +13,7 @@ from uuid import UUID
 from prodcore.app.wiring import open_replica_sets
 from prodcore.deadline import budget
 from prodcore.errors import Conflict, NotFound, ProductNotFound
+from prodcore.replicaset.diagnostic import counted
 from prodcore.settings import Settings
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def check_unused(settings: Settings, name: str) -> None:
             raise Conflict(f"{name} owns {', '.join(map(str, owned))}: it cannot be removed", shard=name)
         if shards.checked[name].documents(None, 1):
             raise Conflict(
-                f"{name} still holds {shards.checked[name].count():,} documents: it cannot be removed",
+                f"{name} still holds {counted(shards.checked[name].count(), 'document')}: it cannot be removed",
                 hint="prodctl shard repair moves products home; the old places of moved ones go after 20 minutes, "
                 "deleted products when they can be restored no more",
                 shard=name,

@@ -22,6 +22,7 @@ from prodcore.errors import Conflict, InvalidInput, Problem, UnreadableInput
 from prodcore.installation import Progress
 from prodcore.installation.secret import KEYFILE, SECRETS_FILE, SETUP_FILES
 from prodcore.installation.sets import USERS_SET
+from prodcore.replicaset.diagnostic import counted
 
 MANIFEST = "manifest.json"
 DESCRIPTION = "deploy.toml"
@@ -189,11 +190,12 @@ def data_problems(system: DeployedSystem, expected: Counts) -> Iterator[str]:
     for name, counts in expected.items():
         for collection, count in counts.items():
             if (there := found.get(name, {}).get(collection)) != count:
-                yield f"{name}: {collection} has {there} documents, and had {count} when it was exported"
+                has = counted(there or 0, "document")
+                yield f"{name}: {collection} has {has}, and had {count:,} when it was exported"
     report = _ask(system, USERS_SET, "verify", system.set_requests[USERS_SET], _VERIFY_SECONDS)
     yield from (f"{one['shard']}: {one['kind']}: {one['finding']}" for one in report["first"])
     if report["found"] > len(report["first"]):
-        yield f"and {report['found'] - len(report['first'])} findings more: prodctl shard verify"
+        yield f"and {counted(report['found'] - len(report['first']), 'finding')} more: prodctl shard verify"
 
 
 def _ask(system: DeployedSystem, name: str, task: str, request: dict[str, Any], seconds: float) -> Any:

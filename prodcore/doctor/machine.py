@@ -17,7 +17,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from prodcore.replicaset.diagnostic import Diagnostic, Severity
+from prodcore.replicaset.diagnostic import Diagnostic, Severity, counted
 from prodcore.replicaset.lint import floor_missed
 
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*>=\s*(?P<floor>[0-9.]+)[^;]*(?:;(?P<when>.*))?")
@@ -110,7 +110,7 @@ def judge_private(files: Iterable[FileFacts], owners: Iterable[int]) -> Iterator
             yield Diagnostic("wrong_owner", file.path, Severity.PROBLEM, text, f"chown {min(allowed)} {file.path}")
         else:
             good += 1
-    yield Diagnostic("private_files", "secrets", Severity.OK, f"{good} files and directories, for their owner alone")
+    yield Diagnostic("private_files", "secrets", Severity.OK, f"for their owner alone: {counted(good, 'path')}")
 
 
 def private_paths(state_dir: Path, env_file: Path, config: Path, secret_settings: Iterable[str]) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from prodcore.doctor.machine import Listener
 from prodcore.identity.users import has_ended
-from prodcore.replicaset.diagnostic import Diagnostic, Severity
+from prodcore.replicaset.diagnostic import Diagnostic, Severity, counted
 from prodcore.replicaset.lint import by_cause
 from prodcore.replicaset.status import MemberConfig
 
@@ -23,7 +23,7 @@ def judge_container(
     checks = [*_unexpected_listeners(name, listening, allowed), *_units(name, units, set(expected))]
     yield from checks
     if not checks:
-        text = f"{len(allowed)} listening addresses and {len(set(expected))} units, as expected"
+        text = f"{counted(len(allowed), 'listening port')} and {counted(len(set(expected)), 'unit')}, as expected"
         yield Diagnostic("containers", name, Severity.OK, text)
 
 

@@ -20,6 +20,15 @@ from enum import StrEnum
 from typing import Any
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, one or several.
+
+    >>> counted(1, "row"), counted(4487, "row")
+    ('1 row', '4,487 rows')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 class Severity(StrEnum):
     """How much a diagnostic matters."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prodcore.processes.control import MemberControl
-from prodcore.replicaset.diagnostic import Diagnostic, Severity
+from prodcore.replicaset.diagnostic import Diagnostic, Severity, counted
 from prodcore.replicaset.status import SetStatus
 
 _FLOORS = {6: (6, 0, 28), 7: (7, 0, 39), 8: (8, 0, 28)}
@@ -96,7 +96,7 @@ def _lint_topology(status: SetStatus) -> Iterator[Diagnostic]:
             "even_voters",
             status.name,
             Severity.WARNING,
-            f"{voters} votes: a tie is possible, and one more member would cost nothing in safety",
+            f"{counted(voters, 'vote')}: a tie is possible, and one more member would cost nothing in safety",
             "add a member, or take a vote away",
         )
     if len(status.config) < 3:
@@ -104,7 +104,7 @@ def _lint_topology(status: SetStatus) -> Iterator[Diagnostic]:
             "few_members",
             status.name,
             Severity.PROBLEM,
-            f"{len(status.config)} members: any failure stops writes",
+            f"{counted(len(status.config), 'member')}: any failure stops writes",
             "make it three",
         )
 

@@ -101,14 +101,15 @@ def history(set_name: str | None, output: str) -> None:
     from prodcore.app.cluster import cluster_elections
     from prodcore.settings import load_settings
 
-    elections = cluster_elections(load_settings(), set_name)
+    elections, names = cluster_elections(load_settings(), set_name)
+    shown = names if output in ("table", "wide") else {}
     rows = [
         {
             "set_name": e.set_name,
             "term": e.term,
             "at": e.at.isoformat(timespec="milliseconds") if e.at else None,
-            "old_primary": e.old_primary or None,
-            "new_primary": e.new_primary or None,
+            "old_primary": shown.get(e.old_primary, e.old_primary) or None,
+            "new_primary": shown.get(e.new_primary, e.new_primary) or None,
             "reason": e.reason or None,
         }
         for e in elections

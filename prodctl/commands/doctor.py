@@ -74,7 +74,7 @@ def _ask(settings: Settings, path: str) -> Any:
 
 EXIT_BROKEN = 6
 
-_HOP_COLUMNS = columns("Hop=name", "Where", "Outcome", "Found=text", "Fix+")
+_HOP_COLUMNS = columns("Hop=name", "Where", "Outcome", "Found=text~", "Fix+")
 
 
 @click.group(cls=NounGroup)

@@ -16,10 +16,11 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from prodcore.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_OUTPUT_LOST, ConfigError, InvalidInput, ProdError
+from prodcore.replicaset.diagnostic import counted
 from prodctl.terminal.rows import RAW, SCHEMA_VERSION, TableColumn, print_document, readable, row_writer
 from prodctl.terminal.streams import OutputLost, prepare, tell, visible, write
 
-__all__ = ["row_writer", "visible"]  # from here too: a command needs one module for its output
+__all__ = ["counted", "row_writer", "visible"]  # from here too: a command needs one module for its output
 
 FORMATS = ("table", "wide", "json", "yaml", "csv")
 
@@ -99,15 +100,6 @@ def print_item(item: Mapping[str, Any], output: str, *, kind: str) -> None:
 def print_text(text: str) -> None:
     """Print text that is the answer itself."""
     write(text if text.endswith("\n") else f"{text}\n")
-
-
-def counted(count: int, noun: str) -> str:
-    """A count with its noun, one or several.
-
-    >>> counted(1, "row"), counted(4487, "row")
-    ('1 row', '4,487 rows')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def message(text: str) -> None:

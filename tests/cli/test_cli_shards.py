@@ -48,6 +48,12 @@ def test_a_name_with_nothing_to_route_by_is_refused(cli, name):
     assert refused.err.startswith("Error: The name holds nothing to route by\n")
 
 
+def test_elections_name_members_as_the_status_does(cli):
+    winners = {line.split()[3] for line in cli("cluster", "history", "rsA").out.splitlines()[1:] if line[0] != " "}
+    assert winners
+    assert cli("cluster", "history", "rsA", "-o", "json").json["items"][0]["new_primary"].startswith("127.0.0.1:")
+
+
 def test_without_addresses_it_says_what_is_missing(cli):
     refused = cli("shard", "list", PRODCTL_ENV_FILE="/dev/null")
     assert (refused.status, refused.out) == (2, "")

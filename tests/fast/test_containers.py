@@ -35,7 +35,7 @@ def judged(listening=(("10.10.10.11", 3000),), units=(("prodctl-webapp.service",
 
 
 def test_a_container_as_it_must_be_is_one_line():
-    assert judged() == [("ok", "1 listening addresses and 1 units, as expected")]
+    assert judged() == [("ok", "1 listening port and 1 unit, as expected")]
 
 
 @pytest.mark.parametrize(
