@@ -59,6 +59,7 @@ _ELSEWHERE = {
     "passwd": "account password",
     "register": "account register",
     "settings": "config show",
+    "help": "--help",
 }
 """What people type without its noun."""
 

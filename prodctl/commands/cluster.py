@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -102,18 +103,19 @@ def history(set_name: str | None, output: str) -> None:
     from prodcore.settings import load_settings
 
     elections, names = cluster_elections(load_settings(), set_name)
-    shown = names if output in ("table", "wide") else {}
     rows = [
         {
             "set_name": e.set_name,
             "term": e.term,
             "at": e.at.isoformat(timespec="milliseconds") if e.at else None,
-            "old_primary": shown.get(e.old_primary, e.old_primary) or None,
-            "new_primary": shown.get(e.new_primary, e.new_primary) or None,
+            "old_primary": e.old_primary or None,
+            "new_primary": e.new_primary or None,
             "reason": e.reason or None,
         }
         for e in elections
     ]
+    if output in ("table", "wide"):
+        rows = [_named(row, names) for row in rows]
     print_rows(rows, _ELECTION_COLUMNS, output, kind="election_history", empty="No member remembers an election.")
 
 
@@ -173,13 +175,19 @@ def switchover(set_name: str, to: str, dry_run: bool, yes: bool, no_input: bool,
 
     with open_switchover(load_settings(), set_name) as parts:
         primary, successor = plan_switchover(parts, to)
+        names = {member.address: member.name for member in (primary, successor)} if output in ("table", "wide") else {}
         if dry_run:
             would = {"set_name": set_name, "old_primary": primary.address, "new_primary": successor.address}
-            print_item({**would, "dry_run": True}, output, kind="switchover")
+            print_item({**_named(would, names), "dry_run": True}, output, kind="switchover")
             return
         who = f"{successor.name} ({successor.address}) takes over from {primary.name} ({primary.address})"
         confirm(f"{set_name}: {who}, with writes held back for a moment. Go on?", yes=yes, no_input=no_input)
-        print_item(switch_over(parts, successor.address).as_dict(), output, kind="switchover")
+        print_item(_named(switch_over(parts, successor.address).as_dict(), names), output, kind="switchover")
+
+
+def _named(item: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The item with members called as the status calls them."""
+    return {key: names.get(value, value) if isinstance(value, str) else value for key, value in item.items()}
 
 
 def _wait_healthy(settings: Settings, timeout: float) -> ClusterStatus:

@@ -60,6 +60,10 @@ class Whole(click.IntRange):
             self.fail(f"{value!r} is not a whole number such as 40", param, ctx)
         return int(super().convert(value, param, ctx))
 
+    def _describe_range(self) -> str:
+        """What the help says of its bounds, which click says of none too."""
+        return "" if self.min is self.max is None else super()._describe_range()
+
 
 def is_whole(text: str) -> bool:
     """Whether a text is a whole number.

@@ -19,6 +19,7 @@ ALIASES = {
     "delete": "rm",
     "remove": "rm",
     "revoke": "rm",
+    "rm-shard": "remove-shard",
 }
 """What people try, and the command that does it, in every group that has it."""
 

@@ -100,6 +100,7 @@ def test_the_help_of_every_command_shows_examples_of_it(path):
         ("undo", "prodctl product import undo"),
         ("poduct", "prodctl product"),
         ("users", "prodctl user"),
+        ("help", "prodctl --help"),
         ("up", "prodctl local up"),
         ("product serach", "prodctl product list --search WORDS"),
         ("product lst", "prodctl product list"),
@@ -134,6 +135,7 @@ def test_a_word_that_is_like_none_gets_no_suggestion(typed):
         ("token create", "token add"),
         ("token revoke", "token rm"),
         ("user delete", "user rm"),
+        ("local rm-shard", "local remove-shard"),
         ("account second-factor remove", "account second-factor rm"),
     ],
 )
