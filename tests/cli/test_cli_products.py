@@ -139,7 +139,7 @@ def test_a_list_in_csv_is_taken_back_as_an_export_is(cli, word, locale, tmp_path
     )
     listed = cli("product", "list", "--search", word, "-o", "csv")
     (tmp_path / "list.csv").write_text(listed.out)
-    again = cli("product", "import", "list.csv", "--locale", locale, "-o", "json").json
+    again = cli("product", "import", str(tmp_path / "list.csv"), "--locale", locale, "-o", "json").json
     assert {name: again[name] for name in ("unchanged", "changed", "refused")} == {
         "unchanged": 1,
         "changed": 0,
