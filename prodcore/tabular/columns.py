@@ -129,6 +129,12 @@ def _refuse_unknown(given: Mapping[str, str], titles: Sequence[str]) -> None:
         for title in given
         if title not in known and folded_title(title) not in known
     ]
+    for title, target in given.items():
+        places = [numbered(i) for i, other in enumerate(titles) if folded_title(other) == folded_title(title)]
+        alike = target in _REPEATABLE and target_of(title) in (None, *_REPEATABLE)
+        if len(places) > 1 and not alike:
+            reason = f"{len(places)} columns are called {title!r}: say which, {' or '.join(places)}"
+            problems.append(Problem("map", "ambiguous_column", reason))
     if problems:
         raise InvalidInput(problems=problems)
     refuse_unknown_targets(given)

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from prodcore.errors import UnreadableInput
+from prodcore.errors import InvalidInput, UnreadableInput
 from prodcore.tabular.export import as_csv, csv_head
 from prodcore.tabular.report import ImportReport, RefusedFile, RefusedRow
 from prodcore.tabular.rows import RepeatedRow, RowIndex
@@ -278,6 +278,11 @@ def test_columns_without_a_heading_need_no_word_and_equal_ones_are_told_apart_by
     assert "#3=ignore" in refused.value.hint
     assert fields(text, mapping={"#3": "ignore"}) == [{"name": "Nata", "price": "1"}]
     assert fields(text, mapping={"#2": "ignore"}) == [{"name": "Nata", "price": "2"}]
+    with pytest.raises(InvalidInput, match="2 columns are called 'precio': say which, #2 or #3"):
+        judged(text, mapping={"precio": "ignore"})
+    both = "Nombre;Precio;Notas;Notas\nNata;1;a;b\n"
+    assert fields(both, mapping={"Notas": "ignore"}) == [{"name": "Nata", "price": "1"}]
+    assert fields(both, mapping={"Notas": "tag"})[0]["tags"] == ["a", "b"]
 
 
 def test_what_two_rows_say_differently_is_named_and_spelling_of_accents_is_no_difference():
