@@ -137,7 +137,7 @@ class ShardMap:
 
     def range_for(self, key: str) -> Range:
         """The one range that holds ``key``."""
-        return self.ranges[bisect_right([r.lower for r in self.ranges], key) - 1]
+        return self.ranges[bisect_right(self.ranges, key, key=_lower) - 1]
 
     def shard_for(self, key: str) -> str:
         """The shard that owns ``key``."""
@@ -145,7 +145,7 @@ class ShardMap:
 
     def ranges_from(self, key: str) -> Iterator[Range]:
         """The ranges in key order, beginning with the one that holds ``key``."""
-        yield from self.ranges[bisect_right([r.lower for r in self.ranges], key) - 1 :]
+        yield from self.ranges[bisect_right(self.ranges, key, key=_lower) - 1 :]
 
     def owned_by(self, shard: str) -> tuple[Range, ...]:
         """The ranges of one shard, in key order."""
@@ -172,6 +172,10 @@ class ShardMap:
     def from_document(cls, document: dict[str, Any]) -> Self:
         """Read a stored map. Raises ConfigError when it does not cover every key exactly once."""
         return cls(int(document["version"]), ranges_from_documents(document["ranges"]))
+
+
+def _lower(part: Range) -> str:
+    return part.lower
 
 
 def same_keys(some: Sequence[Range], others: Sequence[Range]) -> bool:

@@ -284,7 +284,7 @@ class Visibility:
         for row in rows:
             known = row.move is None or row.move.is_here
             now = row if known else current.get(row.product_id)
-            if now and (not now.passages or self._was_there(shard, row, now)):
+            if now and (self._was_there(shard, row, now) if now.passages else known):
                 shown.append(now if now is row else replace(now, position=row.position))
         return shown
 
@@ -299,13 +299,15 @@ class Visibility:
         return shard_at(now.passages, self.times) == shard
 
     def _current(self, moves: dict[UUID, Move]) -> dict[UUID, ListRow]:
-        """What became of products whose documents here are a part of a move: the target's rows of decided moves."""
+        """Where products are whose documents here are a part of a move: their rows there."""
         found: dict[UUID, ListRow] = {}
         for _ in range(MOST_MOVES):
             wanted: dict[str, list[UUID]] = defaultdict(list)
             for product_id, move in moves.items():
                 if move.state == "moved" or self._is_decided(move):
                     wanted[move.target].append(product_id)
+                elif not self.by_name:  # the document may stand for a stay that the product had here before
+                    wanted[move.source].append(product_id)
             rows = {i: row for target, ids in wanted.items() for i, row in self._rows(target, ids).items()}
             moves = {i: row.move for i, row in rows.items() if row.move and not row.move.is_here}
             found |= {i: row for i, row in rows.items() if i not in moves}

@@ -341,3 +341,15 @@ def test_places_that_products_left_hide_nobody_of_the_same_value(catalog, sort):
     ids = sorted({product.id for product in made})
     for limit in range(1, 6):
         assert sorted(p.id for p in listed(catalog, limit, sort=Sort.parse(sort))) == ids, limit
+
+
+def test_list_by_price_shows_a_product_that_is_on_its_way_to_where_the_list_knows_it(catalog, dying_at):
+    catalog.create(draft("Aaa", price="1"), ANA)
+    made = catalog.create(draft("Arroz", price="2"), ANA)
+    catalog.edit(made.id, patch(name="Zumo"), ANA, 1)
+    first = catalog.page(Query(sort=Sort("price")), limit=1)
+    catalog.edit(made.id, patch(name="Berta"), ANA, 2)
+    with pytest.raises(Killed):
+        dying_at("received").edit(made.id, patch(name="Yema"), ANA, 3)
+    rest = catalog.page(Query(sort=Sort("price")), limit=5, cursor=first.next_cursor)
+    assert [p.id for p in rest.items] == [made.id]
