@@ -27,6 +27,7 @@ _HOT = 40
 _TIMEOUT_SECONDS = 60.0
 _REST_SECONDS = 0.2
 _TRIES = 100
+_NOBODY = -1
 _LONGEST_DESCRIPTION = 1_500
 
 
@@ -35,7 +36,7 @@ class Answer:
     """What came of one request."""
 
     status: int
-    """0 where no answer came."""
+    """0 where no answer came, ``_NOBODY`` where nothing was sent."""
     body: Any
     headers: Mapping[str, str]
     began: float
@@ -363,10 +364,10 @@ class Client:
             self._connection.request(method, f"{self._url.path}{path}", sent, sent_headers)
             answer = self._connection.getresponse()
             text, ended = answer.read(), time.monotonic()
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as error:
             self._connection = None
             ended = time.monotonic()
             time.sleep(_REST_SECONDS)
-            return Answer(0, None, {}, began, ended)
+            return Answer(_NOBODY if isinstance(error, ConnectionRefusedError) else 0, None, {}, began, ended)
         shown = text.decode() if is_text else json.loads(text) if text else None
         return Answer(answer.status, shown, dict(answer.headers), began, ended)

@@ -9,6 +9,7 @@ lists (Elle).
 from __future__ import annotations
 
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -16,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -97,6 +98,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.judge:
         return _judged(load(given.judge / _HISTORY), load_ending(given.judge / _ENDING), [])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs are started without
     given.keep.mkdir(parents=True, exist_ok=True)
     if not missing():
         enter_namespaces("campaigns.consistency.run", sys.argv[1:])
@@ -105,8 +107,8 @@ def main() -> int:
         ledger = Ledger(f"c{uuid4().hex[:6]}")
         token = own.log_in()
         clients = [Client(i, own.url, token, ledger, given.seed) for i in range(given.clients)]
-        with _working(clients, None if given.no_faults else breaking):
-            time.sleep(given.seconds)
+        with _working(clients, None if given.no_faults else breaking), suppress(KeyboardInterrupt):
+            time.sleep(given.seconds)  # Ctrl-C ends it early
         save(ledger.operations, given.keep / _HISTORY)
         _wait_healthy(own)
         clients[0].list_all()

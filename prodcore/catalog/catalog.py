@@ -191,11 +191,16 @@ class Catalog:
         self.moves.enter(entering)
         return is_new
 
-    def first_made(self, product_id: UUID) -> Product | None:
-        """A product as it was made, whatever became of it since; None where there is none, or its shard is silent."""
-        found, _silent = self.get_many([product_id])
+    def first_made(self, product_id: UUID, *, certainly: bool = False) -> Product | None:
+        """A product as it was made, whatever became of it since; None where there is none.
+
+        Where a silent shard may have it, None too, or with ``certainly`` its Unavailable is raised.
+        """
+        found, silent = self.get_many([product_id])
         product = found.get(product_id)
         if product is None:
+            if certainly and silent:
+                raise silent
             return None
         first = product.product if isinstance(product, Deleted) else product
         for change in self.history(product_id) if first.version > 1 else ():
@@ -435,14 +440,11 @@ def create_once(catalog: Catalog, draft: ProductDraft, by: Author, key: str) -> 
     """
     product_id = uuid5(_NAMESPACE, f"{by.username}\n{key}")
     if (made := catalog.first_made(product_id)) is None:
-        taken: ProductExists | None = None
         try:
-            catalog.create(draft, by, product_id)
-        except ProductExists as exists:
-            taken = exists
-        made = catalog.first_made(product_id)  # perhaps that of another request under the same key
-        if made is None and taken:
-            raise taken
-    if made is None or made.content() != catalog.draft(draft, by, product_id).content():
+            made = catalog.create(draft, by, product_id)
+        except ProductExists:  # perhaps that of another request under the same key
+            if (made := catalog.first_made(product_id, certainly=True)) is None:
+                raise
+    if made.content() != catalog.draft(draft, by, product_id).content():
         raise IdempotencyKeyReused("this Idempotency-Key has made another product", product_id=str(product_id))
     return made

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from prodcore.catalog.catalog import create_once
-from prodcore.errors import IdempotencyKeyReused, ProductExists
+from prodcore.errors import IdempotencyKeyReused, OutcomeUnknown, ProductExists, Unavailable
 from prodcore.product.model import Author, ProductDraft, ProductPatch
 from prodcore.support.validation import validate
 
@@ -55,3 +55,28 @@ def test_of_twenty_requests_at_once_one_creates_and_all_answer_the_same(catalog,
         made = list(pool.map(create, range(20)))
     assert all(product.as_dict() == made[0].as_dict() for product in made)
     assert sum(c.count_documents({}) for c in raw_products.values()) == 1
+
+
+def test_create_whose_shard_goes_silent_after_it_is_answered_as_made(catalog):
+    """Its answer needs no second look, which the shard would not give."""
+
+    def fall_silent(*_):
+        raise Unavailable("rsB does not answer", shard="rsB")
+
+    store = catalog.store("rsB")
+    admit = store.moves.admit
+
+    def admitted(product_id):
+        stayed = admit(product_id)
+        store.get_many = fall_silent
+        return stayed
+
+    store.moves.admit = admitted
+    try:
+        made = create_once(catalog, draft("Zumo"), ANA, "k1")
+        with pytest.raises((Unavailable, OutcomeUnknown)):
+            create_once(catalog, draft("Zumo"), ANA, "k1")
+    finally:
+        del store.moves.admit, store.get_many
+    assert catalog.get(made.id).as_dict() == made.as_dict()
+    assert create_once(catalog, draft("Zumo"), ANA, "k1").as_dict() == made.as_dict()
