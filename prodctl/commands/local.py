@@ -11,7 +11,16 @@ import click
 
 from prodctl.terminal.arguments import Whole, complete_sets
 from prodctl.terminal.groups import NounGroup
-from prodctl.terminal.output import columns, message, output_option, print_rows, print_text, success, visible
+from prodctl.terminal.output import (
+    columns,
+    interrupted,
+    message,
+    output_option,
+    print_rows,
+    print_text,
+    success,
+    visible,
+)
 from prodctl.terminal.prompt import confirm, confirm_options
 from prodctl.terminal.rows import duration, size
 
@@ -178,7 +187,8 @@ def down(directory: Path | None) -> None:
       prodctl local down
     """
     began = time.monotonic()
-    stopped = _open(directory).down(_progress_printer())
+    with interrupted("prodctl local status shows what still runs; prodctl local down goes on."):
+        stopped = _open(directory).down(_progress_printer())
     success(f"Everything is stopped, in {time.monotonic() - began:.1f} s." if stopped else "Nothing was running.")
 
 
@@ -198,7 +208,8 @@ def add_shard(name: str, port: int | None, directory: Path | None) -> None:
       prodctl local add-shard rsC --port 27057
     """
     cluster = _open(directory).with_shard(name, port)
-    report = cluster.up(_progress_printer(), lambda: _prepare(cluster))
+    with interrupted(f"prodctl local up finishes it; prodctl local remove-shard {name} takes it back."):
+        report = cluster.up(_progress_printer(), lambda: _prepare(cluster))
     success(f"{name} is there, in {report.seconds:.1f} s: empty, and it owns no range.")
 
 
@@ -225,7 +236,8 @@ def remove_shard(name: str, directory: Path | None, yes: bool, no_input: bool) -
     settings = load_settings(**cluster.addresses("operator"))
     check_unused(settings, name)
     confirm(f"Remove {name} and its three members?", yes=yes, no_input=no_input)
-    cluster.remove_shard(name, lambda: check_unused(settings, name), _progress_printer())
+    with interrupted("The same command goes on."):
+        cluster.remove_shard(name, lambda: check_unused(settings, name), _progress_printer())
     success(f"{name} is removed.")
 
 
@@ -247,7 +259,8 @@ def destroy(directory: Path | None, yes: bool) -> None:
     cluster.status()  # before asking: is there anything at all?
     if not yes:
         _ask_for_name(place)
-    cluster.destroy(_progress_printer())
+    with interrupted("Some of it may be gone. prodctl local destroy goes on."):
+        cluster.destroy(_progress_printer())
     left = " It holds other files, and they are still there." if place.exists() else ""
     success(f"The local cluster in {place} is removed.{left}")
 

@@ -12,7 +12,7 @@ from prodctl.client import open_client
 from prodctl.importing.options import filter_options, query_of
 from prodctl.terminal.arguments import is_whole
 from prodctl.terminal.groups import NounGroup
-from prodctl.terminal.output import counted, output_option
+from prodctl.terminal.output import counted, interrupted, output_option
 from prodctl.terminal.prompt import confirm_options
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -119,11 +119,12 @@ def _run(
     if narrows == everything:
         raise InvalidInput("--all takes no filter" if everything else "no filter is given", hint="a filter, or --all")
     with BulkRun(open_client(), action, changes) as run:
-        run.collect(query)
-        show_preview(run)
-        if dry_run or not run.count:
-            return 0
-        confirm_count(run, yes=yes, no_input=no_input)
+        with interrupted("Nothing was changed."):
+            run.collect(query)
+            show_preview(run)
+            if dry_run or not run.count:
+                return 0
+            confirm_count(run, yes=yes, no_input=no_input)
         try:
             return show_report(run.work(refused), output)
         except KeyboardInterrupt as interruption:

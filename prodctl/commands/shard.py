@@ -17,6 +17,7 @@ from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import (
     columns,
     counted,
+    interrupted,
     message,
     output_option,
     print_item,
@@ -209,7 +210,10 @@ def repair(output: str, dry_run: bool) -> int:
     """
     writer = row_writer(_REPAIR_COLUMNS, output, "shard_repair", "Nothing is wrong.")
     done: Counter[bool] = Counter()
-    with _opened() as (shards, looked):
+    with (
+        interrupted("Each repair is whole by itself. The same command does the others."),
+        _opened() as (shards, looked),
+    ):
         for mended in _batched(shards.mend(shards.findings(looked.note), dry_run=dry_run)):
             done.update(one.done for one in mended)
             writer.add([one.as_dict() for one in mended])

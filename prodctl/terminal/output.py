@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -117,6 +118,16 @@ def success(text: str, output: str = "table") -> None:
     """Say what was done; silent where a program reads."""
     if output in ("table", "wide"):
         message(text)
+
+
+@contextmanager
+def interrupted(what_stands: str) -> Iterator[None]:
+    """Whoever interrupts what is done within is told what stands, and what goes on from there."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        interruption.add_note(what_stands)
+        raise
 
 
 class Terminated(KeyboardInterrupt):

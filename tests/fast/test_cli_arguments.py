@@ -11,6 +11,7 @@ from prodcore.errors import InvalidInput, NotFound
 from prodctl.cli import prodctl
 from prodctl.commands.user import show_entries
 from prodctl.terminal.arguments import Duration, Moment, by_prefix, complete_members, complete_sets, complete_targets
+from prodctl.terminal.output import run
 
 
 @pytest.mark.parametrize(
@@ -204,6 +205,16 @@ def test_the_beginning_of_a_subject_is_enough_while_it_is_unique(monkeypatch):
     result = CliRunner().invoke(prodctl, ["audit", "--subject", "6f1c0c2e"])
     assert isinstance(result.exception, InvalidInput)
     assert str(result.exception) == "2 subjects have an id that begins with '6f1c0c2e'"
+
+
+def test_who_interrupts_a_bulk_change_before_it_begins_is_told_that_nothing_was_changed(monkeypatch, capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("prodctl.importing.bulk.BulkRun.collect", lambda _run, _query: interrupt())
+    monkeypatch.setenv("PRODCTL_TOKEN", "t")
+    status = run(prodctl, ["product", "bulk", "rm", "--search", "a", "--yes"])
+    assert (status, capsys.readouterr().err.strip()) == (130, "Interrupted.\nNothing was changed.")
 
 
 def test_a_table_of_the_audit_breaks_no_id(monkeypatch, capsys):
