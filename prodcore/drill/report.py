@@ -197,15 +197,15 @@ def missed_limits(limits: DrillLimits, verdict: Verdict, rounds: Sequence[RoundR
     troubled = [r.result for r in rounds if r.result.problem and not r.result.is_vacuous]
     missed = [f"round {r.number}, {r.set_name}: {r.problem}" for r in troubled]
     counts = (
-        (verdict.lost, limits.max_lost, "acknowledged writes are lost"),
-        (verdict.duplicated, 0, "records are there more than once"),
-        (verdict.wrong, 0, "records do not hold what was written last"),
-        (verdict.contradicted, 0, "records are there although their request was refused"),
+        (verdict.lost, limits.max_lost, "acknowledged writes lost"),
+        (verdict.duplicated, 0, "records stored more than once"),
+        (verdict.wrong, 0, "records without what was written last"),
+        (verdict.contradicted, 0, "records stored although their request was refused"),
         (verdict.failed, limits.max_failed, "requests failed"),
     )
     for count, limit, what in counts:
         if limit is not None and count > limit:
-            missed.append(f"{count} {what}" + (f", allowed are {limit}" if limit else ""))
+            missed.append(f"{what}: {count}" + (f", allowed: {limit}" if limit else ""))
     usual = [r for r in rounds if not r.result.extra]
     gaps = (
         ("write gap", limits.max_write_gap, [r.write_gap.seconds for r in usual if r.write_gap]),

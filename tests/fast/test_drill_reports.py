@@ -18,6 +18,7 @@ from prodcore.drill.report import DrillReport, missed_limits, report_round
 from prodcore.drill.round import RoundResult, TimedStep
 from prodcore.drill.verdict import judge
 from prodctl.commands.failover_test import exit_status
+from webapp.pages.errors import _CORE_SENTENCES, core_text
 
 STEPS = (
     TimedStep(12.0, DrillStep.FAULT, "kill a:1"),
@@ -78,6 +79,19 @@ def test_the_report_is_json():
 def test_a_missed_limit_fails(limits, told):
     report = a_report(limits)
     assert (report.outcome, report.missed) == ("failed", (told,))
+
+
+def test_counts_read_well_whatever_they_are_and_the_pages_know_them():
+    verdict = replace(judge([], {}), lost=1, duplicated=2, wrong=1, contradicted=1, refused=3, unknown=0)
+    told = missed_limits(DrillLimits(max_lost=0, max_failed=2), verdict, [])
+    assert told == [
+        "acknowledged writes lost: 1",
+        "records stored more than once: 2",
+        "records without what was written last: 1",
+        "records stored although their request was refused: 1",
+        "requests failed: 3, allowed: 2",
+    ]
+    assert [core_text(text, dict.fromkeys(_CORE_SENTENCES, "known")) for text in told] == ["known"] * 5
 
 
 def test_a_drill_without_an_election_is_vacuous():

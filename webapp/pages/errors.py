@@ -246,14 +246,15 @@ _CORE_SENTENCES: dict[str, Any] = {
     "it was stopped": lazy_gettext("It was stopped."),
     "another drill is at work, ordered by {by}": lazy_gettext("Another drill is running, started by {by}."),
     "round {n}, {set}: {problem}": lazy_gettext("Round {n}, {set}: {problem}"),
-    "{n} acknowledged writes are lost": lazy_gettext("{n} acknowledged writes are lost"),
-    "{n} records are there more than once": lazy_gettext("{n} records are there more than once"),
-    "{n} records do not hold what was written last": lazy_gettext("{n} records do not hold what was written last"),
-    "{n} records are there although their request was refused": lazy_gettext(
-        "{n} records are there although their request was refused"
+    "acknowledged writes lost: {n}, allowed: {limit}": lazy_gettext("Acknowledged writes lost: {n}, allowed: {limit}"),
+    "acknowledged writes lost: {n}": lazy_gettext("Acknowledged writes lost: {n}"),
+    "records stored more than once: {n}": lazy_gettext("Records stored more than once: {n}"),
+    "records without what was written last: {n}": lazy_gettext("Records without what was written last: {n}"),
+    "records stored although their request was refused: {n}": lazy_gettext(
+        "Records stored although their request was refused: {n}"
     ),
-    "{n} requests failed": lazy_gettext("{n} requests failed"),
-    "{n} requests failed, allowed are {limit}": lazy_gettext("{n} requests failed, {limit} are allowed"),
+    "requests failed: {n}, allowed: {limit}": lazy_gettext("Requests failed: {n}, allowed: {limit}"),
+    "requests failed: {n}": lazy_gettext("Requests failed: {n}"),
     "the write gap was {found} s, allowed are {limit} s": lazy_gettext(
         "The longest write gap was {found} s, {limit} s are allowed"
     ),
@@ -270,7 +271,7 @@ _CORE_SENTENCES: dict[str, Any] = {
 def core_text(text: str, sentences: Mapping[str, Any] = _CORE_SENTENCES) -> str:
     """A sentence of the core in the language of the page, where it is known; else as it is.
 
-    The patterns of ``sentences`` are the core's own, such as ``{n} requests failed``.
+    The patterns of ``sentences`` are the core's own, such as ``requests failed: {n}``.
     """
     for pattern, sentence in sentences.items():
         facts = re.sub(r"\\\{(\w+)[^}]*\}", r"(?P<\1>.+?)", re.escape(pattern))
