@@ -1,16 +1,15 @@
 """No election that nobody asked for, and no action of the guard, under load of the processors and on a slow network.
 
-    python -m campaigns.soak [--minutes 10] [--delay 0.1] [--jitter 0.1]
+    python -m campaigns.soak [--minutes 10] [--busy 8] [--delay 0.1] [--jitter 0.1]
 
 All three sets at their local settings (election timeout 1 s, heartbeat 0.25 s), the guard active, twenty writes a
-second on each. First as many processes as there are processors, and one more, do nothing but count; then every member
-is behind a proxy of its own (``campaigns.proxy``). Exit status 1 when a term grew, when the guard saw a death or
-a silence or asked for an election, or when a write failed.
+second on each. First eight processes of the members' own priority do nothing but count; then every member is behind a
+proxy of its own (``campaigns.proxy``). Exit status 1 when a term grew, when the guard saw a death or a silence or asked
+for an election, or when a write failed.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -88,10 +87,10 @@ def soak(of: System, what: str, seconds: float) -> Soak:
 
 
 @contextmanager
-def busy_processors() -> Iterator[None]:
-    """As many processes as processors, and one more, count."""
+def busy_processors(processes: int) -> Iterator[None]:
+    """So many processes count, at the priority of this one and of the members."""
     with ExitStack() as stack:
-        for _ in range((os.cpu_count() or 1) + 1):
+        for _ in range(processes):
             process = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
             stack.callback(process.kill)
         yield
@@ -149,14 +148,15 @@ def main() -> int:
     """Run and judge."""
     parser = options(__doc__)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--busy", type=int, default=8, help="how many processes count")
     parser.add_argument("--delay", type=float, default=0.1)
     parser.add_argument("--jitter", type=float, default=0.1)
     given = parser.parse_args()
     seconds = given.minutes * 60
     with system(guard=True) as of:
         wait_for_guard(of)
-        with busy_processors():
-            soaks = [soak(of, "every processor busy", seconds)]
+        with busy_processors(given.busy):
+            soaks = [soak(of, f"{given.busy} busy processes", seconds)]
         show(soaks)
         what = f"network between members late by {given.delay:g} to {given.delay + given.jitter:g} s each way"
         with slow_network(of, "--delay", str(given.delay), "--jitter", str(given.jitter)):

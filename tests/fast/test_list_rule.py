@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from prodcore.product.move import Passage, visit_at
+from tests.support.daily import daily
 
 PLACES = {"1 uno": "rsB", "ana": "rsA", "berta": "rsA", "yema": "rsB"}
 THREE_SHARDS = {"1 uno": "rsB", "ana": "rsA", "yema": "rsB", "ωmega": "rsC"}
@@ -206,8 +207,12 @@ def test_list_shows_a_product_once_however_it_is_renamed_over_borders(owners, de
         assert Model(owners, names).counts(1, descending) == {1}, names
 
 
+_RENAMED_TWICE = journeys(PLACES, 2)
+_RENAMED_THRICE = journeys(PLACES, 3)
+
+
 @pytest.mark.parametrize(
-    "names", [("1 uno", "ana", "yema"), ("yema", "ana", "1 uno"), ("ana", "yema", "berta", "1 uno")]
+    "names", [*_RENAMED_TWICE, *daily(_RENAMED_THRICE, _RENAMED_THRICE.index(("ana", "yema", "berta", "1 uno")))]
 )
 def test_two_lists_that_finish_each_others_moves_show_it_once_each(names):
     assert Model(PLACES, names).counts(2, descending=False) == {1}
