@@ -293,7 +293,8 @@ def _in_a_browser(it: System) -> tuple[str, bytes]:
         cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
         made = requests.Request("POST", f"{site}/products/import", data=form, files=file).prepare()
         header = f"Cookie: {cookies}\r\n"
-        return header, _request("POST /products/import", bytes(made.body or b""), f"{header}{_content_type(made)}")
+        body = made.body if isinstance(made.body, bytes) else b""  # with a file it is bytes
+        return header, _request("POST /products/import", body, f"{header}{_content_type(made)}")
 
 
 def _content_type(made: requests.PreparedRequest) -> str:

@@ -64,6 +64,12 @@ PROOFS = (
         ("--kills", "2"),
     ),
     Proof(
+        "races",
+        "500 races of four for one SKU, 80 deaths in between, 100 of each other race: nothing given twice",
+        _campaign("races"),
+        ("--skus", "20", "--others", "5", "--kills", "1"),
+    ),
+    Proof(
         "consistency",
         "an hour of random clients and faults: every promise kept",
         _campaign("consistency.run"),

@@ -37,7 +37,7 @@ LINT = Task(
     (
         (str(_BIN / "ruff"), "format", "--check", "."),
         (str(_BIN / "ruff"), "check", "."),
-        (str(_BIN / "mypy"), "prodcore", "prodctl", "webapp", "authsvc"),
+        (str(_BIN / "mypy"), "prodcore", "prodctl", "webapp", "authsvc", "campaigns"),
         (str(_BIN / "lint-imports"), "setup.cfg"),
     ),
     tests=False,
