@@ -229,8 +229,9 @@ def _string(element: Any) -> str:
 _BUILT_IN = {9: "0%", 10: "0.00%"} | dict.fromkeys(
     (*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)), "yy"
 )
-_BUILT_IN |= {1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 49: "@"}
-"""The formats that have a number instead of a code; what shows a day or a time is one here."""
+_BUILT_IN |= {1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 11: "0.00E+00", 48: "##0.0E+0", 49: "@"}
+_BUILT_IN |= {12: "# ?/?", 13: "# ??/??"} | dict.fromkeys((*range(5, 9), *range(37, 45)), "#,##0.00")
+"""The formats that have a number instead of a code; what shows a day or a time is one here, and so are amounts."""
 
 
 def _formats(archive: ZipFile, workbook: str, relations: Sequence[Any]) -> list[str]:

@@ -12,6 +12,7 @@ from prodcore.tabular.source import Reading, open_source
 STRICT = "http://purl.oclc.org/ooxml"
 TRANSITIONAL = "http://schemas.openxmlformats.org"
 NUMBERS = {"0000000000000": 164, "yyyy-mm-dd": 165, '#,##0.00 "€"': 166, "[$$-409]#,##0.00": 167, "0.00": 2, "0%": 9}
+NUMBERS |= {"0.00E+00": 11, "# ?/?": 12, "accounting": 44}
 STYLES = {"": 0, **{code: i for i, code in enumerate(NUMBERS, start=1)}}
 
 
@@ -105,6 +106,9 @@ def test_texts_are_rich_texts_and_links_too():
         (3, "<c t='b'><v>1</v></c>", ("sku", "yes_or_no")),
         (3, number("1.234567890123457e+17"), ("sku", "shown_otherwise")),
         (3, number(12345, "0.00"), ("sku", "shown_otherwise")),
+        (3, number(8430000000000, "0.00E+00"), ("sku", "shown_otherwise")),
+        (3, number(12345, "accounting"), ("sku", "shown_otherwise")),
+        (4, number(0.5, "# ?/?"), ("formato", "shown_otherwise")),
         (4, number(46083, "yyyy-mm-dd"), ("formato", "date")),
         (5, number(7), ("activo", "not_yes_or_no")),
     ],
@@ -125,6 +129,8 @@ def test_a_cell_that_does_not_say_what_was_meant_is_refused(place, cell, refused
         (3, '<c t="str"><f>T("007")</f><v>007</v></c>', "sku", "007"),
         (1, number(5, '#,##0.00 "€"'), "currency", "EUR"),
         (1, "<c><f>2*3</f><v>6</v></c>", "price", "6"),
+        (1, number(6, "accounting"), "price", "6"),
+        (1, number(6, "0.00E+00"), "price", "6"),
         (4, number(500), "variant", "500"),
         (5, "<c t='b'><v>0</v></c>", "active", False),
         (5, number(1), "active", True),
