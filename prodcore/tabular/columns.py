@@ -112,9 +112,11 @@ def map_columns(
 
 
 def _missing(target: str, what: str, titles: Sequence[str]) -> UnreadableInput:
+    hint = f"say which with --map COLUMN={target}; a wrong --delimiter also looks like this"
+    if len(titles) > 1 and sum(bool(t.strip()) for t in titles) == 1:
+        hint = "the first row is to have the headings: delete what stands above them"
     return UnreadableInput(
-        f"no column gives {what}; the columns are {', '.join(_one_line(t) or '(blank)' for t in titles)}",
-        hint=f"say which with --map COLUMN={target}; a wrong --delimiter also looks like this",
+        f"no column gives {what}; the columns are {', '.join(_one_line(t) or '(blank)' for t in titles)}", hint=hint
     )
 
 

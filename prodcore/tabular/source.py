@@ -144,6 +144,8 @@ def kind_of(start: bytes, file: BinaryIO | None = None) -> Kind:
         raise UnreadableInput("this is no text and no workbook", hint="products come as CSV, XLSX, ODS or NDJSON")
     if text.startswith(b"[") and text[1:].lstrip()[:1] in (b"{", b"]"):
         raise UnreadableInput("this is one JSON list", hint="write an object a line, as jq -c '.[]' does")
+    if text.split(b"\n", 1)[0].strip() == b"{":
+        raise UnreadableInput("this is JSON over several lines", hint="write an object a line, as jq -c . does")
     return "NDJSON" if text.startswith(b"{") else "CSV"
 
 

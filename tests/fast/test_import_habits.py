@@ -260,6 +260,7 @@ def archive(*names, mimetype=""):
         (b"\x7fELF\2\1\1\0", "a program"),
         (b"nombre\0;precio\n", "no text and no workbook"),
         ('{"name": "a"}\n'.encode("utf-16"), "NDJSON in UTF-16"),
+        (b'{\r\n  "name": "a"\r\n}\n', "JSON over several lines"),
         (b"PK\x03\x04", "damaged"),
     ],
 )
@@ -267,6 +268,12 @@ def test_what_is_something_else_is_named(data, says):
     with pytest.raises(UnreadableInput, match=says) as refused:
         judged(data)
     assert refused.value.hint or "damaged" in says
+
+
+def test_a_title_above_the_headings_is_said_to_be_in_the_way():
+    with pytest.raises(UnreadableInput, match="no column gives the name") as refused:
+        judged("Lista de precios;;\nNombre;Precio;Stock\nA;1;2\n")
+    assert refused.value.hint == "the first row is to have the headings: delete what stands above them"
 
 
 def test_columns_without_a_heading_need_no_word_and_equal_ones_are_told_apart_by_their_place():
