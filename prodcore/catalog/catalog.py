@@ -171,11 +171,12 @@ class Catalog:
             product, is_new = self._by_stored_map(lambda: self._insert(drafted, own_id=product_id is None))
         if is_new:
             return product
-        if (made := self.first_made(product.id)) is None:
-            raise OutcomeUnknown("the product is there, and its shard went silent", product_id=str(product.id))
-        if made.content() != product.content():
-            raise id_was_used(product.id)
-        return made
+        with suppress(Unavailable):
+            if made := self.first_made(product.id):
+                if made.content() != product.content():
+                    raise id_was_used(product.id)
+                return made
+        raise OutcomeUnknown("the product is there, and its shard went silent", product_id=str(product.id))
 
     def _insert(self, product: Product, *, own_id: bool) -> tuple[Product, bool]:
         """Insert it where its name belongs: the product there, and whether it is new."""
@@ -197,8 +198,7 @@ class Catalog:
         Where a silent shard may have it, None too, or with ``certainly`` its Unavailable is raised.
         """
         found, silent = self.get_many([product_id])
-        product = found.get(product_id)
-        if product is None:
+        if (product := found.get(product_id)) is None:
             if certainly and silent:
                 raise silent
             return None

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import pytest
 
@@ -80,3 +81,20 @@ def test_create_whose_shard_goes_silent_after_it_is_answered_as_made(catalog):
         del store.moves.admit, store.get_many
     assert catalog.get(made.id).as_dict() == made.as_dict()
     assert create_once(catalog, draft("Zumo"), ANA, "k1").as_dict() == made.as_dict()
+
+
+def test_create_repeated_under_its_id_while_its_history_is_silent_is_unknown_and_not_undone(catalog):
+    made = catalog.create(draft("Zumo"), ANA, uuid4())
+    catalog.edit(made.id, validate(ProductPatch, {"price": "2"}), EVA, 1)
+    store = catalog.store("rsB")
+
+    def fall_silent(_product_id):
+        raise Unavailable("rsB does not answer", shard="rsB")
+
+    store.history = fall_silent
+    try:
+        with pytest.raises(OutcomeUnknown) as caught:
+            catalog.create(draft("Zumo"), ANA, made.id)
+    finally:
+        del store.history
+    assert caught.value.details["product_id"] == str(made.id)
