@@ -20,7 +20,7 @@ from prodcore.errors import OutcomeUnknown, ProdError, SecondFactorRequired, Too
 from prodcore.identity.users import fold_username
 
 if TYPE_CHECKING:
-    from prodcore.mongo.identity.attempt_store import MongoAttemptStore
+    from prodcore.mongo.identity.audit_store import MongoAttemptStore
 
 
 _DEVICES_SHOWN = 8

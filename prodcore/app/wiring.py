@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from prodcore.mongo.admin.guard_switch import GuardSwitch
     from prodcore.mongo.admin.inspection import MongoSetInspector
     from prodcore.mongo.client.replica_set import ReplicaSet
-    from prodcore.mongo.identity.attempt_store import MongoAttemptStore
-    from prodcore.mongo.identity.audit_store import MongoAuditStore
+    from prodcore.mongo.identity.audit_store import MongoAttemptStore, MongoAuditStore
     from prodcore.mongo.identity.token_store import MongoInvitationStore, MongoServiceTokenStore, MongoSessionStore
     from prodcore.mongo.identity.user_store import MongoUserStore
     from prodcore.processes.control import MemberControl
@@ -285,8 +284,7 @@ class UserStores:
 
 def open_user_stores(settings: Settings) -> UserStores:
     """The stores on the users' replica set. Call it after the fork. Raises ConfigError without DB3_URL."""
-    from prodcore.mongo.identity.attempt_store import MongoAttemptStore
-    from prodcore.mongo.identity.audit_store import MongoAuditStore
+    from prodcore.mongo.identity.audit_store import MongoAttemptStore, MongoAuditStore
     from prodcore.mongo.identity.token_store import MongoInvitationStore, MongoServiceTokenStore, MongoSessionStore
     from prodcore.mongo.identity.user_store import MongoUserStore
 
