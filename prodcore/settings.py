@@ -140,6 +140,12 @@ class Settings:
     port: int | None = _named(
         "PORT", default=None, ge=1, le=65_535, description="Port of the service: 3000 for webapp, 5000 for authsvc"
     )
+    tls_file: Path | None = _setting(
+        None, description="PEM file with the service's private key and certificate: it speaks https then, not http"
+    )
+    ca_file: Path | None = _setting(
+        None, description="PEM file with the authorities that https addresses are verified by; else this machine's own"
+    )
     bind: str = _setting("127.0.0.1", description="Address the service listens on")
     workers: int = _setting(2, ge=1, le=64, description="Worker processes of webapp")
     threads: int = _setting(8, ge=1, le=256, description="Threads of each worker")

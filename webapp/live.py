@@ -212,8 +212,9 @@ class ClusterPicture:
     def _look(self) -> ClusterStatus:
         if not self._sets:
             self._sets = open_inspectors(self._settings, keep=True)
-        url = self._settings.auth_server_url
-        return look_at(self._sets, [HttpServiceProbe("authsvc", url, timeout_seconds=_AUTHSVC_SECONDS)])
+        url, ca_file = self._settings.auth_server_url, self._settings.ca_file
+        authsvc = HttpServiceProbe("authsvc", url, timeout_seconds=_AUTHSVC_SECONDS, ca_file=ca_file)
+        return look_at(self._sets, [authsvc])
 
     def _rest(self) -> None:
         for each in self._sets:

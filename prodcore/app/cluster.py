@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def cluster_status(settings: Settings) -> ClusterStatus:
     """The whole cluster at this moment."""
-    services = [HttpServiceProbe("webapp", settings.url), HttpServiceProbe("authsvc", settings.auth_server_url)]
+    urls = {"webapp": settings.url, "authsvc": settings.auth_server_url}
+    services = [HttpServiceProbe(name, url, ca_file=settings.ca_file) for name, url in urls.items()]
     return look_at(open_inspectors(settings), services)
 
 

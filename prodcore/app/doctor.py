@@ -34,7 +34,7 @@ from prodcore.replicaset.diagnostic import Diagnostic, Severity
 from prodcore.replicaset.services import HttpServiceProbe
 from prodcore.replicaset.status import SetStatus
 from prodcore.settings import SETTINGS, Settings, config_file, default_state_dir, env_file, is_secret, load_settings
-from prodcore.support.http import get
+from prodcore.support.http import certificate_end, get
 
 Ask = Callable[[Settings, str], Any]
 """``GET`` of a path of the REST API, with the caller's rights."""
@@ -240,12 +240,21 @@ def _services(facts: DoctorFacts) -> Found:
     if settings.deployment:
         return  # asked inside their containers
     for name, url in (("webapp", settings.url), ("authsvc", settings.auth_server_url)):
-        probe = HttpServiceProbe(name, url, timeout_seconds=5).probe()
+        probe = HttpServiceProbe(name, url, timeout_seconds=5, ca_file=settings.ca_file).probe()
         if probe.state == "ready":
             yield Diagnostic("service", name, Severity.OK, f"ready at {url}")
         else:
             text = f"{probe.state} at {url}: {probe.detail}"
             yield Diagnostic("service_not_ready", name, Severity.PROBLEM, text, _START)
+
+
+@check("services")
+def _certificates(facts: DoctorFacts) -> Found:
+    """How long the certificates are good for yet; one that is not valid is a service that is down."""
+    settings = facts.settings
+    for name, url in (("webapp", settings.url), ("authsvc", settings.auth_server_url)):
+        if url.startswith("https://") and (ends := certificate_end(url, settings.ca_file)):
+            yield system.judge_certificate(name, ends, datetime.now(UTC))
 
 
 @check("members", needs_system=False)

@@ -29,7 +29,8 @@ _APPLY = "prodctl deploy apply"
 def walk_in(settings: Settings, public: str) -> list[Hop]:
     """Every hop from the container to the address ``public`` (empty: there is none), up to the first broken one."""
     known = KnownInstance()
-    return walk([*_inner_steps(settings, known), local_step(settings.url, known), *public_steps(public, known)])
+    here = local_step(settings.url, known, settings.ca_file)
+    return walk([*_inner_steps(settings, known), here, *public_steps(public, known)])
 
 
 def _inner_steps(settings: Settings, known: KnownInstance) -> Iterator[HopStep]:

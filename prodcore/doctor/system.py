@@ -48,6 +48,19 @@ def _units(name: str, units: Mapping[str, str], expected: set[str]) -> Iterator[
         yield Diagnostic("unit_failed", name, Severity.WARNING, f"failed: {unit}", fix)
 
 
+_CERTIFICATE_DAYS = 21
+"""A certificate of ours is renewed when 30 days are left: with fewer, nobody renews it."""
+
+
+def judge_certificate(name: str, ends: datetime, now: datetime) -> Diagnostic:
+    """Whether a service's certificate is good for a while yet."""
+    days = (ends - now).days
+    if days >= _CERTIFICATE_DAYS:
+        return Diagnostic("certificate", name, Severity.OK, f"its certificate ends in {days} days")
+    fix = "prodctl local renew-certificate; given ones: from whoever issued them"
+    return Diagnostic("certificate_ends", name, Severity.PROBLEM, f"its certificate ends in {days} days", fix)
+
+
 _COVERED_BY_LAYOUT = {"one_host"}
 
 

@@ -105,11 +105,16 @@ class KnownInstance:
 
 
 def same_instance(
-    url: str, known: KnownInstance, fixes: Mapping[str, str], fix: str, headers: Mapping[str, str] = _INSIDE
+    url: str,
+    known: KnownInstance,
+    fixes: Mapping[str, str],
+    fix: str,
+    headers: Mapping[str, str] = _INSIDE,
+    ca_file: Path | None = None,
 ) -> HopResult:
     """Whether the system that answered further inside answers here too; the first that answers is the one meant."""
     try:
-        answer = get(url, "/healthz", headers)
+        answer = get(url, "/healthz", headers, ca_file=ca_file)
     except ServiceUnavailable as error:
         return HopResult(False, error.message, fixes.get(error.details["reason"], fix))
     result = judge.judge_instance(answer, known.instance, fix)
@@ -117,10 +122,10 @@ def same_instance(
     return result
 
 
-def local_step(url: str, known: KnownInstance) -> HopStep:
+def local_step(url: str, known: KnownInstance, ca_file: Path | None = None) -> HopStep:
     """The port of this machine, which a tunnel begins at."""
     fix = "another program has this port: stop it, or set PRODCTL_URL to webapp's address"
-    return HopStep("this machine", url, lambda: same_instance(url, known, LOCAL_FIXES, fix))
+    return HopStep("this machine", url, lambda: same_instance(url, known, LOCAL_FIXES, fix, ca_file=ca_file))
 
 
 def public_steps(url: str, known: KnownInstance) -> Iterator[HopStep]:

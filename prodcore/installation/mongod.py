@@ -19,6 +19,10 @@ class MemberFiles:
     keyfile: str
     log: str = ""
     """Empty: standard output."""
+    tls: str = ""
+    """Private key and certificate, one PEM file; empty: the member speaks plain TCP."""
+    ca: str = ""
+    """The certificates of the authorities that it verifies the other members by."""
 
 
 def render_mongod(
@@ -44,6 +48,7 @@ def render_mongod(
             "port": port,
             "unixDomainSocket": {"enabled": False},
             "compression": {"compressors": "snappy,zstd"},  # zlib is exposed to CVE-2025-14847 in old servers
+            **({"tls": _tls(files)} if files.tls else {}),
         },
         "storage": {
             "dbPath": files.data,
@@ -59,6 +64,17 @@ def render_mongod(
         "setParameter": parameters,
     }
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+
+
+def _tls(files: MemberFiles) -> dict[str, Any]:
+    """Nobody without TLS. Clients show passwords, not certificates, and members know each other by the keyfile."""
+    return {
+        "mode": "requireTLS",
+        "certificateKeyFile": files.tls,
+        "CAFile": files.ca,
+        "allowConnectionsWithoutCertificates": True,
+        "disabledProtocols": "TLS1_0,TLS1_1",
+    }
 
 
 def render_env(values: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from prodcore.installation.secret import Secrets
 from prodcore.settings import USERS_SETTING, is_set_setting, shard_setting
@@ -50,27 +51,37 @@ def settings_of(sets: Iterable[str]) -> dict[str, str]:
     return {name: shard_setting(n) for n, name in enumerate(shards)} | {USERS_SET: USERS_SETTING}
 
 
-def set_urls(members: Members, secrets: Secrets, user: str) -> dict[str, str]:
-    """The settings db1_url, db2_url, db3_url … of ``root``, ``web``, ``auth`` or ``operator``."""
+def set_urls(members: Members, secrets: Secrets, user: str, ca_file: str = "") -> dict[str, str]:
+    """The settings db1_url, db2_url, db3_url … of ``root``, ``web``, ``auth`` or ``operator``.
+
+    ``ca_file`` as in ``set_url``.
+    """
     settings = settings_of(members)
-    return {settings[name]: set_url(name, members[name], secrets, user) for name in members}
+    return {settings[name]: set_url(name, members[name], secrets, user, ca_file) for name in members}
 
 
-def set_url(name: str, members: Sequence[str], secrets: Secrets, user: str) -> str:
-    """The address of one set for a user."""
+def set_url(name: str, members: Sequence[str], secrets: Secrets, user: str, ca_file: str = "") -> str:
+    """The address of one set for a user.
+
+    ``ca_file`` is the file with the authorities' certificates where that user's programs run; empty: without TLS.
+    """
     usual = "prodctl_meta" if name == USERS_SET else "products_db"
     database = "auth_db" if user == "auth" else usual
     login = f"{user}:{getattr(secrets, user)}"
-    return f"mongodb://{login}@{','.join(members)}/{database}?replicaSet={name}&authSource=admin"
+    tls = f"&tls=true&tlsCAFile={quote(ca_file)}" if ca_file else ""
+    return f"mongodb://{login}@{','.join(members)}/{database}?replicaSet={name}&authSource=admin{tls}"
 
 
-def credentials(members: Members, secrets: Secrets) -> dict[str, dict[str, str]]:
-    """The secret settings by name of each kind of program: ``web``, ``auth``, and the ``operator``'s own."""
+def credentials(members: Members, secrets: Secrets, ca_file: str = "") -> dict[str, dict[str, str]]:
+    """The secret settings by name of each kind of program: ``web``, ``auth``, and the ``operator``'s own.
+
+    ``ca_file`` as in ``set_url``.
+    """
     service = {"service_secret": secrets.service}
     return {
-        "web": {**set_urls(members, secrets, "web"), "session_secret": secrets.session, **service},
-        "auth": {USERS_SETTING: set_url(USERS_SET, members[USERS_SET], secrets, "auth"), **service},
-        "operator": set_urls(members, secrets, "operator"),
+        "web": {**set_urls(members, secrets, "web", ca_file), "session_secret": secrets.session, **service},
+        "auth": {USERS_SETTING: set_url(USERS_SET, members[USERS_SET], secrets, "auth", ca_file), **service},
+        "operator": set_urls(members, secrets, "operator", ca_file),
     }
 
 

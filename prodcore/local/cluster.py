@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prodcore.deadline import budget
-from prodcore.errors import ClusterUnavailable
+from prodcore.errors import ClusterUnavailable, Conflict
 from prodcore.installation import Progress, no_progress
 from prodcore.installation.secret import ensure_secrets, ensure_setup_code, forget_setup_code, locked
 from prodcore.installation.sets import set_urls
@@ -21,11 +21,12 @@ from prodcore.local.ports import check_ports_free, ports_from_settings, with_sha
 from prodcore.local.render import check_directory_name
 from prodcore.local.state import claim_directory, load_state
 from prodcore.local.status import ProgramStatus, read_status, setup_is_open, wait_ready
-from prodcore.local.supervise import MemberStarter, end_orphans
-from prodcore.local.up import UpReport, bring_up, take_away
+from prodcore.local.supervise import MemberStarter, end_orphans, running_programs
+from prodcore.local.up import UpReport, bring_up, ensure_certificate, take_away, take_certificate
 from prodcore.processes.supervisord import SupervisedMembers, Supervisor
 
 if TYPE_CHECKING:
+    from prodcore.installation.certificates import LeafFacts
     from prodcore.settings import SecretStr, Settings
 
 _STOP_SECONDS = 30.0  # longer than supervisord waits before it kills what does not stop
@@ -33,8 +34,8 @@ _START_SECONDS = 60.0
 _REMOVE_SECONDS = 180.0
 _OURS = (
     "auth-keys", "cluster.json", "conf", "data", "drill", "env", "keyfile", "lock", "logs", "secrets.json",
-    "setup-code", "setup-code-sealed", "supervisor.sock", "supervisord.conf", "supervisord.pid", "trust.json",
-    "trust.json.lock",
+    "setup-code", "setup-code-sealed", "supervisor.sock", "supervisord.conf", "supervisord.pid", "tls",
+    "trust.json", "trust.json.lock",
 )  # fmt: skip
 
 
@@ -43,8 +44,11 @@ def default_directory(settings: Settings) -> Path:
     return settings.state_dir / "local"
 
 
-def open_cluster(settings: Settings, directory: Path | None = None) -> LocalCluster:
-    """The cluster in a directory, with the ports it was made with; a new one gets those of the settings."""
+def open_cluster(settings: Settings, directory: Path | None = None, *, tls: bool | None = None) -> LocalCluster:
+    """The cluster in a directory, with the ports it was made with; a new one gets those of the settings.
+
+    With ``tls`` its next ``up`` begins or ends to encrypt the connections; None leaves that as it is.
+    """
     place = (directory or default_directory(settings)).expanduser().absolute()
     check_directory_name(place)
     state = load_state(place)
@@ -52,11 +56,13 @@ def open_cluster(settings: Settings, directory: Path | None = None) -> LocalClus
     plan = LocalPlan(
         place,
         ports,
-        services_for(ports, workers=settings.workers, threads=settings.threads),
+        (),
         (drill_runner(place), GUARD) if settings.local_guard else (drill_runner(place),),
         settings.election_timeout_ms,
+        tls=bool(state and state.tls) if tls is None else tls,
     )
-    return LocalCluster(plan, settings.mongod)
+    services = services_for(ports, workers=settings.workers, threads=settings.threads, ca_file=plan.ca_file)
+    return LocalCluster(replace(plan, services=services), settings.mongod)
 
 
 class LocalCluster:
@@ -180,7 +186,24 @@ class LocalCluster:
 
         self._require_cluster()
         secrets = ensure_secrets(self.plan.directory, self.plan.keyfile)
-        return {name: SecretStr(url) for name, url in set_urls(self.plan.set_members, secrets, user).items()}
+        urls = set_urls(self.plan.set_members, secrets, user, str(self.plan.ca_file or ""))
+        return {name: SecretStr(url) for name, url in urls.items()}
+
+    def renew_certificate(self, progress: Progress = no_progress) -> LeafFacts:
+        """Give all programs a new certificate: what runs takes it over without a restart, and fails no request by it.
+
+        Raises Conflict where the cluster speaks plain TCP, ClusterUnavailable where there is none.
+        """
+        from prodcore.installation.certificates import read_leaf
+
+        self._require_cluster()
+        if not self.plan.tls:
+            raise Conflict("this cluster does not encrypt its connections", hint="prodctl local up --tls")
+        with locked(self.plan.directory), budget(_START_SECONDS):
+            ensure_certificate(self.plan, in_any_case=True)
+            running = running_programs(self._supervisor) or set()
+            take_certificate(self.plan, self._supervisor, running, progress)
+        return read_leaf(self.plan.tls_file)
 
     def setup_code(self) -> str | None:
         """The one-time code for the first admin, a new one a day later; None once there is an admin; after ``up``."""
@@ -200,7 +223,7 @@ class LocalCluster:
         roles = {}
         for member in members:
             starter.wait_listening(member.address)
-            admin = ReplicaSetAdmin(member.replica_set, [member.address], {})
+            admin = ReplicaSetAdmin(member.replica_set, [member.address], self.plan.member_options)
             try:
                 roles[member.name] = admin.wait_member_ready(member.address)
             finally:

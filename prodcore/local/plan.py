@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prodcore.errors import MemberNotFound
 from prodcore.installation.sets import MEMBERS_OF_A_SET
@@ -39,11 +40,13 @@ class LocalService:
     """The command after the Python interpreter."""
     settings: str
     """Whose env file it reads."""
+    ca_file: Path | None = None
+    """The authority that its certificate is verified by; None: it speaks plain HTTP."""
 
     @property
     def url(self) -> str:
         """Where it is found."""
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"{'https' if self.ca_file else 'http'}://{LOOPBACK}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class LocalPlan:
     auth_settings: tuple[tuple[str, str], ...] = ()
     """More lines of authsvc's env file, as names and values; for tests only."""
     python: str = sys.executable
+    tls: bool = False
+    """Whether members and services speak TLS and nothing else."""
 
     @property
     def replica_sets(self) -> tuple[str, ...]:
@@ -162,6 +167,26 @@ class LocalPlan:
         return self.directory / "keyfile"
 
     @property
+    def certificates(self) -> Path:
+        """The directory of the local authority and of the one certificate that all programs show."""
+        return self.directory / "tls"
+
+    @property
+    def tls_file(self) -> Path:
+        """That certificate with its private key."""
+        return self.certificates / "server.pem"
+
+    @property
+    def ca_file(self) -> Path | None:
+        """What it is verified by; None without TLS."""
+        return self.certificates / "ca.pem" if self.tls else None
+
+    @property
+    def member_options(self) -> dict[str, Any]:
+        """How a member is connected to, besides a login."""
+        return {"tls": True, "tlsCAFile": str(self.ca_file)} if self.tls else {}
+
+    @property
     def supervisor_config(self) -> Path:
         """supervisord's configuration."""
         return self.directory / "supervisord.conf"
@@ -172,13 +197,15 @@ class LocalPlan:
         return self.directory / "supervisor.sock"
 
 
-def services_for(ports: LocalPorts, *, workers: int, threads: int) -> tuple[LocalService, ...]:
-    """authsvc and webapp; their ports stand in their env files."""
+def services_for(
+    ports: LocalPorts, *, workers: int, threads: int, ca_file: Path | None = None
+) -> tuple[LocalService, ...]:
+    """authsvc and webapp; their ports stand in their env files. With ``ca_file`` they speak https."""
 
     def serve(service: str, processes: int) -> tuple[str, ...]:
         return ("-m", "prodcore.web.serve", service, "--workers", str(processes), "--threads", str(threads))
 
     return (
-        LocalService("authsvc", ports.auth, serve("authsvc", 1), "auth"),
-        LocalService("webapp", ports.web, serve("webapp", workers), "web"),
+        LocalService("authsvc", ports.auth, serve("authsvc", 1), "auth", ca_file),
+        LocalService("webapp", ports.web, serve("webapp", workers), "web", ca_file),
     )

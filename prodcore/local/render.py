@@ -24,7 +24,12 @@ _LONGEST_DIRECTORY = 80  # bytes; a socket's path has 107, and supervisord adds 
 
 def render_member(plan: LocalPlan, member: SetMember) -> str:
     """A mongod's configuration file."""
-    files = MemberFiles(str(plan.data_directory(member)), str(plan.keyfile), str(plan.log(member.name)))
+    files = MemberFiles(
+        str(plan.data_directory(member)),
+        str(plan.keyfile),
+        str(plan.log(member.name)),
+        *((str(plan.tls_file), str(plan.ca_file)) if plan.tls else ()),
+    )
     return render_mongod(member.replica_set, LOOPBACK, member.port, files, test_commands=plan.test_commands)
 
 
@@ -58,20 +63,24 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 def render_env_files(plan: LocalPlan, secrets: Secrets) -> dict[str, str]:
     """The env files by name: ``web`` and ``auth`` for the services, ``operator`` for people's prodctl."""
     ports = plan.ports
-    auth_url = {"AUTH_SERVER_URL": f"http://{LOOPBACK}:{ports.auth}"}
+    scheme = "https" if plan.tls else "http"
+    verified = {"PRODCTL_CA_FILE": str(plan.ca_file)} if plan.tls else {}
+    shown = {"PRODCTL_TLS_FILE": str(plan.tls_file)} if plan.tls else {}
+    auth_url = {"AUTH_SERVER_URL": f"{scheme}://{LOOPBACK}:{ports.auth}", **verified}
     public = {
-        "web": {"PORT": str(ports.web), **auth_url, "PRODCTL_TRUST_FILE": str(plan.directory / "trust.json")},
+        "web": {"PORT": str(ports.web), **auth_url, **shown, "PRODCTL_TRUST_FILE": str(plan.directory / "trust.json")},
         "auth": {
             "PORT": str(ports.auth),
+            **shown,
             "PRODCTL_AUTH_KEYS_DIR": str(plan.auth_keys),
             "PRODCTL_SETUP_CODE_FILE": str(plan.directory / SEALED_CODE_FILE),
             **dict(plan.auth_settings),
         },
-        "operator": {"PRODCTL_URL": f"http://{LOOPBACK}:{ports.web}", **auth_url},
+        "operator": {"PRODCTL_URL": f"{scheme}://{LOOPBACK}:{ports.web}", **auth_url},
     }
     return {
         name: render_env(public[name] | {variable(setting): value for setting, value in own.items()})
-        for name, own in credentials(plan.set_members, secrets).items()
+        for name, own in credentials(plan.set_members, secrets, str(plan.ca_file or "")).items()
     }
 
 

@@ -29,6 +29,8 @@ class LocalState:
     ready_sets: dict[str, str] = field(default_factory=dict)
     renewing: list[str] = field(default_factory=list)
     """Programs that run and may not have read their env files as they are now."""
+    tls: bool = False
+    """Whether members and services were started with TLS."""
     format: int = _FORMAT
 
     def known_mongod(self) -> Mongod | None:
@@ -64,7 +66,8 @@ def load_state(directory: Path) -> LocalState | None:
 
 def save_state(directory: Path, state: LocalState) -> None:
     """Remember it."""
-    write_private(directory / STATE_FILE, json.dumps(asdict(state), indent=2) + "\n")
+    kept = {name: value for name, value in asdict(state).items() if name != "tls" or value}  # as it was before TLS
+    write_private(directory / STATE_FILE, json.dumps(kept, indent=2) + "\n")
 
 
 def claim_directory(directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""What runs of a local cluster, and how each program does; services are asked over plain HTTP on loopback."""
+"""What runs of a local cluster, and how each program does; services are asked over HTTP on loopback."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _roles(plan: LocalPlan) -> dict[str, str]:
 def _set_roles(plan: LocalPlan, replica_set: str) -> dict[str, str]:
     from prodcore.mongo.admin.replica_set_admin import ReplicaSetAdmin
 
-    admin = ReplicaSetAdmin(replica_set, [m.address for m in plan.members_of(replica_set)], {})
+    admin = ReplicaSetAdmin(replica_set, [m.address for m in plan.members_of(replica_set)], plan.member_options)
     try:
         return admin.roles()
     finally:
@@ -133,13 +133,13 @@ _POLL_SECONDS = 0.05
 
 def readiness(service: LocalService) -> ServiceStatus:
     """How ready the service is; down where it does not answer."""
-    return probe(service.name, service.url, seconds=_ANSWER_SECONDS)
+    return probe(service.name, service.url, seconds=_ANSWER_SECONDS, ca_file=service.ca_file)
 
 
 def setup_is_open(service: LocalService) -> bool | None:
     """Whether webapp still waits for its first admin; None when it does not say."""
     try:
-        answer = get(service.url, "/api/v1/setup", seconds=_ANSWER_SECONDS)
+        answer = get(service.url, "/api/v1/setup", seconds=_ANSWER_SECONDS, ca_file=service.ca_file)
     except ServiceUnavailable:
         return None
     is_open = answer.fact("open") if answer.status == HTTPStatus.OK else None

@@ -170,13 +170,13 @@ def take_over(plan: LocalPlan, supervisor: Supervisor, running: set[str], change
 def renew(supervisor: Supervisor, program: LocalService | Daemon, changed: Changed) -> None:
     """Have a running program work with its changed env file; a service that keeps its port fails no request by it."""
     if isinstance(program, LocalService) and program.name not in changed.moved:
-        _reload(supervisor, program.name)
+        reload_service(supervisor, program.name)
     else:
         _stop(supervisor, program.name)
         supervisor.start(program.name)
 
 
-def _reload(supervisor: Supervisor, name: str) -> None:
+def reload_service(supervisor: Supervisor, name: str) -> None:
     """Have a service replace its workers, which read the settings; returns when the former ones have ended."""
     import psutil
 

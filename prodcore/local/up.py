@@ -13,17 +13,18 @@ import time
 from collections.abc import Callable, Collection, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prodcore.deadline import budget, remaining
-from prodcore.errors import ClusterUnavailable, ConfigError, ProdError
+from prodcore.errors import ClusterUnavailable, ConfigError, Conflict, ProdError
 from prodcore.installation import Progress
 from prodcore.installation.secret import Secrets, ensure_secrets
 from prodcore.installation.sets import USERS_SET
 from prodcore.local.mongod import Mongod, find_mongod
-from prodcore.local.plan import Daemon, LocalPlan, LocalService
-from prodcore.local.ports import LocalPorts, check_ports_free
+from prodcore.local.plan import Daemon, LocalPlan, LocalService, SetMember
+from prodcore.local.ports import LOOPBACK, LocalPorts, check_ports_free
 from prodcore.local.render import render_env_files, render_member, render_supervisor
 from prodcore.local.state import LocalState, load_state, save_state, users_fingerprint
 from prodcore.local.status import wait_ready
@@ -33,6 +34,7 @@ from prodcore.local.supervise import (
     end_orphans,
     launch_supervisor,
     open_files_limit,
+    reload_service,
     renew,
     running_programs,
     take_over,
@@ -72,6 +74,7 @@ def bring_up(
         supervisor = Supervisor(plan.supervisor_socket)
         state = load_state(plan.directory)
         running = running_programs(supervisor)
+        _check_same_tls(plan, state, running)
         if state is not None and (ended := end_orphans(plan, None if running is None else supervisor.pid())):
             progress("repair", f"ended {ended} processes that no supervisor ran any more")
         state = state or LocalState(plan.ports.as_dict())
@@ -91,6 +94,8 @@ def bring_up(
         assembly.start_sets(with_data)
         writable = assembly.wait_writable()
         assembly.finish(when_writable if started else None)
+        if plan.tls:
+            take_certificate(plan, supervisor, left - renewed, progress)
         save_state(plan.directory, state)
         if assembly.failures:
             raise _without(assembly.failures)
@@ -113,6 +118,50 @@ def _only_about(plan: LocalPlan, started: Collection[str], progress: Progress) -
             progress(subject, what)
 
     return tell
+
+
+def _check_same_tls(plan: LocalPlan, state: LocalState | None, running: Collection[str] | None) -> None:
+    """Members that speak TLS and those that do not make no set together: they all change at once, or none does."""
+    if state and running and state.tls != plan.tls:
+        how = "--tls" if plan.tls else "--no-tls"
+        raise Conflict(
+            "the cluster runs: whether its connections are encrypted changes while it is stopped",
+            hint=f"prodctl local down, then prodctl local up {how}",
+        )
+
+
+def ensure_certificate(plan: LocalPlan, *, in_any_case: bool = False) -> None:
+    """Make the one certificate of all programs, or renew it when it is time. Raises ConfigError."""
+    from prodcore.installation.certificates import ensure_leaf
+
+    make_private_directory(plan.certificates)
+    ensure_leaf(plan.tls_file, [LOOPBACK, "localhost"], datetime.now(UTC), in_any_case=in_any_case)
+
+
+def take_certificate(plan: LocalPlan, supervisor: Supervisor, running: Collection[str], progress: Progress) -> None:
+    """Have every running program that shows another certificate show that of the file, without a restart."""
+    from prodcore.installation.certificates import read_leaf, shown_fingerprint
+    from prodcore.mongo.admin.replica_set_admin import ReplicaSetAdmin, keyfile_login
+
+    wanted = read_leaf(plan.tls_file).fingerprint
+    login = keyfile_login(plan.keyfile.read_text(encoding="utf-8")) | plan.member_options
+    programs: tuple[SetMember | LocalService, ...] = (*plan.members, *plan.services)
+    for program in programs:
+        if program.name not in running or shown_fingerprint(LOOPBACK, program.port) == wanted:
+            continue
+        if isinstance(program, LocalService):
+            reload_service(supervisor, program.name)
+        else:
+            admin = ReplicaSetAdmin(program.replica_set, [program.address], login)
+            try:
+                admin.rotate_certificates(program.address)
+            finally:
+                admin.close()
+        if shown_fingerprint(LOOPBACK, program.port) != wanted:
+            raise ClusterUnavailable(
+                f"{program.name} does not take its new certificate", hint=f"prodctl local logs {program.name}"
+            )
+        progress(program.name, "shows the new certificate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +237,14 @@ def check_disk(plan: LocalPlan) -> None:
 
 def _write(plan: LocalPlan, state: LocalState, mongod: Mongod) -> Prepared:
     before, after = LocalPorts.read(state.ports).by_program(), plan.ports.by_program()
-    state.ports = plan.ports.as_dict()
+    state.ports, state.tls = plan.ports.as_dict(), plan.tls
     state.remember_mongod(mongod)
     save_state(plan.directory, state)  # first: it marks the directory as ours
     for name in ("conf", "data", "env", "logs", plan.auth_keys.name):
         make_private_directory(plan.directory / name)
     secrets = ensure_secrets(plan.directory, plan.keyfile)
+    if plan.tls:
+        ensure_certificate(plan)
     for member in plan.members:
         make_private_directory(plan.data_directory(member))
         write_private(plan.member_config(member), render_member(plan, member))
@@ -253,7 +304,7 @@ class Assembly:
         from prodcore.mongo.admin.replica_set_admin import SetTiming, keyfile_login
 
         self._submit(self._starter.run, self._plan.members)
-        login = keyfile_login(self._plan.keyfile.read_text(encoding="utf-8"))
+        login = keyfile_login(self._plan.keyfile.read_text(encoding="utf-8")) | self._plan.member_options
         self._with_data = frozenset(with_data)
         for name in self._plan.replica_sets:
             users = users_of(name, self._secrets)

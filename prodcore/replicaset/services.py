@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Protocol
 
 from prodcore.errors import ServiceUnavailable
@@ -58,20 +59,24 @@ class ServiceProbe(Protocol):
 class HttpServiceProbe:
     """A ``ServiceProbe`` of the service at an address."""
 
-    def __init__(self, name: str, url: str, *, timeout_seconds: float = _SECONDS) -> None:
+    def __init__(self, name: str, url: str, *, timeout_seconds: float = _SECONDS, ca_file: Path | None = None) -> None:
         self._name = name
+        self._ca_file = ca_file
         self._url = url.rstrip("/")
         self._seconds = timeout_seconds
 
     def probe(self) -> ServiceStatus:
         """Ready, degraded or down, with the reason."""
-        return probe(self._name, self._url, seconds=self._seconds)
+        return probe(self._name, self._url, seconds=self._seconds, ca_file=self._ca_file)
 
 
-def probe(name: str, url: str, *, seconds: float = _SECONDS) -> ServiceStatus:
-    """Ask a service whether it is ready, degraded (part of it) or down, with the reason."""
+def probe(name: str, url: str, *, seconds: float = _SECONDS, ca_file: Path | None = None) -> ServiceStatus:
+    """Ask a service whether it is ready, degraded (part of it) or down, with the reason.
+
+    ``ca_file`` as in ``prodcore.support.http.get``.
+    """
     try:
-        answer = get(url, "/readyz", {"Accept": "application/json"}, seconds=seconds)
+        answer = get(url, "/readyz", {"Accept": "application/json"}, seconds=seconds, ca_file=ca_file)
     except ServiceUnavailable as error:
         return ServiceStatus(name, url, "down", error.message.removeprefix(f"{url} gives no answer: "))
     is_ready = answer.status == HTTPStatus.OK and answer.fact("status") in (None, "ok", "ready")

@@ -12,6 +12,8 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -76,15 +78,59 @@ def path_of(rule: str, **names: str) -> str:
     return path
 
 
-def get(url: str, path: str, headers: Mapping[str, str] | None = None, *, seconds: float = SECONDS) -> Answer:
-    """``GET`` a path below an address.
+def tls_context(ca_file: Path | None, named_by: str = "PRODCTL_CA_FILE") -> ssl.SSLContext:
+    """How a certificate is verified: by the authorities of a file, else by this machine's.
+
+    Raises ConfigError for a file without certificates, with the setting that names it.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        why = "it holds no certificate" if isinstance(error, ssl.SSLError) else (error.strerror or str(error)).lower()
+        raise ConfigError(f"{named_by}: {ca_file} cannot be used: {why}") from None
+
+
+def connection_to(host: str, port: int | None, *, secure: bool, ca_file: Path | None) -> http.client.HTTPConnection:
+    """An HTTP connection, over TLS where it is to be ``secure``. Nothing is sent yet. Raises ConfigError."""
+    if secure:
+        return http.client.HTTPSConnection(host, port, context=tls_context(ca_file))
+    return http.client.HTTPConnection(host, port)
+
+
+def certificate_end(url: str, ca_file: Path | None, *, seconds: float = SECONDS) -> datetime | None:
+    """When the certificate ends that an https address shows (UTC); None where none is shown that is valid.
+
+    Raises ConfigError for a file without certificates.
+    """
+    parts, context = split(url), tls_context(ca_file)
+    host = parts.hostname or ""
+    try:
+        with (
+            socket.create_connection((host, parts.port or 443), timeout=seconds) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secured,
+        ):
+            shown = secured.getpeercert() or {}
+    except OSError:  # ssl.SSLError is one
+        return None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)
+
+
+def get(
+    url: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    seconds: float = SECONDS,
+    ca_file: Path | None = None,
+) -> Answer:
+    """``GET`` a path below an address. What an https address shows is verified by the authorities of ``ca_file``.
 
     Raises ServiceUnavailable, whose detail ``reason`` is ``name``, ``refused``, ``silent``, ``certificate`` or
     ``protocol``; InvalidInput for what is no address.
     """
     parts = split(url)
-    make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = make(parts.hostname or "", parts.port, timeout=seconds)
+    connection = connection_to(parts.hostname or "", parts.port, secure=parts.scheme == "https", ca_file=ca_file)
+    connection.timeout = seconds
     try:
         connection.request("GET", f"{parts.path.rstrip('/')}{path}", headers={"Connection": "close", **(headers or {})})
         response = connection.getresponse()

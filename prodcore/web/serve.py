@@ -11,6 +11,7 @@ answered. A service whose socket somebody keeps stops in four steps, so that a r
 4. what still runs is killed.
 
 On SIGHUP workers with the settings of now take the places of all, which stop in the same steps; the sockets stay open.
+They show the certificate of now, too. Where it cannot be shown, the former workers go on with theirs.
 
 Each worker accepts from a socket of its own, all on one port, and the kernel deals the connections out. From one that
 they share, whoever wakes first takes all that wait, and one worker may end up with every connection. The sockets are
@@ -31,13 +32,15 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from math import ceil
+from pathlib import Path
 from typing import Any, cast
 
 from granian._granian import SocketHolder
@@ -160,6 +163,8 @@ class Server(MPServer):
             http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MILLISECONDS, max_buffer_size=_HEAD_BYTES),
             respawn_failed_workers=True,
             workers_kill_timeout=ceil(settings.request_budget_seconds),
+            ssl_cert=_checked_certificate(settings.tls_file),
+            ssl_key=settings.tls_file,
         )
         self.service = service
         self.settings = settings
@@ -202,6 +207,11 @@ class Server(MPServer):
         """On SIGHUP: workers that read the settings anew take the places of all, which stop as at a restart."""
         self.reload_signal = False
         self.main_loop_interrupt.clear()
+        try:
+            _checked_certificate(self.settings.tls_file)
+        except ConfigError as error:
+            _explain(error)
+            return
         former: list[Any] = list(self.wrks)
         self.wrks.clear()
         cast(Any, self)._spawn_workers(spawn_target, target_loader)
@@ -222,7 +232,13 @@ class Server(MPServer):
 
     def _announce(self) -> None:
         """Ask for something; the question waits in the queue until a worker takes it."""
-        connection = HTTPConnection(self.bind_addr, self.bind_port, timeout=_ANSWER_SECONDS)
+        connection: HTTPConnection
+        if self.settings.tls_file:
+            itself = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            itself.check_hostname, itself.verify_mode = False, ssl.CERT_NONE  # it knows to whom it speaks
+            connection = HTTPSConnection(self.bind_addr, self.bind_port, timeout=_ANSWER_SECONDS, context=itself)
+        else:
+            connection = HTTPConnection(self.bind_addr, self.bind_port, timeout=_ANSWER_SECONDS)
         try:
             connection.request("GET", "/healthz", headers={"Host": "localhost"})
             if connection.getresponse().status == HTTPStatus.OK:
@@ -271,6 +287,24 @@ class Drain:
             return start_response(status, [*headers, ("Connection", "close")], *exc_info)
 
         return self._app(environ, start_last)
+
+
+def _checked_certificate(path: Path | None) -> Path | None:
+    """The file, which can be shown to clients. Raises ConfigError."""
+    if path:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, password=_no_passphrase)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            why = "it holds no private key with its certificate"
+            if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+                why = (error.strerror or str(error)).lower()
+            raise ConfigError(f"PRODCTL_TLS_FILE: {path} cannot be used: {why}") from None
+    return path
+
+
+def _no_passphrase() -> str:
+    """Instead of a question on the terminal, where nobody is."""
+    raise ValueError
 
 
 def _tell(workers: list[Any], number: signal.Signals, seconds: float) -> None:

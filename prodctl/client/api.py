@@ -109,7 +109,9 @@ class ApiClient:
     def __init__(self, settings: Settings) -> None:
         self._url = _usable(settings.url)
         self._budget_seconds = settings.request_budget_seconds
-        self._connections = Connections(self._url, _CONNECT_SECONDS, settings.request_budget_seconds + 5)
+        self._connections = Connections(
+            self._url, _CONNECT_SECONDS, settings.request_budget_seconds + 5, settings.ca_file
+        )
         self._credentials = Credentials(settings.state_dir)
         self._fixed_token = settings.token.get_secret_value() if settings.token else None
         if self._fixed_token and not re.fullmatch(r"[!-~]+", self._fixed_token):
@@ -233,9 +235,12 @@ class ApiClient:
         return self._read(answer)
 
     def _unreachable(self, error: Exception) -> ServiceUnavailable:
+        hint = "prodctl local up starts it on this machine; another address goes into PRODCTL_URL"
+        if "certificate" in str(error):
+            hint = "PRODCTL_CA_FILE names the file with the certificate of its authority"
         return ServiceUnavailable(
             f"webapp does not answer at {self._url} ({error})",
-            hint="prodctl local up starts it on this machine; another address goes into PRODCTL_URL",
+            hint=hint,
             service="webapp",
             reason=str(error),
         )

@@ -8,13 +8,15 @@ from __future__ import annotations
 import http.client
 import select
 import socket
+import ssl
 import threading
 import time
 import weakref
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from prodcore.support.http import Answer
+from prodcore.support.http import Answer, connection_to
 from prodcore.support.retries import note_retries
 
 SAFE = frozenset({"GET", "HEAD"})
@@ -33,8 +35,9 @@ class NoAnswer(Exception):
 class Connections:
     """Connections to one address, one for each thread that asks; closed with the last use of this."""
 
-    def __init__(self, url: str, connect_seconds: float, answer_seconds: float) -> None:
+    def __init__(self, url: str, connect_seconds: float, answer_seconds: float, ca_file: Path | None = None) -> None:
         self._url = urlsplit(url)
+        self._ca_file = ca_file
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
         self._proxy = _proxy_for(self._url)
@@ -93,8 +96,8 @@ class Connections:
             kept.close()
         place = self._proxy or self._url
         secure = self._url.scheme == "https"
-        make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = make(place.hostname or "", place.port or (443 if place.scheme == "https" else 80))
+        port = place.port or (443 if place.scheme == "https" else 80)
+        connection = connection_to(place.hostname or "", port, secure=secure, ca_file=self._ca_file)
         if self._proxy and secure:
             connection.set_tunnel(self._url.hostname or "", self._url.port or 443)
         connection.timeout = self._connect_seconds
@@ -120,8 +123,10 @@ def _why(error: Exception) -> str:
         return "no such host"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
-    if type(error).__name__ == "SSLCertVerificationError":
-        return f"its certificate is not valid: {getattr(error, 'verify_message', '')}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return "it does not speak TLS"
     if isinstance(error, ConnectionError | http.client.HTTPException):
         return "the connection was closed"
     return getattr(error, "strerror", None) or type(error).__name__

@@ -70,18 +70,27 @@ def local() -> None:
 
 
 @local.command()
+@click.option(
+    "--tls/--no-tls",
+    default=None,
+    help="Encrypt all connections, or no longer; while the cluster is stopped.  [default: as it was]",
+)
 @_directory_option
-def up(directory: Path | None) -> None:
+def up(directory: Path | None, tls: bool | None) -> None:
     """Start what does not run, and repair what is half made.
 
     Ready when all replica sets have taken a majority write and both services answer. Run it again at any time.
+
+    With --tls a local authority and a certificate are made, and members and services speak nothing but TLS, in later
+    ups, too. The certificate is renewed when a third of its 90 days is left.
 
     \b
     Examples:
       prodctl local up
       prodctl local up --dir ~/catalogue
+      prodctl local up --tls
     """
-    cluster = _open(directory)
+    cluster = _open(directory, tls=tls)
     try:
         report = cluster.up(_progress_printer(), lambda: _prepare(cluster))
     except KeyboardInterrupt:
@@ -241,6 +250,22 @@ def remove_shard(name: str, directory: Path | None, yes: bool, no_input: bool) -
     success(f"{name} is removed.")
 
 
+@local.command("renew-certificate")
+@_directory_option
+def renew_certificate(directory: Path | None) -> None:
+    """Make a new certificate, which all programs show from then on.
+
+    Members go on without a restart, and services fail no request. Given files (ca.pem and server.pem under tls/, no
+    ca-key.pem) are checked and shown as they are.
+
+    \b
+    Examples:
+      prodctl local renew-certificate
+    """
+    leaf = _open(directory).renew_certificate(_progress_printer())
+    success(f"The certificate {leaf.serial_number:x} is shown; it ends on {leaf.ends:%Y-%m-%d}.")
+
+
 @local.command()
 @_directory_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -277,11 +302,11 @@ def _explain_interruption(cluster: LocalCluster) -> None:
     message(f"\n{what}. prodctl local up goes on from here; prodctl local down stops everything.")
 
 
-def _open(directory: Path | None) -> LocalCluster:
+def _open(directory: Path | None, *, tls: bool | None = None) -> LocalCluster:
     from prodcore.local import open_cluster
     from prodcore.settings import load_settings
 
-    return open_cluster(load_settings(), directory)
+    return open_cluster(load_settings(), directory, tls=tls)
 
 
 def _prepare(cluster: LocalCluster) -> None:

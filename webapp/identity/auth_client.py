@@ -41,6 +41,8 @@ class AuthClient:
         self.gate = LoginGate(max(2, settings.threads // 2))
         self._session = requests.Session()
         self._session.trust_env = False  # authsvc is on the private network: no proxy leads there
+        if settings.ca_file:
+            self._session.verify = str(settings.ca_file)
         # respect_retry_after_header: else a refusal that says how long to wait would count as no answer
         retry = Retry(
             total=2, connect=2, read=0, status=0, other=0, backoff_factor=0.05, respect_retry_after_header=False
@@ -88,6 +90,12 @@ class AuthClient:
         except requests.exceptions.RequestException as error:
             if method == "GET" or path in _HARMLESS_TWICE or isinstance(error, requests.exceptions.ConnectTimeout):
                 raise _silent() from None
+            if "CERTIFICATE_VERIFY_FAILED" in repr(error):
+                raise ServiceUnavailable(
+                    "the login service shows a certificate that is not valid",
+                    hint="PRODCTL_CA_FILE of webapp names the authority that it is verified by",
+                    service="authsvc",
+                ) from None
             if "NewConnectionError" in repr(error):
                 raise _silent() from None
             raise OutcomeUnknown(

@@ -114,6 +114,8 @@ class MemberConnection:
         except OperationFailure as error:
             raise self._refused(name, error) from None
         except AutoReconnect as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise self._unavailable("its certificate is not valid", silent=False) from None
             late = time.monotonic() - started >= limit * 0.9 or getattr(error, "timeout", False)
             raise self._unavailable("no answer in time" if late else "closed the connection", silent=late) from None
         except ConnectionFailure:

@@ -267,6 +267,10 @@ class ReplicaSetAdmin:
 
         return self._until(role, Unavailable(f"{address} is neither PRIMARY nor SECONDARY", replica_set=self.name))
 
+    def rotate_certificates(self, address: str) -> None:
+        """Have a member show the certificate that its file holds by now. Connections that there are go on."""
+        self._members[address].command("rotateCertificates")
+
     def roles(self) -> dict[str, str]:
         """PRIMARY, SECONDARY or JOINING of every member that answers."""
         return {address: _role(hello) for address, hello in self._hellos().items()}

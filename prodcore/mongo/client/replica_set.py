@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pymongo
@@ -36,6 +37,7 @@ from pymongo.write_concern import WriteConcern
 from prodcore.deadline import remaining
 from prodcore.errors import ConfigError, NoPrimary, OutcomeUnknown, ProdError, Unavailable
 from prodcore.mongo.client.set_view import SetView
+from prodcore.support.http import tls_context
 from prodcore.support.retries import note_failed, note_sent
 from prodcore.support.stale_reads import may_be_stale, note_stale
 
@@ -53,6 +55,8 @@ class SetAddress:
             parsed = parse_uri(uri)
         except (InvalidURI, ConfigurationError, ValueError) as error:
             raise ConfigError(f"not a usable MongoDB address: {error}") from None
+        except OSError:
+            raise ConfigError("the file that tlsCAFile of a MongoDB address names cannot be read") from None
         options = parsed["options"]
         self.name: str = options.get("replicaSet") or ""
         if not self.name:
@@ -60,6 +64,8 @@ class SetAddress:
         self.database: str = parsed["database"] or "products_db"
         self.members: list[str] = [f"{host}:{port}" for host, port in parsed["nodelist"]]
         self.login: Document = {k: v for k, v in options.items() if k.lower().startswith(("tls", "auth"))}
+        if ca_file := self.login.get("tlsCAFile"):
+            tls_context(Path(ca_file), "tlsCAFile of a MongoDB address")
         if parsed["username"]:
             self.login |= {"username": parsed["username"], "password": parsed["password"]}
             self.login.setdefault("authSource", parsed["database"] or "admin")
