@@ -25,7 +25,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Barrier, Lock
+from threading import Barrier, Event, Lock
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -51,19 +51,21 @@ VICTIMS = ("process", "rsU", "rsA", "rsB")
 BY = Author("race")
 _SECONDS = 60.0
 _TRIES = 10
+_AHEAD = {"claimed": 0, "freed": 1, "written": 3, "done": 3}
+"""So many steps the dying process is ahead: its claim, what it frees, its claim again."""
 _ADDRESSES = {"rsA": "db1_url", "rsB": "db2_url", "rsU": "db3_url"}
 
 Action = Callable[[], Any]
 
 
-def at_once(*actions: Action) -> list[Any]:
-    """Start all actions at the same instant; what each gives, or the error that it raises."""
+def at_once(*actions: Action, seconds: float = _SECONDS) -> list[Any]:
+    """Start all actions at the same instant, each with so many seconds; what each gives, or its error."""
     barrier = Barrier(len(actions))
 
     def attempt(action: Action) -> Any:
         barrier.wait()
         try:
-            with budget(_SECONDS):
+            with budget(seconds):
                 return action()
         except ProdError as error:
             return error
@@ -237,9 +239,14 @@ class Killing:
     def _in_a_process_that_dies(self, race: SkuRace, step: str, chosen: Sequence[int]) -> list[Any]:
         addresses = {name.upper(): getattr(self._settings, name).get_secret_value() for name in _ADDRESSES.values()}
         kept = {name: value for name, value in os.environ.items() if name not in addresses}
-        with dying_writer(race, step, chosen[0], addresses | kept) as go:
-            writers = race.writers(self._catalog)
-            results = at_once(go, *(writers[i] for i in chosen[1:]))
+        writers = race.writers(self._catalog)
+        begun = Event()
+
+        def follow(write: Action) -> Action:
+            return lambda: begun.wait() and write()
+
+        with dying_writer(race, step, chosen[0], addresses | kept, begun.set) as go:
+            results = at_once(go, *(follow(writers[i]) for i in chosen[1:]))
         self.fallen[step, "process"] += results[0] == -signal.SIGKILL
         return results[1:]
 
@@ -253,10 +260,9 @@ class Killing:
                     killed.append(primary(self._cluster, victim))
                     self._cluster.members.kill(killed[0])
 
-        first = race.writers(stepping(self._catalog, kill))[chosen[0]]
-        writers = race.writers(self._catalog)
+        writers = race.writers(stepping(self._catalog, kill))  # whoever gets the SKU gets to each step
         try:
-            return at_once(first, *(writers[i] for i in chosen[1:]))
+            return at_once(*(writers[i] for i in chosen))
         finally:
             self.fallen[step, victim] += bool(killed)
             self._cluster.up()
@@ -281,8 +287,13 @@ class Killing:
 
 
 @contextmanager
-def dying_writer(race: SkuRace, step: str, writer: int, environment: Mapping[str, str]) -> Iterator[Callable[[], int]]:
-    """A process that writes when it is called, and dies after a step; its exit status."""
+def dying_writer(
+    race: SkuRace, step: str, writer: int, environment: Mapping[str, str], begun: Callable[[], None]
+) -> Iterator[Callable[[], int]]:
+    """A process that writes when it is called, and dies after a step; its exit status.
+
+    ``begun`` is called when the others may follow: it is so far ahead of them that it gets to its step.
+    """
     words = (step, writer, race.sku, race.edited, race.renamed, race.deleted)
     command = [sys.executable, "-m", "campaigns.races", "--die-after", *map(str, words)]
     with subprocess.Popen(  # noqa: S603  this very program
@@ -294,6 +305,9 @@ def dying_writer(race: SkuRace, step: str, writer: int, environment: Mapping[str
         def go() -> int:
             child.stdin.write(b"\n")  # type: ignore[union-attr]
             child.stdin.flush()  # type: ignore[union-attr]
+            for _ in range(_AHEAD[step]):
+                child.stdout.readline()  # type: ignore[union-attr]
+            begun()
             return child.wait(_SECONDS)
 
         yield go
@@ -303,6 +317,7 @@ def die_after(step: str, writer: int, race: SkuRace) -> None:
     """Write in this process once there is a line to read; it kills itself after a step."""
 
     def die(name: str) -> None:
+        print(name, flush=True)
         if name == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -377,7 +392,7 @@ def race_lists(catalog: Catalog, times: int) -> list[str]:
         finally:
             ended.append(True)
 
-    failures = [result for result in at_once(rename, read) if isinstance(result, ProdError)]
+    failures = [result for result in at_once(rename, read, seconds=times * _SECONDS) if isinstance(result, ProdError)]
     return [*wrong, *map(repr, failures)]
 
 
