@@ -109,13 +109,13 @@ def _each(
     done: Status,
 ) -> list[BulkOutcome]:
     """Read the products, ``judge`` each, and ``write`` a shard's at once."""
-    found, silent = catalog.get_many([seen.product_id for seen in items])
+    found, unreachable = catalog.get_many([seen.product_id for seen in items])
     outcomes: dict[UUID, BulkOutcome] = {}
     to_write: dict[str, list[Product]] = {}
     by_id = {seen.product_id: seen for seen in items}
     for product_id, seen in by_id.items():
-        if product_id not in found and silent:
-            outcomes[product_id] = BulkOutcome(seen, "unavailable", silent)
+        if product_id not in found and unreachable:
+            outcomes[product_id] = BulkOutcome(seen, "unavailable", unreachable)
             continue
         judged = judge(seen, found.get(product_id))
         if isinstance(judged, BulkOutcome):

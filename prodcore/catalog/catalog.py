@@ -176,7 +176,7 @@ class Catalog:
                 if made.content() != product.content():
                     raise id_was_used(product.id)
                 return made
-        raise OutcomeUnknown("the product is there, and its shard went silent", product_id=str(product.id))
+        raise OutcomeUnknown("the product is there, and its shard became unreachable", product_id=str(product.id))
 
     def _insert(self, product: Product, *, own_id: bool) -> tuple[Product, bool]:
         """Insert it where its name belongs: the product there, and whether it is new."""
@@ -195,12 +195,12 @@ class Catalog:
     def first_made(self, product_id: UUID, *, certainly: bool = False) -> Product | None:
         """A product as it was made, whatever became of it since; None where there is none.
 
-        Where a silent shard may have it, None too, or with ``certainly`` its Unavailable is raised.
+        Where an unreachable shard may have it, None too, or with ``certainly`` its Unavailable is raised.
         """
-        found, silent = self.get_many([product_id])
+        found, unreachable = self.get_many([product_id])
         if (product := found.get(product_id)) is None:
-            if certainly and silent:
-                raise silent
+            if certainly and unreachable:
+                raise unreachable
             return None
         first = product.product if isinstance(product, Deleted) else product
         for change in self.history(product_id) if first.version > 1 else ():
@@ -245,11 +245,11 @@ class Catalog:
         return errors
 
     def get(self, product_id: UUID) -> Product:
-        """The product with this id. Raises ProductNotFound; Unavailable if a silent shard might have it."""
+        """The product with this id. Raises ProductNotFound; Unavailable if an unreachable shard might have it."""
         return self._finder.get(product_id)
 
     def get_many(self, product_ids: Sequence[UUID]) -> tuple[dict[UUID, Product | Deleted], Unavailable | None]:
-        """The products with these ids, live or deleted, and why some may be missing: a shard that is silent."""
+        """The products with these ids, live or deleted, and why some may be missing: a shard that is unreachable."""
         return self._finder.get_many(product_ids)
 
     def history(self, product_id: UUID) -> list[Change]:
@@ -396,7 +396,7 @@ class Catalog:
         return self._finder.sku_owners(skus)
 
     def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, list[Product]], Unavailable | None]:
-        """The products that have one of these SKUs, and why some may be missing: a shard that is silent."""
+        """The products that have one of these SKUs, and why some may be missing: a shard that is unreachable."""
         return self._finder.find_skus(skus)
 
     def ask_all(self, question: Callable[[ProductStore], T]) -> tuple[dict[str, T], dict[str, Unavailable]]:

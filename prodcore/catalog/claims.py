@@ -121,12 +121,12 @@ class Claims:
         """Those whose product is known not to have the SKU."""
         if not claims:
             return []
-        found, silent = self._finder.get_many([claim.product_id for claim in claims])
+        found, unreachable = self._finder.get_many([claim.product_id for claim in claims])
 
         def has_it(claim: Claim) -> bool:
             product = found.get(claim.product_id)
             if product is None:
-                return silent is not None  # nobody knows
+                return unreachable is not None  # nobody knows
             return isinstance(product, Product) and product.sku == claim.sku
 
         return [claim for claim in claims if not has_it(claim)]

@@ -35,11 +35,11 @@ def deleted_page(catalog: Catalog, *, name: str | None = None, cursor: str | Non
     """
     before = _decode(cursor) if cursor else None
     key = None if name is None else name_key(name)
-    answers, silent = catalog.ask_all(lambda store: store.deleted(before, limit + 1, key))
+    answers, unreachable = catalog.ask_all(lambda store: store.deleted(before, limit + 1, key))
     merged = heapq.merge(*answers.values(), key=_moment, reverse=True)
     items = tuple(islice(merged, limit + 1))
     following = _encode(_moment(items[limit - 1])) if len(items) > limit else None
-    return DeletedPage(items[:limit], following, tuple(sorted(silent)))
+    return DeletedPage(items[:limit], following, tuple(sorted(unreachable)))
 
 
 def _moment(deleted: Deleted) -> Moment:

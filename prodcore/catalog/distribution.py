@@ -28,7 +28,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """All of it, in key order. A silent shard's products are missing."""
+    """All of it, in key order. An unreachable shard's products are missing."""
 
     ranges: tuple[Share, ...]
     letters: tuple[Share, ...]

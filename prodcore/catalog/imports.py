@@ -183,16 +183,16 @@ def _undone(product: Product, done: Status, error: ProdError | None) -> Undone:
 
 def remember(catalog: Catalog, record: ImportRecord) -> None:
     """Note an import, or what became of it, in every shard that answers. Raises Unavailable where none does."""
-    answered, silent = catalog.ask_all(lambda store: store.imports.note(record))
+    answered, unreachable = catalog.ask_all(lambda store: store.imports.note(record))
     if not answered:
-        raise next(iter(silent.values()))
+        raise next(iter(unreachable.values()))
 
 
 def recent_imports(catalog: Catalog, limit: int) -> list[ImportRecord]:
     """The last imports, the newest first. Raises Unavailable where no shard answers."""
-    answered, silent = catalog.ask_all(lambda store: store.imports.recent(limit))
+    answered, unreachable = catalog.ask_all(lambda store: store.imports.recent(limit))
     if not answered:
-        raise next(iter(silent.values()))
+        raise next(iter(unreachable.values()))
     known: dict[UUID, ImportRecord] = {}
     for record in (record for part in answered.values() for record in part):
         other = known.setdefault(record.import_id, record)
@@ -200,7 +200,7 @@ def recent_imports(catalog: Catalog, limit: int) -> list[ImportRecord]:
             other.finished_at is not None,
             other.undone_at is not None,
         ):
-            known[record.import_id] = record  # the other shard was silent when that was noted
+            known[record.import_id] = record  # the other shard was unreachable when that was noted
     return sorted(known.values(), key=lambda r: (r.started_at, r.import_id), reverse=True)[:limit]
 
 
@@ -210,13 +210,13 @@ def begin_undo(catalog: Catalog, import_id: UUID) -> None:
     Raises ImportNotFound where nobody remembers it and it did nothing; Unavailable where a shard might.
     """
     moment = now()
-    answered, silent = catalog.ask_all(
+    answered, unreachable = catalog.ask_all(
         lambda store: store.imports.undone(import_id, moment) or bool(store.imports.touched(import_id, None, 1))
     )
     if any(answered.values()):
         return
-    if silent:
-        raise next(iter(silent.values()))
+    if unreachable:
+        raise next(iter(unreachable.values()))
     raise ImportNotFound(
         f"there is no import {import_id}", hint="prodctl product import list", import_id=str(import_id)
     )

@@ -72,7 +72,7 @@ class Listing:
             times = self._moves.times()
             rows, reader = self._read(part, times, begun)
         following = encode_cursor(_after(rows[:limit], times, begun), query) if len(rows) > limit else None
-        return Page(tuple(rows[:limit]), following, tuple(sorted(reader.silent)))
+        return Page(tuple(rows[:limit]), following, tuple(sorted(reader.unreachable)))
 
     def _read(self, part: Slice, times: Times, begun: Cursor | None) -> tuple[list[ListRow], _Reader]:
         """The first rows of a list that began at ``times``."""
@@ -109,12 +109,12 @@ class Listing:
 
 
 class _Reader:
-    """Reads slices, and remembers who was silent."""
+    """Reads slices, and remembers who was unreachable."""
 
     def __init__(self, store: Callable[[str], ProductStore], visibility: Visibility, begun: Cursor | None) -> None:
         self._store = store
         self.visibility = visibility
-        self.silent = visibility.silent
+        self.unreachable = visibility.unreachable
         self._place = begun.after if begun else None
         self._shown = set(begun.shown) if begun else set()
         """In name order, which products were shown at this place: several documents may keep it."""
@@ -134,7 +134,7 @@ class _Reader:
                     part = replace(part, limit=part.limit * 2)
                 part = replace(part, after=batch.end)
         except Unavailable:
-            self.silent.add(shard)
+            self.unreachable.add(shard)
             return []
 
     def _once(self, rows: Sequence[ListRow]) -> Iterator[ListRow]:
@@ -264,8 +264,8 @@ _READERS: dict[str, Callable[[Any], str | int | Decimal | datetime]] = {
 class Visibility:
     """The rule for one list that began at ``times`` and shows ``fields``, in name order or another one.
 
-    ``met_later`` tells whether something was met that moved after that; ``silent`` are shards that did not tell where
-    a product is, which then is not shown.
+    ``met_later`` tells whether something was met that moved after that; ``unreachable`` are shards that did not tell
+    where a product is, which then is not shown.
     """
 
     def __init__(self, moves: Moves, times: Times, fields: tuple[str, ...], *, by_name: bool) -> None:
@@ -274,7 +274,7 @@ class Visibility:
         self.times = times
         self.by_name = by_name
         self.met_later = False
-        self.silent: set[str] = set()
+        self.unreachable: set[str] = set()
 
     def shown(self, shard: str, rows: Sequence[ListRow]) -> list[ListRow]:
         """Those of a shard's rows that the list shows, with what they show."""
@@ -284,7 +284,7 @@ class Visibility:
         for row in rows:
             known = row.move is None or row.move.is_here
             now = row if known else current.get(row.product_id)
-            if now and (self._was_there(shard, row, now) if now.passages else known):
+            if now and (self._was_there(shard, row, now) if now.completed_moves else known):
                 shown.append(now if now is row else replace(now, position=row.position))
         return shown
 
@@ -293,10 +293,10 @@ class Visibility:
 
         In another order than by name it stands at the same place in every shard.
         """
-        self.met_later |= any(p.at > self.times.get(p.source, 0) for p in now.passages)
+        self.met_later |= any(p.at > self.times.get(p.source, 0) for p in now.completed_moves)
         if self.by_name:
-            return visit_at(now.passages, self.times) == _visit_of(row, now)
-        return shard_at(now.passages, self.times) == shard
+            return visit_at(now.completed_moves, self.times) == _visit_of(row, now)
+        return shard_at(now.completed_moves, self.times) == shard
 
     def _current(self, moves: dict[UUID, Move]) -> dict[UUID, ListRow]:
         """Where products are whose documents here are a part of a move: their rows there."""
@@ -313,7 +313,7 @@ class Visibility:
             found |= {i: row for i, row in rows.items() if i not in moves}
             if not moves:
                 return found
-        self.silent |= {move.target for move in moves.values()}  # they move quicker than they can be followed
+        self.unreachable |= {move.target for move in moves.values()}  # they move quicker than they can be followed
         return found
 
     def _is_decided(self, move: Move) -> bool:
@@ -324,22 +324,22 @@ class Visibility:
                 self._moves.finish(move)
                 return True
         except (Unavailable, OutcomeUnknown):
-            self.silent.add(move.source)
+            self.unreachable.add(move.source)
         return False
 
     def _rows(self, shard: str, product_ids: list[UUID]) -> dict[UUID, ListRow]:
         try:
             return self._moves.stores[shard].rows(product_ids, self._fields)
         except Unavailable:
-            self.silent.add(shard)
+            self.unreachable.add(shard)
             return {}
 
 
 def _visit_of(row: ListRow, now: ListRow) -> int:
     """Which of the product's stays a row is of; -1 for none that it remembers."""
     if row.move is None or row.move.is_here:
-        return len(now.passages)
-    made = [passage.id for passage in now.passages]
+        return len(now.completed_moves)
+    made = [completed_move.id for completed_move in now.completed_moves]
     if row.move.id not in made:
         return -1
     return made.index(row.move.id) + (row.move.state == "pending")

@@ -36,7 +36,7 @@ class Finder:
         """Where a product was found: asked first the next time, so that most reads ask one shard. Never believed."""
 
     def get(self, product_id: UUID) -> Product:
-        """The product with this id. Raises ProductNotFound; Unavailable if a silent shard might have it.
+        """The product with this id. Raises ProductNotFound; Unavailable if an unreachable shard might have it.
 
         A rename of it that is not decided is decided first: whoever looks it up after an unknown outcome learns it.
         """
@@ -96,14 +96,14 @@ class Finder:
         """The products with these ids, live or deleted, no move of theirs unfinished; and a silence, if any."""
 
         def ask() -> tuple[list[Product | Deleted], dict[str, Unavailable]]:
-            answered, silent = self.ask_all(lambda store: store.get_many(product_ids))
-            return [product for part in answered.values() for product in part.values()], silent
+            answered, unreachable = self.ask_all(lambda store: store.get_many(product_ids))
+            return [product for part in answered.values() for product in part.values()], unreachable
 
-        products, silent = ask()
+        products, unreachable = ask()
         if self.finish_moves(p for p in products if isinstance(p, Product)):
-            products, silent = ask()
+            products, unreachable = ask()
         found = {p.product.id if isinstance(p, Deleted) else p.id: p for p in products if not _has_left(p)}
-        return found, next(iter(silent.values()), None)
+        return found, next(iter(unreachable.values()), None)
 
     def elsewhere(self, products: Sequence[Product], shard: str) -> set[UUID]:
         """Which of these products of a shard have an id that another shard is seen to have, live or deleted."""
@@ -123,13 +123,13 @@ class Finder:
         """The products that have one of these SKUs, no move of theirs unfinished; and a silence, if any."""
         if not skus:
             return {}, None
-        answered, silent = self.ask_all(lambda store: store.find_skus(skus))
+        answered, unreachable = self.ask_all(lambda store: store.find_skus(skus))
         if self.finish_moves(product for part in answered.values() for product in part):
-            answered, silent = self.ask_all(lambda store: store.find_skus(skus))
+            answered, unreachable = self.ask_all(lambda store: store.find_skus(skus))
         found: dict[str, list[Product]] = {}
         for product in (p for part in answered.values() for p in part if p.sku is not None):
             found.setdefault(str(product.sku), []).append(product)
-        return found, next(iter(silent.values()), None)
+        return found, next(iter(unreachable.values()), None)
 
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
         """The products seen to have one of these SKUs."""
@@ -142,21 +142,21 @@ class Finder:
 
     def first(self, product_id: UUID, question: Callable[[ProductStore], T | None]) -> T:
         """What the shard that has the product answers; the others need not be up."""
-        silent: Unavailable | None = None
+        unreachable: Unavailable | None = None
         seen_in = self._seen_in.get(product_id)
         for shard in sorted(self._stores, key=lambda name: name != seen_in):
             try:
                 answer = question(self._stores[shard])
             except Unavailable as error:
-                silent = error
+                unreachable = error
                 continue
             except ProductDeleted as deleted:
                 raise absence(deleted) from None
             if answer is not None:
                 self._remember(product_id, shard)
                 return answer
-        if silent:
-            raise silent
+        if unreachable:
+            raise unreachable
         raise absence(ProductNotFound(f"there is no product {product_id}", product_id=str(product_id)))
 
     def _remember(self, product_id: UUID, shard: str) -> None:
@@ -207,13 +207,13 @@ def _ask(
     stores: Mapping[str, ProductStore], question: Callable[[ProductStore], T]
 ) -> tuple[dict[str, T], dict[str, Unavailable]]:
     answers: dict[str, T] = {}
-    silent: dict[str, Unavailable] = {}
+    unreachable: dict[str, Unavailable] = {}
     for shard, store in stores.items():
         try:
             answers[shard] = question(store)
         except Unavailable as error:
-            silent[shard] = error
-    return answers, silent
+            unreachable[shard] = error
+    return answers, unreachable
 
 
 def _has_left(product: Product | Deleted) -> bool:

@@ -95,7 +95,7 @@ class Moves:
         """Let a new product stay whose id somebody else gave, unless another shard has one with that id.
 
         Of two that enter at once the one in the first shard by name stays, whoever of them looks first. A shard that
-        does not answer is not asked. Raises ProductExists; OutcomeUnknown when the product's own shard went silent.
+        does not answer is not asked. Raises ProductExists; OutcomeUnknown when the product's own shard is gone.
         """
         own = self.stores[move.source]
         try:
@@ -148,7 +148,7 @@ class Moves:
         """Bring a move to its decision: what the source tells then, None where it was undone.
 
         Raises ProductExists, StaleShardMap and Unavailable when it was undone for that, OutcomeUnknown when the source
-        went silent.
+        became unreachable.
         """
         source, target = self.stores[move.source], self.stores[move.target]
         refusal: ProdError | None = None

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from prodcore.errors import InvalidInput, Problem, ProdError, VersionConflict
 from prodcore.product.model import Change, Product
-from prodcore.product.move import Move, Passage, State
+from prodcore.product.move import CompletedMove, Move, State
 from prodcore.product.terms import split_words
 from prodcore.routing import Range
 
@@ -120,7 +120,7 @@ class ListRow:
     product_id: UUID
     move: Move | None = None
     """What the document is to a move, if it is not simply the product."""
-    passages: tuple[Passage, ...] = ()
+    completed_moves: tuple[CompletedMove, ...] = ()
     """The product's last moves."""
 
 
@@ -211,7 +211,7 @@ class Traces:
     """What one shard's document tells of the moves of its product."""
 
     move: Move | None
-    passages: tuple[Passage, ...]
+    completed_moves: tuple[CompletedMove, ...]
     at: int
     """A cluster time that is not before anything that is told."""
     parcel: Any
@@ -219,7 +219,7 @@ class Traces:
 
     def state_of(self, move: Move) -> State | Literal["done"] | None:
         """What is known here of a move; None for nothing."""
-        if any(passage.id == move.id for passage in self.passages):
+        if any(completed_move.id == move.id for completed_move in self.completed_moves):
             return "done"
         return self.move.state if self.move and self.move.id == move.id else None
 
@@ -250,7 +250,7 @@ class MoveStore(Protocol):
         """Decide the move, in the source: from now on the product is in the target."""
 
     def publish(self, move: Move, at: int) -> None:
-        """Make the product simply the target's, with a passage at this time of the source."""
+        """Make the product simply the target's, with a move completed at this time of the source."""
 
     def retire(self, move: Move, until: datetime) -> None:
         """Let the source's document keep its old place until then."""

@@ -176,13 +176,13 @@ def _find_old(catalog: Catalog, items: Items, found_by: By, plan: _Plan) -> None
     """Put the products that exist into the plan; whose shard does not answer is unavailable."""
     if found_by == "sku":
         skus = {item.sku: i for i, item in items.items() if item.sku is not None}
-        found, silent = catalog.find_skus(list(skus))
+        found, unreachable = catalog.find_skus(list(skus))
         plan.old = {skus[sku]: products[0] for sku, products in found.items()}
         for sku, products in found.items():
             if len(products) > 1:
                 plan.refuse(skus[sku], _is_ambiguous(sku, products))
-        if silent:
-            plan.outcomes |= {i: ItemOutcome("unavailable", error=silent) for i in items if i not in plan.old}
+        if unreachable:
+            plan.outcomes |= {i: ItemOutcome("unavailable", error=unreachable) for i in items if i not in plan.old}
     by_shard: dict[str, dict[int, Key]] = defaultdict(dict)
     for i, item in items.items():
         if i not in plan.old and i not in plan.outcomes and (key := item.key):

@@ -35,7 +35,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class CompletedMove:
     """A finished move; ``at`` is the source's cluster time, not before the move was decided there."""
 
     id: UUID
@@ -48,21 +48,21 @@ Times = Mapping[str, int]
 """When a list began: by shard, a cluster time before its first read."""
 
 
-def visit_at(passages: Sequence[Passage], times: Times) -> int:
-    """Which of a product's stays a list that began at ``times`` shows: 0 is the one that its first passage ended.
+def visit_at(completed_moves: Sequence[CompletedMove], times: Times) -> int:
+    """Which of a product's stays a list that began at ``times`` shows: 0 is the one before its first completed move.
 
-    It is the stay that the first later passage ended, and the last one where none came later. This is one answer
+    It is the stay that the first later one ended, and the last one where none came later. This is one answer
     whatever the times, so of all documents of a product exactly one is shown: the one that keeps this stay's place.
 
-    >>> there = Passage(UUID(int=1), "rsA", "rsB", 5)
-    >>> back = Passage(UUID(int=2), "rsB", "rsA", 9)
+    >>> there = CompletedMove(UUID(int=1), "rsA", "rsB", 5)
+    >>> back = CompletedMove(UUID(int=2), "rsB", "rsA", 9)
     >>> [visit_at([there, back], {"rsA": a, "rsB": b}) for a, b in [(4, 4), (5, 8), (9, 9)]]
     [0, 1, 2]
     """
-    return next((i for i, p in enumerate(passages) if p.at > times.get(p.source, 0)), len(passages))
+    return next((i for i, p in enumerate(completed_moves) if p.at > times.get(p.source, 0)), len(completed_moves))
 
 
-def shard_at(passages: Sequence[Passage], times: Times) -> str:
-    """The shard of that stay; of at least one passage."""
-    visit = visit_at(passages, times)
-    return passages[visit].source if visit < len(passages) else passages[-1].target
+def shard_at(completed_moves: Sequence[CompletedMove], times: Times) -> str:
+    """The shard of that stay; of at least one completed move."""
+    visit = visit_at(completed_moves, times)
+    return completed_moves[visit].source if visit < len(completed_moves) else completed_moves[-1].target

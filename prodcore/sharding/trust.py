@@ -49,24 +49,24 @@ def install_map(first: ShardMap, maps: MapStore, owned: Mapping[str, OwnedRanges
 
 
 def trusted_map(maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> ShardMap:
-    """The map to route with, from rsU, or put together from the shards' copies while rsU is silent.
+    """The map to route with, from rsU, or put together from the shards' copies while rsU is unreachable.
 
     Raises ConfigError when map and copies disagree or no map is stored, Unavailable when too little can be read.
     """
     copies: dict[str, tuple[int, tuple[Range, ...]]] = {}
-    silent: list[str] = []
+    unreachable: list[str] = []
     for shard, store in owned.items():
         try:
             copy = store.load()
         except Unavailable:
-            silent.append(shard)
+            unreachable.append(shard)
             continue
         if copy:
             copies[shard] = copy
     try:
         current = maps.load()
     except Unavailable:
-        return _from_copies(copies, silent)
+        return _from_copies(copies, unreachable)
     if current is None:
         raise ConfigError("no shard map is stored", hint="set the cluster up first: prodctl local up, or deploy apply")
     for shard, (version, ranges) in copies.items():
@@ -79,9 +79,11 @@ def trusted_map(maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> ShardM
     return current
 
 
-def _from_copies(copies: Mapping[str, tuple[int, tuple[Range, ...]]], silent: list[str]) -> ShardMap:
-    if silent or not copies:
-        raise Unavailable(f"the shard map cannot be read: no answer from rsU and {', '.join(silent) or 'the shards'}")
+def _from_copies(copies: Mapping[str, tuple[int, tuple[Range, ...]]], unreachable: list[str]) -> ShardMap:
+    if unreachable or not copies:
+        raise Unavailable(
+            f"the shard map cannot be read: no answer from rsU and {', '.join(unreachable) or 'the shards'}"
+        )
     ranges = sorted((r for _version, owned in copies.values() for r in owned), key=lambda r: r.lower)
     try:  # copies of different versions serve as well, where together they give every key one owner
         return ShardMap(max(version for version, _ranges in copies.values()), tuple(ranges))

@@ -285,10 +285,6 @@ def _xlsx_cell(cell: Any, texts: Sequence[str], formats: Sequence[str]) -> str:
     return _number(value, formats[style] if style < len(formats) else "")
 
 
-def _without_value(formula: Any) -> NoValue:
-    return NoValue(f"={formula.text or ''}", "formula_without_value", _NO_VALUE)
-
-
 def _unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
 

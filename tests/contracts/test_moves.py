@@ -280,7 +280,7 @@ def test_many_finish_one_move_together(catalog, left_at):
     made = left_at("received")
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: catalog.moves.sweep(AT_ONCE), range(8)))
-    assert len(nothing_is_left(catalog, made.id).passages) == 1
+    assert len(nothing_is_left(catalog, made.id).completed_moves) == 1
     assert len(catalog.history(made.id)) == 2
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from prodcore.product.move import Passage, visit_at
+from prodcore.product.move import CompletedMove, visit_at
 from tests.support.daily import daily
 
 PLACES = {"1 uno": "rsB", "ana": "rsA", "berta": "rsA", "yema": "rsB"}
@@ -27,7 +27,7 @@ class Doc:
     place: str
     state: str  # live, intended, pending, moved
     move: int = -1
-    passages: tuple[Passage, ...] = ()
+    completed_moves: tuple[CompletedMove, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Model:
         return world.put(target, stub, stub.move) if stub and self.keeps_places else world
 
     def _receive(self, world, move, source, target):
-        return world.put(target, Doc(self.names[move + 1], "pending", move, world.at(source).passages))
+        return world.put(target, Doc(self.names[move + 1], "pending", move, world.at(source).completed_moves))
 
     def _commit(self, world, move, source, _target):
         return world.put(source, Doc(self.names[move], "moved", move))
@@ -102,8 +102,8 @@ class Model:
         doc = world.at(target)
         if (doc.state, doc.move) != ("pending", move):
             return world
-        passage = Passage(UUID(int=move), source, target, at or world.looked)
-        return world.put(target, Doc(doc.place, "live", passages=(*doc.passages, passage)))
+        completed_move = CompletedMove(UUID(int=move), source, target, at or world.looked)
+        return world.put(target, Doc(doc.place, "live", completed_moves=(*doc.completed_moves, completed_move)))
 
     def finish(self, world):
         """What a reader does that meets a move which is decided and not published; all that the product made then."""
@@ -112,39 +112,39 @@ class Model:
                 source, target = self.ends(doc.move)
                 world = world.tick(source)
                 world = self._publish(world, doc.move, source, target, at=world.time(source))
-        return world, next(d for _key, d in world.docs if d.state in ("live", "intended")).passages
+        return world, next(d for _key, d in world.docs if d.state in ("live", "intended")).completed_moves
 
     def is_decided(self, world, doc):
         return world.at(self.ends(doc.move)[0]).state == "moved"
 
     def met(self, world, place):
-        """What a reader meets at a place: which stays of the product, after which passages; and the world then."""
+        """What a reader meets at a place: which stays of the product, after which moves; and the world then."""
         met = set()
         shard = self.owners[place]
         for (where, _id), doc in world.docs:
             if (where, doc.place) != (shard, place):
                 continue
             if doc.state in ("live", "intended"):
-                met.add((doc.passages, len(doc.passages)))
+                met.add((doc.completed_moves, len(doc.completed_moves)))
             elif doc.state == "moved" or self.is_decided(world, doc):
-                world, passages = self.finish(world)
-                met.add((passages, doc.move + (doc.state == "pending")))
+                world, completed_moves = self.finish(world)
+                met.add((completed_moves, doc.move + (doc.state == "pending")))
         return met, world
 
-    def is_shown(self, passages, visit, times):
+    def is_shown(self, completed_moves, visit, times):
         """The rule; and the one of before, by the shard alone."""
-        at = visit_at(passages, dict(zip(self.shards, times, strict=True)))
+        at = visit_at(completed_moves, dict(zip(self.shards, times, strict=True)))
         return at == visit if self.keeps_places else self._shard(at) == self._shard(visit)
 
     def _shard(self, visit):
         return self.owners[self.names[visit]]
 
     def begins(self, world):
-        """All times at which a list may have begun by now, one for each answer that passages may give them."""
+        """All times at which a list may have begun by now, one for each answer that completed moves may give them."""
         passed = {shard: {0} for shard in self.shards}
         for _key, doc in world.docs:
-            for passage in doc.passages:
-                passed[passage.source].add(passage.at)
+            for completed_move in doc.completed_moves:
+                passed[completed_move.source].add(completed_move.at)
             if doc.state == "pending":  # it may be published with a time that has been looked up by now
                 source = self.ends(doc.move)[0]
                 passed[source].add(world.time(source))

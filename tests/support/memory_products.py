@@ -39,7 +39,7 @@ from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used
 from prodcore.deadline import remaining
 from prodcore.errors import ProdError, ProductNotFound, Unavailable, VersionConflict
 from prodcore.product.model import Change, Product
-from prodcore.product.move import Move, Passage
+from prodcore.product.move import CompletedMove, Move
 from prodcore.product.terms import INACTIVE, beginning_of, category_term, tag_term
 from prodcore.routing import prefix_range
 
@@ -56,7 +56,7 @@ class _Document:
     deleted: Deleted | None = None
     move: Move | None = None
     intention: Product | None = None
-    passages: tuple[Passage, ...] = ()
+    completed_moves: tuple[CompletedMove, ...] = ()
     kept_until: datetime | None = None
 
     @property
@@ -146,8 +146,8 @@ class MemoryProductStore:
         return self._shelf.is_silent
 
     @is_silent.setter
-    def is_silent(self, silent: bool) -> None:
-        self._shelf.is_silent = silent
+    def is_silent(self, unreachable: bool) -> None:
+        self._shelf.is_silent = unreachable
 
     def insert(self, product: Product) -> bool:
         documents = self._shelf.asked()
@@ -310,7 +310,7 @@ class MemoryMoveStore:
         document = self._shelf.asked().get(product_id)
         if document is None:
             return Traces(None, (), self._shelf.time, None)
-        return Traces(document.move, document.passages, self._shelf.time, _parcel(document))
+        return Traces(document.move, document.completed_moves, self._shelf.time, _parcel(document))
 
     def receive(self, parcel: Any, until: datetime) -> None:
         document = self._shelf.asked().get(parcel.product.id)
@@ -334,7 +334,7 @@ class MemoryMoveStore:
     def publish(self, move: Move, at: int) -> None:
         if document := self._turn(move, "pending"):
             document.move = None
-            document.passages = (*document.passages, Passage(move.id, move.source, move.target, at))
+            document.completed_moves = (*document.completed_moves, CompletedMove(move.id, move.source, move.target, at))
 
     def retire(self, move: Move, until: datetime) -> None:
         if document := self._turn(move, "moved"):
@@ -445,13 +445,13 @@ def _parcel(document: _Document) -> _Document | None:
     if move is None or product is None:
         return None
     history = (*document.history, product.change) if product.change else document.history
-    return _Document(product, history, move=replace(move, state="pending"), passages=document.passages)
+    return _Document(product, history, move=replace(move, state="pending"), completed_moves=document.completed_moves)
 
 
 def _row(shelf: _Shelf, document: _Document, position: Position, fields: tuple[str, ...]) -> ListRow:
     product = shelf.shown(document)
     values = {name: getattr(product, name) for name in fields}
-    return ListRow(position, values, product.id, document.move, document.passages)
+    return ListRow(position, values, product.id, document.move, document.completed_moves)
 
 
 def _position(document: _Document, query: Query) -> Position:

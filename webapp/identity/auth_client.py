@@ -166,7 +166,7 @@ class ServiceAccess:
             access = self._access.get(digest, "")
         if access and self._is_fresh(access):
             return access
-        if self._trust.silent_since is None:
+        if self._trust.unreachable_since is None:
             try:
                 access = str(self._client.call("POST", "/exchange", {"token": token})["access_token"])
             except (Unavailable, OutcomeUnknown):

@@ -249,7 +249,7 @@ def _from_session() -> Identity | None:
 
 def _renew(access: str, refresh_token: str) -> Identity | None:
     """A new access token for the session; the old one for an hour more while nobody can give a new one."""
-    if trust().silent_since is None:
+    if trust().unreachable_since is None:
         kept = {name: session[name] for name in _KEPT if name in session}
         try:
             identity = _start_session(auth_client().call("POST", "/session/refresh", {"refresh_token": refresh_token}))

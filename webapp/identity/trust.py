@@ -159,7 +159,7 @@ class Trust:
         return self._clock() + self._clock_ahead
 
     @property
-    def silent_since(self) -> datetime | None:
+    def unreachable_since(self) -> datetime | None:
         """Since when authsvc has not answered; None while it does."""
         return self._silent_since
 

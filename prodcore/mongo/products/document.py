@@ -23,7 +23,7 @@ from prodcore.errors import ProductNotFound, VersionConflict
 from prodcore.mongo.client.replica_set import Document
 from prodcore.product.fields import FIELDS, STORED_DEFAULTS, names_of_kind
 from prodcore.product.model import MAX_CHANGES, STORED, Author, Change, Product
-from prodcore.product.move import Move, Passage
+from prodcore.product.move import CompletedMove, Move
 from prodcore.routing import LAST
 
 _NULLABLE = frozenset(row.name for row in FIELDS if row.nullable)
@@ -187,9 +187,9 @@ def keeps_place(document: Document) -> bool:
     return isinstance(document["_id"], str)
 
 
-def as_passages(document: Document) -> tuple[Passage, ...]:
+def as_completed_moves(document: Document) -> tuple[CompletedMove, ...]:
     """The moves that its product made."""
-    return tuple(Passage(p["id"], p["source"], p["target"], as_time(p["at"])) for p in document.get("moves", ()))
+    return tuple(CompletedMove(p["id"], p["source"], p["target"], as_time(p["at"])) for p in document.get("moves", ()))
 
 
 def as_entry(move: Move, at: int) -> Document:

@@ -18,11 +18,11 @@ from prodcore.mongo.client.replica_set import Document, ReplicaSet
 from prodcore.mongo.products.document import (
     MARK,
     MOVES_KEPT_SECONDS,
+    as_completed_moves,
     as_entry,
     as_kept_place,
     as_move,
     as_new_content,
-    as_passages,
     as_product,
     as_sub_document,
     as_time,
@@ -183,7 +183,9 @@ class MongoMoveStore:
         shown = projection(fields)
         documents = self._set.read(lambda: list(self._products.find(wanted, shown)))
         return {
-            d["_id"]: ListRow(("", ""), values_of(d, fields, self._set.name), d["_id"], as_move(d), as_passages(d))
+            d["_id"]: ListRow(
+                ("", ""), values_of(d, fields, self._set.name), d["_id"], as_move(d), as_completed_moves(d)
+            )
             for d in documents
         }
 
@@ -225,7 +227,7 @@ def _turn(move: Move, state: str) -> Document:
 def _traces(document: Document, at: int) -> Traces:
     move = as_move(document)
     parcel = _parcel(document, move) if move and move.state == "intended" else None
-    return Traces(move, as_passages(document), at, parcel)
+    return Traces(move, as_completed_moves(document), at, parcel)
 
 
 def _parcel(document: Document, move: Move) -> Document:

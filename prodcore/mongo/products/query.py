@@ -21,7 +21,7 @@ from prodcore.catalog.stores import Batch, ListRow, Position, Query, Slice
 from prodcore.deadline import remaining
 from prodcore.errors import QueryTooBroad
 from prodcore.mongo.client.replica_set import Document
-from prodcore.mongo.products.document import MARK, as_move, as_passages, as_timestamp
+from prodcore.mongo.products.document import MARK, as_completed_moves, as_move, as_timestamp
 from prodcore.product.fields import FILTERED, STORED_DEFAULTS
 from prodcore.product.terms import ANY, INACTIVE, beginning_of, category_term, tag_term
 from prodcore.routing import LAST, prefix_range
@@ -104,7 +104,7 @@ def _row(document: Document, part: Slice, shard: str) -> ListRow:
     if "move" in document or "moves" in document:  # hardly any
         move = as_move(document)
         product_id = move.product_id if move else row.product_id
-        row = replace(row, product_id=product_id, move=move, passages=as_passages(document))
+        row = replace(row, product_id=product_id, move=move, completed_moves=as_completed_moves(document))
     return row
 
 

@@ -62,5 +62,5 @@ def workers(running_workers, authsvc):
     for worker in running_workers:
         worker.client.gate._closed.clear()
         worker.call("GET", "/session", token="x.y.z")
-        wait_until(lambda w=worker: w.trust.silent_since is None and w.trust._cursor, "the worker sees authsvc")
+        wait_until(lambda w=worker: w.trust.unreachable_since is None and w.trust._cursor, "the worker sees authsvc")
     return running_workers

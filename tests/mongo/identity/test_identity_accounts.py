@@ -268,7 +268,7 @@ def test_a_service_token_that_was_seen_works_on_without_authsvc(authsvc, admin, 
     unseen = make_token(authsvc, admin, name="other")["token"]
     assert workers[0].status(made["token"]) == 200
     with authsvc.down():
-        wait_until(lambda: workers[0].trust.silent_since, "the worker notices")
+        wait_until(lambda: workers[0].trust.unreachable_since, "the worker notices")
         assert workers[0].status(made["token"]) == 200
         assert workers[0].status(unseen) == 503
 

@@ -25,7 +25,7 @@ def users_set_down(cluster, workers, admin):
 
 
 def test_without_the_users_set_people_stay_in_and_every_login_is_503_alike(users_set_down, workers, authsvc, admin):
-    wait_until(lambda: workers[0].trust.silent_since, "the worker notices", seconds=20)
+    wait_until(lambda: workers[0].trust.unreachable_since, "the worker notices", seconds=20)
     for password in (PASSWORD, "wrong"):
         answer = workers[0].call("POST", "/session/login", {"username": ADMIN, "password": password})
         assert (answer.status_code, bool(answer.headers["Retry-After"])) == (503, True)
@@ -66,7 +66,7 @@ def test_a_logout_that_authsvc_does_not_hear_is_told_it_later(workers, authsvc, 
     with browser.client.session_transaction(base_url="http://localhost") as session:
         access, refresh = session["access"], session["refresh"]
     with authsvc.down():
-        wait_until(lambda: workers[0].trust.silent_since, "the worker notices")
+        wait_until(lambda: workers[0].trust.unreachable_since, "the worker notices")
         assert browser.post("/logout", {}, page="/products").status_code == 303
         assert browser.get("/products").status_code == 303
         assert workers[0].status(access) == 401

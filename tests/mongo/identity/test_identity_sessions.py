@@ -207,7 +207,7 @@ def test_without_authsvc_people_stay_in_and_logins_say_try_again(authsvc, admin,
     assert [worker.status(over) for worker in workers] == [401, 401]
     with authsvc.down():
         for worker in workers:
-            wait_until(lambda w=worker: w.trust.silent_since, "the worker notices")
+            wait_until(lambda w=worker: w.trust.unreachable_since, "the worker notices")
         for right in (PASSWORD, "wrong"):
             answer = workers[0].call("POST", "/session/login", {"username": ADMIN, "password": right})
             assert (answer.status_code, answer.json["code"]) == (503, "service_unavailable")
@@ -222,19 +222,19 @@ def test_without_authsvc_people_stay_in_and_logins_say_try_again(authsvc, admin,
                 assert worker.status(over) == 401, "had ended before"
                 assert worker.status("x.y.z") == 401
     for worker in workers:
-        wait_until(lambda w=worker: w.trust.silent_since is None, "the worker sees it again")
+        wait_until(lambda w=worker: w.trust.unreachable_since is None, "the worker sees it again")
 
 
 def test_the_grace_is_an_hour_and_then_it_is_over(authsvc, admin, workers):
     soon = forged(authsvc, admin, ends_in=timedelta(seconds=40))
     trust = workers[0].trust
     with authsvc.down():
-        wait_until(lambda: trust.silent_since, "the worker notices")
+        wait_until(lambda: trust.unreachable_since, "the worker notices")
         with workers[0].clock.moved(GRACE + timedelta(seconds=30)):
             assert workers[0].status(soon) == 200
         with workers[0].clock.moved(GRACE + timedelta(seconds=50)):
             assert workers[0].status(soon) == 401
-    wait_until(lambda: trust.silent_since is None, "the worker sees it again")
+    wait_until(lambda: trust.unreachable_since is None, "the worker sees it again")
 
 
 def test_a_worker_that_never_heard_of_authsvc_says_try_again(authsvc, admin, cluster):
@@ -286,7 +286,7 @@ def test_a_logout_while_authsvc_is_down_holds_on_every_worker_and_reaches_authsv
     assert [w.status(session["access_token"]) for w in (first, second)] == [200, 200]
     with authsvc.down():
         for worker in (first, second):
-            wait_until(lambda w=worker: w.trust.silent_since, "the worker notices")
+            wait_until(lambda w=worker: w.trust.unreachable_since, "the worker notices")
         first.trust.end_session(session["session_id"])
         refused_everywhere([first, second], session["access_token"])
         assert remembering().status(session["access_token"]) == 401

@@ -99,14 +99,14 @@ def test_without_authsvc_pages_go_on_and_login_says_try_again(browser, workers, 
     gone.post("/logout", {}, page="/products")
     gone.client.set_cookie("prodctl", cookie, domain="localhost")
     with authsvc.down():
-        wait_until(lambda: workers[0].trust.silent_since, "the worker notices")
+        wait_until(lambda: workers[0].trust.unreachable_since, "the worker notices")
         with workers[0].clock.moved(timedelta(minutes=25)):  # the access token has ended by now
             assert browser.get("/products").status_code == 200
             assert gone.get("/products").status_code == 303
             assert Browser(workers[0]).log_in().status_code == 503
         with workers[0].clock.moved(timedelta(minutes=76)):
             assert browser.get("/products").status_code == 303, "the grace is over"
-    wait_until(lambda: workers[0].trust.silent_since is None, "the worker sees it again")
+    wait_until(lambda: workers[0].trust.unreachable_since is None, "the worker sees it again")
     assert browser.get("/products").status_code == 200
 
 
