@@ -80,7 +80,7 @@ class Run:
         self._tasks, self._jobs, self._pytest_arguments = tasks, jobs, pytest_arguments
         self._directory = Path(tempfile.mkdtemp(prefix="pt-"))  # short: sockets are made below it
         self._directory.chmod(0o755)  # users of containers pass through
-        self._running: dict[Future[Result], tuple[Task, subprocess.Popen[bytes]]] = {}
+        self._running: dict[Future[Result], subprocess.Popen[bytes]] = {}
         self._results: list[Result] = []
 
     def run(self, installation: float) -> int:
@@ -121,13 +121,13 @@ class Run:
         ended = {result.name for result in self._results}
         known = {task.name for task in self._tasks}
         for task in list(waiting):
-            busy = sum(not running.mostly_waits for running, _keeper in self._running.values())
-            has_place = task.mostly_waits or busy < self._jobs
-            if has_place and (set(task.after) & known) <= ended:
+            if len(self._running) >= self._jobs:
+                return
+            if (set(task.after) & known) <= ended:
                 waiting.remove(task)
                 began = time.monotonic()
                 keeper = self._keeper(task)
-                self._running[pool.submit(self._result, task, keeper, began)] = task, keeper
+                self._running[pool.submit(self._result, task, keeper, began)] = keeper
                 print(f"{time.strftime('%H:%M:%S')}  {task.name} begins", flush=True)
 
     def _keeper(self, task: Task) -> subprocess.Popen[bytes]:
@@ -179,10 +179,10 @@ class Run:
 
     def _stop(self) -> None:
         """Tell all to end, and wait: what they started is put away. Once more kills them."""
-        for _task, keeper in self._running.values():
+        for keeper in self._running.values():
             keeper.send_signal(signal.SIGINT)
         try:
-            for _task, keeper in self._running.values():
+            for keeper in self._running.values():
                 keeper.wait()
         except KeyboardInterrupt:
             self._stop()
