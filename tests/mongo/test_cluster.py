@@ -107,10 +107,11 @@ def test_a_switchover_is_refused_before_anything_changes(operator, cluster):
 def test_elections_are_told_by_who_won_them_and_why(operator):
     with open_switchover(operator, "rsB") as parts:
         report = switch_over(parts)
-    newest = cluster_elections(operator, "rsB")[0]
+    (newest, *_), names = cluster_elections(operator, "rsB")
     assert (newest.term, newest.new_primary) == (report.term, report.new_primary)
     assert newest.old_primary in ("", report.old_primary)
     assert newest.reason == "asked to run for election"
+    assert names[newest.new_primary].startswith("rsB-")
 
 
 def test_lint_finds_what_is_risky_about_a_set_on_one_machine(operator, cluster):
