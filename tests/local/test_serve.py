@@ -1,7 +1,9 @@
 """The services on a socket that somebody else keeps, as systemd does: a restart is a wait, and no request fails."""
 
 import http.client
+import http.server
 import itertools
+import json
 import os
 import signal
 import socket
@@ -16,6 +18,8 @@ import psutil
 import pytest
 
 from prodcore.local import find_free_ports
+from prodcore.local.plan import LocalService
+from prodcore.local.status import _of_all_workers
 from tests.support.waiting import wait_until
 
 PATIENCE = 120  # seconds; the machine may have others to serve
@@ -256,3 +260,28 @@ def test_settings_that_cannot_work_end_it_with_a_sentence(site, tmp_path, wrong)
     assert done.returncode == 2, done.stderr
     assert f"Error: {WRONG[wrong]}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_service_is_ready_when_each_of_its_workers_is():
+    answers = itertools.chain([200] * 4, [503], itertools.repeat(200))
+
+    class Workers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            status = next(answers)
+            body = json.dumps({"status": "ready" if status == 200 else "degraded"}).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Workers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        service = LocalService("webapp", server.server_port, (), "web")
+        try:
+            assert _of_all_workers(service).state == "degraded"
+            assert _of_all_workers(service).state == "ready"
+        finally:
+            server.shutdown()
