@@ -305,17 +305,19 @@ def has_address(address: str) -> bool:
 
 
 def ready(request: Answer) -> None:
-    """Wait until every URL answers with 200."""
+    """Wait until every URL answers with 200 ten times in a row: each worker takes its share of new connections."""
     ends = time.monotonic() + request["seconds"]
     for url in request["urls"]:
-        answers: Answer = {}
-        while answers.get(url, [0])[0] != http.client.OK:
+        answers: Answer = {url: [0, ""]}
+        in_a_row = 0
+        while in_a_row < 10:
             if time.monotonic() > ends:
-                status, body = answers.get(url, [0, ""])
+                status, body = answers[url]
                 states = "".join(f"; {name} is {state}" for name, state in explain(request).items())
                 raise RuntimeError(f"{url} answers {status or 'nothing'}: {body[:300]}{states}")
-            time.sleep(0.1)
             ask(url, answers)
+            in_a_row = in_a_row + 1 if answers[url][0] == http.client.OK else 0
+            time.sleep(0 if in_a_row else 0.1)
 
 
 def packages(request: Answer) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from prodcore.deploy import agent
 from prodcore.local import find_free_ports
 from prodcore.local.plan import LocalService
 from prodcore.local.status import _of_all_workers
@@ -262,12 +263,16 @@ def test_settings_that_cannot_work_end_it_with_a_sentence(site, tmp_path, wrong)
     assert "Traceback" not in done.stderr
 
 
-def test_a_service_is_ready_when_each_of_its_workers_is():
+@pytest.fixture
+def workers():
+    """The port of a service whose fifth question meets a worker that is not ready yet; and what was answered."""
     answers = itertools.chain([200] * 4, [503], itertools.repeat(200))
+    asked = []
 
     class Workers(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             status = next(answers)
+            asked.append(status)
             body = json.dumps({"status": "ready" if status == 200 else "degraded"}).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
@@ -279,9 +284,19 @@ def test_a_service_is_ready_when_each_of_its_workers_is():
 
     with http.server.HTTPServer(("127.0.0.1", 0), Workers) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        service = LocalService("webapp", server.server_port, (), "web")
-        try:
-            assert _of_all_workers(service).state == "degraded"
-            assert _of_all_workers(service).state == "ready"
-        finally:
-            server.shutdown()
+        yield server.server_port, asked
+        server.shutdown()
+
+
+def test_a_service_is_ready_when_each_of_its_workers_is(workers):
+    service = LocalService("webapp", workers[0], (), "web")
+    assert _of_all_workers(service).state == "degraded"
+    assert _of_all_workers(service).state == "ready"
+
+
+def test_a_deployment_waits_for_each_worker_of_a_service(workers):
+    port, asked = workers
+    agent.ready({"urls": [f"http://127.0.0.1:{port}/readyz"], "seconds": PATIENCE})
+    assert asked == [*[200] * 4, 503, *[200] * 10]
+    with pytest.raises(RuntimeError, match="answers nothing"):
+        agent.ready({"urls": ["http://127.0.0.1:9/readyz"], "seconds": 0, "units": []})
