@@ -16,13 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from click.testing import CliRunner
 
 from prodctl.cli import prodctl
 from prodctl.terminal.output import run
+from tests.support.waiting import wait_until
 
 PROGRAM = Path(sys.executable).with_name("prodctl")
 TIMEOUT_SECONDS = 60
+_WAITS = (psutil.STATUS_SLEEPING, psutil.STATUS_ZOMBIE)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,10 @@ class Cli:
                 break
             for question in [q for q in waiting if q in screen]:
                 answer = waiting.pop(question)
-                os.write(terminal, (answer if isinstance(answer, str) else answer()).encode())
+                typed = answer if isinstance(answer, str) else answer()
+                # A signal between the prompt and the read below it is seen by Python when the read has ended: never.
+                wait_until(lambda: psutil.Process(child).status() in _WAITS, "it waits for a key", TIMEOUT_SECONDS)
+                os.write(terminal, typed.encode())
         else:
             os.kill(child, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
