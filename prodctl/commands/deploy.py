@@ -12,6 +12,7 @@ import click
 
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, counted, message, output_option, print_rows, print_text, success, visible
+from prodctl.terminal.prompt import typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -330,6 +331,5 @@ def _ask_for_name(name: str, containers: list[str]) -> None:
     if not sys.stdin.isatty():
         raise InvalidInput("destroy asks for the deployment's name, and this is no terminal", hint="--yes")
     there = f"The containers {', '.join(containers)}" if containers else "What is left"
-    typed = click.prompt(f"{there} will be gone with all data. Type {name!r}", err=True)
-    if typed != name:
+    if typed(f"{there} will be gone with all data. Type {name!r}") != name:
         raise InvalidInput("that is another name; nothing was removed")

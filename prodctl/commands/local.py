@@ -21,7 +21,7 @@ from prodctl.terminal.output import (
     success,
     visible,
 )
-from prodctl.terminal.prompt import confirm, confirm_options
+from prodctl.terminal.prompt import confirm, confirm_options, typed
 from prodctl.terminal.rows import duration, size
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def up(directory: Path | None, tls: bool | None) -> None:
 
     Ready when all replica sets have taken a majority write and both services answer. Run it again at any time.
 
-    With --tls a local authority and a certificate are made, and members and services speak nothing but TLS, in later
-    ups, too. The certificate is renewed when a third of its 90 days is left.
+    With --tls it makes a local certificate authority and a certificate, and from then on members and services speak
+    nothing but TLS. It renews the certificate when a third of its 90 days is left.
 
     \b
     Examples:
@@ -253,17 +253,17 @@ def remove_shard(name: str, directory: Path | None, yes: bool, no_input: bool) -
 @local.command("renew-certificate")
 @_directory_option
 def renew_certificate(directory: Path | None) -> None:
-    """Make a new certificate, which all programs show from then on.
+    """Make a new certificate, and have every program use it.
 
     Members go on without a restart, and services fail no request. Given files (ca.pem and server.pem under tls/, no
-    ca-key.pem) are checked and shown as they are.
+    ca-key.pem) are checked and used as they are.
 
     \b
     Examples:
       prodctl local renew-certificate
     """
     leaf = _open(directory).renew_certificate(_progress_printer())
-    success(f"The certificate {leaf.serial_number:x} is shown; it ends on {leaf.ends:%Y-%m-%d}.")
+    success(f"The certificate {leaf.serial_number:x} is in use; it expires on {leaf.ends:%Y-%m-%d}.")
 
 
 @local.command()
@@ -355,8 +355,7 @@ def _ask_for_name(place: Path) -> None:
 
     if not sys.stdin.isatty():
         raise InvalidInput("destroy asks for the directory's name, and this is no terminal", hint="--yes")
-    typed = click.prompt(f"All data in {visible(str(place))} will be gone. Type {visible(place.name)!r}", err=True)
-    if typed != place.name:
+    if typed(f"All data in {visible(str(place))} will be gone. Type {visible(place.name)!r}") != place.name:
         raise InvalidInput("that is another name; nothing was removed")
 
 

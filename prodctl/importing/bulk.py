@@ -20,7 +20,7 @@ from prodcore.tabular.report import escape_formula
 from prodctl.client.api import ApiClient
 from prodctl.client.products import Product, pages
 from prodctl.terminal.output import counted, message, print_item, visible
-from prodctl.terminal.prompt import require_terminal
+from prodctl.terminal.prompt import require_terminal, typed
 
 _BATCH = 500
 _PREVIEW = 10
@@ -144,7 +144,7 @@ def confirm_count(run: BulkRun, *, yes: bool, no_input: bool) -> None:
         return
     require_terminal(no_input=no_input)
     question = f"Type {run.count} to {_VERBS[run.action]} {_products(run.count)}"
-    if click.prompt(question, default="", show_default=False, err=True).strip() != str(run.count):
+    if typed(question) != str(run.count):
         message("Nothing was done.")
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
 

@@ -175,8 +175,7 @@ def _report(error: Exception) -> int:
         error.show(sys.stderr)
         return error.exit_code
     if isinstance(error, click.Abort):  # what click makes of Ctrl-C, and of the end of stdin at a question
-        cause = error.__cause__
-        return _report_interruption(cause if isinstance(cause, KeyboardInterrupt) else KeyboardInterrupt())
+        return _report_interruption(error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else error)
     if isinstance(error, BrokenPipeError):  # the reader has seen enough
         return EXIT_OK
     if _debugging():
@@ -203,7 +202,7 @@ def _report_lost(error: OutputLost) -> int:
     return EXIT_OUTPUT_LOST
 
 
-def _report_interruption(interruption: KeyboardInterrupt) -> int:
+def _report_interruption(interruption: BaseException) -> int:
     """That it ended, and what its notes say: what stands, and how to go on."""
     terminated = isinstance(interruption, Terminated)
     tell("Terminated." if terminated else "Interrupted.")

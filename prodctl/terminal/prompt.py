@@ -33,9 +33,29 @@ def confirm(question: str, *, yes: bool, no_input: bool) -> None:
     if yes:
         return
     require_terminal(no_input=no_input)
-    if not click.confirm(visible(question), err=True):
+    with _asked():
+        agreed = click.confirm(visible(question), err=True)
+    if not agreed:
         message("Nothing was done.")
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
+
+
+def typed(question: str) -> str:
+    """What somebody types at a question that asks for a certain word."""
+    with _asked():
+        answer: str = click.prompt(question, default="", show_default=False, err=True)
+    return answer.strip()
+
+
+@contextmanager
+def _asked() -> Iterator[None]:
+    """Whoever interrupts a question reads on a line of its own that nothing was done."""
+    try:
+        yield
+    except click.Abort as abort:
+        click.echo(err=True)
+        abort.add_note("Nothing was done.")
+        raise
 
 
 def require_terminal(*, no_input: bool) -> None:
@@ -72,7 +92,8 @@ def ask_secret(what: str, *, twice: bool = False, hint: str = "") -> str:
     """Ask on the terminal, showing nothing. Raises InvalidInput where there is no terminal to ask on."""
     if not sys.stdin.isatty():
         raise InvalidInput(f"the {what} is missing, and input is not interactive", hint=hint)
-    answer: str = click.prompt(what.capitalize(), hide_input=True, confirmation_prompt=twice, err=True)
+    with _asked():
+        answer: str = click.prompt(what.capitalize(), hide_input=True, confirmation_prompt=twice, err=True)
     return answer
 
 
@@ -80,7 +101,8 @@ def ask(what: str, *, default: str | None = None, hint: str = "") -> str:
     """Ask on the terminal. Raises InvalidInput where there is no terminal to ask on."""
     if not sys.stdin.isatty():
         raise InvalidInput(f"the {what} is missing, and input is not interactive", hint=hint)
-    answer: str = click.prompt(what.capitalize(), default=default, err=True)
+    with _asked():
+        answer: str = click.prompt(what.capitalize(), default=default, err=True)
     return answer
 
 

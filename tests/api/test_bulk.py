@@ -55,6 +55,8 @@ def test_the_count_is_typed_to_agree(cli, category):
     arguments = ["product", "bulk", "rm", "--category", category]
     declined = cli.on_terminal(*arguments, answers={question: "y\n"})
     assert (declined.status, declined.out.splitlines()[-1]) == (130, "Nothing was done.")
+    interrupted = cli.on_terminal(*arguments, answers={question: "\x03"})
+    assert (interrupted.status, interrupted.out.splitlines()[-2:]) == (130, ["Interrupted.", "Nothing was done."])
     assert len(products(cli, category)) == 12
     agreed = cli.on_terminal(*arguments, answers={question: "12\n"})
     assert agreed.status == 0

@@ -80,7 +80,7 @@ def test_rm_asks_and_does_nothing_without_a_yes(cli, word):
     declined = cli.on_terminal("product", "rm", word, answers={question: "n\n"})
     assert (declined.status, declined.out) == (130, f"{question}n\nNothing was done.\n")
     interrupted = cli.on_terminal("product", "rm", word, answers={question: "\x03"})
-    assert interrupted.status == 130
+    assert (interrupted.status, interrupted.out) == (130, f"{question}^C\nInterrupted.\nNothing was done.\n")
     assert cli("product", "show", word).status == 0
     agreed = cli.on_terminal("product", "rm", word, answers={question: "y\n"})
     assert agreed.status == 0

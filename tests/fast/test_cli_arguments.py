@@ -11,7 +11,6 @@ from prodcore.errors import InvalidInput, NotFound
 from prodctl.cli import prodctl
 from prodctl.commands.user import show_entries
 from prodctl.terminal.arguments import Duration, Moment, by_prefix, complete_members, complete_sets, complete_targets
-from prodctl.terminal.output import run
 
 
 @pytest.mark.parametrize(
@@ -192,29 +191,6 @@ def test_a_password_that_stdin_lacks_is_said_in_words(monkeypatch):
 
     with CliRunner().isolation(""), pytest.raises(InvalidInput, match="stdin ends before the password"):
         _ask_proof(with_code=False)
-
-
-def test_the_beginning_of_a_subject_is_enough_while_it_is_unique(monkeypatch):
-    class Service:
-        def call(self, _method, _path, query):
-            assert query["subject"] == "6f1c0c2e"
-            entry = {"by": "ana", "action": "product.edit", "outcome": "done"}
-            return {"items": [entry | {"subject": f"6f1c0c2e-{i}", "id": str(i)} for i in range(2)]}
-
-    monkeypatch.setattr("prodctl.commands.user.open_client", Service)
-    result = CliRunner().invoke(prodctl, ["audit", "--subject", "6f1c0c2e"])
-    assert isinstance(result.exception, InvalidInput)
-    assert str(result.exception) == "2 subjects have an id that begins with '6f1c0c2e'"
-
-
-def test_who_interrupts_a_bulk_change_before_it_begins_is_told_that_nothing_was_changed(monkeypatch, capsys):
-    def interrupt():
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("prodctl.importing.bulk.BulkRun.collect", lambda _run, _query: interrupt())
-    monkeypatch.setenv("PRODCTL_TOKEN", "t")
-    status = run(prodctl, ["product", "bulk", "rm", "--search", "a", "--yes"])
-    assert (status, capsys.readouterr().err.strip()) == (130, "Interrupted.\nNothing was changed.")
 
 
 def test_a_table_of_the_audit_breaks_no_id(monkeypatch, capsys):
