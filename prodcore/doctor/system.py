@@ -56,9 +56,9 @@ def judge_certificate(name: str, ends: datetime, now: datetime) -> Diagnostic:
     """Whether a service's certificate is good for a while yet."""
     days = (ends - now).days
     if days >= _CERTIFICATE_DAYS:
-        return Diagnostic("certificate", name, Severity.OK, f"its certificate ends in {days} days")
-    fix = "prodctl local renew-certificate; given ones: from whoever issued them"
-    return Diagnostic("certificate_ends", name, Severity.PROBLEM, f"its certificate ends in {days} days", fix)
+        return Diagnostic("certificate", name, Severity.OK, f"its certificate expires in {days} days")
+    fix = "prodctl local renew-certificate; one of your own: ask whoever issued it"
+    return Diagnostic("certificate_ends", name, Severity.PROBLEM, f"its certificate expires in {days} days", fix)
 
 
 _COVERED_BY_LAYOUT = {"one_host"}

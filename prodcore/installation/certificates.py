@@ -168,9 +168,9 @@ def check_leaf(path: Path, ca_file: Path, names: Iterable[str], now: datetime) -
     if leaf.public_key() != key.public_key():
         raise ConfigError(f"{path}: the private key is not that of the certificate")
     if now >= leaf.not_valid_after_utc:
-        raise ConfigError(f"{path}: the certificate has ended on {leaf.not_valid_after_utc:%Y-%m-%d}")
+        raise ConfigError(f"{path}: the certificate expired on {leaf.not_valid_after_utc:%Y-%m-%d}")
     if now < leaf.not_valid_before_utc:
-        raise ConfigError(f"{path}: the certificate begins on {leaf.not_valid_before_utc:%Y-%m-%d} only")
+        raise ConfigError(f"{path}: the certificate is not valid before {leaf.not_valid_before_utc:%Y-%m-%d}")
     if missing := sorted(set(names) - _names(leaf)):
         raise ConfigError(
             f"{path}: the certificate is not for {', '.join(missing)}",

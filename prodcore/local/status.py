@@ -138,7 +138,7 @@ def readiness(service: LocalService) -> ServiceStatus:
     return probe(service.name, service.url, seconds=_ANSWER_SECONDS, ca_file=service.ca_file)
 
 
-def _of_all_workers(service: LocalService) -> ServiceStatus:
+def readiness_of_all_workers(service: LocalService) -> ServiceStatus:
     """The first answer that is not ready, or that all are.
 
     Each worker takes its share of new connections, and one that starts later may have its first question still to come.
@@ -172,7 +172,7 @@ def wait_ready(
     ends = time.monotonic() + min(remaining(), _READY_SECONDS)
     while waiting:
         for service, down_at in list(waiting.items()):
-            seen = _of_all_workers(service)
+            seen = readiness_of_all_workers(service)
             if seen.state == "down":
                 waiting[service] = time.monotonic()
             if seen.state == "ready" or (seen.state == "degraded" and time.monotonic() - down_at > _DEGRADED_SECONDS):

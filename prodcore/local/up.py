@@ -76,7 +76,7 @@ def bring_up(
         running = running_programs(supervisor)
         _check_same_tls(plan, state, running)
         if state is not None and (ended := end_orphans(plan, None if running is None else supervisor.pid())):
-            progress("repair", f"ended {ended} processes that no supervisor ran any more")
+            progress("repair", f"ended orphaned processes: {ended}")
         state = state or LocalState(plan.ports.as_dict())
         prepared = prepare(plan, state, mongod_setting, running or set())
         mongod = prepared.mongod
@@ -161,7 +161,7 @@ def take_certificate(plan: LocalPlan, supervisor: Supervisor, running: Collectio
             raise ClusterUnavailable(
                 f"{program.name} does not take its new certificate", hint=f"prodctl local logs {program.name}"
             )
-        progress(program.name, "shows the new certificate")
+        progress(program.name, "uses the new certificate")
 
 
 @dataclass(frozen=True, slots=True)

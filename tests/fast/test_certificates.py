@@ -114,7 +114,7 @@ def test_given_files_are_left_as_they_are(authority, leaf, tmp_path):
     ensure_leaf(leaf, NAMES, NOW + timedelta(days=80))
     assert leaf.read_bytes() == before
     assert not (tmp_path / "ca-key.pem").exists()
-    with pytest.raises(ConfigError, match="has ended on 2026-05-30"):
+    with pytest.raises(ConfigError, match="expired on 2026-05-30"):
         ensure_leaf(leaf, NAMES, NOW + timedelta(days=91))
 
 
@@ -153,8 +153,8 @@ def test_given_files_that_do_not_fit_are_refused_with_a_sentence(authority, leaf
     ("names", "days", "sentence"),
     [
         ([*NAMES, "10.10.10.12"], 0, r"is not for 10\.10\.10\.12"),
-        (NAMES, 90, "has ended on 2026-05-30"),
-        (NAMES, -1, "begins on 2026-03-01 only"),
+        (NAMES, 90, "expired on 2026-05-30"),
+        (NAMES, -1, "is not valid before 2026-03-01"),
     ],
 )
 def test_a_given_certificate_must_be_for_the_addresses_and_for_today(authority, leaf, names, days, sentence):

@@ -20,7 +20,7 @@ import pytest
 from prodcore.deploy import agent
 from prodcore.local import find_free_ports
 from prodcore.local.plan import LocalService
-from prodcore.local.status import _of_all_workers
+from prodcore.local.status import readiness_of_all_workers
 from tests.support.waiting import wait_until
 
 PATIENCE = 120  # seconds; the machine may have others to serve
@@ -290,8 +290,8 @@ def workers():
 
 def test_a_service_is_ready_when_each_of_its_workers_is(workers):
     service = LocalService("webapp", workers[0], (), "web")
-    assert _of_all_workers(service).state == "degraded"
-    assert _of_all_workers(service).state == "ready"
+    assert readiness_of_all_workers(service).state == "degraded"
+    assert readiness_of_all_workers(service).state == "ready"
 
 
 def test_a_deployment_waits_for_each_worker_of_a_service(workers):

@@ -92,7 +92,7 @@ class AuthClient:
                 raise _silent() from None
             if "CERTIFICATE_VERIFY_FAILED" in repr(error):
                 raise ServiceUnavailable(
-                    "the login service shows a certificate that is not valid",
+                    "the login service's certificate is not valid",
                     hint="PRODCTL_CA_FILE of webapp names the authority that it is verified by",
                     service="authsvc",
                 ) from None

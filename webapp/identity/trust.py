@@ -147,7 +147,7 @@ class Trust:
         self._cursor: str | None = None
         self._clock_ahead = timedelta(0)
         self._asked_at = -_REFETCH_SECONDS
-        self._silent_since: datetime | None = None
+        self._unreachable_since: datetime | None = None
         self._events: list[dict[str, Any]] = []
         self._used: dict[str, datetime] = {}
         self._ended_unheard: set[str] = set()
@@ -161,7 +161,7 @@ class Trust:
     @property
     def unreachable_since(self) -> datetime | None:
         """Since when authsvc has not answered; None while it does."""
-        return self._silent_since
+        return self._unreachable_since
 
     def identify(self, token: str, *, late: timedelta | None = None, in_use: bool = True) -> Identity:
         """Whom a token speaks of, if it is in force. Raises NotAuthenticated, ServiceUnavailable before any answer.
@@ -174,7 +174,7 @@ class Trust:
         self._refuse_revoked(identity)
         now = self.now()
         allowed = LEEWAY if late is None else late
-        since = self._silent_since
+        since = self._unreachable_since
         if late is None and since is not None and not identity.had_ended(since):
             allowed = GRACE
         if not identity.is_live(now, allowed):
@@ -288,10 +288,10 @@ class Trust:
             if remembered is not None:
                 if self._known is None:
                     self._clock_ahead = timedelta(seconds=remembered.clock_ahead)
-                    self._silent_since = remembered.heard_at
+                    self._unreachable_since = remembered.heard_at
                 self._adopt(self._known.joined(remembered) if self._known else remembered)
-            if self._silent_since is None:
-                self._silent_since = self.now()
+            if self._unreachable_since is None:
+                self._unreachable_since = self.now()
 
     def _learn(self, answer: dict[str, Any], asked: datetime, anew: bool, *, told: frozenset[str]) -> None:
         """Take over what authsvc says; ``anew``: it is everything that still matters, the rest can be forgotten.
@@ -318,7 +318,7 @@ class Trust:
         if anew:
             self._forget_at = time.monotonic() + _FORGET_SECONDS
         self._ended_unheard -= told
-        self._silent_since = None
+        self._unreachable_since = None
         self._cursor = answer["cursor"]
         self._remember(anew=anew, told=told)
 
