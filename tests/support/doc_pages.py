@@ -47,7 +47,9 @@ class DocPage:
     def mentions(self) -> list[str]:
         """Every command line that begins with ``prodctl``: typed, shown, or named in a sentence."""
         text = _FENCE.sub("", self.path.read_text(encoding="utf-8"))
-        shown = [line.split("#")[0].strip() for block in self.blocks("sh") for line in block.splitlines()]
+        indented = [line for line in text.splitlines() if line.startswith("    ")]
+        blocks = [line for block in self.blocks("sh") for line in block.splitlines()]
+        shown = [re.split(r"\s#", line)[0].strip() for line in (*indented, *blocks)]
         lines = [*_INLINE.findall(text.replace("\n", " ")), *shown, *self.session()]
         return [m for line in lines for m in re.findall(r"(?:^|[;&|(] ?|\w=\S* )(prodctl [^;&|>)]+)", line)]
 
