@@ -66,6 +66,19 @@ def test_count_while_others_write_says_that_it_is_approximate(catalog, fresh_sto
     assert fresh_store.count().approximate
 
 
+def test_a_number_that_holds_what_is_just_being_written_is_not_taken_for_good(
+    catalog, fresh_store, raw_clients, raw_products, monkeypatch
+):
+    """A primary's own number holds a document from the moment it is written, before it is there or is given up."""
+    catalog.create(draft("Zumo"), ANA)
+    with raw_clients["rsB"].start_session() as session:
+        another = {**raw_products["rsB"].find_one(), "_id": uuid4(), "variant_key": "x"}
+        session.start_transaction()
+        raw_products["rsB"].insert_one(another, session=session)
+        monkeypatch.setattr("prodcore.mongo.products.store.time.sleep", lambda _seconds: session.abort_transaction())
+        assert fresh_store.count().approximate
+
+
 def test_a_primary_of_another_term_is_counted_anew(catalog, fresh_store, raw_clients, direct_client, monkeypatch):
     """It may have been killed in between: its own number is another one then, and not by what it was wrong before."""
     catalog.create(draft("Zumo"), ANA)

@@ -12,7 +12,9 @@ from prodcore.catalog import Query, Sort
 from prodcore.catalog.upsert import upsert
 from prodcore.deadline import budget
 from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable
+from prodcore.mongo.products.store import DocumentCount
 from prodcore.product.model import ProductPatch
+from prodcore.settings import load_settings
 from prodcore.support.stale_reads import stale_reads
 from prodcore.support.validation import validate
 from tests.support.faults import failing
@@ -185,6 +187,37 @@ def test_counts_are_right_although_every_member_forgot_its_own_number(
     )
     catalog.create(draft("Zumo de uva"), ANA)
     assert products() == 51
+
+
+def test_count_is_right_after_all_is_deleted_although_the_members_own_number_was_too_low(
+    cluster, catalog, direct_client, all_of_rsb, raw_clients
+):
+    """A member's own number does not go below zero: from there on it is wrong by less than it was before."""
+    name = "counted_after_a_crash"  # of its own: how wrong a number is depends on all that was there before
+    stored = raw_clients["rsB"]["products_db"][name]
+    with closing(open_replica_set(load_settings(**cluster.addresses("root")), "db2_url")) as replica_set, budget(120):
+        count = DocumentCount(replica_set, name)
+        assert any(lose_number(cluster, catalog, direct_client, all_of_rsb, stored, count) for _try in range(6)), (
+            "this shows nothing"
+        )
+        stored.delete_many({})
+        assert count.now().products == 0
+        stored.insert_one({})
+        assert count.now().products == 1
+    stored.drop()
+
+
+def lose_number(cluster, catalog, direct_client, addresses, stored, count):
+    """Leave 20 documents; whether the primary says fewer after it, as it does if it had not saved the last ones."""
+    stored.drop()
+    stored.insert_many({} for _ in range(5))
+    save(direct_client, addresses)
+    stored.insert_many({} for _ in range(15))
+    for address in addresses:
+        cluster.members.kill(address)
+    bring_back(cluster, catalog)
+    assert count.now().products == 20
+    return stored.estimated_document_count() < 20
 
 
 def forget_numbers(catalog, cluster, direct_client, addresses, stored, products):

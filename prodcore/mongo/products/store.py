@@ -304,6 +304,10 @@ def _live(product: Product) -> Document:
 _UNSETTLED_SECONDS = 30.0
 """How long a difference serves, at least, that was taken while others wrote, and so may be off by what they wrote."""
 
+_UNDER_WAY_SECONDS = 0.05
+"""The primary's number holds what is just being written, too, before it is the last operation or is given up: longer
+than such a write takes, so that it is noticed."""
+
 _SHARE = 50
 """So many times as long as the counting took it serves: counting never takes more than a small share of the time."""
 
@@ -339,6 +343,8 @@ class DocumentCount:
     counted once after each election, along the index of ids, and what the primary's number differs by is remembered:
     later questions cost nothing. It is right when nothing at all was written while it was taken, by the primary's own
     last operation; else it is approximate, and taken again before long.
+
+    After a crash a primary's number may be below zero: it says 0 then, which tells nothing of what it differs by.
     """
 
     def __init__(self, replica_set: ReplicaSet, name: str) -> None:
@@ -350,17 +356,19 @@ class DocumentCount:
         """The number of documents. Raises Unavailable."""
         known, own = self._difference, self._estimated()
         primary, _ = self._last_written()  # asked after its number, which no later primary has given then
-        if known is None or known.primary != primary or time.monotonic() >= known.good_until:
+        if not own or known is None or known.primary != primary or time.monotonic() >= known.good_until:
             known, own = self._compared()
-            self._difference = known
+            self._difference = known if own else None
         return Count(own + known.documents, known.approximate)
 
     def _compared(self) -> tuple[_Difference, int]:
         """By how much the primary's own number is wrong, and that number."""
         began, before = time.monotonic(), self._last_written()
-        counted, own = self._counted(), self._estimated()
+        own, counted = self._estimated(), self._counted()
+        if own:  # else the difference is not kept
+            time.sleep(_UNDER_WAY_SECONDS)
         ended, after = time.monotonic(), self._last_written()
-        if before == after:
+        if before == after and own == self._estimated():
             return _Difference(after[0], counted - own, approximate=False, good_until=float("inf")), own
         serves = max(_UNSETTLED_SECONDS, _SHARE * (ended - began))
         return _Difference(after[0], counted - own, approximate=True, good_until=ended + serves), own
