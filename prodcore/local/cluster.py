@@ -236,7 +236,7 @@ class LocalCluster:
         except ClusterUnavailable:
             ended = end_orphans(self.plan, None)
             if ended:
-                progress("repair", f"ended {ended} processes that no supervisor ran any more")
+                progress("repair", f"ended orphaned processes: {ended}")
             return ended > 0
         running = [name for name, program in programs.items() if not program.is_gone]
         members = {m.name for m in self.plan.members}

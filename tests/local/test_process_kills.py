@@ -161,7 +161,7 @@ def test_up_ends_a_program_of_its_own_that_no_supervisor_runs_and_that_holds_a_p
         orphan.stdout.readline()
         said = []
         site.cluster.up(lambda subject, what: said.append((subject, what)))
-        assert ("repair", "ended 1 processes that no supervisor ran any more") in said
+        assert ("repair", "ended orphaned processes: 1") in said
         assert orphan.wait(PATIENCE) != 0
     assert is_healthy(site)
 
