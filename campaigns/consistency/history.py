@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from heapq import heappop, heappush
+from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Outcome = Literal["ok", "fail", "info"]
 """``fail`` did certainly not happen; ``info`` may have happened."""
@@ -74,45 +76,58 @@ def load_ending(path: Path) -> Ending:
 
 def as_register(history: Iterable[Operation]) -> Iterator[str]:
     """The stock of each product as a register, for Knossos and porcupine: EDN, an event a line."""
-    events = []
+    asked = []
     for each in history:
+        key = json.dumps(each.product)
         if each.do in ("read", "find") and each.seen is not None and not each.is_stale:
-            value = f"[{json.dumps(each.product)} {each.seen['stock']}]"
-            events += _events(each, "read", f"[{json.dumps(each.product)} nil]", value)
+            asked.append(_Asked(each, "read", f"[{key} nil]", f"[{key} {each.seen['stock']}]"))
         elif each.do in WRITES and "stock" in each.wanted:
-            value = f"[{json.dumps(each.product)} {each.wanted['stock']}]"
-            events += _events(each, "write", value, value)
-    yield from _in_order(events)
+            value = f"[{key} {each.wanted['stock']}]"
+            asked.append(_Asked(each, "write", value, value))
+    return _events(asked)
 
 
 def as_list_append(history: Iterable[Operation]) -> Iterator[str]:
     """The words of each product's description as a list that is appended to, for Elle: EDN, an event a line."""
-    events = []
+    asked = []
     for each in history:
         key = json.dumps(each.product)
         if each.do in ("read", "find") and each.seen is not None and not each.is_stale:
             words = " ".join(json.dumps(word) for word in each.seen["description"].split())
-            events += _events(each, "txn", f"[[:r {key} nil]]", f"[[:r {key} [{words}]]]")
+            asked.append(_Asked(each, "txn", f"[[:r {key} nil]]", f"[[:r {key} [{words}]]]"))
         elif each.do == "edit" and each.wanted.get("appended"):
             value = f"[[:append {key} {json.dumps(each.wanted['appended'])}]]"
-            events += _events(each, "txn", value, value)
-    yield from _in_order(events)
+            asked.append(_Asked(each, "txn", value, value))
+    return _events(asked)
 
 
-_Event = tuple[float, int, str]
+class _Asked(NamedTuple):
+    operation: Operation
+    f: str
+    value: str
+    answer: str
 
 
-def _events(each: Operation, f: str, asked: str, answered: str) -> list[_Event]:
-    """When it was asked for and when answered; of a process the answer stands before its next question."""
+def _events(asked: list[_Asked]) -> Iterator[str]:
+    """When each was asked for and when answered, in order, by processes as those checkers know them.
 
-    def event(at: float, kind: str, value: str) -> str:
-        return f"{{:process {each.client}, :type :{kind}, :f :{f}, :value {value}, :time {int(at * 1e9)}}}"
-
-    return [
-        (each.began, 1, event(each.began, "invoke", asked)),
-        (each.ended, 0, event(each.ended, each.outcome, answered)),
-    ]
-
-
-def _in_order(events: list[_Event]) -> Iterator[str]:
-    yield from (line for _at, _kind, line in sorted(events))
+    A process asks one thing at a time, where a client's batch asks for many products at once; and one whose operation
+    may have happened asks nothing any more.
+    """
+    events: list[tuple[float, int, str]] = []
+    free: list[tuple[float, int]] = []
+    """When each process had its last answer; the earliest first."""
+    processes = count()
+    for each in sorted(asked, key=lambda one: one.operation.began):
+        operation = each.operation
+        is_free = bool(free) and free[0][0] <= operation.began
+        process = heappop(free)[1] if is_free else next(processes)
+        if operation.outcome != "info":
+            heappush(free, (operation.ended, process))
+        for at, order, kind, value in (
+            (operation.began, 1, "invoke", each.value),
+            (operation.ended, 0, operation.outcome, each.answer),
+        ):
+            line = f"{{:process {process}, :type :{kind}, :f :{each.f}, :value {value}, :time {int(at * 1e9)}}}"
+            events.append((at, order, line))
+    yield from (line for _at, _order, line in sorted(events))
