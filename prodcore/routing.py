@@ -18,7 +18,7 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Self
@@ -107,6 +107,14 @@ class Range:
     lower: str
     upper: str | None
     shard: str
+    """The owner: it takes the names that are given now."""
+    other: str = ""
+    """While the range moves, the shard that may hold products of it too; see ``prodcore.sharding.mover``."""
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """The shards in which products of it can be: the owner first."""
+        return (self.shard, self.other) if self.other else (self.shard,)
 
     def __contains__(self, key: str) -> bool:
         return self.lower <= key and (self.upper is None or key < self.upper)
@@ -131,9 +139,9 @@ class ShardMap:
 
     @property
     def shards(self) -> tuple[str, ...]:
-        """The shards that own something, in the order of their first letter range."""
+        """The shards that hold something, in the order of their first letter range."""
         lettered = sorted(self.ranges, key=lambda r: (r.lower == "", r.lower))
-        return tuple(dict.fromkeys(r.shard for r in lettered))
+        return tuple(dict.fromkeys(shard for r in lettered for shard in r.holders))
 
     def range_for(self, key: str) -> Range:
         """The one range that holds ``key``."""
@@ -148,8 +156,17 @@ class ShardMap:
         yield from self.ranges[bisect_right(self.ranges, key, key=_lower) - 1 :]
 
     def owned_by(self, shard: str) -> tuple[Range, ...]:
-        """The ranges of one shard, in key order."""
+        """The ranges that one shard owns, in key order."""
         return tuple(r for r in self.ranges if r.shard == shard)
+
+    def held_by(self, shard: str) -> tuple[Range, ...]:
+        """The ranges of which one shard can have products, in key order: its own, and those that move away or did."""
+        return tuple(r for r in self.ranges if shard in r.holders)
+
+    @property
+    def moving(self) -> tuple[Range, ...]:
+        """The ranges that two shards hold, in key order."""
+        return tuple(r for r in self.ranges if r.other)
 
     def split(self, key: str) -> ShardMap:
         """The next map, in which the range that holds ``key`` is two of the same owner; itself where a range begins so.
@@ -161,11 +178,30 @@ class ShardMap:
         if cut.lower == key:
             return self
         at = self.ranges.index(cut)
-        halves = (Range(cut.lower, key, cut.shard), Range(key, cut.upper, cut.shard))
+        halves = (replace(cut, upper=key), replace(cut, lower=key))
         return ShardMap(self.version + 1, (*self.ranges[:at], *halves, *self.ranges[at + 1 :]))
 
+    def with_range(self, new: Range) -> ShardMap:
+        """The next map, in which ``new`` lies over what was there; itself where that is so already.
+
+        >>> [f"{r.lower} {r.shard}" for r in DEFAULT_MAP.with_range(Range("g", "n", "rsC")).ranges]
+        [' rsB', 'a rsA', 'g rsC', 'n rsB']
+        """
+        if new in self.ranges:
+            return self
+        below = [_clipped(r, r.lower, new.lower) for r in self.ranges if r.lower < new.lower]
+        above = [_clipped(r, new.upper or "", r.upper) for r in self.ranges if _ends_after(r, new.upper)]
+        return ShardMap(self.version + 1, (*below, new, *above))
+
+    def given_to_other(self, key: str) -> ShardMap:
+        """This map, but the range that holds ``key`` is owned by the other one of its two shards: no new version."""
+        part = self.range_for(key)
+        at = self.ranges.index(part)
+        given = replace(part, shard=part.other, other=part.shard)
+        return ShardMap(self.version, (*self.ranges[:at], given, *self.ranges[at + 1 :]))
+
     def as_document(self) -> dict[str, Any]:
-        """The map as it is stored: ``{version, ranges: [{lower, upper, shard}]}``."""
+        """The map as it is stored: ``{version, ranges: [{lower, upper, shard, other}]}``."""
         return {"version": self.version, "ranges": ranges_as_documents(self.ranges)}
 
     @classmethod
@@ -178,6 +214,16 @@ def _lower(part: Range) -> str:
     return part.lower
 
 
+def _clipped(part: Range, lower: str, upper: str | None) -> Range:
+    """What of a range is left within bounds that it reaches over."""
+    ends = part.upper if upper is None or (part.upper is not None and part.upper < upper) else upper
+    return replace(part, lower=max(part.lower, lower), upper=ends)
+
+
+def _ends_after(part: Range, upper: str | None) -> bool:
+    return upper is not None and (part.upper is None or part.upper > upper)
+
+
 def same_keys(some: Sequence[Range], others: Sequence[Range]) -> bool:
     """Whether two lists of ranges, each in key order, give the same keys to the same owners, however they are cut.
 
@@ -188,7 +234,7 @@ def same_keys(some: Sequence[Range], others: Sequence[Range]) -> bool:
 
 
 def joined(ranges: Sequence[Range]) -> list[Range]:
-    """Ranges that touch and have one owner as one.
+    """Ranges that touch and have the same holders as one.
 
     >>> [str(r) for r in joined(DEFAULT_MAP.split("g").owned_by("rsA"))]
     ['a ≤ key < n']
@@ -196,8 +242,8 @@ def joined(ranges: Sequence[Range]) -> list[Range]:
     wide: list[Range] = []
     for part in ranges:
         last = wide[-1] if wide else None
-        if last and (last.upper, last.shard) == (part.lower, part.shard):
-            wide[-1] = Range(last.lower, part.upper, part.shard)
+        if last and (last.upper, last.shard, last.other) == (part.lower, part.shard, part.other):
+            wide[-1] = replace(last, upper=part.upper)
         else:
             wide.append(part)
     return wide
@@ -205,12 +251,14 @@ def joined(ranges: Sequence[Range]) -> list[Range]:
 
 def ranges_as_documents(ranges: Sequence[Range]) -> list[dict[str, Any]]:
     """Ranges as they are stored."""
-    return [{"lower": r.lower, "upper": r.upper, "shard": r.shard} for r in ranges]
+    return [
+        {"lower": r.lower, "upper": r.upper, "shard": r.shard} | ({"other": r.other} if r.other else {}) for r in ranges
+    ]
 
 
 def ranges_from_documents(documents: Sequence[dict[str, Any]]) -> tuple[Range, ...]:
     """Ranges as they were stored."""
-    return tuple(Range(d["lower"], d["upper"], d["shard"]) for d in documents)
+    return tuple(Range(d["lower"], d["upper"], d["shard"], d.get("other", "")) for d in documents)
 
 
 DEFAULT_MAP = ShardMap(1, (Range("", "a", "rsB"), Range("a", "n", "rsA"), Range("n", None, "rsB")))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -42,7 +42,7 @@ _log = structlog.get_logger("sweeper")
 class Sweeper:
     """A thread that looks every few seconds, for as long as the catalogue is open.
 
-    It finishes the renames whose process died, and takes over a split of the shard map.
+    It takes over a newer shard map, and finishes the moves whose process died.
     """
 
     def __init__(self, catalog: Catalog, every_seconds: float = EVERY_SECONDS) -> None:
@@ -61,8 +61,9 @@ class Sweeper:
         while not self._ended.wait(self._every_seconds):
             try:
                 with budget(_SWEEP_SECONDS):
+                    with suppress(Unavailable):  # whoever needs a newer one looks again
+                        self._catalog.current_map.follow()
                     self._catalog.moves.sweep()
-                    self._catalog.follow_map()
             except Exception:  # noqa: BLE001  whatever it is, the next sweep is to come
                 _log.exception("sweep_failed")
 

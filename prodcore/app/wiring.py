@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,24 +124,26 @@ def open_catalog(settings: Settings, *, count_retries: bool = False) -> Iterator
     Raises ConfigError when the map and the shards' copies disagree, or the map names a shard without an address.
     """
     from prodcore.catalog import Catalog
+    from prodcore.catalog.current_map import CurrentMap
     from prodcore.mongo.products.claim_store import MongoClaimStore
     from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
     from prodcore.mongo.products.store import MongoProductStore
     from prodcore.sharding.trust import trusted_map
 
     with open_replica_sets(settings, count_retries=count_retries) as (users, shards):
-        maps = MongoMapStore(users)
-        shard_map = trusted_map(maps, {n: MongoOwnedRangesStore(s) for n, s in shards.items()})
+        maps, owned = MongoMapStore(users), {n: MongoOwnedRangesStore(s) for n, s in shards.items()}
+        as_of = time.monotonic()
+        shard_map = trusted_map(maps, owned)
         if unknown := set(shard_map.shards) - shards.keys():
             raise ConfigError(f"the shard map names {', '.join(sorted(unknown))}, and no address for it is set")
         stores = {name: MongoProductStore(replica_set) for name, replica_set in shards.items()}
+        oldest = {name: store.oldest_map for name, store in owned.items()}
         yield Catalog(
-            shard_map,
+            CurrentMap(shard_map, stores, maps.load, oldest, as_of=as_of),
             stores,
             MongoClaimStore(users),
             default_currency=settings.currency,
             deleted_days=settings.deleted_days,
-            stored_map=maps.load,
         )
 
 

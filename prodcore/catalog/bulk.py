@@ -1,4 +1,4 @@
-"""Edit or delete many products, each by the version that the caller saw and on its own."""
+"""Many products at once, each on its own: stored, edited or deleted by the version that the caller saw."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
-from prodcore.catalog.catalog import Catalog
-from prodcore.catalog.stores import Deleted
-from prodcore.catalog.write_errors import Failure, failure, write_each
+from prodcore.catalog.catalog import MOST_MAPS, Catalog
+from prodcore.catalog.moves import MOST_MOVES
+from prodcore.catalog.stores import Deleted, Key, ProductStore
+from prodcore.catalog.write_errors import Failure, exists, failure, id_was_used, write_each
 from prodcore.errors import (
     InvalidInput,
     Problem,
     ProdError,
     ProductNotFound,
+    StaleShardMap,
     VersionConflict,
 )
 from prodcore.product.model import Author, Product
@@ -80,7 +82,7 @@ def bulk_edit(catalog: Catalog, items: Sequence[Seen], changes: Changes, by: Aut
         return product if product.version == seen.version else _stale(seen, product)
 
     def write(shard: str, products: Sequence[Product]) -> Sequence[ProdError | None]:
-        return catalog.store(shard).replace_many([catalog.next_version(p, changes.of(p), by) for p in products])
+        return replace_many(catalog, shard, [catalog.next_version(p, changes.of(p), by) for p in products])
 
     return _each(catalog, items, judge, write, "changed")
 
@@ -98,7 +100,7 @@ def bulk_delete(catalog: Catalog, items: Sequence[Seen], by: Author) -> list[Bul
             return _gone(seen)
         return product if product.version == seen.version else _stale(seen, product)
 
-    return _each(catalog, items, judge, lambda shard, products: catalog.delete_many(shard, products, by), "deleted")
+    return _each(catalog, items, judge, lambda shard, products: delete_many(catalog, shard, products, by), "deleted")
 
 
 def _each(
@@ -135,3 +137,90 @@ def _gone(seen: Seen) -> BulkOutcome:
 def _stale(seen: Seen, product: Product) -> BulkOutcome:
     message = f"{product.name!r} is at version {product.version} now, you saw version {seen.version}"
     return BulkOutcome(seen, "refused", VersionConflict(message, version=product.version))
+
+
+def insert_many(catalog: Catalog, products: Sequence[Product]) -> list[ProdError | None]:
+    """Insert new products where their names belong; a refusal stands at its place, None for a success.
+
+    Their ids are somebody else's: one that another shard is seen to have afterwards is taken back and refused.
+    """
+    errors: list[ProdError | None] = [None] * len(products)
+    left = list(range(len(products)))
+    for _ in range(MOST_MAPS):
+        used, by_shard = catalog.shard_map, dict[str, list[int]]()
+        for i in left:
+            by_shard.setdefault(used.shard_for(products[i].key[0]), []).append(i)
+        for shard, places in by_shard.items():
+            found = write_each(partial(_insert_many, catalog, shard), [products[i] for i in places])
+            for i, error in zip(places, found, strict=True):
+                errors[i] = error
+        stale = {i: error for i in left if isinstance(error := errors[i], StaleShardMap)}
+        left = list(stale)
+        try:
+            for refused in list(stale.values())[:1]:
+                catalog.current_map.renew(used, refused)
+        except StaleShardMap:
+            break
+    return errors
+
+
+def _insert_many(catalog: Catalog, shard: str, products: Sequence[Product]) -> list[ProdError | None]:
+    held = _held_elsewhere(catalog, shard, products)
+    new = [product for product in products if product.key not in held]
+    errors = catalog.store(shard).insert_many(new)
+    made = [product for product, error in zip(new, errors, strict=True) if error is None]
+    if made and (twins := catalog.finder.elsewhere(made, shard)):
+        catalog.store(shard).remove_new([product for product in made if product.id in twins])
+        errors = [id_was_used(p.id) if p.id in twins else e for p, e in zip(new, errors, strict=True)]
+    outcome = {product.id: error for product, error in zip(new, errors, strict=True)}
+    return [exists(p) if p.key in held else outcome[p.id] for p in products]
+
+
+def _held_elsewhere(catalog: Catalog, shard: str, products: Sequence[Product]) -> set[Key]:
+    """Which of their names the other shard of a range that moves still has."""
+    by_other: dict[str, list[Key]] = {}
+    for key in (product.key for product in products if catalog.shard_map.moving):
+        part = catalog.shard_map.range_for(key[0])
+        for other in part.holders if part.other else ():
+            if other != shard:
+                by_other.setdefault(other, []).append(key)
+    return {key for other, keys in by_other.items() for key in catalog.finder.find([other], keys)}
+
+
+def delete_many(catalog: Catalog, shard: str, products: Sequence[Product], by: Author) -> list[ProdError | None]:
+    """Delete a shard's products, as they were read; a refusal stands at its place."""
+    gone = [catalog.next_version(product, product, by, "deleted") for product in products]
+    if not gone:
+        return []
+    until = gone[0].updated_at + catalog.deleted_life
+    return _wherever_they_are(catalog, shard, gone, lambda store, part: store.park_many(part, until))
+
+
+def replace_many(catalog: Catalog, shard: str, products: Sequence[Product]) -> list[ProdError | None]:
+    """Store the next versions of a shard's products, their names as they are; a refusal stands at its place."""
+    return _wherever_they_are(catalog, shard, products, lambda store, part: store.replace_many(part))
+
+
+def _wherever_they_are(
+    catalog: Catalog,
+    shard: str,
+    products: Sequence[Product],
+    write: Callable[[ProductStore, Sequence[Product]], list[ProdError | None]],
+) -> list[ProdError | None]:
+    """Write next versions of products that were read in a shard; again, where they moved as they were since."""
+    errors = write(catalog.store(shard), products)
+    for _ in range(MOST_MOVES):
+        changed = {p.id: i for i, p in enumerate(products) if isinstance(errors[i], VersionConflict)}
+        found = catalog.get_many(list(changed))[0] if changed else {}
+        moved: dict[str, list[int]] = {}
+        for product_id, now in found.items():
+            i = changed[product_id]
+            if isinstance(now, Product) and now.version == products[i].version - 1:
+                moved.setdefault(now.shard, []).append(i)
+        for here, places in moved.items():
+            store, part = catalog.store(here), [products[i] for i in places]
+            for i, error in zip(places, write_each(partial(write, store), part), strict=True):
+                errors[i] = error
+        if not moved:
+            break
+    return errors

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from prodcore.catalog.claims import Claims, ClaimStore
-from prodcore.catalog.distribution import Spread, spread
+from prodcore.catalog.current_map import CurrentMap
+from prodcore.catalog.distribution import ShardCount, Spread, spread
 from prodcore.catalog.listing import MAX_PAGE, Listing, Page
 from prodcore.catalog.lookup import Finder, absence
 from prodcore.catalog.moves import Moves, no_step
-from prodcore.catalog.stores import EVERYTHING, BeingMoved, Deleted, Key, ProductStore, Query
-from prodcore.catalog.write_errors import exists, has_other_version, id_was_used, write_each
+from prodcore.catalog.stores import EVERYTHING, BeingMoved, Deleted, Key, ListRow, ProductStore, Query
+from prodcore.catalog.write_errors import exists, has_other_version, id_was_used
 from prodcore.deadline import budget, remaining
 from prodcore.errors import (
     IdempotencyKeyReused,
     OutcomeUnknown,
-    ProdError,
     ProductExists,
     ProductNotFound,
     ShardNotFound,
@@ -41,10 +41,13 @@ from prodcore.product.model import (
     show_fields,
 )
 from prodcore.product.move import Move
-from prodcore.routing import Route, ShardMap, fold, name_key, route, same_keys
+from prodcore.routing import Route, ShardMap, fold, name_key, route
 from prodcore.support.stale_reads import fresh_reads
 
 T = TypeVar("T")
+
+MOST_MAPS = 4
+"""So many maps a write tries: as a range moves it may be refused by each that is published."""
 
 
 def now() -> datetime:
@@ -53,23 +56,12 @@ def now() -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-@dataclass(frozen=True, slots=True)
-class ShardCount:
-    """How many products a shard holds; None while it does not answer."""
-
-    shard: str
-    ranges: tuple[str, ...]
-    products: int | None
-    approximate: bool = False
-    """Products were written while they were counted."""
-
-
 class Catalog:
     """The use cases. It knows the map and the stores; neither knows the other."""
 
     def __init__(
         self,
-        shard_map: ShardMap,
+        shard_map: ShardMap | CurrentMap,
         stores: Mapping[str, ProductStore],
         claims: ClaimStore | None = None,
         *,
@@ -78,56 +70,48 @@ class Catalog:
         clock: Callable[[], datetime] = now,
         new_id: Callable[[], UUID] = uuid4,
         step: Callable[[str], None] = no_step,
-        stored_map: Callable[[], ShardMap | None] = lambda: None,
     ) -> None:
-        self.shard_map = shard_map
-        self._stored_map = stored_map
+        self.current_map = shard_map if isinstance(shard_map, CurrentMap) else CurrentMap(shard_map, stores)
         self._stores = stores
         self.moves = Moves({name: store.moves for name, store in stores.items()}, clock=clock, new_id=new_id, step=step)
-        self._finder = Finder(stores, self.moves)
-        self.claims = Claims(claims, self._finder)
+        self.finder = Finder(stores, self.moves)
+        self.claims = Claims(claims, self.finder)
         self._currency = default_currency
-        self._deleted_days = deleted_days
+        self.deleted_life = timedelta(days=deleted_days)
         self._clock = clock
         self._new_id = new_id
+
+    @property
+    def shard_map(self) -> ShardMap:
+        """The map in use."""
+        return self.current_map.value
 
     @property
     def shards(self) -> tuple[str, ...]:
         """All shards: those that own something, and after them those that own nothing."""
         return tuple(dict.fromkeys((*self.shard_map.shards, *self._stores)))
 
-    def follow_map(self) -> None:
-        """Take over a newer map of the same owners, as a split makes it; any other needs a new process.
+    def _by_current_map(self, key: Key, write: Callable[[], T]) -> T:
+        """Write under this key, and again by the map of now where a shard refuses what is not its own by that.
 
-        At any moment some processes have it and some do not, which is why the owners must be the same.
+        Raises StaleShardMap where no newer map can be had: nothing was written.
         """
-        with suppress(Unavailable):
-            new = self._stored_map()
-            if new and new.version > self.shard_map.version and same_keys(new.ranges, self.shard_map.ranges):
-                self.shard_map = new
+        self._read(lambda: None, lambda _none: self._holders(key))  # whoever slept learns what has moved first
+        for _ in range(MOST_MAPS):
+            used = self.shard_map
+            try:
+                return write()
+            except StaleShardMap as refused:
+                self.current_map.renew(used, refused)
+        return write()
 
-    def _by_stored_map(self, write: Callable[[], T]) -> T:
-        """Write, and once more by the stored map where a shard refuses what is not its own by that.
-
-        Raises StaleShardMap where no newer map can be had, or it is refused again: nothing was written.
-        """
-        used = self.shard_map.version
-        try:
-            return write()
-        except StaleShardMap as refused:
-            self._renew_map(used, refused)
-            return write()
-
-    def _renew_map(self, used: int, refused: StaleShardMap) -> None:
-        """Take over the stored map, whoever owns what by it: by the one in use nothing more can be written there."""
-        if self.shard_map.version > used:
-            return  # another thread was quicker
-        with suppress(Unavailable):
-            new = self._stored_map()
-            if new and new.version > used and self._stores.keys() >= set(new.shards):
-                self.shard_map = new
-                return
-        raise refused
+    def _read(self, read: Callable[[], T], shards: Callable[[T], Iterable[str]]) -> T:
+        """Read from these shards by the map, and again where it was too old to answer by."""
+        while True:
+            used = self.shard_map
+            answer = read()
+            if self.current_map.is_good(used, shards(answer)):
+                return answer
 
     def store(self, shard: str) -> ProductStore:
         """The store of a shard. Raises ShardNotFound."""
@@ -168,7 +152,8 @@ class Catalog:
         """
         drafted = self.draft(draft, by, product_id)
         with self.claims.of(drafted):
-            product, is_new = self._by_stored_map(lambda: self._insert(drafted, own_id=product_id is None))
+            insert = partial(self._insert, drafted, own_id=product_id is None)
+            product, is_new = self._by_current_map(drafted.key, insert)
         if is_new:
             return product
         with suppress(Unavailable):
@@ -180,12 +165,17 @@ class Catalog:
 
     def _insert(self, product: Product, *, own_id: bool) -> tuple[Product, bool]:
         """Insert it where its name belongs: the product there, and whether it is new."""
-        product = replace(product, shard=self.shard_map.shard_for(product.key[0]))
+        part = self.shard_map.range_for(product.key[0])
+        product = replace(product, shard=part.shard)
+        if part.other and (held := self.finder.find([part.other], [product.key]).get(product.key)):
+            if held.id != product.id:
+                raise exists(product)
+            return product, False
         return product, self.store(product.shard).insert(product) if own_id else self._insert_once(product)
 
     def _insert_once(self, product: Product) -> bool:
         """Insert a product whose id somebody else gave, perhaps also to a product of another shard, at this instant."""
-        if self._finder.elsewhere([product], product.shard):
+        if self.finder.elsewhere([product], product.shard):
             raise id_was_used(product.id)
         entering = Move(product.write_id, product.id, "entering", product.shard, product.shard, self._clock())
         is_new = self.store(product.shard).insert(replace(product, move=entering))
@@ -209,75 +199,62 @@ class Catalog:
             first = replace(first, **change.was, **stamp)  # type: ignore[arg-type]  # fields of a product
         return first
 
-    def insert_many(self, shard: str, products: Sequence[Product]) -> list[ProdError | None]:
-        """Insert new products of a shard, each on its own; a refusal stands at its place, None for a success.
-
-        Their ids are somebody else's: one that another shard is seen to have afterwards is taken back and refused.
-        What the shard does not own goes once more to the shard that does.
-        """
-        used = self.shard_map.version
-        errors = self._insert_many(shard, products)
-        refused = [(i, error) for i, error in enumerate(errors) if isinstance(error, StaleShardMap)]
-        if refused:
-            with suppress(StaleShardMap):
-                self._renew_map(used, refused[0][1])
-                self._insert_elsewhere(products, [i for i, _error in refused], errors)
-        return errors
-
-    def _insert_elsewhere(
-        self, products: Sequence[Product], places: Sequence[int], errors: list[ProdError | None]
-    ) -> None:
-        """Insert the products of these places by the map of now; what becomes of each is put into ``errors``."""
-        by_shard: dict[str, list[int]] = {}
-        for i in places:
-            by_shard.setdefault(self.shard_map.shard_for(products[i].key[0]), []).append(i)
-        for shard, here in by_shard.items():
-            found = write_each(partial(self._insert_many, shard), [products[i] for i in here])
-            for i, error in zip(here, found, strict=True):
-                errors[i] = error
-
-    def _insert_many(self, shard: str, products: Sequence[Product]) -> list[ProdError | None]:
-        errors = self.store(shard).insert_many(products)
-        made = [product for product, error in zip(products, errors, strict=True) if error is None]
-        if made and (twins := self._finder.elsewhere(made, shard)):
-            self.store(shard).remove_new([product for product in made if product.id in twins])
-            errors = [id_was_used(p.id) if p.id in twins else e for p, e in zip(products, errors, strict=True)]
-        return errors
-
     def get(self, product_id: UUID) -> Product:
         """The product with this id. Raises ProductNotFound; Unavailable if an unreachable shard might have it."""
-        return self._finder.get(product_id)
+        try:
+            return self.finder.get(product_id)
+        except ProductNotFound:
+            self._read(lambda: None, lambda _none: self._stores)  # by a map that names another shard it is not known
+            raise
 
     def get_many(self, product_ids: Sequence[UUID]) -> tuple[dict[UUID, Product | Deleted], Unavailable | None]:
         """The products with these ids, live or deleted, and why some may be missing: a shard that is unreachable."""
-        return self._finder.get_many(product_ids)
+        return self.finder.get_many(product_ids)
 
     def history(self, product_id: UUID) -> list[Change]:
         """What was done to a product, live or deleted, the last change first. Raises ProductNotFound."""
-        return self._finder.history(product_id)
+        return self.finder.history(product_id)
 
     def find(self, name: str, variant: str = "") -> Product:
         """The product with this name and variant, however they are spelled. Raises ProductNotFound."""
         key = name_key(name), fold(variant)
-        product = self._finder.named(self.shard_map.shard_for(key[0]), key)
+        product = self._read(lambda: self.finder.named(self._holders(key), key), lambda _found: self._holders(key))
         if product is None:
             described = f"{name} ({variant})" if variant else name
             raise absence(ProductNotFound(f"there is no product {described!r}", name=name, variant=variant))
         return product
 
-    def find_keys(self, shard: str, keys: Sequence[Key]) -> dict[Key, Product]:
-        """The products of a shard that have one of these keys, once no move of theirs is unfinished."""
-        return self._finder.find(shard, keys)
+    def _holders(self, key: Key) -> tuple[str, ...]:
+        """The shards that can have a product with this key."""
+        return self.shard_map.range_for(key[0]).holders
+
+    def find_keys(self, keys: Sequence[Key]) -> tuple[dict[Key, Product], dict[Key, Unavailable]]:
+        """The products that have one of these keys, once no move of theirs is unfinished; and silences, by key."""
+
+        def find() -> tuple[dict[Key, Product], dict[Key, Unavailable], list[str]]:
+            by_holders: dict[tuple[str, ...], list[Key]] = {}
+            for key in keys:
+                by_holders.setdefault(self._holders(key), []).append(key)
+            found: dict[Key, Product] = {}
+            unreachable: dict[Key, Unavailable] = {}
+            answered: list[str] = []
+            for holders, part in by_holders.items():
+                try:
+                    found |= self.finder.find(holders, part)
+                    answered += holders
+                except Unavailable as error:
+                    unreachable |= dict.fromkeys(part, error)
+            return found, unreachable, answered
+
+        found, unreachable, _answered = self._read(find, lambda answer: answer[2])
+        return found, unreachable
 
     def finish_moves(self, products: Iterable[Product]) -> bool:
         """Finish the moves that these were read in; whether there were any, so that they are to be read anew."""
-        return self._finder.finish_moves(products)
+        return self.finder.finish_moves(products)
 
     def edit(self, product_id: UUID, patch: ProductPatch, by: Author, version: int) -> Product:
-        """Change the given fields of the version that the caller saw.
-
-        Raises VersionConflict, ProductNotFound, ProductExists, SkuTaken.
-        """
+        """Change the version that the caller saw. Raises VersionConflict, ProductNotFound, ProductExists, SkuTaken."""
         changes = patch.changes()
         if "tags" in changes:
             changes["tags"] = tuple(changes["tags"])
@@ -286,7 +263,7 @@ class Catalog:
     def _write(self, product_id: UUID, version: int, write: Callable[[Product], Product]) -> Product:
         """Write the version that the caller saw, once no move of it is unfinished."""
         while True:
-            old = self._finder.settled(product_id)
+            old = self.finder.settled(product_id)
             _refuse_other_version(old, version)
             try:
                 return write(old)
@@ -300,20 +277,24 @@ class Catalog:
         Where the new name belongs to another shard the product moves there.
         """
         new = replace(old, **changes)  # type: ignore[arg-type]
-        return old if new == old else self._by_stored_map(lambda: self._store_next(old, new, by))
+        return old if new == old else self._by_current_map(new.key, lambda: self._store_next(old, new, by))
 
     def _store_next(self, old: Product, new: Product, by: Author) -> Product:
-        target = self.shard_map.shard_for(new.key[0])
+        part = self.shard_map.range_for(new.key[0])
+        stays = new.key == old.key and old.shard in part.holders
+        target = old.shard if stays else part.shard
         new = self.next_version(old, new, by, target=target)
         with self.claims.of(new) if new.sku != old.sku else nullcontext():
             if target != old.shard:
-                self._refuse_taken_name(new, target)  # before anything is written; the index has the last word
+                self._refuse_taken_name(new, part.holders)  # before anything is written; the index has the last word
                 return self.moves.move(new, old.shard, target)
+            if part.other and not stays:
+                self._refuse_taken_name(new, [part.other])
             self.store(old.shard).replace(new)
             return new
 
-    def _refuse_taken_name(self, product: Product, shard: str) -> None:
-        if product.key in self.find_keys(shard, [product.key]):
+    def _refuse_taken_name(self, product: Product, shards: Sequence[str]) -> None:
+        if (holder := self.finder.find(shards, [product.key]).get(product.key)) and holder.id != product.id:
             raise exists(product)
 
     def next_version(
@@ -339,27 +320,41 @@ class Catalog:
 
         def park(old: Product) -> Product:
             gone = self.next_version(old, old, by, "deleted")
-            self.store(old.shard).park(gone, gone.updated_at + timedelta(days=self._deleted_days))
+            self.store(old.shard).park(gone, gone.updated_at + self.deleted_life)
             return old
 
         return self._write(product_id, version, park)
-
-    def delete_many(self, shard: str, products: Sequence[Product], by: Author) -> list[ProdError | None]:
-        """``delete`` for each of a shard's products, as they were read, on its own; a refusal stands at its place."""
-        gone = [self.next_version(product, product, by, "deleted") for product in products]
-        return self.store(shard).park_many(gone, self._clock() + timedelta(days=self._deleted_days))
 
     def restore(self, product_id: UUID, by: Author, version: int) -> Product:
         """Put back a product whose deletion made this version.
 
         Raises VersionConflict, ProductNotFound, ProductExists and SkuTaken when name or SKU were given away meanwhile.
         """
-        old = self._finder.get_deleted(product_id)
-        _refuse_other_version(old, version)
-        new = self.next_version(old, old, by, "restored")
-        with self.claims.of(new):
-            self.store(old.shard).restore(new)
-        return new
+        while True:
+            old = self.finder.get_deleted(product_id)
+            _refuse_other_version(old, version)
+            try:
+                return self._restored(self.next_version(old, old, by, "restored"))
+            except BeingMoved:
+                if remaining() <= 0:
+                    raise
+
+    def _restored(self, product: Product) -> Product:
+        with self.claims.of(product):
+            return self._by_current_map(product.key, lambda: self._restore(product))
+
+    def _restore(self, product: Product) -> Product:
+        """Put it back where its name belongs: if that is not where it is, it goes there as it is first."""
+        part = self.shard_map.range_for(product.key[0])
+        if part.shard != product.shard:
+            refused = self.moves.carry([product.id], product.shard, part.shard)
+            if product.id in refused:
+                raise refused[product.id]
+            raise BeingMoved("it has moved", product_id=str(product.id))
+        if part.other:
+            self._refuse_taken_name(product, [part.other])
+        self.store(product.shard).restore(product)
+        return product
 
     def page(self, query: Query = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page[Product]:
         """A page of products; see ``listing``. Raises InvalidInput, InvalidCursor, QueryTooBroad, ShardNotFound."""
@@ -372,7 +367,12 @@ class Catalog:
         """A page of products, of which only ``fields`` are read."""
         if query.shard is not None:
             self.store(query.shard)  # it is one of ours
-        page = Listing(self.shard_map, self.store, self.moves).page(query, cursor=cursor, limit=limit, fields=fields)
+
+        def read() -> Page[ListRow]:
+            listing = Listing(self.shard_map, self.store, self.moves)
+            return listing.page(query, cursor=cursor, limit=limit, fields=fields)
+
+        page = self._read(read, lambda page: {*self.shard_map.shards}.difference(page.unavailable))
         return Page(tuple(row.values for row in page.items), page.next_cursor, page.unavailable)
 
     def counts(self) -> list[ShardCount]:
@@ -381,8 +381,8 @@ class Catalog:
         counts = []
         for shard in self.shards:
             ranges, count = tuple(str(r) for r in self.shard_map.owned_by(shard)), answered.get(shard)
-            known = ShardCount(shard, ranges, count.products, count.approximate) if count else None
-            counts.append(known or ShardCount(shard, ranges, None))
+            rough = count is not None and (count.approximate or any(r.other for r in self.shard_map.held_by(shard)))
+            counts.append(ShardCount(shard, ranges, count.products if count else None, rough))
         return counts
 
     def spread(self, sample: int = 500) -> Spread:
@@ -393,15 +393,15 @@ class Catalog:
 
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
         """The products seen to have one of these SKUs, to tell what a write would meet: it claims its SKU itself."""
-        return self._finder.sku_owners(skus)
+        return self.finder.sku_owners(skus)
 
     def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, list[Product]], Unavailable | None]:
         """The products that have one of these SKUs, and why some may be missing: a shard that is unreachable."""
-        return self._finder.find_skus(skus)
+        return self.finder.find_skus(skus)
 
     def ask_all(self, question: Callable[[ProductStore], T]) -> tuple[dict[str, T], dict[str, Unavailable]]:
         """Ask every shard; answers and silences by shard."""
-        return self._finder.ask_all(question)
+        return self.finder.ask_all(question)
 
 
 def _refuse_other_version(product: Product, seen: int) -> None:

@@ -17,6 +17,17 @@ _LETTERS = "abcdefghijklmnñopqrstuvwxyz"
 
 
 @dataclass(frozen=True, slots=True)
+class ShardCount:
+    """How many products a shard holds; None while it does not answer."""
+
+    shard: str
+    ranges: tuple[str, ...]
+    products: int | None
+    approximate: bool = False
+    """Products were written or moved while they were counted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """A part of the key space, and about how many products lie in it."""
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID, uuid4, uuid5
 
+from prodcore.catalog.bulk import delete_many, replace_many
 from prodcore.catalog.catalog import Catalog, now
 from prodcore.catalog.stores import ImportRecord, Touched
 from prodcore.catalog.write_errors import Failure, failure, write_each
@@ -156,7 +158,7 @@ class _Undoing:
         return Undone(product, "restored")
 
     def _delete(self, shard: str, products: list[Product]) -> list[Undone]:
-        errors = write_each(lambda gone: self.catalog.delete_many(shard, gone, self.author), products)
+        errors = write_each(lambda gone: delete_many(self.catalog, shard, gone, self.author), products)
         return [_undone(p, "deleted", error) for p, error in zip(products, errors, strict=True)]
 
     def _restore(self, shard: str, products: list[Product], touched: list[Touched]) -> list[Undone]:
@@ -164,7 +166,7 @@ class _Undoing:
         claiming, write = [p for p in products if p.sku is not None and p.sku != old[p.id].sku], uuid4()
         taken = self.catalog.claims.take(claiming, write)
         new = [self.catalog.next_version(old[p.id], p, self.author) for p in products if p.id not in taken]
-        errors = write_each(self.catalog.store(shard).replace_many, new)
+        errors = write_each(partial(replace_many, self.catalog, shard), new)
         refused = [_undone(p, "restored", taken[p.id]) for p in products if p.id in taken]
         unknown = {p.id for p, error in zip(new, errors, strict=True) if isinstance(error, OutcomeUnknown)}
         self.catalog.claims.done([p for p in claiming if p.id not in {*taken, *unknown}], write)

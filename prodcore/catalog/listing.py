@@ -1,7 +1,7 @@
 """Lists of products over shards: a page at a time, by cursor, in any order.
 
 A cursor says where the last page ended, and is bound to the query it was made for. While products move, a list shows
-each once: where it was when the list began.
+each once: where it was when the list began. The deleted products that can be restored have a list of their own.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import islice
-from typing import Any, Generic, TypeVar
+from itertools import groupby, islice
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from prodcore.catalog.moves import MOST_MOVES, Moves, is_current
-from prodcore.catalog.stores import ListRow, Position, ProductStore, Query, Slice
+from prodcore.catalog.moves import MOST_MOVES, Moves, grouped, is_current
+from prodcore.catalog.stores import Deleted, ListRow, Moment, Position, ProductStore, Query, Slice
 from prodcore.errors import InvalidCursor, InvalidInput, OutcomeUnknown, Problem, ShardUnavailable, Unavailable
 from prodcore.product.move import Move, Times, shard_at, visit_at
-from prodcore.routing import Range, ShardMap
+from prodcore.routing import Range, ShardMap, name_key
 
 T = TypeVar("T")
 
@@ -82,17 +82,22 @@ class Listing:
         return list(islice(read(part, reader), part.limit)), reader
 
     def _one_after_the_other(self, part: Slice, reader: _Reader) -> Iterator[ListRow]:
-        """The ranges in key order: read only until the page is full."""
+        """The ranges in key order, only until the page is full; of one that moves, its two shards' lists merged."""
         wanted = part.limit
         for owned in self._ranges_after(part):
-            rows = reader.rows(owned.shard, replace(part, ranges=(owned,), limit=wanted))
+            of_range = replace(part, ranges=(owned,), limit=wanted)
+            holders = [shard for shard in owned.holders if part.query.shard in (None, shard)]
+            rows = list(islice(self._in_order(part, [reader.rows(shard, of_range) for shard in holders]), wanted))
             yield from rows
             wanted -= len(rows)
             if wanted <= 0:
                 return
 
+    def _in_order(self, part: Slice, lists: Sequence[Sequence[ListRow]]) -> Iterator[ListRow]:
+        return heapq.merge(*lists, key=lambda row: row.position, reverse=part.query.sort.descending)
+
     def _ranges_after(self, part: Slice) -> Sequence[Range]:
-        ranges = [r for r in self._map.ranges if part.query.shard in (None, r.shard)]
+        ranges = [r for r in self._map.ranges if part.query.shard is None or part.query.shard in r.holders]
         key = part.after[0] if part.after else None
         if part.query.sort.descending:
             return [r for r in reversed(ranges) if key is None or r.lower <= str(key)]
@@ -101,11 +106,11 @@ class Listing:
     def _merged(self, part: Slice, reader: _Reader) -> Iterator[ListRow]:
         """The shards' own lists, merged: each is in order already."""
         lists = [
-            reader.rows(shard, replace(part, ranges=self._map.owned_by(shard)))
+            reader.rows(shard, replace(part, ranges=self._map.held_by(shard)))
             for shard in self._map.shards
             if part.query.shard in (None, shard)
         ]
-        return heapq.merge(*lists, key=lambda row: row.position, reverse=part.query.sort.descending)
+        return self._in_order(part, lists)
 
 
 class _Reader:
@@ -115,19 +120,20 @@ class _Reader:
         self._store = store
         self.visibility = visibility
         self.unreachable = visibility.unreachable
-        self._place = begun.after if begun else None
-        self._shown = set(begun.shown) if begun else set()
-        """In name order, which products were shown at this place: several documents may keep it."""
+        self._begun = begun
+        self._last: dict[str, tuple[Position | None, set[UUID]]] = {}
+        """In name order, which products of a shard were shown at which place: several documents may keep it."""
 
     def rows(self, shard: str, part: Slice) -> list[ListRow]:
         """``part.limit`` rows or all that there are; none from a shard that does not answer."""
         rows: list[ListRow] = []
         wanted = part.limit
-        part = replace(part, limit=wanted + len(self._shown), not_before=self.visibility.times.get(shard, 0))
+        shown = len(self._begun.shown) if self._begun else 0
+        part = replace(part, limit=wanted + shown, not_before=self.visibility.times.get(shard, 0))
         try:
             while True:
                 batch = self._store(shard).page(part)
-                rows += self._once(self.visibility.shown(shard, batch.rows))
+                rows += self._once(shard, self.visibility.shown(shard, batch.rows))
                 if batch.end is None or len(rows) >= wanted:
                     return rows[:wanted]
                 if batch.end == part.after:  # more documents keep one place than were asked for
@@ -137,15 +143,20 @@ class _Reader:
             self.unreachable.add(shard)
             return []
 
-    def _once(self, rows: Sequence[ListRow]) -> Iterator[ListRow]:
+    def _once(self, shard: str, rows: Sequence[ListRow]) -> Iterator[ListRow]:
         """Without the products that were shown at the same place: in name order a place is met again."""
-        for row in rows if self.visibility.by_name else ():
-            if row.position != self._place:
-                self._place, self._shown = row.position, set()
-            if row.product_id not in self._shown:
-                self._shown.add(row.product_id)
+        if not self.visibility.by_name:
+            yield from rows
+            return
+        first = (self._begun.after, set(self._begun.shown)) if self._begun else (None, set())
+        place, shown = self._last.get(shard, first)
+        for row in rows:
+            if row.position != place:
+                place, shown = row.position, set()
+            if row.product_id not in shown:
+                shown.add(row.product_id)
                 yield row
-        yield from () if self.visibility.by_name else rows
+        self._last[shard] = place, shown
 
 
 def _after(rows: Sequence[ListRow], times: Times, begun: Cursor | None) -> Cursor:
@@ -304,10 +315,13 @@ class Visibility:
         for _ in range(MOST_MOVES):
             wanted: dict[str, list[UUID]] = defaultdict(list)
             for product_id, move in moves.items():
-                if move.state == "moved" or self._is_decided(move):
+                if move.state == "moved":
                     wanted[move.target].append(product_id)
-                elif not self.by_name:  # the document may stand for a stay that the product had here before
-                    wanted[move.source].append(product_id)
+            for move, product_ids in grouped(m for m in moves.values() if m.state != "moved"):
+                decided = self._decided(move, product_ids)
+                wanted[move.target] += decided
+                if not self.by_name:  # the document may stand for a stay that the product had here before
+                    wanted[move.source] += [product_id for product_id in product_ids if product_id not in decided]
             rows = {i: row for target, ids in wanted.items() for i, row in self._rows(target, ids).items()}
             moves = {i: row.move for i, row in rows.items() if row.move and not row.move.is_here}
             found |= {i: row for i, row in rows.items() if i not in moves}
@@ -316,16 +330,14 @@ class Visibility:
         self.unreachable |= {move.target for move in moves.values()}  # they move quicker than they can be followed
         return found
 
-    def _is_decided(self, move: Move) -> bool:
-        """Whether a product that waits to be seen is to be seen; its move is finished then."""
+    def _decided(self, move: Move, product_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of the products that wait to be seen are to be seen; their moves are finished then."""
         self.met_later = True
         try:
-            if self._moves.is_decided(move):
-                self._moves.finish(move)
-                return True
+            return self._moves.decided(move, product_ids)
         except (Unavailable, OutcomeUnknown):
             self.unreachable.add(move.source)
-        return False
+        return set()
 
     def _rows(self, shard: str, product_ids: list[UUID]) -> dict[UUID, ListRow]:
         try:
@@ -343,3 +355,56 @@ def _visit_of(row: ListRow, now: ListRow) -> int:
     if row.move.id not in made:
         return -1
     return made.index(row.move.id) + (row.move.state == "pending")
+
+
+_MOMENT_BYTES = 8 + 16
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedPage:
+    """Some deleted products; ``unavailable`` names the shards whose products may be missing from it."""
+
+    items: tuple[Deleted, ...]
+    next_cursor: str | None
+    unavailable: tuple[str, ...]
+
+
+class _Asked(Protocol):
+    """All shards, as a ``Catalog`` asks them."""
+
+    def ask_all(self, question: Callable[[ProductStore], T]) -> tuple[dict[str, T], dict[str, Unavailable]]:
+        """Answers and silences by shard."""
+
+
+def deleted_page(catalog: _Asked, *, name: str | None = None, cursor: str | None = None, limit: int) -> DeletedPage:
+    """The deleted products after ``cursor``, with ``name`` only those of that name.
+
+    Raises InvalidCursor, UnroutableName.
+    """
+    before = _decode_moment(cursor) if cursor else None
+    key = None if name is None else name_key(name)
+    answers, unreachable = catalog.ask_all(lambda store: store.deleted(before, limit + 1, key))
+    merged = heapq.merge(*answers.values(), key=_when_deleted, reverse=True)
+    once = (next(same) for _moment, same in groupby(merged, key=_when_deleted))  # one that moves is in two shards
+    items = tuple(islice(once, limit + 1))
+    following = _encode_moment(_when_deleted(items[limit - 1])) if len(items) > limit else None
+    return DeletedPage(items[:limit], following, tuple(sorted(unreachable)))
+
+
+def _when_deleted(deleted: Deleted) -> Moment:
+    return deleted.at, deleted.product.id
+
+
+def _encode_moment(moment: Moment) -> str:
+    milliseconds = (moment[0] - _EPOCH) // timedelta(milliseconds=1)
+    return base64.urlsafe_b64encode(milliseconds.to_bytes(8, "big") + moment[1].bytes).decode()
+
+
+def _decode_moment(cursor: str) -> Moment:
+    try:
+        raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
+        if len(raw) != _MOMENT_BYTES:
+            raise ValueError
+        return _EPOCH + timedelta(milliseconds=int.from_bytes(raw[:8], "big")), UUID(bytes=raw[8:])
+    except (ValueError, OverflowError, binascii.Error):
+        raise InvalidCursor(hint="Start again from the first page") from None

@@ -7,7 +7,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from prodcore.catalog.moves import MOST_MOVES, Moves
-from prodcore.catalog.stores import Deleted, Key, ProductStore
+from prodcore.catalog.stores import ByShard, Deleted, Key, ProductStore
 from prodcore.deadline import remaining
 from prodcore.errors import (
     OutcomeUnknown,
@@ -30,7 +30,7 @@ class Finder:
     """Looks for products in the stores of the shards, in this order."""
 
     def __init__(self, stores: Mapping[str, ProductStore], moves: Moves) -> None:
-        self._stores = stores
+        self._stores = ByShard(stores)
         self._moves = moves
         self._seen_in: dict[UUID, str] = {}
         """Where a product was found: asked first the next time, so that most reads ask one shard. Never believed."""
@@ -74,8 +74,11 @@ class Finder:
             shard = deleted.details["shard"]
         return self._stores[shard].history(product_id) or []
 
-    def named(self, shard: str, key: Key) -> Product | None:
-        """The product with this key, which belongs to this shard."""
+    def named(self, shards: Sequence[str], key: Key) -> Product | None:
+        """The product with this key, which is in one of these shards."""
+        return next((found for shard in _to_and_fro(shards) if (found := self._named(shard, key))), None)
+
+    def _named(self, shard: str, key: Key) -> Product | None:
         product = self._stores[shard].find([key]).get(key)
         if product is None or product.move is None:
             return product
@@ -85,8 +88,14 @@ class Finder:
             return None
         return seen if seen.key == key else None
 
-    def find(self, shard: str, keys: Sequence[Key]) -> dict[Key, Product]:
-        """The products of a shard that have one of these keys, no move of theirs unfinished."""
+    def find(self, shards: Sequence[str], keys: Sequence[Key]) -> dict[Key, Product]:
+        """The products in these shards that have one of these keys, no move of theirs unfinished."""
+        found: dict[Key, Product] = {}
+        for shard in _to_and_fro(shards):
+            found |= self._find(shard, [key for key in keys if key not in found])
+        return found
+
+    def _find(self, shard: str, keys: Sequence[Key]) -> dict[Key, Product]:
         found = self._stores[shard].find(keys)
         if self.finish_moves(found.values()):
             found = self._stores[shard].find(keys)
@@ -116,8 +125,13 @@ class Finder:
         try:
             live = self.get(product_id)
         except ProductDeleted:
-            return self.first(product_id, lambda store: store.get_deleted(product_id)).product
+            while (move := (product := self._deleted(product_id)).move) and remaining() > 0:
+                self._moves.finish(move)
+            return product
         raise VersionConflict(f"{live.name!r} is not deleted", product_id=str(product_id), version=live.version)
+
+    def _deleted(self, product_id: UUID) -> Product:
+        return self.first(product_id, lambda store: store.get_deleted(product_id)).product
 
     def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, list[Product]], Unavailable | None]:
         """The products that have one of these SKUs, no move of theirs unfinished; and a silence, if any."""
@@ -167,8 +181,7 @@ class Finder:
     def finish_moves(self, products: Iterable[Product]) -> bool:
         """Finish the moves that these documents are a part of; whether there were any, so that they read anew."""
         unfinished = [product.move for product in products if product.move and product.move.state != "moved"]
-        for move in unfinished:
-            self._moves.finish(move)
+        self._moves.finish_many(unfinished)
         return bool(unfinished)
 
     def _followed(self, product: Product) -> Product:
@@ -193,6 +206,11 @@ class Finder:
         if other is None:
             raise ProductNotFound(f"there is no product {product.id}", product_id=str(product.id))
         return other
+
+
+def _to_and_fro(shards: Sequence[str]) -> Sequence[str]:
+    """How to look for a name that is in one of these: what moves meanwhile, in either direction, is met."""
+    return shards if len(shards) == 1 else (*shards, shards[0])
 
 
 def absence(error: ProductNotFound) -> ProdError:

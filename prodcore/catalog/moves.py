@@ -10,17 +10,19 @@ The steps, each one write of one document:
 5. *retire*: the source's keeps the old place for lists that have begun, and goes after a while.
 
 Whoever meets an unfinished move can finish it from what the documents tell; steps that were done already do nothing.
+
+Where a range moves, its products go by the same steps, some hundred at a time and as they are (``carry``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from prodcore.catalog.stores import MoveStore, Traces
+from prodcore.catalog.stores import ByShard, MoveStore, Traces
 from prodcore.catalog.write_errors import id_was_used
 from prodcore.errors import OutcomeUnknown, ProdError, ProductExists, StaleShardMap, Unavailable
 from prodcore.product.model import Product
@@ -54,7 +56,7 @@ class Moves:
         new_id: Callable[[], UUID],
         step: Callable[[str], None] = no_step,
     ) -> None:
-        self.stores = stores
+        self.stores = ByShard(stores)
         self._clock = clock
         self._new_id = new_id
         self._step = step
@@ -72,8 +74,54 @@ class Moves:
         if decided is None:
             raise Unavailable("the rename was taken back by somebody who could not finish it", shard=target)
         with suppress(Unavailable, OutcomeUnknown):  # it is decided: readers see it, and the next completes it
-            self._complete(move, decided)
+            self._complete(move, {product.id: decided})
         return replace(product, shard=target)
+
+    def carry(self, product_ids: Sequence[UUID], source: str, target: str) -> dict[UUID, ProdError]:
+        """Bring products as they are, live or deleted, from the source to the target; why not, for those that stay.
+
+        What somebody else moves just now is left to them. Raises Unavailable or OutcomeUnknown: ``sweep`` finishes it.
+        """
+        move = Move(self._new_id(), product_ids[0], "leaving", source, target, self._clock())
+        self.stores[source].leave(move, product_ids)
+        self._step("intended")
+        return self._finish_all(move, product_ids)
+
+    def _finish_all(self, move: Move, product_ids: Sequence[UUID]) -> dict[UUID, ProdError]:
+        """Finish a move of many products, from what their documents tell; why not, for those whose move is undone."""
+        source, target, until = self.stores[move.source], self.stores[move.target], self._clock() + _PLACE_LIFE
+        traces = source.traces(product_ids)
+        leaving = {i: t.parcel for i, t in traces.items() if t.state_of(move) in ("intended", "leaving")}
+        refused = target.receive(list(leaving.values()), until) if leaving else {}
+        if taken := [i for i in leaving if i not in refused]:
+            self._step("received")
+            source.commit(move, taken)
+            self._step("committed")
+        for product_id in refused:
+            source.undo(replace(move, product_id=product_id))
+        if leaving:
+            traces |= source.traces(list(leaving))
+        self._complete(move, traces)
+        for product_id in (i for i, t in traces.items() if t.state_of(move) is None):
+            self._discard(replace(move, product_id=product_id))
+        return refused
+
+    def finish_many(self, moves: Iterable[Move]) -> None:
+        """``finish`` each; those of one range's move at once. What cannot be finished does not keep the others back.
+
+        Raises Unavailable or OutcomeUnknown at the end.
+        """
+        failed: ProdError | None = None
+        for move, product_ids in grouped(moves):
+            try:
+                if len(product_ids) > 1:
+                    self._finish_all(move, product_ids)
+                else:
+                    self.finish(move)
+            except (Unavailable, OutcomeUnknown) as error:
+                failed = error
+        if failed:
+            raise failed
 
     def finish(self, move: Move) -> None:
         """Finish a move, or undo it where it cannot be done.
@@ -89,7 +137,7 @@ class Moves:
         except (ProductExists, StaleShardMap):
             return
         if decided is not None:
-            self._complete(move, decided)
+            self._complete(move, {move.product_id: decided})
 
     def enter(self, move: Move) -> None:
         """Let a new product stay whose id somebody else gave, unless another shard has one with that id.
@@ -117,9 +165,14 @@ class Moves:
             return False
         return held != "nothing"
 
-    def is_decided(self, move: Move) -> bool:
-        """Whether the product is the target's already. Raises Unavailable."""
-        return self.stores[move.source].traces(move.product_id).state_of(move) in ("moved", "done")
+    def decided(self, move: Move, product_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of the products are the target's already; their moves are finished then.
+
+        Raises Unavailable or OutcomeUnknown.
+        """
+        traces = self.stores[move.source].traces(product_ids)
+        self._complete(move, traces)
+        return {i for i, t in traces.items() if t.state_of(move) in ("moved", "done")}
 
     def sweep(self, grace: timedelta = _GRACE) -> int:
         """Finish what was left unfinished; the number of moves that still are because a shard does not answer."""
@@ -129,9 +182,9 @@ class Moves:
                 unfinished = store.unfinished(self._clock() - grace)
             except Unavailable:
                 continue
-            for move in unfinished:
+            for move, product_ids in grouped(unfinished):
                 try:
-                    self.finish(move)
+                    self.finish_many(replace(move, product_id=product_id) for product_id in product_ids)
                 except (Unavailable, OutcomeUnknown):
                     left.add(move.id)
         return len(left)
@@ -153,12 +206,15 @@ class Moves:
         source, target = self.stores[move.source], self.stores[move.target]
         refusal: ProdError | None = None
         try:
-            while (state := (traces := source.traces(move.product_id)).state_of(move)) == "intended":
+            while True:
+                traces = source.traces([move.product_id])[move.product_id]
+                if (state := traces.state_of(move)) not in ("intended", "leaving"):
+                    break
                 if refusal is None:
                     refusal = _refusal(target, traces, self._clock() + _PLACE_LIFE)
                 if refusal is None:
                     self._step("received")
-                    source.commit(move)
+                    source.commit(move, [move.product_id])
                     self._step("committed")
                 else:
                     source.undo(move)
@@ -171,11 +227,12 @@ class Moves:
             raise refusal
         return None
 
-    def _complete(self, move: Move, decided: Traces) -> None:
-        if decided.state_of(move) == "moved":
-            self.stores[move.target].publish(move, decided.at)
+    def _complete(self, move: Move, traces: Mapping[UUID, Traces]) -> None:
+        """Publish and retire those of the products that are decided and not done."""
+        if moved := [i for i, told in traces.items() if told.state_of(move) == "moved"]:
+            self.stores[move.target].publish(move, moved, max(traces[i].at for i in moved))
             self._step("published")
-            self.stores[move.source].retire(move, self._clock() + _PLACE_LIFE)
+            self.stores[move.source].retire(move, moved, self._clock() + _PLACE_LIFE)
 
     def _discard(self, move: Move) -> None:
         with suppress(Unavailable, OutcomeUnknown):  # nobody sees it, and the sweep removes it
@@ -185,13 +242,19 @@ class Moves:
 def _refusal(target: MoveStore, traces: Traces, until: datetime) -> ProdError | None:
     """Why the target does not hold the product now; None when it does."""
     try:
-        target.receive(traces.parcel, until)
-    except (ProductExists, StaleShardMap) as refusal:
-        return refusal
+        return next(iter(target.receive([traces.parcel], until).values()), None)
     except (Unavailable, OutcomeUnknown) as error:
         shard = error.details.get("shard", "the target")
         return Unavailable(f"{shard} does not take the product: it is left as it was", shard=shard)
-    return None
+
+
+def grouped(moves: Iterable[Move]) -> Iterator[tuple[Move, list[UUID]]]:
+    """The products of each move: of one range's many have the same."""
+    groups: dict[tuple[UUID, str, str], tuple[Move, dict[UUID, None]]] = {}
+    for move in moves:
+        groups.setdefault((move.id, move.source, move.target), (move, {}))[1][move.product_id] = None
+    for move, product_ids in groups.values():
+        yield move, list(product_ids)
 
 
 def _may_have_happened(what: str, move: Move) -> OutcomeUnknown:

@@ -8,14 +8,16 @@ from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Literal, Protocol, Self, get_args
+from typing import Any, Literal, Protocol, Self, TypeVar, get_args
 from uuid import UUID
 
-from prodcore.errors import InvalidInput, Problem, ProdError, VersionConflict
+from prodcore.errors import InvalidInput, Problem, ProdError, ShardUnavailable, VersionConflict
 from prodcore.product.model import Change, Product
 from prodcore.product.move import CompletedMove, Move, State
 from prodcore.product.terms import split_words
 from prodcore.routing import Range
+
+T = TypeVar("T")
 
 SortBy = Literal["name", "price", "stock", "updated", "created"]
 
@@ -224,10 +226,22 @@ class Traces:
         return self.move.state if self.move and self.move.id == move.id else None
 
 
+class ByShard(dict[str, T]):
+    """Something of each shard. One that this process does not know raises ShardUnavailable."""
+
+    def __missing__(self, shard: str) -> T:
+        raise ShardUnavailable(
+            f"this process was started before {shard} was added",
+            hint="Start it again; a service takes over its settings by SIGHUP too",
+            shard=shard,
+        )
+
+
 class MoveStore(Protocol):
     """One shard's side of moves: it is the source of some and the target of others.
 
-    Each call is one write of one document, does nothing where it is not that step's turn, and may be repeated.
+    What is written is one document of each product at once. A call does nothing where it is not that step's turn, and
+    may be repeated. ``move`` of many products is theirs but for its ``product_id``.
     Raises Unavailable (nothing happened) and OutcomeUnknown.
     """
 
@@ -237,23 +251,38 @@ class MoveStore(Protocol):
         Raises VersionConflict, BeingMoved, ProductNotFound.
         """
 
-    def traces(self, product_id: UUID) -> Traces:
-        """What the product's document here tells, as of now: nothing that was ever acknowledged is overlooked."""
+    def leave(self, move: Move, product_ids: Sequence[UUID]) -> None:
+        """Note in the source's documents that they are to go as they are, live or deleted; not where a move has begun.
 
-    def receive(self, parcel: Any, until: datetime) -> None:
-        """Store the product in the target, not to be seen yet. Raises ProductExists, StaleShardMap.
-
-        Where its document here keeps an old place, that is kept by another one until then.
+        Such a product is the same before and after, so whoever reads it need not decide its move.
         """
 
-    def commit(self, move: Move) -> None:
-        """Decide the move, in the source: from now on the product is in the target."""
+    def staying(self, part: Range, after: str, limit: int) -> list[tuple[str, UUID, Move | None]]:
+        """Products whose names are in a range and that have not moved away from here, in key order from ``after`` on.
 
-    def publish(self, move: Move, at: int) -> None:
-        """Make the product simply the target's, with a move completed at this time of the source."""
+        Each as its key, its id and its unfinished move. Where there are none the deleted ones are told.
+        """
 
-    def retire(self, move: Move, until: datetime) -> None:
-        """Let the source's document keep its old place until then."""
+    def keeps_places(self, part: Range) -> bool:
+        """Whether there is anything of a range here: a product, live or deleted, or an old place."""
+
+    def traces(self, product_ids: Sequence[UUID]) -> dict[UUID, Traces]:
+        """What the products' documents here tell, as of now: nothing that was ever acknowledged is overlooked."""
+
+    def receive(self, parcels: Sequence[Any], until: datetime) -> dict[UUID, ProdError]:
+        """Store products in the target, not to be seen yet; ProductExists or StaleShardMap for those it refuses.
+
+        Where a product's document here keeps an old place, that is kept by another one until then.
+        """
+
+    def commit(self, move: Move, product_ids: Sequence[UUID]) -> None:
+        """Decide moves, in the source: from now on the products are in the target."""
+
+    def publish(self, move: Move, product_ids: Sequence[UUID], at: int) -> None:
+        """Make products simply the target's, with a move completed at this time of the source."""
+
+    def retire(self, move: Move, product_ids: Sequence[UUID], until: datetime) -> None:
+        """Let the source's documents keep their old places until then."""
 
     def undo(self, move: Move) -> None:
         """Take the intention back, in the source."""

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
+from prodcore.catalog.bulk import insert_many, replace_many
 from prodcore.catalog.catalog import Catalog
 from prodcore.catalog.stores import Deleted, Key
 from prodcore.catalog.write_errors import failure, id_was_used
@@ -183,17 +184,10 @@ def _find_old(catalog: Catalog, items: Items, found_by: By, plan: _Plan) -> None
                 plan.refuse(skus[sku], _is_ambiguous(sku, products))
         if unreachable:
             plan.outcomes |= {i: ItemOutcome("unavailable", error=unreachable) for i in items if i not in plan.old}
-    by_shard: dict[str, dict[int, Key]] = defaultdict(dict)
-    for i, item in items.items():
-        if i not in plan.old and i not in plan.outcomes and (key := item.key):
-            by_shard[catalog.shard_map.shard_for(key[0])][i] = key
-    for shard, keys in by_shard.items():
-        try:
-            named = catalog.find_keys(shard, list(keys.values()))
-        except Unavailable as error:
-            plan.outcomes |= {i: ItemOutcome("unavailable", error=error) for i in keys}
-        else:
-            plan.old |= {i: named[key] for i, key in keys.items() if key in named}
+    asked = {i: item.key for i, item in items.items() if i not in plan.old and i not in plan.outcomes and item.key}
+    named, unknown = catalog.find_keys(list(asked.values()))
+    plan.outcomes |= {i: ItemOutcome("unavailable", error=unknown[key]) for i, key in asked.items() if key in unknown}
+    plan.old |= {i: named[key] for i, key in asked.items() if key in named}
 
 
 def _recognise(catalog: Catalog, items: Items, plan: _Plan, asked: Sequence[int]) -> None:
@@ -254,7 +248,7 @@ def _would_be(old: Product | None, new: Product) -> ItemOutcome:
 
 def _store(catalog: Catalog, plan: _Plan, items: Sequence[Item], by: Author) -> None:
     """Carry the plan out: one insert and one bulk of replacements a shard, and the renames one by one."""
-    created: dict[str, dict[int, Product]] = defaultdict(dict)
+    created: dict[int, Product] = {}
     changed: dict[str, dict[int, Product]] = defaultdict(dict)
     claiming, write = _claiming(plan), uuid4()
     refused = catalog.claims.take(list(claiming.values()), write)
@@ -263,15 +257,14 @@ def _store(catalog: Catalog, plan: _Plan, items: Sequence[Item], by: Author) -> 
     for i, new in plan.new.items():
         old = plan.old.get(i)
         if old is None:
-            created[new.shard][i] = new
+            created[i] = new
         elif old.key == new.key:
             changed[old.shard][i] = catalog.next_version(old, new, _author(by, items[i]))
         else:
             plan.outcomes[i] = _renamed(catalog, old, items[i], _author(by, items[i]))
-    for shard, part in created.items():
-        plan.outcomes |= _written("created", part, partial(catalog.insert_many, shard))
+    plan.outcomes |= _written("created", created, partial(insert_many, catalog))
     for shard, part in changed.items():
-        plan.outcomes |= _written("changed", part, catalog.store(shard).replace_many)
+        plan.outcomes |= _written("changed", part, partial(replace_many, catalog, shard))
     lost = [i for i, o in plan.outcomes.items() if isinstance(o.error, VersionConflict | ProductExists)]
     _recognise(catalog, dict(enumerate(items)), plan, lost)  # perhaps to an earlier attempt that had not ended
     catalog.claims.done([p for i, p in claiming.items() if plan.outcomes[i].status != "unknown"], write)

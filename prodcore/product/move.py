@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-State = Literal["intended", "pending", "moved", "entering"]
-"""``intended``: the source's document says where it is to go. ``pending``: the target's document, not to be seen unless
+State = Literal["intended", "leaving", "pending", "moved", "entering"]
+"""``intended``: the source's document says where it is to go. ``leaving``: the same of a product that stays as it is,
+since its range moves. ``pending``: the target's document, not to be seen unless
 the source says ``moved``. ``moved``: the source's document keeps its old place, and says where the product is.
 ``entering``: the document of a new product whose id somebody else gave, until no other shard is seen to have it."""
 
@@ -31,7 +32,12 @@ class Move:
     @property
     def is_here(self) -> bool:
         """Whether the document that tells of it is the product."""
-        return self.state in ("intended", "entering")
+        return self.state in ("intended", "leaving", "entering")
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the document is the source's, before the move is decided."""
+        return self.state in ("intended", "leaving")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prodcore.deadline import budget
-from prodcore.errors import Conflict, NotFound
+from prodcore.errors import Conflict, NotFound, VersionConflict
 from prodcore.sharding.findings import CheckedShard, Finding, Kind, Mover, Stored
 from prodcore.sharding.trust import MapStore, OwnedRangesStore
 
@@ -84,6 +84,11 @@ class Repairer:
         current = self._maps.load()
         if current is None:
             raise NotFound("the shard map is gone")
+        copy, ranges = self._owned[finding.shard].load(), current.owned_by(finding.shard)
+        if copy and copy[0] == current.version and copy[1] != ranges:  # the copy of a version never changes
+            current = replace(current, version=current.version + 1)
+            if not self._maps.swap(current.version - 1, current):
+                raise VersionConflict("somebody else changed the shard map meanwhile")
         self._owned[finding.shard].save(current.version, current.owned_by(finding.shard))
         return f"now a copy of version {current.version}"
 

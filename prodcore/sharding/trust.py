@@ -7,7 +7,8 @@ into ranges may differ, for a while: after a split the copies follow one after t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from prodcore.errors import ConfigError, Unavailable, VersionConflict
@@ -30,8 +31,14 @@ class OwnedRangesStore(Protocol):
     def load(self) -> tuple[int, tuple[Range, ...]] | None:
         """The map version of the copy, and the ranges; None before there is one."""
 
-    def save(self, version: int, ranges: tuple[Range, ...]) -> None:
-        """Store the copy, unless a newer one is there, and have the shard refuse what is not in the stored one."""
+    def oldest_map(self) -> int:
+        """The oldest map version by which the shard may be read; 0 for any."""
+
+    def save(self, version: int, ranges: tuple[Range, ...], oldest_map: int | None = None) -> None:
+        """Store the copy, unless a newer one is there, and have the shard refuse what is not in the stored one.
+
+        ``oldest_map`` is this version where nothing else is said.
+        """
 
     def is_enforced(self) -> bool:
         """Whether the shard itself refuses a product whose name is not in its copy, whatever a router believes."""
@@ -70,7 +77,7 @@ def trusted_map(maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> ShardM
     if current is None:
         raise ConfigError("no shard map is stored", hint="set the cluster up first: prodctl local up, or deploy apply")
     for shard, (version, ranges) in copies.items():
-        if not same_keys(ranges, current.owned_by(shard)):
+        if not agrees(ranges, current, shard):
             raise ConfigError(
                 f"{shard} holds ranges of shard map version {version}, the stored map is version {current.version}: "
                 "they disagree, and routing would be a guess",
@@ -79,12 +86,52 @@ def trusted_map(maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> ShardM
     return current
 
 
+def agrees(copy: Sequence[Range], shard_map: ShardMap, shard: str) -> bool:
+    """Whether a shard's copy gives it the keys that the map does; a range that moves may be either shard's meanwhile.
+
+    >>> from prodcore.routing import DEFAULT_MAP
+    >>> begun = DEFAULT_MAP.with_range(Range("g", "n", "rsC", "rsA"))
+    >>> [agrees(owned, begun, "rsA") for owned in (begun.owned_by("rsA"), DEFAULT_MAP.owned_by("rsA"))]
+    [True, True]
+    """
+    beside = [replace(r, other="") for r in shard_map.owned_by(shard) if not r.other]
+    claimed = without([replace(r, other="") for r in copy], [r for r in shard_map.moving if shard in r.holders])
+    return same_keys(beside, claimed)
+
+
+def without(ranges: Sequence[Range], holes: Sequence[Range]) -> list[Range]:
+    """What is left of ranges outside of others; both in key order.
+
+    >>> [str(r) for r in without([Range("a", "n", "rsA")], [Range("c", "d", "rsB"), Range("m", None, "rsB")])]
+    ['a ≤ key < c', 'd ≤ key < m']
+    """
+    left: list[Range] = []
+    for part in ranges:
+        lower: str | None = part.lower
+        for hole in holes:
+            if lower is None or (hole.upper is not None and hole.upper <= lower):
+                continue
+            if part.upper is not None and hole.lower >= part.upper:
+                break
+            if hole.lower > lower:
+                left.append(replace(part, lower=lower, upper=hole.lower))
+            lower = hole.upper
+        if lower is not None and (part.upper is None or lower < part.upper):
+            left.append(replace(part, lower=lower))
+    return left
+
+
 def _from_copies(copies: Mapping[str, tuple[int, tuple[Range, ...]]], unreachable: list[str]) -> ShardMap:
     if unreachable or not copies:
         raise Unavailable(
             f"the shard map cannot be read: no answer from rsU and {', '.join(unreachable) or 'the shards'}"
         )
-    ranges = sorted((r for _version, owned in copies.values() for r in owned), key=lambda r: r.lower)
+    ranges: list[Range] = []
+    for shard, (version, owned) in copies.items():
+        # as a move begins both shards have the range for a moment: the newer copy is that of its new owner
+        given = [r for newer, theirs in copies.values() if newer > version for r in theirs if r.other == shard]
+        ranges += without(owned, sorted(given, key=lambda r: r.lower))
+    ranges.sort(key=lambda r: r.lower)
     try:  # copies of different versions serve as well, where together they give every key one owner
         return ShardMap(max(version for version, _ranges in copies.values()), tuple(ranges))
     except ConfigError:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from prodcore.deadline import budget
-from prodcore.routing import ShardMap, same_keys, show_key
+from prodcore.routing import ShardMap, show_key
 from prodcore.sharding.findings import CheckedShard, Finding, Stored
-from prodcore.sharding.trust import MapStore, OwnedRangesStore
+from prodcore.sharding.trust import MapStore, OwnedRangesStore, agrees
 
 GRACE = timedelta(minutes=1)
 """A younger move is left to whoever makes it."""
@@ -93,14 +93,14 @@ class Verifier:
         yield from self._moving(seen, same_id)
         if seen.state == "product" and seen.is_here and not seen.faults:
             owned = self._map.range_for(seen.key[0])
-            if owned.shard != seen.shard:
+            if seen.shard not in owned.holders:
                 text = f"{show_key(seen.key[0])!r} belongs to {owned.shard} ({owned})"
                 yield Finding("misplaced", seen.shard, text, f"{_REPAIR} moves it there", seen, mendable=True)
 
     def _moving(self, seen: Stored, same_id: Sequence[Stored]) -> Iterator[Finding]:
         """A move that nobody finished."""
         move = seen.move
-        if move is None or seen.purge_at or move.since > self._clock() - GRACE:
+        if move is None or (seen.purge_at and move.state == "moved") or move.since > self._clock() - GRACE:
             return
         known = {move.source, move.target} <= self._shards.keys()
         ends = [o for o in same_id if o.shard != seen.shard and o.move and o.move.id == move.id]
@@ -193,8 +193,10 @@ def map_findings(maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> Itera
         way_out = "find out who changed it: the newer one may be right" if newer else f"{_REPAIR} writes it"
         if copy is None:
             text = "has no copy of its ranges"
-        elif same_keys(copy[1], current.owned_by(shard)):
+        elif copy[0] <= current.version and agrees(copy[1], current, shard):
             text = f"its copy is of map version {copy[0]}, the map is version {current.version}"
+        elif agrees(copy[1], current, shard):
+            text, way_out = "a range was being given to another shard", "prodctl shard resume finishes it"
         else:
             text = f"its copy (version {copy[0]}) has other ranges than the map (version {current.version})"
         yield Finding("map", shard, text, way_out, mendable=not newer)

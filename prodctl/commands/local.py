@@ -209,7 +209,7 @@ def add_shard(name: str, port: int | None, directory: Path | None) -> None:
     """Add a shard: three more members, their users, indexes and rule.
 
     The services read their settings again and fail no request by it; the guard and the drill runner are started again.
-    The shard is empty and owns no range: no product is put there yet. What was cut short is finished by the next up.
+    The shard is empty until "prodctl shard move" gives it a range. What was cut short is finished by the next up.
 
     \b
     Examples:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from prodcore.catalog.deleted import deleted_page
+from prodcore.catalog.listing import deleted_page
 from prodcore.catalog.upsert import new_item, upsert
 from prodcore.errors import (
     InvalidCursor,

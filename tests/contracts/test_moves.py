@@ -85,7 +85,7 @@ def nothing_is_left(catalog, product_id):
     assert all(product.move.state == "moved" for product in documents.values() if product.move)
     for each in catalog.shard_map.shards:
         assert catalog.store(each).moves.unfinished(catalog._clock() + timedelta(1)) == []
-    return catalog.store(shard).moves.traces(product_id)
+    return catalog.store(shard).moves.traces([product_id])[product_id]
 
 
 def test_rename_over_the_border_moves_the_product_with_its_history(catalog):

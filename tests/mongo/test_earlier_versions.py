@@ -8,8 +8,8 @@ from bson.json_util import JSONMode, JSONOptions, loads
 
 from prodcore.app.wiring import open_catalog, open_replica_set, open_user_stores, prepare_cluster
 from prodcore.catalog import Query, Sort, search_words
-from prodcore.catalog.deleted import deleted_page
 from prodcore.catalog.imports import recent_imports
+from prodcore.catalog.listing import deleted_page
 from prodcore.mongo.products.upgrade import is_upgraded
 from prodcore.product.fields import BY_NAME
 from prodcore.product.model import ProductPatch

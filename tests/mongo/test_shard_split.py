@@ -1,12 +1,14 @@
 """A split of a range while products move: the map, its copies, and who still has the old map."""
 
+from dataclasses import replace
+
 import pytest
 
 from campaigns import renames as campaign
 from prodcore.app.shards import open_shards
 from prodcore.app.wiring import open_catalog
 from prodcore.catalog.upsert import new_item, upsert
-from prodcore.errors import ConfigError, VersionConflict
+from prodcore.errors import ConfigError, StaleShardMap, VersionConflict
 from prodcore.product.model import ProductPatch
 from prodcore.routing import DEFAULT_MAP, Range, ShardMap
 from prodcore.settings import load_settings
@@ -79,16 +81,20 @@ def test_who_is_late_splits_nothing(shards):
     assert list(shards.findings(nothing)) == []
 
 
-def test_running_process_takes_a_split_over_and_no_other_map(shards, settings):
+def test_running_process_takes_over_any_newer_map_of_shards_that_it_knows(shards, settings):
     with open_catalog(settings) as running:
         new = shards.split("g")
         assert running.shard_map == DEFAULT_MAP
-        running.follow_map()
+        running.current_map.follow()
         assert running.shard_map == new
         moved = ShardMap(3, (Range("", "a", "rsB"), Range("a", "g", "rsA"), Range("g", None, "rsB")))
         assert shards.maps.swap(2, moved)
-        running.follow_map()
-        assert running.shard_map == new
+        running.current_map.follow()
+        assert running.shard_map == moved
+        assert shards.maps.swap(3, replace(moved.with_range(Range("g", None, "rsX")), version=4))
+        with pytest.raises(StaleShardMap, match="before rsX was added"):
+            running.current_map.follow()
+        assert running.shard_map == moved
 
 
 @pytest.mark.timeout(240)

@@ -35,13 +35,13 @@ from prodcore.catalog.stores import (
     Touched,
     Traces,
 )
-from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted
+from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted, is_not_owned
 from prodcore.deadline import remaining
-from prodcore.errors import ProdError, ProductNotFound, Unavailable, VersionConflict
+from prodcore.errors import ProdError, ProductExists, ProductNotFound, StaleShardMap, Unavailable, VersionConflict
 from prodcore.product.model import Change, Product
 from prodcore.product.move import CompletedMove, Move
 from prodcore.product.terms import INACTIVE, beginning_of, category_term, tag_term
-from prodcore.routing import prefix_range
+from prodcore.routing import Range, ShardMap, prefix_range
 
 MARK = "\0"
 """No key holds it; what stands behind it makes the key of an old place its own."""
@@ -84,6 +84,8 @@ class _Shelf:
     documents: dict[UUID, _Document] = field(default_factory=dict)
     imports: dict[UUID, ImportRecord] = field(default_factory=dict)
     is_silent: bool = False
+    owned: tuple[Range, ...] | None = None
+    """What it takes new names of; None: it was not told."""
     ticks: Iterator[int] = field(default_factory=lambda: count(1))
     time: int = 0
     lock: AbstractContextManager[Any] = field(default_factory=threading.RLock)
@@ -97,6 +99,16 @@ class _Shelf:
     def wrote(self) -> None:
         """The cluster time grows by every write."""
         self.time = next(self.ticks)
+
+    def takes(self, document: _Document) -> None:
+        """Refuse a document that is to have a name which is not the shard's."""
+        nameless = document.deleted or (document.move and document.move.state in ("intended", "leaving", "moved"))
+        if not nameless and not self.owns(document.product):
+            raise is_not_owned(document.product, self.shard)
+
+    def owns(self, product: Product) -> bool:
+        """Whether a product of this name may be put here."""
+        return self.owned is None or any(product.key[0] in part for part in self.owned)
 
     def holder(self, key: Key, but: UUID) -> _Document | None:
         """Another product's document that has this key."""
@@ -136,6 +148,7 @@ class MemoryProductStore:
         self._shelf = _Shelf(shard)
         self.moves = MemoryMoveStore(self._shelf)
         self.imports = MemoryImportStore(self._shelf)
+        self.owned = MemoryOwnedRangesStore(self._shelf)
 
     @property
     def shard(self) -> str:
@@ -159,6 +172,7 @@ class MemoryProductStore:
         if there or self._shelf.holder(product.key, product.id):
             raise exists(product)
         document = _Document(product, (product.change,) if product.change else (), move=product.move)
+        self._shelf.takes(document)
         documents[product.id] = document
         self._shelf.wrote()
         return True
@@ -174,6 +188,8 @@ class MemoryProductStore:
 
     def replace(self, product: Product) -> None:
         document = self._live(product)
+        if document.key != product.key:
+            self._shelf.takes(_Document(product))
         if self._shelf.holder(product.key, product.id):
             raise exists(product)
         self._write(document, product)
@@ -194,8 +210,10 @@ class MemoryProductStore:
 
     def restore(self, product: Product) -> None:
         document = self._shelf.asked().get(product.id)
-        if document is None or not document.deleted or document.product.version != product.version - 1:
+        free = document and document.deleted and document.move is None
+        if document is None or not free or document.product.version != product.version - 1:
             raise _refusal(document, product)
+        self._shelf.takes(_Document(product))
         if self._shelf.holder(product.key, product.id):
             raise exists(product)
         self._write(document, product)
@@ -218,7 +236,10 @@ class MemoryProductStore:
 
     def get_deleted(self, product_id: UUID) -> Deleted | None:
         document = self._shelf.asked().get(product_id)
-        return document.deleted if document else None
+        if document is None or document.deleted is None:
+            return None
+        product = replace(document.deleted.product, move=document.move, shard=self.shard)
+        return replace(document.deleted, product=product)
 
     def deleted(self, before: Moment | None, limit: int, key: str | None = None) -> list[Deleted]:
         found = [d.deleted for d in self._shelf.asked().values() if d.deleted]
@@ -306,46 +327,77 @@ class MemoryMoveStore:
         document.move, document.intention = move, product
         self._shelf.wrote()
 
-    def traces(self, product_id: UUID) -> Traces:
+    def leave(self, move: Move, product_ids: Sequence[UUID]) -> None:
+        for product_id in product_ids:
+            document = self._shelf.asked().get(product_id)
+            if document and document.move is None:
+                document.move = replace(move, product_id=product_id)
+                self._shelf.wrote()
+
+    def staying(self, part: Range, after: str, limit: int) -> list[tuple[str, UUID, Move | None]]:
+        here = [d for d in self._shelf.asked().values() if not d.is_place and d.product.key[0] in part]
+        live = [d for d in here if not d.deleted and d.product.key[0] >= after]
+        told = sorted(live, key=lambda d: d.product.key) or [d for d in here if d.deleted]
+        return [(d.product.key[0], d.product.id, d.move) for d in told[:limit]]
+
+    def keeps_places(self, part: Range) -> bool:
+        there = self._shelf.asked().values()
+        return any(p.key[0] in part for d in there for p in (d.product, *(product for product, _move in d.kept)))
+
+    def traces(self, product_ids: Sequence[UUID]) -> dict[UUID, Traces]:
+        return {product_id: self._traces(product_id) for product_id in product_ids}
+
+    def _traces(self, product_id: UUID) -> Traces:
         document = self._shelf.asked().get(product_id)
         if document is None:
             return Traces(None, (), self._shelf.time, None)
         return Traces(document.move, document.completed_moves, self._shelf.time, _parcel(document))
 
-    def receive(self, parcel: Any, until: datetime) -> None:
+    def receive(self, parcels: Sequence[Any], until: datetime) -> dict[UUID, ProdError]:
+        refused: dict[UUID, ProdError] = {}
+        for parcel in parcels:
+            try:
+                self._receive(parcel)
+            except (ProductExists, StaleShardMap) as why:
+                refused[parcel.product.id] = why
+        return refused
+
+    def _receive(self, parcel: Any) -> None:
         document = self._shelf.asked().get(parcel.product.id)
         if document and document.move != parcel.move:
-            traces = self.traces(parcel.product.id)
+            traces = self._traces(parcel.product.id)
             if traces.state_of(parcel.move):
                 return
-            if document.move is None or document.move.state == "intended":
+            if document.move is None or document.move.is_undecided:
                 raise exists(parcel.product)
-        if self._shelf.holder(parcel.product.key, parcel.product.id):
+        if parcel.key and self._shelf.holder(parcel.key, parcel.product.id):
             raise exists(parcel.product)
+        self._shelf.takes(parcel)
         if document is None or document.move != parcel.move:
             kept = _kept_with(document) if document else ()
             self._shelf.documents[parcel.product.id] = replace(copy(parcel), kept=kept)
             self._shelf.wrote()
 
-    def commit(self, move: Move) -> None:
-        if document := self._turn(move, "intended"):
-            document.move, document.intention, document.history = replace(move, state="moved"), None, ()
+    def commit(self, move: Move, product_ids: Sequence[UUID]) -> None:
+        for document in self._turns(move, product_ids, "intended", "leaving"):
+            moved = replace(move, state="moved", product_id=document.product.id)
+            document.move, document.intention, document.history, document.deleted = moved, None, (), None
 
-    def publish(self, move: Move, at: int) -> None:
-        if document := self._turn(move, "pending"):
+    def publish(self, move: Move, product_ids: Sequence[UUID], at: int) -> None:
+        for document in self._turns(move, product_ids, "pending"):
             document.move = None
             document.completed_moves = (*document.completed_moves, CompletedMove(move.id, move.source, move.target, at))
 
-    def retire(self, move: Move, until: datetime) -> None:
-        if document := self._turn(move, "moved"):
+    def retire(self, move: Move, product_ids: Sequence[UUID], until: datetime) -> None:
+        for document in self._turns(move, product_ids, "moved"):
             document.kept_until = until
 
     def undo(self, move: Move) -> None:
-        if document := self._turn(move, "intended"):
+        for document in self._turns(move, [move.product_id], "intended", "leaving"):
             document.move = document.intention = None
 
     def discard(self, move: Move) -> None:
-        if self._turn(move, "pending"):
+        if self._turns(move, [move.product_id], "pending"):
             del self._shelf.documents[move.product_id]
 
     def holds(self, product_id: UUID) -> Literal["nothing", "entering", "product"]:
@@ -380,13 +432,13 @@ class MemoryMoveStore:
         self._shelf.asked()
         return self._shelf.time
 
-    def _turn(self, move: Move, state: str) -> _Document | None:
-        """The document of whose move it is this step's turn, about to be written."""
-        document = self._shelf.asked().get(move.product_id)
-        if document is None or document.move is None or (document.move.id, document.move.state) != (move.id, state):
-            return None
-        self._shelf.wrote()
-        return document
+    def _turns(self, move: Move, product_ids: Sequence[UUID], *states: str) -> list[_Document]:
+        """The documents whose step of the move it is, about to be written."""
+        documents = [d for i in product_ids if (d := self._shelf.asked().get(i))]
+        turns = [d for d in documents if d.move and d.move.id == move.id and d.move.state in states]
+        if turns:
+            self._shelf.wrote()
+        return turns
 
 
 @_one_at_a_time
@@ -431,7 +483,7 @@ def _refusal(document: _Document | None, product: Product) -> ProdError:
     """Why ``product`` could not be made of what is there."""
     if document is None:
         return ProductNotFound(f"there is no product {product.id}", product_id=str(product.id))
-    if document.deleted:
+    if document.deleted and not (document.move and document.product.version == product.version - 1):
         return is_deleted(document.deleted)
     facts = {"product_id": str(product.id), "version": document.product.version}
     if document.move:
@@ -442,6 +494,8 @@ def _refusal(document: _Document | None, product: Product) -> ProdError:
 def _parcel(document: _Document) -> _Document | None:
     """The target's document: what is intended, and all that was done to the product."""
     move, product = document.move, document.intention
+    if move and move.state == "leaving":
+        return replace(copy(document), move=replace(move, state="pending"), kept=())
     if move is None or product is None:
         return None
     history = (*document.history, product.change) if product.change else document.history
@@ -546,3 +600,48 @@ class MemoryClaimStore:
     def _read(self, skus: Iterable[str]) -> dict[str, Claim]:
         found = {sku: self._claims[sku] for sku in skus if sku in self._claims}
         return {sku: Claim(sku, owner, at, bool(writes)) for sku, (owner, at, writes) in found.items()}
+
+
+class MemoryOwnedRangesStore:
+    """An ``OwnedRangesStore``: what it stores, its shard refuses the rest by."""
+
+    def __init__(self, shelf: _Shelf) -> None:
+        self._shelf = shelf
+        self._version = self._oldest = 0
+
+    def load(self) -> tuple[int, tuple[Range, ...]] | None:
+        self._shelf.asked()
+        return None if self._shelf.owned is None else (self._version, self._shelf.owned)
+
+    def oldest_map(self) -> int:
+        self._shelf.asked()
+        return self._oldest
+
+    def save(self, version: int, ranges: tuple[Range, ...], oldest_map: int | None = None) -> None:
+        self._shelf.asked()
+        if version >= self._version:
+            self._version, self._shelf.owned = version, ranges
+            self._oldest = version if oldest_map is None else oldest_map
+
+    def is_enforced(self) -> bool:
+        return self._shelf.owned is not None
+
+
+class MemoryMapStore:
+    """A ``MapStore``, whose set may be silent."""
+
+    def __init__(self, first: ShardMap) -> None:
+        self._map = first
+        self.is_silent = False
+
+    def load(self) -> ShardMap | None:
+        if self.is_silent:
+            raise Unavailable("rsU does not answer")
+        return self._map
+
+    def swap(self, expected_version: int, new: ShardMap) -> bool:
+        self.load()
+        if self._map.version != expected_version:
+            return False
+        self._map = new
+        return True

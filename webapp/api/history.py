@@ -9,8 +9,7 @@ from apiflask import APIBlueprint
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from prodcore.catalog.deleted import deleted_page
-from prodcore.catalog.listing import MAX_PAGE
+from prodcore.catalog.listing import MAX_PAGE, deleted_page
 from prodcore.catalog.stores import Deleted
 from prodcore.product.model import Action, show_change, show_time
 from prodcore.support.validation import WholeNumber

@@ -12,7 +12,7 @@ from flask_babel import gettext
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
-from prodcore.catalog.deleted import deleted_page
+from prodcore.catalog.listing import deleted_page
 from prodcore.catalog.stores import Deleted
 from prodcore.errors import ProductDeleted, ProductExists, ProductNotFound, SkuTaken, UnroutableName, VersionConflict
 from prodcore.product.fields import NAMES

@@ -18,8 +18,8 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 from werkzeug.utils import redirect
 
-from prodcore.catalog import Catalog, Page, Query, Sort
-from prodcore.catalog.catalog import ShardCount, whole_list
+from prodcore.catalog import Catalog, Page, Query, ShardCount, Sort
+from prodcore.catalog.catalog import whole_list
 from prodcore.catalog.listing import Cursor, encode_cursor
 from prodcore.catalog.stores import EVERYTHING
 from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, ShardNotFound, UnroutableName

@@ -10,6 +10,7 @@ place is right behind the one that it was.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -32,6 +33,9 @@ _FIELDS = tuple(name for name in STORED if name not in {"id", "shard", *_NULLABL
 _PRICES, _TAGS = names_of_kind("price"), names_of_kind("tags")
 _OF_THE_VERSION = ("version", "write_id")
 
+HELD = "held"
+"""The keys of a product, as they stood when its shard took an edit of it without owning its name."""
+
 NO_HISTORY = {"history": 0}
 """The projection of everybody who asks for the product and not for what it was."""
 
@@ -46,9 +50,16 @@ def as_document(product: Product) -> Document:
 def as_update(product: Product) -> Document:
     """The update that makes this version of the one before."""
     update: Document = {"$set": {**_fields(product), **keys_of(product)}, **_history(product)}
-    if gone := {name: "" for name in _NULLABLE if getattr(product, name) is None}:
-        update["$unset"] = gone
+    update["$unset"] = {name: "" for name in _NULLABLE if getattr(product, name) is None} | {HELD: ""}
     return update
+
+
+def as_held_update(product: Product) -> tuple[Document, Document]:
+    """The same for a shard that does not own the name: what the document must have had before, and the update."""
+    update, keys = as_update(product), dict(zip(("name_key", "variant_key"), product.key, strict=True))
+    del update["$unset"][HELD]
+    update["$set"][HELD] = list(product.key)
+    return keys, {operator: values for operator, values in update.items() if values}
 
 
 def as_new_content(product: Product) -> Document:
@@ -64,7 +75,7 @@ def as_parking(product: Product, until: datetime) -> Document:
     deleted = {"at": change and change.at, "by": change and change.by.username, "product": content}
     deleted["name_key"] = product.key[0]
     place = {"name_key": f"{LAST}{product.id}", "variant_key": ""}
-    gone = dict.fromkeys([*content, *keys_of(product)] - place.keys(), "")
+    gone = dict.fromkeys([*content, *keys_of(product), HELD] - place.keys(), "")
     return {"$set": {**kept, **place, "deleted": deleted, "purge_at": until}, "$unset": gone, **_history(product)}
 
 
@@ -87,7 +98,7 @@ def as_product(document: Document, shard: str) -> Product:
 def as_deleted(document: Document, shard: str) -> Deleted:
     """The deleted product that a document holds."""
     deleted = document["deleted"]
-    kept = {name: document[name] for name in ("_id", *_OF_THE_VERSION)}
+    kept = {name: document[name] for name in ("_id", *_OF_THE_VERSION, "move") if name in document}
     product = as_product({**deleted["product"], **kept}, shard)
     return Deleted(product, deleted["at"], deleted["by"], document["purge_at"])
 
@@ -182,6 +193,15 @@ def as_kept_place(stub: Document, until: datetime) -> Document:
     return {**stub, **kept, "purge_at": until}
 
 
+def as_old_place(document: Document) -> Document:
+    """What a deleted product leaves where it was: its old place, as if it had moved from there before."""
+    product = as_deleted(document, "").product
+    place = as_document(replace(product, sku=None, move=None))
+    del place["history"]
+    place["variant_key"] += f"{MARK}{product.id}"
+    return place | ({"moves": document["moves"]} if "moves" in document else {})
+
+
 def keeps_place(document: Document) -> bool:
     """Whether it is such a document."""
     return isinstance(document["_id"], str)
@@ -214,7 +234,7 @@ def refuse(current: Document | None, product: Product, shard: str) -> NoReturn:
     """
     if current is None:
         raise ProductNotFound(f"there is no product {product.id}", product_id=str(product.id))
-    if "deleted" in current:
+    if "deleted" in current and not ("move" in current and current["version"] == product.version - 1):
         raise is_deleted(as_deleted(current, shard))
     hint = "Read it again, then repeat your change"
     facts = {"product_id": str(product.id), "version": current["version"]}

@@ -1,14 +1,19 @@
-"""Where the shard map and the shards' copies of it are kept, and the rule by which a shard takes only its own."""
+"""Where the shard map, its copies and moves of ranges are kept, and the rule by which a shard takes only its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
+from uuid import UUID
 
+from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError, WriteError
 
 from prodcore.errors import Conflict
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
+from prodcore.mongo.products.document import HELD
 from prodcore.routing import Range, ShardMap, joined, ranges_as_documents, ranges_from_documents
+from prodcore.sharding.mover import Bounds, MoveOrder, Wanted
 
 _MAP_ID = "products"
 
@@ -55,16 +60,22 @@ class MongoOwnedRangesStore:
         document = self._set.read(lambda: self._copies.find_one({"_id": _MAP_ID}))
         return (document["map_version"], ranges_from_documents(document["ranges"])) if document else None
 
-    def save(self, version: int, ranges: tuple[Range, ...]) -> None:
-        """Store the copy, unless a newer one is there, and have the shard refuse what is not in the stored one."""
+    def oldest_map(self) -> int:
+        """The oldest map version by which the shard may be read; see the port."""
+        document = self._set.read(lambda: self._copies.find_one({"_id": _MAP_ID}, {"oldest_map": 1}))
+        return int((document or {}).get("oldest_map", 0))
+
+    def save(self, version: int, ranges: tuple[Range, ...], oldest_map: int | None = None) -> None:
+        """Store the copy, unless a newer one is there, and the rule that follows from it; see the port."""
 
         def attempt(_again: bool) -> None:
-            copy = {"map_version": version, "ranges": ranges_as_documents(ranges)}
-            older = {"_id": _MAP_ID, "map_version": {"$lte": version}}
+            copy: Document = {"map_version": version, "ranges": ranges_as_documents(ranges)}
+            older = {"_id": _MAP_ID, "$or": [{"map_version": {"$lt": version}}, dict(copy)]}
+            copy["oldest_map"] = version if oldest_map is None else oldest_map
             try:
                 self._copies.replace_one(older, copy, upsert=True)
             except DuplicateKeyError:
-                return  # a newer copy is there: the filter did not match it, so the upsert collided with it
+                return  # a newer or another copy is there: the filter did not match it, so the upsert collided with it
 
         self._set.write(attempt)
         while not self.is_enforced():  # until what is stored and what is enforced agree, whoever else changes both
@@ -98,21 +109,105 @@ class MongoOwnedRangesStore:
 
 
 _PRODUCTS = "products"
-_STRICTNESS = {"validationLevel": "moderate", "validationAction": "error"}
-"""Moderate: what a shard holds and does not own, perhaps from before there was a rule, can be edited and moved."""
+_STRICTNESS = {"validationLevel": "strict", "validationAction": "error"}
+"""Strict: a product whose name the shard does not own any more must not get another such name here."""
+
+_KEYS = ["$name_key", "$variant_key"]
 
 _UNAUTHORIZED = 13
 VALIDATION_FAILURE = 121
 """The server's code for a document that breaks the rule."""
 
 
-def _rule(ranges: Sequence[Range]) -> Document:
-    """What a document must be like to be stored: a product of an owned name, a deleted one, or an old place.
+_ACTIVE = {"carried_at": None}
+"""What only one order may be: an index sees to it."""
 
-    A product that is received by a move counts as one here already.
+
+class MongoMoveOrders:
+    """``prodcore.sharding.mover.MoveOrders``, in ``prodctl_meta.range_moves`` of rsU."""
+
+    def __init__(self, replica_set: ReplicaSet) -> None:
+        self._set = replica_set
+        self._orders = replica_set.collection("range_moves", "prodctl_meta")
+
+    def add(self, order: MoveOrder) -> None:
+        """Store a new order; see the port."""
+        document = {
+            "_id": order.id,
+            "lower": order.bounds.lower,
+            "upper": order.bounds.upper,
+            **{name: getattr(order, name) for name in _ORDER_FIELDS},
+        }
+        one = IndexModel([("carried_at", 1)], name="one_at_a_time", unique=True, partialFilterExpression=_ACTIVE)
+
+        def attempt(_again: bool) -> None:
+            self._orders.create_indexes([one])
+            try:
+                self._orders.insert_one(document)
+            except DuplicateKeyError:
+                if self.get(order.id) is None:
+                    raise Conflict(
+                        "another range is being moved",
+                        hint="prodctl shard status shows it: wait for it, resume it, or abort it",
+                    ) from None
+
+        self._set.write(attempt)
+
+    def get(self, order_id: UUID) -> MoveOrder | None:
+        """An order."""
+        document = self._set.read(lambda: self._orders.find_one({"_id": order_id}))
+        return _as_order(document) if document else None
+
+    def open(self) -> list[MoveOrder]:
+        """Those that are not closed; see the port."""
+        found = self._set.read(lambda: list(self._orders.find({"closed_at": None}, sort=[("begun_at", 1)])))
+        return [_as_order(document) for document in found]
+
+    def latest(self, limit: int) -> list[MoveOrder]:
+        """The last ones; see the port."""
+        found = self._set.read(lambda: list(self._orders.find(sort=[("begun_at", -1)], limit=limit)))
+        return [_as_order(document) for document in found]
+
+    def want(self, order_id: UUID, wanted: Wanted) -> None:
+        """Note what somebody wants; see the port."""
+        self._update(order_id, {"$set": {"wanted": wanted}})
+
+    def note(self, order_id: UUID, carried: int = 0, seconds: float = 0.0) -> None:
+        """Note that it is being carried out; see the port."""
+        self._update(order_id, {"$inc": {"carried": carried, "seconds": seconds}, "$currentDate": {"seen_at": True}})
+
+    def end(self, order_id: UUID, *, closed: bool = False) -> None:
+        """Note how far it is; see the port."""
+        self._update(order_id, {"$currentDate": {"closed_at" if closed else "carried_at": True}})
+
+    def _update(self, order_id: UUID, update: Document) -> None:
+        self._set.write(lambda _again: self._orders.update_one({"_id": order_id}, update))
+
+
+_ORDER_FIELDS = tuple(field.name for field in fields(MoveOrder) if field.name not in ("id", "bounds"))
+
+
+def _as_order(document: Document) -> MoveOrder:
+    return MoveOrder(
+        id=document["_id"],
+        bounds=Bounds(document["lower"], document["upper"]),
+        **{name: document[name] for name in _ORDER_FIELDS},
+    )
+
+
+def _rule(ranges: Sequence[Range]) -> Document:
+    """What a document must be like to be stored: a product of an owned name, or one of those that take no name.
+
+    These are deleted ones, those that are leaving, old places, and those that keep the keys that they had here. A
+    product that is received by a move counts as one here already.
     """
     owned = [{"name_key": {"$gte": r.lower} | ({} if r.upper is None else {"$lt": r.upper})} for r in joined(ranges)]
-    return {"$or": [*owned, {"deleted": {"$exists": True}}, {"move.state": "moved"}]}
+    nameless = [{"deleted": {"$exists": True}}, {"move.state": {"$in": ["intended", "leaving", "moved"]}}]
+    return {"$or": [*owned, *nameless, {"$expr": {"$eq": [f"${HELD}", _KEYS]}}]}
+
+
+HOLD: Document = {"$set": {HELD: _KEYS}}
+"""The last step of an update that leaves a product's keys as they are, for a shard that does not own its name."""
 
 
 def breaks_rule(error: PyMongoError) -> bool:

@@ -4,35 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from pymongo import ReplaceOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError, WriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 
 from prodcore.catalog.stores import ListRow, Traces
 from prodcore.catalog.write_errors import exists, is_not_owned
-from prodcore.mongo.client.replica_set import Document, ReplicaSet
+from prodcore.errors import ProdError, ProductExists, StaleShardMap
+from prodcore.mongo.client.replica_set import Document, ReplicaSet, is_transient
 from prodcore.mongo.products.document import (
+    HELD,
     MARK,
     MOVES_KEPT_SECONDS,
     as_completed_moves,
+    as_deleted,
     as_entry,
     as_kept_place,
     as_move,
     as_new_content,
+    as_old_place,
     as_product,
     as_sub_document,
     as_time,
     as_timestamp,
     refuse,
 )
-from prodcore.mongo.products.map_store import breaks_rule
+from prodcore.mongo.products.map_store import HOLD, VALIDATION_FAILURE, breaks_rule
 from prodcore.mongo.products.query import projection, values_of
 from prodcore.product.model import MAX_CHANGES, Product
-from prodcore.product.move import Move
+from prodcore.product.move import Move, State
+from prodcore.routing import LAST, Range
 
 
 class MongoMoveStore:
@@ -53,94 +60,152 @@ class MongoMoveStore:
         def attempt(again: bool) -> None:
             if self._products.update_one(seen, {"$set": noted}).matched_count:
                 return
-            document, _at = self._now(product.id)
+            document = self._one(product.id)
             if not (again and document and _traces(document, 0).state_of(move)):
                 refuse(document, product, self._set.name)
 
         self._set.write(attempt, product_id=str(product.id))
 
-    def traces(self, product_id: UUID) -> Traces:
-        """What the document tells; see the port."""
-        document, at = self._set.read(lambda: self._now(product_id), fresh=True)
-        return _traces(document or {}, at)
+    def leave(self, move: Move, product_ids: Sequence[UUID]) -> None:
+        """Note that products are to go as they are; see the port."""
+        free = {"_id": {"$in": list(product_ids)}, "move": {"$exists": False}}
+        noted = as_sub_document(move) | {"product": "$_id"}
+        self._set.write(lambda _again: self._products.update_many(free, [{"$set": {"move": noted}}]))
 
-    def receive(self, parcel: Any, until: datetime) -> None:
-        """Store the product, not to be seen yet; see the port."""
+    def staying(self, part: Range, after: str, limit: int) -> list[tuple[str, UUID, Move | None]]:
+        """What a range still has here; see the port."""
+        keys = {"$gte": part.lower, "$lt": part.upper or LAST}
+        here: Document = {"name_key": keys | {"$gte": max(part.lower, after)}, "move.state": {"$ne": "moved"}}
+        parked: Document = {"deleted.at": {"$exists": True}, "deleted.name_key": keys}
+        shown = {"name_key": 1, "move": 1}
 
-        def attempt(_again: bool) -> None:
+        def read() -> list[Document]:
+            found = list(self._products.find(here, shown, sort=[("name_key", 1)], limit=limit))
+            return found or list(self._products.find(parked, shown, limit=limit))
+
+        return [(d["name_key"], d["_id"], as_move(d)) for d in self._set.read(read, fresh=True)]
+
+    def keeps_places(self, part: Range) -> bool:
+        """Whether anything of a range is here; see the port."""
+        keys = {"$gte": part.lower, "$lt": part.upper or LAST}
+        anything: Document = {"$or": [{"name_key": keys}, {"deleted.at": {"$exists": True}, "deleted.name_key": keys}]}
+        return self._set.read(lambda: self._products.find_one(anything, {"_id": 1}), fresh=True) is not None
+
+    def count(self, part: Range) -> int:
+        """How many products, live, have names in a range here."""
+        here = {"name_key": {"$gte": part.lower, "$lt": part.upper or LAST}, "move.state": {"$ne": "moved"}}
+        return self._set.read(lambda: self._products.count_documents(here))
+
+    def traces(self, product_ids: Sequence[UUID]) -> dict[UUID, Traces]:
+        """What the products' documents tell; see the port."""
+        documents, at = self._set.read(lambda: self._now(product_ids), fresh=True)
+        return {product_id: _traces(documents.get(product_id, {}), at) for product_id in product_ids}
+
+    def receive(self, parcels: Sequence[Any], until: datetime) -> dict[UUID, ProdError]:
+        """Store products, not to be seen yet; see the port."""
+
+        def attempt(_again: bool) -> dict[UUID, ProdError]:
             try:
-                self._products.insert_one(parcel)
-            except DuplicateKeyError:
-                self._receive_again(parcel, until)
-            except WriteError as error:
-                self._refuse_foreign(parcel, error)
+                self._products.insert_many(parcels, ordered=False)
+            except BulkWriteError as error:
+                refused = error.details.get("writeErrors", [])
+                if is_transient(error) or any(e["code"] not in _REFUSED for e in refused):
+                    raise
+                return self._refusals([(parcels[e["index"]], e["code"]) for e in refused], until)
+            return {}
 
-        self._set.write(attempt, product_id=str(parcel["_id"]))
+        return self._set.write(attempt)
 
-    def _receive_again(self, parcel: Document, until: datetime) -> None:
-        """Nothing where it is here already; in the place of what another move left here; else it is refused."""
-        move = as_move(parcel)
-        document, _at = self._now(parcel["_id"])
-        if document is None or move is None:  # the name is taken
-            raise exists(as_product(parcel, self._set.name))
-        if _traces(document, 0).state_of(move):
-            return
+    def _refusals(self, refused: Sequence[tuple[Document, int]], until: datetime) -> dict[UUID, ProdError]:
+        """Why products cannot be received: those that are here now all the same are left out."""
+        documents, _at = self._now([parcel["_id"] for parcel, _code in refused])
+        found: dict[UUID, ProdError] = {}
+        for parcel, code in refused:
+            if _is_received(documents.get(parcel["_id"]), parcel):
+                continue
+            try:
+                if code == VALIDATION_FAILURE:
+                    raise is_not_owned(as_parcelled(parcel, self._set.name), self._set.name)
+                self._receive_again(parcel, documents.get(parcel["_id"]), until)
+            except (ProductExists, StaleShardMap) as why:
+                found[parcel["_id"]] = why
+        return found
+
+    def _receive_again(self, parcel: Document, document: Document | None, until: datetime) -> None:
+        """Store it in the place of what another move left here; else it is refused."""
+        if document is None:  # the name is taken
+            raise exists(as_parcelled(parcel, self._set.name))
         if document.get("move", {}).get("state") == "moved":
             self._keep_place(as_kept_place(document, until))
         left = {"_id": parcel["_id"], "move.id": document.get("move", {}).get("id"), "move.state": {"$in": _LEFT}}
+        refusal: ProdError = exists(as_parcelled(parcel, self._set.name))
         try:
-            replaced = self._products.replace_one(left, parcel).matched_count
+            if self._products.replace_one(left, parcel).matched_count:
+                return
         except DuplicateKeyError:
-            replaced = 0
+            pass
         except WriteError as error:
-            replaced = 0
-            self._refuse_foreign(parcel, error)
-        if not replaced and not self._is_received(parcel["_id"], move):
-            raise exists(as_product(parcel, self._set.name))
-
-    def _refuse_foreign(self, parcel: Document, error: WriteError) -> None:
-        """Raise StaleShardMap where the shard does not own the name, and did not when it was received already."""
-        if not breaks_rule(error):
-            raise error
-        move = as_move(parcel)
-        if move is None or not self._is_received(parcel["_id"], move):
-            raise is_not_owned(as_product(parcel, self._set.name), self._set.name) from None
-
-    def _is_received(self, product_id: UUID, move: Move) -> bool:
-        """Whether another client that finishes the same move was quicker."""
-        document, _at = self._now(product_id)
-        return document is not None and _traces(document, 0).state_of(move) is not None
+            if not breaks_rule(error):
+                raise
+            refusal = is_not_owned(as_parcelled(parcel, self._set.name), self._set.name)
+        if not _is_received(self._one(parcel["_id"]), parcel):  # by another client that finishes the same move
+            raise refusal
 
     def _keep_place(self, place: Document) -> None:
         """Before its document is the product again: at every instant one of the two is there."""
         with suppress(DuplicateKeyError):
             self._products.insert_one(place)
 
-    def commit(self, move: Move) -> None:
-        """Decide the move; see the port."""
-        place = {"$concat": ["$variant_key", MARK, str(move.product_id)]}
-        gone = ["sku", "intention", "history"]
-        update: list[Document] = [{"$set": {"variant_key": place, "move.state": "moved"}}, {"$unset": gone}]
-        self._step(move, "intended", update)
+    def commit(self, move: Move, product_ids: Sequence[UUID]) -> None:
+        """Decide moves; see the port."""
+        live, gone = {"deleted": {"$exists": False}}, ["sku", "intention", "history", HELD]
 
-    def publish(self, move: Move, at: int) -> None:
-        """Make the product simply this shard's; see the port."""
+        def attempt(_again: bool) -> None:
+            parked = list(self._products.find(_turns(move, product_ids, "leaving") | {"deleted.at": {"$exists": True}}))
+            moved = [as_sub_document(replace(move, state="moved", product_id=d["_id"])) for d in parked]
+            writes: list[UpdateOne | ReplaceOne[Document]] = [
+                ReplaceOne(_turns(move, [d["_id"]], "leaving"), as_old_place(d) | {"move": how})
+                for d, how in zip(parked, moved, strict=True)
+            ]
+            for product_id in product_ids:
+                place = {"$concat": ["$variant_key", MARK, str(product_id)]}
+                steps: list[Document] = [{"$set": {"variant_key": place, "move.state": "moved"}}, {"$unset": gone}]
+                writes.append(UpdateOne(_turns(move, [product_id], *_UNDECIDED) | live, steps))
+            self._products.bulk_write(writes, ordered=False)
+
+        self._set.write(attempt, product_id=str(product_ids[0]))
+
+    def publish(self, move: Move, product_ids: Sequence[UUID], at: int) -> None:
+        """Make the products simply this shard's; see the port."""
         since = as_timestamp(at - (MOVES_KEPT_SECONDS << 32))
         recent = {"$filter": {"input": {"$ifNull": ["$moves", []]}, "cond": {"$gt": ["$$this.at", since]}}}
         moves = {"$concatArrays": [recent, [as_entry(move, at)]]}
-        self._step(move, "pending", [{"$set": {"moves": moves}}, {"$unset": "move"}])
+        self._step(_turns(move, product_ids, "pending"), [{"$set": {"moves": moves}}, {"$unset": "move"}])
 
-    def retire(self, move: Move, until: datetime) -> None:
-        """Let the document keep its old place until then; see the port."""
-        self._step(move, "moved", {"$set": {"purge_at": until}})
+    def retire(self, move: Move, product_ids: Sequence[UUID], until: datetime) -> None:
+        """Let the documents keep their old places until then; see the port."""
+        self._step(_turns(move, product_ids, "moved"), [{"$set": {"purge_at": until}}])
 
     def undo(self, move: Move) -> None:
         """Take the intention back; see the port."""
-        self._step(move, "intended", {"$unset": {"move": "", "intention": ""}})
+        self._step(_turns(move, [move.product_id], *_UNDECIDED), [{"$unset": ["move", "intention"]}])
 
     def discard(self, move: Move) -> None:
         """Remove what was received of it; see the port."""
-        self._set.write(lambda _again: self._products.delete_one(_turn(move, "pending")))
+        self._set.write(lambda _again: self._products.delete_one(_turns(move, [move.product_id], "pending")))
+
+    def _step(self, turn: Document, steps: list[Document]) -> None:
+        """Take a step for those whose turn it is. It changes no key, so a shard takes it whatever it owns now."""
+
+        def attempt(_again: bool) -> int:
+            try:
+                return self._products.update_many(turn, steps).matched_count
+            except WriteError as error:
+                if not breaks_rule(error):
+                    raise
+                return self._products.update_many(turn, [*steps, HOLD]).matched_count
+
+        self._set.write(attempt)
 
     def holds(self, product_id: UUID) -> Literal["nothing", "entering", "product"]:
         """What the shard has under this id; see the port."""
@@ -152,15 +217,8 @@ class MongoMoveStore:
 
     def admit(self, product_id: UUID) -> bool:
         """Let the product that enters stay; see the port."""
-        entering = {"_id": product_id, "move.state": "entering"}
-
-        def attempt(_again: bool) -> bool:
-            if self._products.update_one(entering, {"$unset": {"move": ""}}).matched_count:
-                return True
-            document, _at = self._now(product_id)
-            return document is not None
-
-        return self._set.write(attempt, product_id=str(product_id))
+        self._step({"_id": product_id, "move.state": "entering"}, [{"$unset": "move"}])
+        return self._set.read(lambda: self._one(product_id), fresh=True) is not None
 
     def reject(self, product_id: UUID) -> None:
         """Remove the product that enters; see the port."""
@@ -170,8 +228,10 @@ class MongoMoveStore:
     def unfinished(self, since: datetime) -> list[Move]:
         """The moves that were left unfinished; see the port."""
         left = {
-            "move.state": {"$in": ["intended", "pending", "moved", "entering"]},
-            "purge_at": {"$exists": False},
+            "$or": [
+                {"move.state": {"$in": [*_UNDECIDED, "pending", "entering"]}},
+                {"move.state": "moved", "purge_at": {"$exists": False}},
+            ],
             "move.since": {"$lt": since},
         }
         documents = self._set.read(lambda: list(self._products.find(left, {"move": 1})))
@@ -198,45 +258,61 @@ class MongoMoveStore:
         answer = self._set.read(lambda: self._set.client.admin.command("hello"), fresh=True)
         return as_time(answer["lastWrite"]["majorityOpTime"]["ts"])
 
-    def _step(self, move: Move, state: str, update: Document | list[Document]) -> None:
-        self._set.write(
-            lambda _again: self._products.update_one(_turn(move, state), update), product_id=str(move.product_id)
-        )
+    def _one(self, product_id: UUID) -> Document | None:
+        return self._now([product_id])[0].get(product_id)
 
-    def _now(self, product_id: UUID) -> tuple[Document | None, int]:
-        """The document as no earlier write to it can change it any more, and a cluster time that is not before that.
+    def _now(self, product_ids: Sequence[UUID]) -> tuple[dict[UUID, Document], int]:
+        """The documents as no earlier write to them can change them any more, and a cluster time not before that.
 
         An empty write waits until all that was written before is on a majority; the read comes after it.
         """
+        wanted = {"_id": {"$in": list(product_ids)}}
         with self._set.client.start_session() as session:
-            self._products.update_one({"_id": product_id}, {"$set": {}}, session=session)
-            document = self._products.find_one({"_id": product_id}, session=session)
-            return document, _operation_time(session)
+            self._products.update_one(wanted, {"$set": {}}, session=session)
+            documents = list(self._products.find(wanted, session=session))
+            return {document["_id"]: document for document in documents}, _operation_time(session)
 
 
 _FREE = {"move": {"$exists": False}, "deleted": {"$exists": False}}
+_REFUSED = {11000, VALIDATION_FAILURE}
 _LEFT = ["moved", "pending"]
 """What an earlier move may have left of the product here."""
 
 
-def _turn(move: Move, state: str) -> Document:
-    """The document of whose move it is this step's turn."""
-    return {"_id": move.product_id, "move.id": move.id, "move.state": state}
+_UNDECIDED: tuple[State, ...] = ("intended", "leaving")
+
+
+def _turns(move: Move, product_ids: Sequence[UUID], *states: State) -> Document:
+    """The documents of these products whose step of the move it is."""
+    ids = product_ids[0] if len(product_ids) == 1 else {"$in": list(product_ids)}
+    return {"_id": ids, "move.id": move.id, "move.state": {"$in": list(states)}}
+
+
+def _is_received(document: Document | None, parcel: Document) -> bool:
+    move = as_move(parcel)
+    return document is not None and move is not None and _traces(document, 0).state_of(move) is not None
 
 
 def _traces(document: Document, at: int) -> Traces:
     move = as_move(document)
-    parcel = _parcel(document, move) if move and move.state == "intended" else None
+    parcel = _parcel(document, move) if move and move.state in _UNDECIDED else None
     return Traces(move, as_completed_moves(document), at, parcel)
 
 
 def _parcel(document: Document, move: Move) -> Document:
-    """The target's document: what is intended, and all that was done to the product."""
+    """The target's document: what is intended, or what there is, and all that was done to the product."""
+    pending = {**as_sub_document(move), "state": "pending"}
+    if move.state == "leaving":
+        return {name: value for name, value in document.items() if name != HELD} | {"move": pending}
     intention = document["intention"]
     history = [*document.get("history", ()), intention["entry"]][-MAX_CHANGES:]
-    pending = {**as_sub_document(move), "state": "pending"}
     parcel = {"_id": document["_id"], **intention["content"], "history": history, "move": pending}
     return parcel | ({"moves": document["moves"]} if "moves" in document else {})
+
+
+def as_parcelled(parcel: Document, shard: str) -> Product:
+    """The product that a parcel brings."""
+    return as_deleted(parcel, shard).product if "deleted" in parcel else as_product(parcel, shard)
 
 
 def _operation_time(session: ClientSession) -> int:

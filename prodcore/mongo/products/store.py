@@ -17,13 +17,14 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 from prodcore.catalog.stores import TRAFFIC_CATEGORY, Batch, Count, Deleted, Key, Moment, Slice
 from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted, is_not_owned
 from prodcore.deadline import budget
-from prodcore.errors import OutcomeUnknown, ProdError
+from prodcore.errors import OutcomeUnknown, ProdError, StaleShardMap
 from prodcore.mongo.client.replica_set import Document, ReplicaSet, is_transient
 from prodcore.mongo.products.document import (
     NO_HISTORY,
     as_change,
     as_deleted,
     as_document,
+    as_held_update,
     as_parking,
     as_product,
     as_restoring,
@@ -132,7 +133,12 @@ class MongoProductStore:
 
     def replace(self, product: Product) -> None:
         """Store a new version; see the port."""
-        self._update(product, _live(product), as_update(product))
+        try:
+            self._update(product, _live(product), as_update(product))
+        except StaleShardMap:
+            keys, update = as_held_update(product)
+            if not self._update(product, _live(product) | keys, update, explain=False):
+                raise
 
     def park(self, product: Product, until: datetime) -> None:
         """Delete a product, to be restored until then; see the port."""
@@ -141,12 +147,15 @@ class MongoProductStore:
     def restore(self, product: Product) -> None:
         """Put a deleted product back; see the port."""
         parked = {"_id": product.id, "version": product.version - 1, "deleted": {"$exists": True}}
-        self._update(product, parked, as_restoring(product))
+        self._update(product, parked | {"move": {"$exists": False}}, as_restoring(product))
 
-    def _update(self, product: Product, seen: Document, update: Document) -> None:
-        """Make ``product`` of the version before it, which is ``seen``."""
+    def _update(self, product: Product, seen: Document, update: Document, *, explain: bool = True) -> bool:
+        """Make ``product`` of the version before it, which is ``seen``; False where that is not there.
 
-        def attempt(again: bool) -> None:
+        With ``explain`` the reason is raised then, unless it is that an earlier attempt has done it.
+        """
+
+        def attempt(again: bool) -> bool:
             try:
                 result = self._products.update_one(seen, update)
             except DuplicateKeyError:
@@ -155,26 +164,33 @@ class MongoProductStore:
                 if breaks_rule(error):
                     raise is_not_owned(product, self.shard) from None
                 raise
-            if not result.matched_count:
+            if not result.matched_count and (explain or again):
                 self._explain_no_match(product, again)
+            return explain or again or result.matched_count > 0
 
-        self._set.write(attempt, product_id=str(product.id))
+        return self._set.write(attempt, product_id=str(product.id))
 
     def replace_many(self, products: Sequence[Product]) -> list[ProdError | None]:
         """Store new versions, each on its own; see the port."""
-        return self._update_many(products, [as_update(product) for product in products])
+        held = [as_held_update(product) for product in products]
+        return self._update_many(products, [as_update(product) for product in products], held)
 
     def park_many(self, products: Sequence[Product], until: datetime) -> list[ProdError | None]:
         """Delete products, each on its own; see the port."""
         return self._update_many(products, [as_parking(product, until) for product in products])
 
-    def _update_many(self, products: Sequence[Product], updates: Sequence[Document]) -> list[ProdError | None]:
+    def _update_many(
+        self, products: Sequence[Product], updates: Sequence[Document], held: Sequence[tuple[Document, Document]] = ()
+    ) -> list[ProdError | None]:
+        """``held`` is what is done instead where the shard does not own the name, and had the product under it."""
         if not products:
             return []
         writes = [UpdateOne(_live(product), update) for product, update in zip(products, updates, strict=True)]
 
         def attempt(_again: bool) -> list[ProdError | None]:
-            self._products.bulk_write(writes, ordered=False)
+            refused = self._bulk_write(writes)
+            if refused and held:
+                self._bulk_write([UpdateOne(_live(products[i]) | held[i][0], held[i][1]) for i in refused])
             found = self._products.find({"_id": {"$in": [p.id for p in products]}}, {"write_id": 1})
             stored = {document["write_id"] for document in found}
             return [None if p.write_id in stored else changed_meanwhile(p) for p in products]
@@ -183,6 +199,17 @@ class MongoProductStore:
             return self._set.write(attempt)
         except OutcomeUnknown as unknown:
             return [unknown] * len(products)
+
+    def _bulk_write(self, writes: Sequence[UpdateOne]) -> list[int]:
+        """Write each; which of them the shard refused since it does not own the name."""
+        try:
+            self._products.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            refused = error.details.get("writeErrors", [])
+            if is_transient(error) or any(e["code"] != VALIDATION_FAILURE for e in refused):
+                raise
+            return [e["index"] for e in refused]
+        return []
 
     def get(self, product_id: UUID) -> Product | None:
         """The product with this id; see the port."""

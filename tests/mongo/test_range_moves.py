@@ -1,0 +1,263 @@
+"""Ranges move from one replica set to another, under writers and readers, and whoever dies."""
+
+import threading
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from prodcore.app.shards import open_shards
+from prodcore.app.wiring import open_catalog
+from prodcore.catalog import Query, Sort
+from prodcore.catalog.bulk import delete_many, replace_many
+from prodcore.catalog.catalog import now
+from prodcore.catalog.upsert import upsert
+from prodcore.deadline import budget
+from prodcore.errors import Conflict, ProductExists, ShardNotFound, StaleShardMap
+from prodcore.routing import DEFAULT_MAP
+from prodcore.settings import load_settings
+from prodcore.sharding.mover import Bounds, RangeMover
+from tests.support.daily import daily
+from tests.support.products import ANA, Killed, draft, item, patch
+
+STEPS = ["announced", "taken", "refused", "given", "intended", "received", "committed", "published", "carried"]
+
+
+@pytest.fixture
+def shards(cluster, put_back_map, raw_products, raw_clients):
+    raw_clients["rsU"]["prodctl_meta"]["range_moves"].delete_many({})
+    with open_shards(load_settings(**cluster.addresses("operator"))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def routers(shards, settings):
+    """Processes that look for a newer map only when they are told to."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(open_catalog(settings)) for _ in range(3)]
+
+
+@pytest.fixture
+def mover(shards, routers):
+    """Makes movers that wait until all processes know the map, or those that are given."""
+
+    def make(lower="g", upper="n", *, known_to=routers, step=lambda _name: None):
+        def wait(_seconds):
+            for router in known_to:
+                router.current_map.follow()
+
+        carrier = shards.carrier(step=step)
+        moves = {name: store.moves for name, store in shards.stores.items()}
+        bounds = Bounds(lower, upper)
+        return RangeMover(bounds, shards.maps, shards.owned, moves, carrier, wait=wait, step=step)
+
+    return make
+
+
+def move(mover, source="rsA", target="rsB"):
+    mover.announce(target)
+    assert mover.give(target)
+    assert mover.carry(source, target)
+
+
+def purge(raw_products):
+    """What the servers do twenty minutes later."""
+    for products in raw_products.values():
+        products.delete_many({"move.state": "moved"})
+
+
+def listed(catalog, limit=200, **query):
+    cursor, found = None, []
+    while True:
+        page = catalog.page(Query(**query), cursor=cursor, limit=limit)
+        assert not page.unavailable
+        found += page.items
+        if (cursor := page.next_cursor) is None:
+            return found
+
+
+def findings(shards):
+    return [(f.kind, f.text) for f in shards.findings(lambda _looked: None)]
+
+
+def test_range_moves_with_live_and_deleted_products_and_is_the_targets_alone_at_the_end(
+    shards, routers, mover, raw_products
+):
+    router = routers[0]
+    names = ("fresa", "gato", "higo", "kiwi", "pan")
+    made = {name: router.create(draft(name, sku=f"S-{name}", tags=["bio"]), ANA) for name in names}
+    router.delete(made["kiwi"].id, ANA, 1)
+    edited = router.edit(made["gato"].id, patch(stock=4), ANA, 1)
+    work = mover()
+    move(work)
+    assert {d["name"] for d in raw_products["rsB"].find({"deleted": {"$exists": False}})} == {"gato", "higo", "pan"}
+    assert raw_products["rsA"].count_documents({"move.state": {"$ne": "moved"}}) == 1
+    assert router.get(edited.id) == replace(edited, shard="rsB", change=None)
+    assert [c.action for c in router.history(edited.id)] == ["edited", "created"]
+    assert findings(shards) == []
+    restored = router.restore(made["kiwi"].id, ANA, 2)
+    assert (restored.shard, restored.version, restored.sku) == ("rsB", 3, "S-kiwi")
+    assert not work.close()
+    purge(raw_products)
+    assert work.close()
+    assert str(shards.maps.load().range_for("higo")) == "g ≤ key < n"
+    assert shards.maps.load().range_for("higo").holders == ("rsB",)
+    assert findings(shards) == []
+
+
+def test_everybody_works_on_while_a_range_moves_and_goes_back(shards, routers, mover, raw_products):
+    router = routers[0]
+    names = [f"{letter}{n:03}" for letter in "fhip" for n in range(60)]
+    assert all(o.error is None for o in upsert(router, [item(name) for name in names], ANA))
+    kept = {p.id for p in listed(router)}
+    over, failures, looked, made = threading.Event(), [], [], []
+
+    def repeat(work):
+        def run():
+            turn = 0
+            while not over.is_set():
+                turn += 1
+                try:
+                    with budget(40):
+                        work(turn)
+                except Exception as error:  # noqa: BLE001  each is a failure of the test
+                    failures.append((work.__name__, turn, repr(error)))
+
+        return threading.Thread(target=run, daemon=True)
+
+    def create(turn):
+        made.append(routers[turn % 3].create(draft(f"{'hk'[turn % 2]} nuevo {turn}"), ANA).id)
+
+    def edit(turn):
+        seen = routers[turn % 3].find(names[60 + turn % 120])
+        assert routers[turn % 3].edit(seen.id, patch(stock=turn), ANA, seen.version).stock == turn
+
+    def rename(turn):
+        seen = routers[0].create(draft(f"a viajero {turn}"), ANA, uuid4())
+        there = routers[1].edit(seen.id, patch(name=f"h viajero {turn}"), ANA, 1)
+        again = routers[2].edit(seen.id, patch(name=f"i viajero {turn}"), ANA, there.version)
+        routers[0].delete(seen.id, ANA, again.version)
+
+    def bring_in(turn):
+        part = [item(name, stock=turn) for name in (*names[180:], f"j importado {turn}")]
+        assert [o.error for o in upsert(routers[2], part, ANA)] == [None] * len(part)
+
+    def read(turn):
+        order = Sort.parse(["name", "-name", "price", "name"][turn % 4])
+        made_before = set(made)
+        found = [p.id for p in listed(routers[turn % 3], 50, sort=order)]
+        stay = [i for i in found if i in kept or i in made_before]
+        assert len(stay) == len(set(stay)), "a product was shown twice"
+        assert kept <= set(found), f"missed {len(kept - set(found))} in {order}"
+        assert made_before <= set(found), f"missed {len(made_before - set(found))} new ones in {order}"
+        looked.append(turn)
+
+    threads = [repeat(work) for work in (create, edit, rename, bring_in, read)]
+    for thread in threads:
+        thread.start()
+    work = mover()
+    try:
+        move(work)
+        assert work.give("rsA")
+        assert work.carry("rsB", "rsA")
+        move(work)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(20)
+    assert failures == []
+    assert looked
+    left = {"name_key": {"$gte": "g", "$lt": "n"}, "move.state": {"$ne": "moved"}}
+    assert raw_products["rsA"].count_documents(left) == 0
+    assert findings(shards) == []
+
+
+@pytest.mark.parametrize("step", daily(STEPS, 1, 2, 5))
+def test_mover_that_dies_is_followed_by_another_one(shards, settings, routers, mover, raw_products, step):
+    router = routers[0]
+    made = [router.create(draft(name), ANA) for name in ("gato", "higo", "kiwi")]
+    router.delete(made[2].id, ANA, 1)
+
+    def die(name):
+        if name == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        move(mover(step=die))
+    with open_catalog(settings) as started:  # one that starts just then
+        assert started.find("gato").id == made[0].id
+    assert sorted(p.name for p in listed(router, 1)) == ["gato", "higo"]
+    assert router.edit(made[1].id, patch(name="hinojo"), ANA, 1).name == "hinojo"
+    assert router.create(draft("jamon"), ANA).shard in ("rsA", "rsB")
+    assert upsert(router, [item("gato", stock=9)], ANA)[0].error is None
+    work = mover()
+    move(work)
+    router.moves.sweep(timedelta(0))
+    purge(raw_products)
+    assert work.close()
+    assert sorted(p.name for p in listed(router, 1)) == ["gato", "hinojo", "jamon"]
+    assert router.restore(made[2].id, ANA, 2).shard == "rsB"
+    assert findings(shards) == []
+
+
+def test_process_that_slept_from_the_beginning_to_the_end_misplaces_and_misses_nothing(
+    routers, mover, raw_products, shards
+):
+    sleeper, router, _other = routers
+    gato, higo, kiwi = (sleeper.create(draft(name), ANA) for name in ("gato", "higo", "kiwi"))
+    work = mover(known_to=[router])
+    work.announce("rsB")
+    assert work.give("rsB")
+    assert sleeper.shard_map == DEFAULT_MAP
+    taken = router.create(draft("hielo"), ANA)
+    with pytest.raises(ProductExists):  # rsA, which still has it, refuses that it gets another name
+        sleeper.edit(gato.id, patch(name="hielo"), ANA, 1)
+    assert (taken.shard, sleeper.shard_map == DEFAULT_MAP) == ("rsB", False)
+    sleeper = routers[2]
+    assert sleeper.shard_map == DEFAULT_MAP
+    new = sleeper.next_version(higo, higo, ANA)
+    assert replace_many(sleeper, "rsA", [new]) == [None]  # an edit keeps its keys
+    assert sleeper.edit(kiwi.id, patch(stock=3), ANA, 1).stock == 3
+    assert work.carry("rsA", "rsB")
+    with pytest.raises(StaleShardMap):
+        sleeper.store("rsA").insert(sleeper.draft(draft("kaki"), ANA))
+    assert delete_many(sleeper, "rsA", [sleeper.get(higo.id)], ANA) == [None]
+    assert sleeper.create(draft("kaki"), ANA, uuid4()).shard == "rsB"
+    assert findings(shards) == []
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "target", "error", "text"),
+    [
+        ("a", "n", "rsA", Conflict, "is all in rsA already"),
+        ("", "n", "rsC", ShardNotFound, "there is no shard rsC"),
+        ("", "c", "rsB", Conflict, "belongs to several shards: rsB, rsA"),
+    ],
+)
+def test_what_cannot_move_is_said_before_anything_changes(mover, shards, lower, upper, target, error, text):
+    with pytest.raises(error, match=text):
+        mover(lower, upper).plan(target)
+    assert shards.maps.load() == DEFAULT_MAP
+
+
+def test_range_that_is_being_moved_is_not_moved_in_part(mover):
+    mover("g", "n").announce("rsB")
+    with pytest.raises(Conflict, match="still has products or old places"):
+        mover("c", "k").plan("rsB")
+
+
+def test_order_is_kept_and_only_one_is_carried_out_at_once(shards):
+    first, second = (shards.plan_move(Bounds(*bounds), "rsB", "ana") for bounds in (("g", "n"), ("c", "g")))
+    shards.give_order(first)
+    shards.give_order(first)
+    with pytest.raises(Conflict, match="another range is being moved"):
+        shards.give_order(second)
+    assert shards.order_at_work().id == first.id
+    shards.want(first, "pause")
+    assert shards.carry_out(first.id, lambda _order, _text: None).wanted == "pause"
+    shards.want(first, "abort")
+    shards.carry_out(first.id, lambda _order, _text: None)
+    assert [order.state(now()) for order in shards.latest_orders(5)] == ["aborted"]
+    shards.give_order(second)
