@@ -89,7 +89,8 @@ class Repairer:
             current = replace(current, version=current.version + 1)
             if not self._maps.swap(current.version - 1, current):
                 raise VersionConflict("somebody else changed the shard map meanwhile")
-        self._owned[finding.shard].save(current.version, current.owned_by(finding.shard))
+        for shard, store in self._owned.items():
+            store.save(current.version, current.owned_by(shard))
         return f"now a copy of version {current.version}"
 
     def _index(self, finding: Finding) -> str:

@@ -334,7 +334,7 @@ def test_copy_that_disagrees_with_the_map_is_found_and_written(
     assert text in finding.text
     assert [m.done for m in repaired()] == [True]
     assert verified() == []
-    assert shards.owned["rsA"].load() == (1, DEFAULT_MAP.owned_by("rsA"))
+    assert shards.owned["rsA"].load() == (shards.maps.load().version, DEFAULT_MAP.owned_by("rsA"))
 
 
 def test_copy_that_is_newer_than_the_map_is_found_and_left(verified, repaired, made, raw_clients):
