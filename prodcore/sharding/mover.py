@@ -125,8 +125,10 @@ class MoveOrder:
             return "settling"
         if self.wanted == "pause":
             return "paused"
-        if self.seen_at is None or now - self.seen_at > _HEARTBEAT:
+        if now - (self.seen_at or self.begun_at) > _HEARTBEAT:
             return "interrupted"
+        if self.seen_at is None:
+            return "planned"
         return "aborting" if self.wanted == "abort" else "moving"
 
     def as_dict(self, now: datetime) -> dict[str, Any]:

@@ -223,6 +223,7 @@ def status(output: str) -> None:
     """Show the last moves of ranges: how far each is, at which rate, and how long it still needs.
 
     \b
+    planned           nothing has begun
     moving, aborting  products are being carried
     paused            somebody paused it: prodctl shard resume
     interrupted       nobody is at work on it: prodctl shard resume
