@@ -1,0 +1,250 @@
+"""``prodctl shard split``, ``move``, ``drain`` and what belongs to them: ranges are cut and move between shards."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from prodctl.terminal.arguments import complete_products, complete_sets
+from prodctl.terminal.output import columns, counted, message, output_option, print_rows, success
+from prodctl.terminal.prompt import confirm, confirm_options
+
+if TYPE_CHECKING:
+    from prodcore.app.shards import Shards
+    from prodcore.sharding.mover import MoveOrder
+
+_RANGE_COLUMNS = columns("Range", "Shard")
+_MOVE_COLUMNS = columns("Range!", "From=source", "To=target", "State", "Products>", "Total>", "Id+", "By+", "Begun at+")
+
+_SHOWN_MOVES = 20
+
+
+@click.command()
+@click.argument("at", metavar="AT")
+@click.option("--dry-run", is_flag=True, help="Only say what the ranges would be.")
+@confirm_options
+@output_option
+def split(output: str, at: str, dry_run: bool, yes: bool, no_input: bool) -> None:
+    """Cut the range that holds the name AT there, into two ranges of the same shard, after asking.
+
+    No product moves, and nobody has to stop: a name belongs to the same shard before and after. The map changes in one
+    step, or not at all where somebody else changed it meanwhile (exit status 5); then the shards' copies follow. Where
+    a range begins with AT already nothing changes, so the command may be repeated.
+
+    \b
+    Examples:
+      prodctl shard split g --dry-run
+      prodctl shard split g
+      prodctl shard split "pan" --yes -o json
+    """
+    from prodcore.app.shards import open_shards
+    from prodcore.routing import name_key, show_key
+    from prodcore.settings import load_settings
+
+    key = name_key(at)
+    with open_shards(load_settings()) as shards:
+        shard_map = shards.planned_split(key)
+        if not dry_run:
+            confirm(f"Begin a range of {shard_map.shard_for(key)} at {show_key(key)!r}?", yes=yes, no_input=no_input)
+            shard_map = shards.split(key)
+    rows = [{"range": str(r), "shard": r.shard} for r in shard_map.ranges]
+    print_rows(rows, _RANGE_COLUMNS, output, kind="ranges", extra={"map_version": shard_map.version})
+    done = "Nothing was changed: this was a dry run." if dry_run else f"Shard map version {shard_map.version}."
+    success(done, output)
+
+
+@click.command()
+@click.argument("name", required=False, shell_complete=complete_products)
+@click.option("--from", "lower", metavar="NAME", default="", help="The first name that moves, instead of a range.")
+@click.option("--below", "upper", metavar="NAME", help="The first name after them that does not move.")
+@click.option("--to", "target", metavar="SHARD", required=True, shell_complete=complete_sets, help="Where they go.")
+@click.option("--dry-run", is_flag=True, help="Only say what would move.")
+@confirm_options
+@output_option
+def move(
+    output: str, name: str | None, lower: str, upper: str | None, target: str, dry_run: bool, yes: bool, no_input: bool
+) -> None:
+    """Move the range that holds NAME to another shard, or all names from one on and below another, after asking.
+
+    Everybody works on meanwhile: no write is refused or held back, and every list shows each product once. It begins
+    after twelve seconds, in which all processes learn of it, and shows how far it is. Ctrl-C pauses it; a move that was
+    cut short anywhere is finished by "prodctl shard resume" or taken back by "prodctl shard abort". The former shard
+    keeps old places for twenty minutes more. One range moves at a time (exit status 5).
+
+    \b
+    Examples:
+      prodctl shard move g --to rsC --dry-run
+      prodctl shard move --from g --below n --to rsC
+      prodctl shard move --from s --to rsC --yes -o json
+    """
+    from prodcore.errors import InvalidInput
+    from prodcore.routing import name_key
+    from prodcore.sharding.mover import Bounds
+
+    if (name is None) == (not lower and upper is None):
+        raise InvalidInput("give a name, or --from and --below", hint='as "prodctl shard move --from g --below n …"')
+    keys = name_key(lower) if lower else "", name_key(upper) if upper else None
+    if keys[1] is not None and keys[0] >= keys[1]:
+        raise InvalidInput(f"no name is from {lower!r} on and below {upper!r}")
+    with _open_shards() as shards:
+        bounds = Bounds(*keys) if name is None else shards.bounds_of(name)
+        _carry_out(shards, [shards.plan_move(bounds, target, _user())], output, dry_run, yes=yes, no_input=no_input)
+
+
+@click.command()
+@click.argument("name", metavar="SHARD", shell_complete=complete_sets)
+@click.option("--to", "targets", metavar="SHARD", multiple=True, shell_complete=complete_sets, help="Only to these.")
+@click.option("--dry-run", is_flag=True, help="Only say what would move.")
+@confirm_options
+@output_option
+def drain(output: str, name: str, targets: tuple[str, ...], dry_run: bool, yes: bool, no_input: bool) -> None:
+    """Move all that a shard has to the others, after asking: each range to the one with fewest products.
+
+    As "prodctl shard move" for one range after the other; repeated, it goes on. When the old places have gone, after
+    twenty minutes, the shard can be removed.
+
+    \b
+    Examples:
+      prodctl shard drain rsC --dry-run
+      prodctl shard drain rsC --yes
+      prodctl shard drain rsC --to rsA
+    """
+    with _open_shards() as shards:
+        shards.close_settled()
+        orders = shards.plan_drain(name, targets, _user())
+        _carry_out(shards, orders, output, dry_run, yes=yes, no_input=no_input)
+
+
+@click.command()
+@output_option
+def status(output: str) -> None:
+    """Show the last moves of ranges: how far each is, at which rate, and how long it still needs.
+
+    \b
+    planned           nothing has begun
+    moving, aborting  products are being carried
+    paused            somebody paused it: prodctl shard resume
+    interrupted       nobody is at work on it: prodctl shard resume
+    settling          all products have moved; the former shard keeps old places for twenty minutes
+    done, aborted     the range is one shard's alone
+
+    \b
+    Examples:
+      prodctl shard status
+      prodctl shard status -o json | jq '.items[0].seconds_left'
+    """
+    with _open_shards() as shards:
+        _print_moves(shards.latest_orders(_SHOWN_MOVES), output)
+
+
+@click.command()
+@output_option
+def pause(output: str) -> None:
+    """Let the move that is at work stop after its present batch; what has moved stays moved.
+
+    \b
+    Examples:
+      prodctl shard pause
+    """
+    with _open_shards() as shards:
+        order = shards.order_at_work()
+        shards.want(order, "pause")
+        success(f"The move of {order.bounds} to {order.target} pauses: prodctl shard resume goes on with it.", output)
+
+
+@click.command()
+@output_option
+def resume(output: str) -> None:
+    """Go on with the move that was paused, or whose command was ended, and show how far it is.
+
+    \b
+    Examples:
+      prodctl shard resume
+    """
+    with _open_shards() as shards:
+        order = shards.order_at_work()
+        if order.wanted == "pause":
+            shards.want(order, "move")
+        _follow(shards, order, output)
+
+
+@click.command()
+@confirm_options
+@output_option
+def abort(output: str, yes: bool, no_input: bool) -> None:
+    """Take the move back that is at work, paused or interrupted, after asking: what has moved goes back.
+
+    \b
+    Examples:
+      prodctl shard abort
+      prodctl shard abort --yes
+    """
+    with _open_shards() as shards:
+        order = shards.order_at_work()
+        question = f"Bring {counted(order.carried, 'product')} of {order.bounds} back to {order.source}?"
+        confirm(question, yes=yes, no_input=no_input)
+        shards.want(order, "abort")
+        _follow(shards, order, output)
+
+
+@contextmanager
+def _open_shards() -> Iterator[Shards]:
+    from prodcore.app.shards import open_shards
+    from prodcore.settings import load_settings
+
+    with open_shards(load_settings()) as shards:
+        yield shards
+
+
+def _user() -> str:
+    return getpass.getuser()
+
+
+def _carry_out(
+    shards: Shards, orders: Sequence[MoveOrder], output: str, dry_run: bool, *, yes: bool, no_input: bool
+) -> None:
+    """Give one order after the other and carry it out, after asking once for all."""
+    if dry_run or not orders:
+        _print_moves(orders, output)
+        success("Nothing was changed: this was a dry run." if orders else "There is nothing to move.", output)
+        return
+    moved = "; ".join(f"{counted(o.total, 'product')} of {o.bounds} from {o.source} to {o.target}" for o in orders)
+    confirm(f"Move {moved}?", yes=yes, no_input=no_input)
+    for order in orders:
+        shards.give_order(order)
+        _follow(shards, order, output)
+
+
+def _follow(shards: Shards, order: MoveOrder, output: str) -> None:
+    """Carry an order out and show how far it is. Ctrl-C pauses it."""
+    from prodctl.terminal.prompt import row_progress
+
+    carried = order.carried
+    said = ""
+
+    def tell(now: MoveOrder, trouble: str) -> None:
+        nonlocal carried, said
+        carried = now.carried
+        show(carried)
+        if trouble != said and trouble:
+            message(f"{trouble} Trying again.")
+        said = trouble
+
+    with row_progress(lambda: carried, order.total, "products") as show:
+        try:
+            ended = shards.carry_out(order.id, tell)
+        except KeyboardInterrupt:
+            shards.want(order, "pause")
+            message("The move is paused: prodctl shard resume goes on with it, prodctl shard abort takes it back.")
+            raise
+    _print_moves([ended], output)
+
+
+def _print_moves(orders: Iterable[MoveOrder], output: str) -> None:
+    now = datetime.now(UTC)
+    print_rows([order.as_dict(now) for order in orders], _MOVE_COLUMNS, output, kind="shard_moves")
