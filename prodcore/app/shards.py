@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from prodcore.mongo.products.store import MongoProductStore
     from prodcore.product.move import Move
     from prodcore.routing import ShardMap
-    from prodcore.sharding.findings import Finding
     from prodcore.sharding.mover import Bounds, MoveOrder, RangeMover, Wanted
     from prodcore.sharding.repair import Mended
+    from prodcore.sharding.verify import Finding
 
 
 _AUTHOR = "prodctl shard repair"
@@ -276,7 +276,7 @@ def check_unused(settings: Settings, name: str) -> None:
 
 
 class _Mover:
-    """A ``prodcore.sharding.findings.Mover``: the catalogue's own moves."""
+    """A ``prodcore.sharding.verify.Mover``: the catalogue's own moves."""
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
@@ -284,11 +284,12 @@ class _Mover:
     @cached_property
     def _catalog(self) -> Catalog:
         from prodcore.catalog import Catalog
+        from prodcore.catalog.current_map import CurrentMap
 
-        shard_map = self._shards.maps.load()
-        if shard_map is None:
+        shards = self._shards
+        if (shard_map := shards.maps.load()) is None:
             raise NotFound("no shard map is stored")
-        return Catalog(shard_map, self._shards.stores, self._shards.claims)
+        return Catalog(CurrentMap(shard_map, shards.stores, shards.maps.load), shards.stores, shards.claims)
 
     def finish(self, move: Move) -> None:
         """Finish a move, or undo it; see the port."""
@@ -304,13 +305,19 @@ class _Mover:
         from prodcore.product.model import Author
 
         product = self._catalog.store(shard).get(product_id)
-        if product is None:
+        if product is None or (product.move and product.move.state == "moved"):
             raise ProductNotFound("it is gone meanwhile", product_id=str(product_id))
-        target = self._catalog.where(product.name).shard
-        if target == shard:
-            return shard
-        moved = self._catalog.next_version(product, product, Author(_AUTHOR), target=target)
-        return self._catalog.moves.move(moved, shard, target).shard
+
+        def move() -> str:
+            part = self._catalog.where(product.name).range
+            if (target := part.shard) == shard:
+                return shard
+            self._catalog.refuse_taken_name(product, part.holders)
+            moved = self._catalog.next_version(product, product, Author(_AUTHOR), target=target)
+            return self._catalog.moves.move(moved, shard, target).shard
+
+        self._catalog.current_map.follow()
+        return self._catalog.by_current_map(product.key, move)
 
 
 @contextmanager

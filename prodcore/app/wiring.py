@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +123,12 @@ def open_catalog(settings: Settings, *, count_retries: bool = False) -> Iterator
     With ``count_retries`` it tells ``prodcore.support.retries`` what is sent again.
     Raises ConfigError when the map and the shards' copies disagree, or the map names a shard without an address.
     """
+    with open_replica_sets(settings, count_retries=count_retries) as (users, shards):
+        yield catalog_over(settings, users, shards)
+
+
+def catalog_over(settings: Settings, users: ReplicaSet, shards: Mapping[str, ReplicaSet]) -> Catalog:
+    """The catalogue over sets that are open already; see ``open_catalog``."""
     from prodcore.catalog import Catalog
     from prodcore.catalog.current_map import CurrentMap
     from prodcore.mongo.products.claim_store import MongoClaimStore
@@ -130,21 +136,20 @@ def open_catalog(settings: Settings, *, count_retries: bool = False) -> Iterator
     from prodcore.mongo.products.store import MongoProductStore
     from prodcore.sharding.trust import trusted_map
 
-    with open_replica_sets(settings, count_retries=count_retries) as (users, shards):
-        maps, owned = MongoMapStore(users), {n: MongoOwnedRangesStore(s) for n, s in shards.items()}
-        as_of = time.monotonic()
-        shard_map = trusted_map(maps, owned)
-        if unknown := set(shard_map.shards) - shards.keys():
-            raise ConfigError(f"the shard map names {', '.join(sorted(unknown))}, and no address for it is set")
-        stores = {name: MongoProductStore(replica_set) for name, replica_set in shards.items()}
-        oldest = {name: store.oldest_map for name, store in owned.items()}
-        yield Catalog(
-            CurrentMap(shard_map, stores, maps.load, oldest, as_of=as_of),
-            stores,
-            MongoClaimStore(users),
-            default_currency=settings.currency,
-            deleted_days=settings.deleted_days,
-        )
+    maps, owned = MongoMapStore(users), {n: MongoOwnedRangesStore(s) for n, s in shards.items()}
+    as_of = time.monotonic()
+    shard_map = trusted_map(maps, owned)
+    if unknown := set(shard_map.shards) - shards.keys():
+        raise ConfigError(f"the shard map names {', '.join(sorted(unknown))}, and no address for it is set")
+    stores = {name: MongoProductStore(replica_set) for name, replica_set in shards.items()}
+    oldest = {name: store.oldest_map for name, store in owned.items()}
+    return Catalog(
+        CurrentMap(shard_map, stores, maps.load, oldest, as_of=as_of),
+        stores,
+        MongoClaimStore(users),
+        default_currency=settings.currency,
+        deleted_days=settings.deleted_days,
+    )
 
 
 def prepare_cluster(settings: Settings) -> None:
@@ -162,8 +167,8 @@ def prepare_cluster(settings: Settings) -> None:
     with open_replica_sets(settings) as (users, shards):
         for replica_set in shards.values():
             ensure_indexes(replica_set)
-            upgrade_products(replica_set)
-            claim_stored_skus(replica_set, MongoClaimStore(users))
+        upgrade_products(list(shards.values()))
+        claim_stored_skus(list(shards.values()), MongoClaimStore(users))
         install_map(DEFAULT_MAP, MongoMapStore(users), {n: MongoOwnedRangesStore(s) for n, s in shards.items()})
 
 

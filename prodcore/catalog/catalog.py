@@ -91,7 +91,7 @@ class Catalog:
         """All shards: those that own something, and after them those that own nothing."""
         return tuple(dict.fromkeys((*self.shard_map.shards, *self._stores)))
 
-    def _by_current_map(self, key: Key, write: Callable[[], T]) -> T:
+    def by_current_map(self, key: Key, write: Callable[[], T]) -> T:
         """Write under this key, and again by the map of now where a shard refuses what is not its own by that.
 
         Raises StaleShardMap where no newer map can be had: nothing was written.
@@ -153,7 +153,7 @@ class Catalog:
         drafted = self.draft(draft, by, product_id)
         with self.claims.of(drafted):
             insert = partial(self._insert, drafted, own_id=product_id is None)
-            product, is_new = self._by_current_map(drafted.key, insert)
+            product, is_new = self.by_current_map(drafted.key, insert)
         if is_new:
             return product
         with suppress(Unavailable):
@@ -258,10 +258,10 @@ class Catalog:
         changes = patch.changes()
         if "tags" in changes:
             changes["tags"] = tuple(changes["tags"])
-        return self._write(product_id, version, lambda old: self.store_changed(old, changes, by))
+        return self.rewrite(product_id, version, lambda old: self.store_changed(old, changes, by))
 
-    def _write(self, product_id: UUID, version: int, write: Callable[[Product], Product]) -> Product:
-        """Write the version that the caller saw, once no move of it is unfinished."""
+    def rewrite(self, product_id: UUID, version: int, write: Callable[[Product], Product]) -> Product:
+        """Write the version that the caller saw, wherever it is by now, once no move of it is unfinished."""
         while True:
             old = self.finder.settled(product_id)
             _refuse_other_version(old, version)
@@ -277,7 +277,7 @@ class Catalog:
         Where the new name belongs to another shard the product moves there.
         """
         new = replace(old, **changes)  # type: ignore[arg-type]
-        return old if new == old else self._by_current_map(new.key, lambda: self._store_next(old, new, by))
+        return old if new == old else self.by_current_map(new.key, lambda: self._store_next(old, new, by))
 
     def _store_next(self, old: Product, new: Product, by: Author) -> Product:
         part = self.shard_map.range_for(new.key[0])
@@ -286,14 +286,15 @@ class Catalog:
         new = self.next_version(old, new, by, target=target)
         with self.claims.of(new) if new.sku != old.sku else nullcontext():
             if target != old.shard:
-                self._refuse_taken_name(new, part.holders)  # before anything is written; the index has the last word
+                self.refuse_taken_name(new, part.holders)  # before anything is written; the index has the last word
                 return self.moves.move(new, old.shard, target)
             if part.other and not stays:
-                self._refuse_taken_name(new, [part.other])
+                self.refuse_taken_name(new, [part.other])
             self.store(old.shard).replace(new)
             return new
 
-    def _refuse_taken_name(self, product: Product, shards: Sequence[str]) -> None:
+    def refuse_taken_name(self, product: Product, shards: Sequence[str]) -> None:
+        """Raise ProductExists where another product in these shards has its name and variant."""
         if (holder := self.finder.find(shards, [product.key]).get(product.key)) and holder.id != product.id:
             raise exists(product)
 
@@ -323,7 +324,7 @@ class Catalog:
             self.store(old.shard).park(gone, gone.updated_at + self.deleted_life)
             return old
 
-        return self._write(product_id, version, park)
+        return self.rewrite(product_id, version, park)
 
     def restore(self, product_id: UUID, by: Author, version: int) -> Product:
         """Put back a product whose deletion made this version.
@@ -341,7 +342,7 @@ class Catalog:
 
     def _restored(self, product: Product) -> Product:
         with self.claims.of(product):
-            return self._by_current_map(product.key, lambda: self._restore(product))
+            return self.by_current_map(product.key, lambda: self._restore(product))
 
     def _restore(self, product: Product) -> Product:
         """Put it back where its name belongs: if that is not where it is, it goes there as it is first."""
@@ -352,7 +353,7 @@ class Catalog:
                 raise refused[product.id]
             raise BeingMoved("it has moved", product_id=str(product.id))
         if part.other:
-            self._refuse_taken_name(product, [part.other])
+            self.refuse_taken_name(product, [part.other])
         self.store(product.shard).restore(product)
         return product
 

@@ -7,7 +7,7 @@ under an id that follows from the import's, so it may be repeated, or go on afte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -55,49 +55,44 @@ def undo_part(
     catalog: Catalog, import_id: UUID, by: Author, cursor: str | None = None, limit: int = MAX_UNDONE
 ) -> UndonePart:
     """Take back what the import did to the next ``limit`` products. Raises InvalidCursor."""
-    author = replace(by, import_id=str(undo_id(import_id)))
-    first, after = _read_cursor(cursor, catalog)
-    part = UndonePart()
+    after = None if cursor is None else _read_cursor(cursor)
+    touched, unavailable = _touched(catalog, import_id, after, limit)
+    undoing = _Undoing(catalog, str(import_id), replace(by, import_id=str(undo_id(import_id))))
+    done = undoing.undo(touched)
+    if any(isinstance(undone.error, VersionConflict) for undone in done):  # perhaps by another undo, at once
+        now_touched = {one.product.id: one for one in _touched(catalog, import_id, after, limit)[0]}
+        done = [undoing.anew(undone, now_touched.get(undone.product.id)) for undone in done]
+    return UndonePart(done, str(touched[-1].product.id) if len(touched) == limit else None, unavailable)
+
+
+def _touched(
+    catalog: Catalog, import_id: UUID, after: UUID | None, limit: int
+) -> tuple[list[Touched], tuple[str, ...]]:
+    """The next products that the import did something to, by id, once no move of theirs is unfinished; and silences.
+
+    By id and not by shard, as products move between two calls; to and fro, as they move during one.
+    """
     shards = catalog.shards
-    for shard in shards[shards.index(first) :]:
-        try:
-            touched = _touched(catalog, shard, import_id, after, limit)
-        except Unavailable:
-            part.unavailable += (shard,)
-            touched = []
-        undoing = _Undoing(catalog, str(import_id), author)
-        done = undoing.undo(shard, touched)
-        if any(isinstance(undone.error, VersionConflict) for undone in done):  # perhaps by another undo, at once
-            now_touched = {t.product.id: t for t in _touched(catalog, shard, import_id, after, limit)}
-            done = [undoing.anew(undone, now_touched.get(undone.product.id)) for undone in done]
-        part.products += done
-        if len(touched) == limit:
-            part.cursor = f"{shard}:{touched[-1].product.id}"
-            break
-        after, limit = None, limit - len(touched)
-    return part
-
-
-def _touched(catalog: Catalog, shard: str, import_id: UUID, after: UUID | None, limit: int) -> list[Touched]:
-    """The next products of a shard that the import did something to, once no move of theirs is unfinished."""
     while True:
-        touched = catalog.store(shard).imports.touched(import_id, after, limit)
+        found: dict[UUID, Touched] = {}
+        unavailable: dict[str, None] = {}
+        for shard in (*shards, *shards[-2::-1]):
+            try:
+                part = catalog.store(shard).imports.touched(import_id, after, limit)
+            except Unavailable:
+                unavailable[shard] = None
+            else:
+                found |= {one.product.id: one for one in part}
+        touched = [found[product_id] for product_id in sorted(found)[:limit]]
         if not catalog.finish_moves(one.product for one in touched):
-            return touched
+            return touched, tuple(unavailable)
 
 
-def _read_cursor(cursor: str | None, catalog: Catalog) -> tuple[str, UUID | None]:
-    shards = catalog.shards
-    if cursor is None:
-        return shards[0], None
-    shard, _colon, last = cursor.rpartition(":")
+def _read_cursor(cursor: str) -> UUID:
     try:
-        after = UUID(last)
+        return UUID(cursor)
     except ValueError:
         raise InvalidCursor("this is no cursor of an undo") from None
-    if shard not in shards:
-        raise InvalidCursor("this cursor names a shard that there is not")
-    return shard, after
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +101,8 @@ class _Undoing:
     import_id: str
     author: Author
 
-    def undo(self, shard: str, touched: list[Touched]) -> list[Undone]:
-        """Take the import back in some products of a shard: one bulk of deletions, one of replacements."""
+    def undo(self, touched: list[Touched]) -> list[Undone]:
+        """Take the import back in some products: a bulk of deletions and one of replacements for each shard."""
         done: list[Undone] = []
         deleted: list[Product] = []
         restored: list[Product] = []
@@ -121,7 +116,7 @@ class _Undoing:
                 done.append(self._renamed_back(one.product, former))
             else:
                 restored.append(replace(one.product, **former))
-        return done + self._delete(shard, deleted) + self._restore(shard, restored, touched)
+        return done + self._delete(deleted) + self._restore(restored, touched)
 
     def anew(self, undone: Undone, now_touched: Touched | None) -> Undone:
         """What became of a product that was changed by somebody else meanwhile."""
@@ -152,25 +147,43 @@ class _Undoing:
     def _renamed_back(self, product: Product, former: Mapping[str, Any]) -> Undone:
         """A name that was changed, perhaps over a border, goes back on its own."""
         try:
-            self.catalog.store_changed(product, former, self.author)
+            self.catalog.rewrite(
+                product.id, product.version, lambda old: self.catalog.store_changed(old, former, self.author)
+            )
         except ProdError as error:
             return _undone(product, "restored", error)
         return Undone(product, "restored")
 
-    def _delete(self, shard: str, products: list[Product]) -> list[Undone]:
-        errors = write_each(lambda gone: delete_many(self.catalog, shard, gone, self.author), products)
-        return [_undone(p, "deleted", error) for p, error in zip(products, errors, strict=True)]
+    def _delete(self, products: list[Product]) -> list[Undone]:
+        def delete(shard: str, gone: Sequence[Product]) -> Sequence[ProdError | None]:
+            return delete_many(self.catalog, shard, gone, self.author)
 
-    def _restore(self, shard: str, products: list[Product], touched: list[Touched]) -> list[Undone]:
+        return [_undone(p, "deleted", error) for p, error in _each_shard(products, delete)]
+
+    def _restore(self, products: list[Product], touched: list[Touched]) -> list[Undone]:
         old = {one.product.id: one.product for one in touched}
         claiming, write = [p for p in products if p.sku is not None and p.sku != old[p.id].sku], uuid4()
         taken = self.catalog.claims.take(claiming, write)
         new = [self.catalog.next_version(old[p.id], p, self.author) for p in products if p.id not in taken]
-        errors = write_each(partial(replace_many, self.catalog, shard), new)
+        written = _each_shard(new, partial(replace_many, self.catalog))
         refused = [_undone(p, "restored", taken[p.id]) for p in products if p.id in taken]
-        unknown = {p.id for p, error in zip(new, errors, strict=True) if isinstance(error, OutcomeUnknown)}
+        unknown = {p.id for p, error in written if isinstance(error, OutcomeUnknown)}
         self.catalog.claims.done([p for p in claiming if p.id not in {*taken, *unknown}], write)
-        return refused + [_undone(old[p.id], "restored", error) for p, error in zip(new, errors, strict=True)]
+        return refused + [_undone(old[p.id], "restored", error) for p, error in written]
+
+
+def _each_shard(
+    products: Sequence[Product], write: Callable[[str, Sequence[Product]], Sequence[ProdError | None]]
+) -> list[tuple[Product, ProdError | None]]:
+    """Write products in the shards that they were read in; each with why it was refused."""
+    by_shard: dict[str, list[Product]] = {}
+    for product in products:
+        by_shard.setdefault(product.shard, []).append(product)
+    return [
+        (product, error)
+        for shard, part in by_shard.items()
+        for product, error in zip(part, write_each(partial(write, shard), part), strict=True)
+    ]
 
 
 def _cancelled(import_ids: set[str]) -> set[str]:

@@ -22,6 +22,7 @@ from prodcore.product.model import Change, Product
 from prodcore.support.stale_reads import may_be_stale, stale_sets
 
 T = TypeVar("T")
+K = TypeVar("K", UUID, str)
 
 _REMEMBERED = 50_000
 
@@ -68,11 +69,20 @@ class Finder:
 
     def history(self, product_id: UUID) -> list[Change]:
         """What was done to a product, live or deleted, the last change first. Raises ProductNotFound."""
+        asked = ""
+        for _ in range(MOST_MOVES):
+            shard = self._shard_of(product_id)
+            changes = self._stores[shard].history(product_id)
+            if changes or shard == asked:  # where it has moved meanwhile its old place has none
+                return changes or []
+            asked = shard
+        raise Unavailable("the product moves again and again", product_id=str(product_id))
+
+    def _shard_of(self, product_id: UUID) -> str:
         try:
-            shard = self.get(product_id).shard
+            return self.get(product_id).shard
         except ProductDeleted as deleted:
-            shard = deleted.details["shard"]
-        return self._stores[shard].history(product_id) or []
+            return str(deleted.details["shard"])
 
     def named(self, shards: Sequence[str], key: Key) -> Product | None:
         """The product with this key, which is in one of these shards."""
@@ -104,15 +114,13 @@ class Finder:
     def get_many(self, product_ids: Sequence[UUID]) -> tuple[dict[UUID, Product | Deleted], Unavailable | None]:
         """The products with these ids, live or deleted, no move of theirs unfinished; and a silence, if any."""
 
-        def ask() -> tuple[list[Product | Deleted], dict[str, Unavailable]]:
-            answered, unreachable = self.ask_all(lambda store: store.get_many(product_ids))
-            return [product for part in answered.values() for product in part.values()], unreachable
+        def ask() -> tuple[list[tuple[UUID, Product | Deleted]], Unavailable | None]:
+            return self.look_for(product_ids, _get_many)
 
         products, unreachable = ask()
-        if self.finish_moves(p for p in products if isinstance(p, Product)):
+        if self.finish_moves(p for _id, p in products if isinstance(p, Product)):
             products, unreachable = ask()
-        found = {p.product.id if isinstance(p, Deleted) else p.id: p for p in products if not _has_left(p)}
-        return found, next(iter(unreachable.values()), None)
+        return dict(products), unreachable
 
     def elsewhere(self, products: Sequence[Product], shard: str) -> set[UUID]:
         """Which of these products of a shard have an id that another shard is seen to have, live or deleted."""
@@ -122,33 +130,58 @@ class Finder:
 
     def get_deleted(self, product_id: UUID) -> Product:
         """The deleted product with this id. Raises ProductNotFound; VersionConflict for one that is not deleted."""
-        try:
-            live = self.get(product_id)
-        except ProductDeleted:
-            while (move := (product := self._deleted(product_id)).move) and remaining() > 0:
-                self._moves.finish(move)
-            return product
-        raise VersionConflict(f"{live.name!r} is not deleted", product_id=str(product_id), version=live.version)
-
-    def _deleted(self, product_id: UUID) -> Product:
-        return self.first(product_id, lambda store: store.get_deleted(product_id)).product
+        for _ in range(MOST_MOVES):
+            try:
+                live = self.get(product_id)
+            except ProductDeleted as deleted:
+                found = self._stores[deleted.details["shard"]].get_deleted(product_id)
+            else:
+                raise VersionConflict(f"{live.name!r} is not deleted", product_id=str(product_id), version=live.version)
+            if found and found.product.move is None:
+                return found.product
+            if found and found.product.move:
+                self._moves.finish(found.product.move)
+        raise Unavailable("the deleted product moves again and again", product_id=str(product_id))
 
     def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, list[Product]], Unavailable | None]:
         """The products that have one of these SKUs, no move of theirs unfinished; and a silence, if any."""
         if not skus:
             return {}, None
-        answered, unreachable = self.ask_all(lambda store: store.find_skus(skus))
-        if self.finish_moves(product for part in answered.values() for product in part):
-            answered, unreachable = self.ask_all(lambda store: store.find_skus(skus))
-        found: dict[str, list[Product]] = {}
-        for product in (p for part in answered.values() for p in part if p.sku is not None):
-            found.setdefault(str(product.sku), []).append(product)
-        return found, next(iter(unreachable.values()), None)
+
+        def ask() -> tuple[list[tuple[str, Product]], Unavailable | None]:
+            return self.look_for(skus, lambda store, part: ((str(p.sku), p) for p in store.find_skus(part)))
+
+        products, unreachable = ask()
+        if self.finish_moves(product for _sku, product in products):
+            products, unreachable = ask()
+        found: dict[str, dict[UUID, Product]] = {}
+        for sku, product in products:
+            found.setdefault(sku, {})[product.id] = product
+        return {sku: list(having.values()) for sku, having in found.items()}, unreachable
 
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
         """The products seen to have one of these SKUs."""
-        answered = self.ask_all(lambda store: store.sku_owners(skus))[0] if skus else {}
-        return {sku: owner for part in answered.values() for sku, owner in part.items()}
+        return dict(self.look_for(skus, lambda store, part: store.sku_owners(part).items())[0])
+
+    def look_for(
+        self, wanted: Sequence[K], question: Callable[[ProductStore, Sequence[K]], Iterable[tuple[K, T]]]
+    ) -> tuple[list[tuple[K, T]], Unavailable | None]:
+        """Ask every shard for what has these keys, and why some may be missing: a shard that is unreachable.
+
+        Keys that none had are asked for once more in the opposite order, so that what moves meanwhile is met.
+        """
+        found: list[tuple[K, T]] = []
+        unreachable: dict[str, Unavailable] = {}
+        left, there = wanted, list(self._stores)
+        for shards in there, there[-2::-1]:
+            for shard in shards if left else ():
+                try:
+                    found += question(self._stores[shard], left)
+                except Unavailable as error:
+                    unreachable[shard] = error
+            met = {key for key, _answer in found}
+            left = [key for key in left if key not in met]
+        return found, next(iter(unreachable.values()), None)
 
     def ask_all(self, question: Callable[[ProductStore], T]) -> tuple[dict[str, T], dict[str, Unavailable]]:
         """Ask every shard; answers and silences by shard."""
@@ -232,6 +265,11 @@ def _ask(
         except Unavailable as error:
             unreachable[shard] = error
     return answers, unreachable
+
+
+def _get_many(store: ProductStore, product_ids: Sequence[UUID]) -> list[tuple[UUID, Product | Deleted]]:
+    """The products that a shard has, not what only keeps an old place."""
+    return [(i, found) for i, found in store.get_many(product_ids).items() if not _has_left(found)]
 
 
 def _has_left(product: Product | Deleted) -> bool:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prodcore.deadline import budget
-from prodcore.errors import Conflict, NotFound, VersionConflict
-from prodcore.sharding.findings import CheckedShard, Finding, Kind, Mover, Stored
+from prodcore.errors import Conflict, NotFound, StaleShardMap, VersionConflict
 from prodcore.sharding.trust import MapStore, OwnedRangesStore
+from prodcore.sharding.verify import CheckedShard, Finding, Kind, Mover, Stored
 
 _SECONDS = 60.0
 
@@ -98,7 +98,13 @@ class Repairer:
         return "made"
 
     def _derived(self, finding: Finding) -> str:
-        renewed = self._shards[finding.shard].renew(_document(finding))
+        shard = self._shards[finding.shard]
+        try:
+            renewed = shard.renew(_document(finding))
+        except StaleShardMap:  # nobody looks for such a name here: it gets its keys where they belong
+            moved = self._misplaced(finding)
+            shard.renew(_document(finding))  # the old place that it leaves
+            return f"computed anew, and {moved}"
         return "computed anew" if renewed else "changed meanwhile, which computed it anew"
 
     def _misplaced(self, finding: Finding) -> str:

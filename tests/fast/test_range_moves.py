@@ -1,7 +1,8 @@
 """Ranges move between shards under writers, crashes and sleeping processes: a machine of all that, beside a model."""
 
+from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,7 +13,8 @@ from prodcore.catalog import Catalog, Query, Sort
 from prodcore.catalog.bulk import replace_many
 from prodcore.catalog.catalog import now
 from prodcore.catalog.current_map import GOOD_SECONDS, CurrentMap
-from prodcore.catalog.upsert import upsert
+from prodcore.catalog.imports import undo_part
+from prodcore.catalog.upsert import new_item, upsert
 from prodcore.errors import ProdError, ProductExists, ProductNotFound, Unavailable
 from prodcore.routing import DEFAULT_MAP, Range, name_key
 from prodcore.sharding.mover import READERS_KNOW_SECONDS, Bounds, RangeMover
@@ -122,6 +124,103 @@ def test_range_moves_with_all_that_it_holds(system):
     assert router.shard_map.range_for("kiwi") == Range("g", "n", "rsC")
     assert [p.name for p in listed(router, 2, sort=Sort("price"))] != []
     assert trusted_map(system.maps, system.owned) == router.shard_map
+
+
+def once_after(store, name, then):
+    """After the first answer to this question let something happen, as it may at any time."""
+    question = getattr(store, name)
+
+    def ask(*arguments):
+        setattr(store, name, question)
+        try:
+            return question(*arguments)
+        finally:
+            then()
+
+    setattr(store, name, ask)
+
+
+QUESTIONS = {
+    "get_many": lambda router, pan: router.get_many([pan.id])[0].keys() == {pan.id},
+    "find_skus": lambda router, pan: [p.id for p in router.find_skus(["S-1"])[0]["S-1"]] == [pan.id],
+    "sku_owners": lambda router, pan: router.sku_owners(["S-1"]) == {"S-1": pan.id},
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_product_that_moves_to_a_shard_that_has_answered_is_found(system, question):
+    router = system.router()
+    pan = router.create(draft("pan", sku="S-1"), ANA)
+    once_after(system.stores["rsA"], question, lambda: system.move("n", "q", "rsA"))
+    assert QUESTIONS[question](router, pan)
+
+
+@pytest.mark.parametrize(
+    ("shard", "question", "target"), [("rsA", "get_deleted", "rsA"), ("rsB", "get", "rsA"), ("rsB", "get", "rsC")]
+)
+def test_deleted_product_is_restored_though_it_moves_as_it_is_looked_for(system, shard, question, target):
+    pan = system.router().create(draft("pan"), ANA)
+    system.router().delete(pan.id, ANA, 1)
+    once_after(system.stores[shard], question, lambda: system.move("n", "q", target))
+    assert system.router().restore(pan.id, ANA, 2).name == "pan"
+
+
+def test_history_of_a_product_that_moves_as_it_is_read_is_whole(system):
+    router = system.router()
+    pan = router.create(draft("pan"), ANA)
+    once_after(system.stores["rsB"], "get", lambda: system.move("n", "q", "rsC"))
+    assert [change.action for change in router.history(pan.id)] == ["created"]
+
+
+def imported(router, **fields):
+    import_id = uuid4()
+    outcomes = upsert(router, [item(name, **fields) for name in NAMES], replace(ANA, import_id=str(import_id)))
+    assert [outcome.error for outcome in outcomes] == [None] * len(NAMES)
+    return import_id
+
+
+def undone(router, import_id, cursor=None, limit=500):
+    """What became of the products of the next part, and where the one after it begins."""
+    part = undo_part(router, import_id, ANA, cursor, limit)
+    assert not part.unavailable
+    return [(one.product.name, one.status) for one in part.products], part.cursor
+
+
+@pytest.mark.parametrize(("lower", "upper", "target"), [("a", "n", "rsB"), ("n", None, "rsA"), ("a", "n", "rsC")])
+@pytest.mark.parametrize("parts", range(0, len(NAMES), 3))
+def test_undo_of_an_import_takes_all_back_though_a_range_moves(system, parts, lower, upper, target):
+    router = system.router()
+    for name in NAMES[::2]:
+        router.create(draft(name, stock=3), ANA)
+    import_id = imported(router, stock=8)
+    done, cursor = [], None
+    for _ in range(parts):
+        part, cursor = undone(router, import_id, cursor, 1)
+        done += part
+    system.move(lower, upper, target)
+    while True:
+        part, cursor = undone(router, import_id, cursor, 2)
+        done += part
+        if cursor is None:
+            break
+    kept = [name for name in NAMES if name in NAMES[::2]]
+    assert sorted(done) == sorted((name, "restored" if name in kept else "deleted") for name in NAMES)
+    assert {(p.name, p.stock) for p in listed(router)} == {(name, 3) for name in kept}
+
+
+def test_undo_follows_what_moves_between_its_look_and_its_write(system):
+    router = system.router()
+    made = router.create(draft("gato", sku="S-1"), ANA)
+    author = replace(ANA, import_id=str(uuid4()))
+    assert upsert(router, [new_item({"sku": "S-1", "name": "higo"}, by="sku")], author, found_by="sku")[0].error is None
+    stores = [system.stores[shard] for shard in ("rsA", "rsB", "rsC")]
+    once_after(stores[0].imports, "touched", lambda: once_after(stores[0].imports, "touched", move_away))
+
+    def move_away():
+        system.move("g", "n", "rsC")
+
+    assert undone(router, UUID(author.import_id))[0] == [("higo", "restored")]
+    assert (router.get(made.id).name, router.get(made.id).shard) == ("gato", "rsC")
 
 
 def test_range_goes_back_where_its_move_is_aborted(system):

@@ -126,9 +126,7 @@ def test_a_product_that_an_import_moved_over_the_border_comes_back(catalog, raw_
     before = contents(raw_products)
     import_id = imported({"sku": "A-1", "name": "Zarroz", "stock": 4}, {"sku": "Z-1", "name": "Azumo"}, by="sku")
     assert (catalog.get(there.id).shard, catalog.get(back.id).shard) == ("rsB", "rsA")
-    told = undo(catalog, import_id)
-    assert told["restored"] == ["Azumo", "Zarroz"]
-    assert told.keys() <= {"restored", "already"}  # what went back into a later shard is met there once more
+    assert undo(catalog, import_id) == {"restored": ["Azumo", "Zarroz"]}
     after = contents(raw_products)
     for shard, documents in before.items():
         known = {document["_id"]: document for document in after[shard] if "move" not in document}
@@ -153,7 +151,7 @@ def test_it_goes_part_by_part_over_both_shards(catalog, imported):
     import_id = imported(*({"name": name} for name in NAMES))
     part = undo_part(catalog, import_id, ANA, limit=2)
     assert len(part.products) == 2
-    assert part.cursor.startswith("rsA:")
+    assert part.cursor == str(max(p.product.id for p in part.products))
     assert undo(catalog, import_id, limit=1) == {
         "already": sorted(p.product.name for p in part.products),
         "deleted": sorted(set(NAMES) - {p.product.name for p in part.products}),

@@ -40,8 +40,8 @@ def test_terms_are_renewed_once_and_no_product_changes(catalog, raw_products, rs
     before = {document["_id"]: document for document in raw_products["rsA"].find()}
     assert names_of(catalog, category="granos") == []
 
-    assert upgrade_products(rsa) == len(names)
-    assert upgrade_products(rsa) == 0
+    assert upgrade_products([rsa]) == len(names)
+    assert upgrade_products([rsa]) == 0
 
     assert names_of(catalog, category="granos", tags=("seco",)) == names[:50]
     assert len(names_of(catalog, sort=Sort("price"))) == 50

@@ -1,7 +1,6 @@
 """Ranges move from one replica set to another, under writers and readers, and whoever dies."""
 
 import threading
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
@@ -9,34 +8,57 @@ from uuid import uuid4
 import pytest
 
 from prodcore.app.shards import open_shards
-from prodcore.app.wiring import open_catalog
+from prodcore.app.wiring import catalog_over, open_replica_sets
 from prodcore.catalog import Query, Sort
 from prodcore.catalog.bulk import delete_many, replace_many
 from prodcore.catalog.catalog import now
 from prodcore.catalog.upsert import upsert
 from prodcore.deadline import budget
 from prodcore.errors import Conflict, ProductExists, ShardNotFound, StaleShardMap
+from prodcore.mongo.products.upgrade import upgrade_products
 from prodcore.routing import DEFAULT_MAP
 from prodcore.settings import load_settings
 from prodcore.sharding.mover import Bounds, RangeMover
+from prodcore.sharding.trust import install_map
 from tests.support.daily import daily
 from tests.support.products import ANA, Killed, draft, item, patch
 
 STEPS = ["announced", "taken", "refused", "given", "intended", "received", "committed", "published", "carried"]
 
 
-@pytest.fixture
-def shards(cluster, put_back_map, raw_products, raw_clients):
-    raw_clients["rsU"]["prodctl_meta"]["range_moves"].delete_many({})
+@pytest.fixture(scope="module")
+def operator(cluster):
     with open_shards(load_settings(**cluster.addresses("operator"))) as opened:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def opened(settings):
+    """The sets as webapp opens them."""
+    with open_replica_sets(settings) as sets:
+        yield sets
+
+
 @pytest.fixture
-def routers(shards, settings):
-    """Processes that look for a newer map only when they are told to."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(open_catalog(settings)) for _ in range(3)]
+def shards(operator, raw_products, raw_clients):
+    """All shards; at the end the map is the first one again."""
+    raw_clients["rsU"]["prodctl_meta"]["range_moves"].delete_many({})
+    yield operator
+    raw_clients["rsU"]["prodctl_meta"]["shard_map"].delete_many({})
+    for name in raw_products:
+        raw_clients[name]["products_db"]["owned_ranges"].delete_many({})
+    install_map(DEFAULT_MAP, operator.maps, operator.owned)
+
+
+@pytest.fixture
+def start(settings, shards, opened):
+    """Starts a process that looks for a newer map only when it is told to."""
+    return lambda: catalog_over(settings, *opened)
+
+
+@pytest.fixture
+def routers(start):
+    return [start() for _ in range(3)]
 
 
 @pytest.fixture
@@ -107,9 +129,10 @@ def test_range_moves_with_live_and_deleted_products_and_is_the_targets_alone_at_
     assert findings(shards) == []
 
 
-def test_everybody_works_on_while_a_range_moves_and_goes_back(shards, routers, mover, raw_products):
-    router = routers[0]
-    names = [f"{letter}{n:03}" for letter in "fhip" for n in range(60)]
+@pytest.mark.parametrize("length", daily(["short", "long"], 0))
+def test_everybody_works_on_while_a_range_moves_and_goes_back(shards, routers, mover, raw_products, length):
+    router, (count, moves) = routers[0], {"short": (15, 1), "long": (60, 3)}[length]
+    names = [f"{letter}{n:03}" for letter in "fhip" for n in range(count)]
     assert all(o.error is None for o in upsert(router, [item(name) for name in names], ANA))
     kept = {p.id for p in listed(router)}
     over, failures, looked, made = threading.Event(), [], [], []
@@ -131,7 +154,7 @@ def test_everybody_works_on_while_a_range_moves_and_goes_back(shards, routers, m
         made.append(routers[turn % 3].create(draft(f"{'hk'[turn % 2]} nuevo {turn}"), ANA).id)
 
     def edit(turn):
-        seen = routers[turn % 3].find(names[60 + turn % 120])
+        seen = routers[turn % 3].find(names[count + turn % (2 * count)])
         assert routers[turn % 3].edit(seen.id, patch(stock=turn), ANA, seen.version).stock == turn
 
     def rename(turn):
@@ -141,7 +164,7 @@ def test_everybody_works_on_while_a_range_moves_and_goes_back(shards, routers, m
         routers[0].delete(seen.id, ANA, again.version)
 
     def bring_in(turn):
-        part = [item(name, stock=turn) for name in (*names[180:], f"j importado {turn}")]
+        part = [item(name, stock=turn) for name in (*names[-count:], f"j importado {turn}")]
         assert [o.error for o in upsert(routers[2], part, ANA)] == [None] * len(part)
 
     def read(turn):
@@ -160,9 +183,10 @@ def test_everybody_works_on_while_a_range_moves_and_goes_back(shards, routers, m
     work = mover()
     try:
         move(work)
-        assert work.give("rsA")
-        assert work.carry("rsB", "rsA")
-        move(work)
+        for _ in range(moves):
+            assert work.give("rsA")
+            assert work.carry("rsB", "rsA")
+            move(work)
     finally:
         over.set()
         for thread in threads:
@@ -175,7 +199,7 @@ def test_everybody_works_on_while_a_range_moves_and_goes_back(shards, routers, m
 
 
 @pytest.mark.parametrize("step", daily(STEPS, 1, 2, 5))
-def test_mover_that_dies_is_followed_by_another_one(shards, settings, routers, mover, raw_products, step):
+def test_mover_that_dies_is_followed_by_another_one(shards, start, routers, mover, raw_products, step):
     router = routers[0]
     made = [router.create(draft(name), ANA) for name in ("gato", "higo", "kiwi")]
     router.delete(made[2].id, ANA, 1)
@@ -186,8 +210,7 @@ def test_mover_that_dies_is_followed_by_another_one(shards, settings, routers, m
 
     with pytest.raises(Killed):
         move(mover(step=die))
-    with open_catalog(settings) as started:  # one that starts just then
-        assert started.find("gato").id == made[0].id
+    assert start().find("gato").id == made[0].id  # one that starts just then
     assert sorted(p.name for p in listed(router, 1)) == ["gato", "higo"]
     assert router.edit(made[1].id, patch(name="hinojo"), ANA, 1).name == "hinojo"
     assert router.create(draft("jamon"), ANA).shard in ("rsA", "rsB")
@@ -261,3 +284,57 @@ def test_order_is_kept_and_only_one_is_carried_out_at_once(shards):
     shards.carry_out(first.id, lambda _order, _text: None)
     assert [order.state(now()) for order in shards.latest_orders(5)] == ["aborted"]
     shards.give_order(second)
+
+
+def damage(products, product, **changes):
+    """Change what is derived of a product past our code, and past the rule of its shard."""
+    assert products.update_one({"_id": product.id}, {"$set": changes}, bypass_document_validation=True).matched_count
+
+
+@pytest.fixture
+def sets(opened, raw_clients):
+    """The shards, whose products another version has stored."""
+    for client in raw_clients.values():
+        client["products_db"]["marks"].delete_many({})
+    return opened[1]
+
+
+def test_what_is_still_at_the_source_is_repaired_and_upgraded(shards, sets, routers, mover, raw_products):
+    made = {name: routers[0].create(draft(name), ANA) for name in ("gato", "higo", "kiwi")}
+    work = mover()
+    work.announce("rsB")
+    assert work.give("rsB")
+    damage(raw_products["rsA"], made["gato"], words=["perro"])
+    damage(raw_products["rsA"], made["higo"], name_key="h")
+    mended = {m.finding.product.name: m.text for m in shards.mend(shards.findings(lambda _looked: None), dry_run=False)}
+    assert mended == {"gato": "computed anew", "higo": "computed anew, and moved to rsB"}
+    assert findings(shards) == []
+    damage(raw_products["rsA"], made["kiwi"], words=["kiwi"], facets=["$name"])
+    assert upgrade_products(list(sets.values())) == 1
+    assert work.carry("rsA", "rsB")
+    assert {p.name: p.shard for p in listed(routers[0])} == dict.fromkeys(made, "rsB")
+    assert findings(shards) == []
+
+
+def test_upgrade_meets_what_moves_to_a_shard_that_it_has_left(shards, sets, routers, mover, raw_products):
+    class MovesWhenLookedAt:
+        """rsB, of which a range moves to rsA as soon as anybody looks at its products."""
+
+        def __init__(self, replica_set):
+            self.replica_set = replica_set
+            self.name = replica_set.name
+
+        def collection(self, name):
+            if name == "products" and shards.maps.load() == DEFAULT_MAP:
+                move(mover("n", "s"), "rsB", "rsA")
+            return self.replica_set.collection(name)
+
+        def __getattr__(self, name):
+            return getattr(self.replica_set, name)
+
+    pan, zumo = (routers[0].create(draft(name), ANA) for name in ("pan", "zumo"))
+    for product in (pan, zumo):
+        damage(raw_products["rsB"], product, words=["x"])
+    upgrade_products([sets["rsA"], MovesWhenLookedAt(sets["rsB"])])
+    assert raw_products["rsA"].find_one({"_id": pan.id})["words"] == list(pan.words)
+    assert findings(shards) == []

@@ -222,7 +222,8 @@ class MemoryProductStore:
     def get(self, product_id: UUID) -> Product | None:
         document = self._shelf.asked().get(product_id)
         if document and document.deleted:
-            raise is_deleted(document.deleted)
+            product = replace(document.deleted.product, shard=self.shard)
+            raise is_deleted(replace(document.deleted, product=product))
         return self._shelf.shown(document) if document else None
 
     def get_many(self, product_ids: Sequence[UUID]) -> dict[UUID, Product | Deleted]:
@@ -473,10 +474,8 @@ class MemoryImportStore:
     def touched(self, import_id: UUID, after: UUID | None, limit: int) -> list[Touched]:
         found = [d for d in self._shelf.asked().values() if any(c.by.import_id == str(import_id) for c in d.history)]
         found = sorted((d for d in found if after is None or d.product.id > after), key=lambda d: d.product.id)
-        return [
-            Touched(d.deleted.product if d.deleted else self._shelf.shown(d), bool(d.deleted), d.history)
-            for d in found[:limit]
-        ]
+        shown = ((d, d.deleted.product if d.deleted else self._shelf.shown(d)) for d in found[:limit])
+        return [Touched(replace(product, move=d.move), d.deleted is not None, d.history) for d, product in shown]
 
 
 def _refusal(document: _Document | None, product: Product) -> ProdError:

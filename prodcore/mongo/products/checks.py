@@ -12,18 +12,19 @@ from typing import Any
 from uuid import UUID
 
 from bson.min_key import MinKey
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 
-from prodcore.catalog.write_errors import exists
+from prodcore.catalog.write_errors import exists, is_not_owned
 from prodcore.deadline import budget
 from prodcore.errors import Conflict, InvalidInput
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
 from prodcore.mongo.products.document import MARK, NO_HISTORY, as_deleted, as_move, as_product, keeps_place, keys_of
+from prodcore.mongo.products.map_store import breaks_rule, keeping_keys
 from prodcore.mongo.products.query import INDEXES
 from prodcore.mongo.products.store import INDEX_SECONDS
 from prodcore.product.model import Product, ProductDraft
 from prodcore.routing import LAST
-from prodcore.sharding.findings import Stored
+from prodcore.sharding.verify import Stored
 from prodcore.support.validation import validate
 
 _TYPES: dict[str, type] = {
@@ -97,7 +98,7 @@ _OF_INDEXES = ("key", "unique", "sparse", "expireAfterSeconds", "partialFilterEx
 
 
 class MongoCheckedShard:
-    """A ``prodcore.sharding.findings.CheckedShard`` on one replica set."""
+    """A ``prodcore.sharding.verify.CheckedShard`` on one replica set."""
 
     def __init__(self, replica_set: ReplicaSet) -> None:
         self._set = replica_set
@@ -161,6 +162,7 @@ class MongoCheckedShard:
 
     def renew(self, seen: Stored) -> bool:
         """Compute anew what is derived; see the port."""
+        keys = {"name_key", "variant_key"}
 
         def attempt(_again: bool) -> bool:
             document = self._products.find_one({"_id": seen.id, "version": seen.version}, NO_HISTORY)
@@ -171,11 +173,18 @@ class MongoCheckedShard:
             if not known.derived:
                 return True
             same = {"_id": seen.id, "version": seen.version, "move": document.get("move", {"$exists": False})}
+            derived = derived_of(product, known)
             try:
-                done = self._products.update_one(same, {"$set": derived_of(product, known)})
+                return self._products.update_one(same, {"$set": derived}).matched_count > 0
             except DuplicateKeyError:
                 raise exists(product) from None
-            return done.matched_count > 0
+            except WriteError as error:
+                if not breaks_rule(error):
+                    raise
+                if keys & set(known.derived):
+                    raise is_not_owned(product, self.shard) from None
+            others = {name: value for name, value in derived.items() if name not in keys}
+            return self._products.update_one(same, keeping_keys(others)).matched_count > 0
 
         return self._set.write(attempt)
 

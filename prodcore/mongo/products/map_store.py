@@ -210,6 +210,11 @@ HOLD: Document = {"$set": {HELD: _KEYS}}
 """The last step of an update that leaves a product's keys as they are, for a shard that does not own its name."""
 
 
+def keeping_keys(values: Document) -> list[Document]:
+    """The update that sets fields other than the keys, for a shard that does not own the product's name."""
+    return [{"$set": {name: {"$literal": value} for name, value in values.items()}}, HOLD]
+
+
 def breaks_rule(error: PyMongoError) -> bool:
     """Whether a shard refused a single write since it does not own the product's name."""
     return isinstance(error, WriteError) and error.code == VALIDATION_FAILURE
