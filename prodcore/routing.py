@@ -23,7 +23,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Self
 
-from prodcore.errors import ConfigError, UnroutableName
+from prodcore.errors import ConfigError, Conflict, UnroutableName
 
 LAST = "\U0010ffff"
 """Sorts after every character that a folded text can hold (it is a noncharacter, and folding drops those)."""
@@ -180,6 +180,28 @@ class ShardMap:
         at = self.ranges.index(cut)
         halves = (replace(cut, upper=key), replace(cut, lower=key))
         return ShardMap(self.version + 1, (*self.ranges[:at], *halves, *self.ranges[at + 1 :]))
+
+    def merged(self, key: str | None = None) -> ShardMap:
+        """The next map, in which the range that begins at ``key`` is one with the range below it, of the same owner.
+
+        Without a key all neighbours of one owner are one; itself where nothing changes. Raises Conflict where no range
+        begins there, or the two have not the same holders.
+
+        >>> DEFAULT_MAP.split("g").split("k").merged("k").ranges == DEFAULT_MAP.split("g").ranges
+        True
+        """
+        if key is None:
+            ranges = tuple(joined(self.ranges))
+        else:
+            above = self.range_for(key)
+            at = self.ranges.index(above)
+            if above.lower != key:
+                raise Conflict(f"no range begins at {show_key(key)!r}: {above} is one already")
+            if at == 0 or (below := self.ranges[at - 1]).holders != above.holders:
+                owners = f"{self.ranges[at - 1].shard} and {above.shard}" if at else above.shard
+                raise Conflict(f"the ranges on both sides of {show_key(key)!r} are not one shard's alone: {owners}")
+            ranges = (*self.ranges[: at - 1], replace(below, upper=above.upper), *self.ranges[at + 1 :])
+        return self if ranges == self.ranges else ShardMap(self.version + 1, ranges)
 
     def with_range(self, new: Range) -> ShardMap:
         """The next map, in which ``new`` lies over what was there; itself where that is so already.

@@ -21,6 +21,7 @@ from prodcore.settings import Settings
 
 if TYPE_CHECKING:
     from prodcore.catalog import Catalog
+    from prodcore.catalog.distribution import Sample
     from prodcore.catalog.moves import Moves
     from prodcore.mongo.products.checks import MongoCheckedShard
     from prodcore.mongo.products.claim_store import MongoClaimStore
@@ -34,6 +35,20 @@ if TYPE_CHECKING:
 
 
 _AUTHOR = "prodctl shard repair"
+
+_SAMPLE = 2_000
+_RECENT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a shard holds now, and about what it will; ``bytes`` as the server keeps that number, not compressed."""
+
+    shard: str
+    products: int
+    bytes: int
+    products_after: int
+    bytes_after: int
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,60 @@ class Shards:
 
         with budget(self.settings.request_budget_seconds):
             return split_map(key, self.maps, self.owned)
+
+    def middle(self) -> str:
+        """The key at which the range with the most bytes has half of them. Raises Conflict where it cannot be told."""
+        from prodcore.catalog.distribution import middle
+
+        with self._budget():
+            return middle(self._stored_map(), self._samples())
+
+    def planned_merge(self, key: str | None) -> ShardMap:
+        """The map as ``merge`` would make it; nothing is changed. Raises Conflict."""
+        from prodcore.sharding.trust import trusted_map
+
+        with self._budget():
+            return trusted_map(self.maps, self.owned).merged(key)
+
+    def merge(self, key: str | None) -> ShardMap:
+        """Make one of the two ranges that ``key`` parts, or of all neighbours of one owner; the new map.
+
+        Raises Conflict, VersionConflict.
+        """
+        from prodcore.sharding.trust import merge_map
+
+        with self._budget():
+            return merge_map(key, self.maps, self.owned)
+
+    def plan_rebalance(self, by: str) -> tuple[list[MoveOrder], list[Balance]]:
+        """Orders after which all shards hold about the same bytes, and what each shard holds before and after them."""
+        from prodcore.catalog.distribution import balanced
+        from prodcore.sharding.mover import Bounds
+
+        with self._budget():
+            samples = self._samples()
+            parts = balanced(self._stored_map(), samples)
+        after = dict(samples)
+        for part, carried in parts:
+            after |= {part.other: after[part.other].without(part), part.shard: after[part.shard].plus(carried)}
+        orders = [self.plan_move(Bounds(part.lower, part.upper), part.shard, by) for part, _carried in parts]
+        return orders, [
+            Balance(shard, before.products, before.size, after[shard].products, after[shard].size)
+            for shard, before in samples.items()
+        ]
+
+    def _samples(self) -> dict[str, Sample]:
+        from prodcore.catalog.distribution import Sample
+
+        return {
+            name: Sample(store.count().products, store.size(), tuple(sorted(store.some_keys(_SAMPLE))))
+            for name, store in self.stores.items()
+        }
+
+    def rate(self) -> float | None:
+        """Products a second of the last moves; None where none has moved any yet."""
+        carried = [order for order in self.latest_orders(_RECENT) if order.seconds]
+        return sum(o.carried for o in carried) / sum(o.seconds for o in carried) if carried else None
 
     def bounds_of(self, name: str) -> Bounds:
         """The bounds of the range that holds a name. Raises UnroutableName."""

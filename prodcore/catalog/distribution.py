@@ -1,4 +1,4 @@
-"""How the products lie in the key space: by range and by first letter. Pure.
+"""How the products lie in the key space, by range and by first letter, and what is to move for a balance. Pure.
 
 Nothing is counted for it. Each shard knows how many products it has, and where they lie is estimated from some of its
 keys, drawn at random; what a shard with one range holds is exact.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from prodcore.routing import Range, ShardMap, fold
+from prodcore.errors import Conflict
+from prodcore.routing import Range, ShardMap, fold, joined, show_key
 
 DIGITS, SIGNS, OTHERS = "0–9", "#", "…"
 _LETTERS = "abcdefghijklmnñopqrstuvwxyz"
@@ -90,3 +91,100 @@ def _first(key: str) -> str:
     if "a" <= first <= "z":
         return first
     return DIGITS if first.isdigit() else SIGNS if first < "a" else OTHERS
+
+
+BALANCED = 0.05
+"""Shards that differ from the mean by no more than this share of it are in balance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a shard tells of its products to plan by: how many, of how many bytes, and some of their keys, in order."""
+
+    products: int
+    size: int
+    keys: tuple[str, ...]
+
+    def within(self, part: Range) -> Sample:
+        """What of it lies in a range."""
+        keys = tuple(key for key in self.keys if key in part)
+        share = len(keys) / len(self.keys) if self.keys else 0.0
+        return Sample(round(self.products * share), round(self.size * share), keys)
+
+    def without(self, part: Range) -> Sample:
+        """What of it lies outside of a range."""
+        there = self.within(part)
+        keys = tuple(key for key in self.keys if key not in part)
+        return Sample(self.products - there.products, self.size - there.size, keys)
+
+    def plus(self, other: Sample) -> Sample:
+        """Together with what comes."""
+        keys = tuple(sorted((*self.keys, *other.keys)))
+        return Sample(self.products + other.products, self.size + other.size, keys)
+
+
+def border(below: str, above: str) -> str | None:
+    """The shortest key that parts these two, as a name can begin: ``below < border ≤ above``; None for equal ones.
+
+    >>> border("cafe molido", "cafe tostado"), border("arroz", "cafe"), border("pan", "pan")
+    ('cafe t', 'c', None)
+    """
+    beginnings = (above[:length] for length in range(1, len(above) + 1))
+    return next((each for each in beginnings if each > below and fold(show_key(each)) == each), None)
+
+
+def middle(shard_map: ShardMap, samples: Mapping[str, Sample]) -> str:
+    """Where the range with the most bytes has half of them. Raises Conflict where it cannot be told."""
+    held = [samples[r.shard].within(r) for r in shard_map.ranges if r.shard in samples and not r.other]
+    keys = max(held, key=lambda sample: sample.size, default=Sample(0, 0, ())).keys
+    if (found := _cut_near(keys, len(keys) // 2)) is None:
+        raise Conflict("no range has products of several names", hint="name the place: prodctl shard split g")
+    return found
+
+
+def balanced(shard_map: ShardMap, samples: Mapping[str, Sample]) -> list[tuple[Range, Sample]]:
+    """What is to move so that all shards hold about the same bytes: ranges as they will be, with what they hold.
+
+    ``other`` of a range is the shard that it comes from. From the fullest shard to the emptiest, as little as will do;
+    ranges that move already stay as they are.
+    """
+    after, current, moves = dict(samples), shard_map, list[tuple[Range, Sample]]()
+    mean = sum(sample.size for sample in after.values()) / max(1, len(after))
+    for _ in range(2 * len(after)):
+        source = max(after, key=lambda name: after[name].size)
+        target = min(after, key=lambda name: after[name].size)
+        over, under = after[source].size - mean, mean - after[target].size
+        part = _portion(current, after[source], source, target, min(over, under))
+        if max(over, under) <= BALANCED * mean or part is None:
+            break
+        carried = after[source].within(part)
+        after |= {source: after[source].without(part), target: after[target].plus(carried)}
+        current = current.with_range(part)
+        moves.append((replace(part, other=source), carried))
+    return moves
+
+
+def _portion(shard_map: ShardMap, sample: Sample, source: str, target: str, wanted: float) -> Range | None:
+    """A range of the source with about so many bytes: beside one of the target where there is one, else at an end."""
+    owned = [r for r in joined(shard_map.ranges) if r.holders == (source,)]
+    ends = [end for r in owned for end in _ends(r, sample.within(r), wanted)]
+    missed = [abs(sample.within(end).size - wanted) for end in ends]
+    good = [end for end, off in zip(ends, missed, strict=True) if off <= min(missed) + BALANCED * wanted]
+    borders = {border for r in shard_map.owned_by(target) for border in (r.lower, r.upper)}
+    best = next((end for end in good if {end.lower, end.upper} & borders), good[0] if good else None)
+    return best and replace(best, shard=target)
+
+
+def _ends(part: Range, sample: Sample, wanted: float) -> list[Range]:
+    """The two ends of a range that hold about so many bytes, or all of it where that is less."""
+    if sample.size <= wanted:
+        return [part] if sample.keys else []
+    count = max(1, round(wanted / sample.size * len(sample.keys)))
+    lower, upper = (_cut_near(sample.keys, place) for place in (len(sample.keys) - count, count))
+    return ([replace(part, lower=lower)] if lower else []) + ([replace(part, upper=upper)] if upper else [])
+
+
+def _cut_near(keys: Sequence[str], place: int) -> str | None:
+    """A border near a place between keys that are in order."""
+    places = sorted(range(1, len(keys)), key=lambda i: abs(i - place))
+    return next((cut for i in places if (cut := border(keys[i - 1], keys[i]))), None)

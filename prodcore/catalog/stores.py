@@ -394,6 +394,9 @@ class ProductStore(Protocol):
     def some_keys(self, count: int) -> list[str]:
         """Name keys of about so many products, drawn at random."""
 
+    def size(self) -> int:
+        """About how many bytes the shard's products are, not compressed."""
+
     def count(self) -> Count:
         """How many products the shard holds, from its own bookkeeping: quick, and right after a crash too.
 

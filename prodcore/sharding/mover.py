@@ -145,11 +145,15 @@ class MoveOrder:
             "rate": round(self.rate),
             "seconds_left": None if left is None else round(left),
             "by": self.by,
-            "begun_at": self.begun_at,
-            "carried_at": self.carried_at,
-            "settled_after": self.carried_at and self.carried_at + PLACES_KEPT,
-            "closed_at": self.closed_at,
+            "begun_at": _shown(self.begun_at),
+            "carried_at": _shown(self.carried_at),
+            "settled_after": _shown(self.carried_at and self.carried_at + PLACES_KEPT),
+            "closed_at": _shown(self.closed_at),
         }
+
+
+def _shown(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="milliseconds") if moment else None
 
 
 class MoveOrders(Protocol):

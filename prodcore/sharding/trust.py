@@ -7,7 +7,7 @@ into ranges may differ, for a while: after a split the copies follow one after t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -147,8 +147,21 @@ def split_map(key: str, maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -
     A key where a range begins already changes nothing, so it may be repeated: the copies then follow. No router need
     know of it. Raises VersionConflict when somebody else changed the map meanwhile.
     """
+    return recut_map(lambda current: current.split(key), maps, owned)
+
+
+def merge_map(key: str | None, maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> ShardMap:
+    """Make one range of the two that ``key`` parts, or without it of all neighbours of one owner; the new map.
+
+    As ``split_map``; raises Conflict too where ``ShardMap.merged`` does.
+    """
+    return recut_map(lambda current: current.merged(key), maps, owned)
+
+
+def recut_map(cut: Callable[[ShardMap], ShardMap], maps: MapStore, owned: Mapping[str, OwnedRangesStore]) -> ShardMap:
+    """Cut the ranges of the stored map otherwise, each key with its owner as before; the new map."""
     current = trusted_map(maps, owned)
-    new = current.split(key)
+    new = cut(current)
     if new != current and not maps.swap(current.version, new):
         raise VersionConflict("somebody else changed the shard map meanwhile", hint="Look at it and repeat the command")
     for shard, store in owned.items():

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from prodcore.errors import EXIT_OK
-from prodctl.commands.shard_ranges import abort, drain, move, pause, resume, split, status
+from prodctl.commands.shard_ranges import abort, drain, merge, move, pause, rebalance, resume, split, status
 from prodctl.terminal.arguments import complete_products
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import (
@@ -26,12 +26,14 @@ from prodctl.terminal.output import (
     row_writer,
     success,
 )
+from prodctl.terminal.rows import size
 
 if TYPE_CHECKING:
     from prodcore.app.shards import Shards
 
 
-_COLUMNS = columns("Shard", "Ranges", "Products>")
+_COLUMNS = columns("Shard", "Ranges~", "Products>", "Share>", "Size>")
+_MOVING = columns("Moving~")
 _FINDING_COLUMNS = columns("Kind", "Shard", "Product!", "Name~", "Finding~", "Way out+")
 _REPAIR_COLUMNS = columns("Kind", "Shard", "Product+", "Name~", "Finding~", "Result~")
 
@@ -51,16 +53,18 @@ def shard() -> None:
     """
 
 
-for command in (split, move, drain, status, pause, resume, abort):
+for command in (split, merge, move, rebalance, drain, status, pause, resume, abort):
     shard.add_command(command)
 
 
 @shard.command("list")
 @output_option
 def list_shards(output: str) -> None:
-    """List the shards: their ranges and how many products each holds.
+    """List the shards: their ranges, how much each holds, and what moves.
 
-    Exit status 6 when a shard does not answer; its number is then missing.
+    Bytes are those of the documents, not compressed, as the servers keep that number. A range that moves stands with
+    both its shards; "prodctl shard status" says how far it is. Exit status 6 when a shard does not answer; its numbers
+    are then missing.
 
     \b
     Examples:
@@ -74,16 +78,35 @@ def list_shards(output: str) -> None:
 
     settings = load_settings()
     with budget(settings.request_budget_seconds), open_catalog(settings) as catalog:
-        counts, version = catalog.counts(), catalog.shard_map.version
+        counts, shard_map = catalog.counts(), catalog.shard_map
+        sizes, _unreachable = catalog.ask_all(lambda store: store.size())
+    total = sum(c.products or 0 for c in counts)
     rows = [
-        {"shard": c.shard, "ranges": list(c.ranges), "products": c.products, "approximate": c.approximate}
+        {
+            "shard": c.shard,
+            "ranges": list(c.ranges),
+            "products": c.products,
+            "approximate": c.approximate,
+            "bytes": sizes.get(c.shard),
+            "size": size(sizes.get(c.shard)),
+            "share": round(c.products / total, 4) if total and c.products is not None else None,
+            "moving": [f"{r} {r.other} → {r.shard}" for r in shard_map.held_by(c.shard) if r.other],
+        }
         for c in counts
     ]
-    print_rows(rows, _COLUMNS, output, kind="shards", extra={"map_version": version})
+    shown = [*_COLUMNS, *(_MOVING if shard_map.moving else ())]
+    print_rows(_as_shares(rows, output), shown, output, kind="shards", extra={"map_version": shard_map.version})
     if rough := [c.shard for c in counts if c.approximate]:
         message(f"{', '.join(rough)}: approximate, as products were written while they were counted")
     if silent := [c.shard for c in counts if c.products is None]:
         raise ShardUnavailable(f"no answer from {', '.join(silent)}", hint="prodctl cluster status")
+
+
+def _as_shares(rows: list[dict[str, Any]], output: str) -> list[dict[str, Any]]:
+    """Shares as people read them; in the other formats they are numbers."""
+    if output not in ("table", "wide"):
+        return [{name: value for name, value in row.items() if name != "size"} for row in rows]
+    return [row | {"share": None if row["share"] is None else f"{row['share']:.0%}"} for row in rows]
 
 
 @shard.command()

@@ -5,57 +5,95 @@ from __future__ import annotations
 import getpass
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prodctl.terminal.arguments import complete_products, complete_sets
 from prodctl.terminal.output import columns, counted, message, output_option, print_rows, success
 from prodctl.terminal.prompt import confirm, confirm_options
+from prodctl.terminal.rows import duration, size
 
 if TYPE_CHECKING:
-    from prodcore.app.shards import Shards
+    from prodcore.app.shards import Balance, Shards
+    from prodcore.routing import ShardMap
     from prodcore.sharding.mover import MoveOrder
 
 _RANGE_COLUMNS = columns("Range", "Shard")
 _MOVE_COLUMNS = columns("Range!", "From=source", "To=target", "State", "Products>", "Total>", "Id+", "By+", "Begun at+")
 
 _SHOWN_MOVES = 20
+_DRY = "Nothing was changed: this was a dry run."
 
 
 @click.command()
-@click.argument("at", metavar="AT")
+@click.argument("name", metavar="AT", required=False, shell_complete=complete_products)
+@click.option("--at", "place", type=click.Choice(["auto"]), help="Where the largest range has half of its bytes.")
 @click.option("--dry-run", is_flag=True, help="Only say what the ranges would be.")
 @confirm_options
 @output_option
-def split(output: str, at: str, dry_run: bool, yes: bool, no_input: bool) -> None:
+def split(output: str, name: str | None, place: str | None, dry_run: bool, yes: bool, no_input: bool) -> None:
     """Cut the range that holds the name AT there, into two ranges of the same shard, after asking.
 
     No product moves, and nobody has to stop: a name belongs to the same shard before and after. The map changes in one
     step, or not at all where somebody else changed it meanwhile (exit status 5); then the shards' copies follow. Where
-    a range begins with AT already nothing changes, so the command may be repeated.
+    a range begins with AT already nothing changes, so the command may be repeated. With --at auto a place is proposed,
+    from products drawn at random.
 
     \b
     Examples:
       prodctl shard split g --dry-run
       prodctl shard split g
+      prodctl shard split --at auto
       prodctl shard split "pan" --yes -o json
     """
-    from prodcore.app.shards import open_shards
+    from prodcore.errors import InvalidInput
     from prodcore.routing import name_key, show_key
-    from prodcore.settings import load_settings
 
-    key = name_key(at)
-    with open_shards(load_settings()) as shards:
+    if (name is None) == (place is None):
+        raise InvalidInput("give a name, or --at auto", hint='as "prodctl shard split g"')
+    with _open_shards() as shards:
+        key = shards.middle() if name is None else name_key(name)
         shard_map = shards.planned_split(key)
         if not dry_run:
             confirm(f"Begin a range of {shard_map.shard_for(key)} at {show_key(key)!r}?", yes=yes, no_input=no_input)
             shard_map = shards.split(key)
+    _print_map(shard_map, output, dry_run=dry_run)
+
+
+@click.command()
+@click.argument("name", metavar="AT", required=False)
+@click.option("--dry-run", is_flag=True, help="Only say what the ranges would be.")
+@confirm_options
+@output_option
+def merge(output: str, name: str | None, dry_run: bool, yes: bool, no_input: bool) -> None:
+    """Make one range of the one that begins at AT and the one before it, both of one shard, after asking.
+
+    Without AT all neighbouring ranges of one shard become one. The reverse of a split: no product moves, nobody has to
+    stop, and repeated it changes nothing more.
+
+    \b
+    Examples:
+      prodctl shard merge g
+      prodctl shard merge --dry-run
+    """
+    from prodcore.routing import name_key
+
+    with _open_shards() as shards:
+        key = name_key(name) if name is not None else None
+        shard_map = shards.planned_merge(key)
+        if not dry_run:
+            confirm(f"Leave {counted(len(shard_map.ranges), 'range')}?", yes=yes, no_input=no_input)
+            shard_map = shards.merge(key)
+    _print_map(shard_map, output, dry_run=dry_run)
+
+
+def _print_map(shard_map: ShardMap, output: str, *, dry_run: bool) -> None:
     rows = [{"range": str(r), "shard": r.shard} for r in shard_map.ranges]
     print_rows(rows, _RANGE_COLUMNS, output, kind="ranges", extra={"map_version": shard_map.version})
-    done = "Nothing was changed: this was a dry run." if dry_run else f"Shard map version {shard_map.version}."
-    success(done, output)
+    success(_DRY if dry_run else f"Shard map version {shard_map.version}.", output)
 
 
 @click.command()
@@ -94,6 +132,51 @@ def move(
     with _open_shards() as shards:
         bounds = Bounds(*keys) if name is None else shards.bounds_of(name)
         _carry_out(shards, [shards.plan_move(bounds, target, _user())], output, dry_run, yes=yes, no_input=no_input)
+
+
+@click.command()
+@click.option("--apply", is_flag=True, help="Move it, after asking.")
+@click.option("--dry-run", is_flag=True, help="Only say what would move, as without --apply.")
+@confirm_options
+@output_option
+def rebalance(output: str, apply: bool, dry_run: bool, yes: bool, no_input: bool) -> None:
+    """Propose what to move so that all shards hold about as much, and with --apply move it.
+
+    As little as will do goes from the fullest shards to the emptiest, by the bytes that they hold; where names are is
+    estimated from some products of each, drawn at random. Shards within five percent of the mean are left alone.
+
+    \b
+    Examples:
+      prodctl shard rebalance
+      prodctl shard rebalance --apply
+      prodctl shard rebalance -o json | jq '.balance'
+    """
+    with _open_shards() as shards:
+        if apply and not dry_run:
+            shards.close_settled()
+        orders, balance = shards.plan_rebalance(_user())
+        rate = shards.rate()
+        extra = {"balance": [asdict(each) for each in balance], "products_a_second": rate and round(rate)}
+        if orders and not dry_run and apply:
+            _tell_balance(balance, orders, rate)
+            _carry_out(shards, orders, output, dry_run=False, yes=yes, no_input=no_input)
+            return
+        _print_moves(orders, output, empty="The shards are in balance.", extra=extra)
+        _tell_balance(balance, orders, rate)
+        success("Nothing was changed: --apply moves it." if orders else "There is nothing to move.", output)
+
+
+def _tell_balance(balance: Sequence[Balance], orders: Sequence[MoveOrder], rate: float | None) -> None:
+    """What each shard holds before and after, and how long the moves will take."""
+    for each in balance:
+        before, after = size(each.bytes), size(each.bytes_after)
+        message(f"{each.shard}: {each.products:,} products, {before}; after that {each.products_after:,}, {after}")
+    if orders:
+        seconds = sum(order.total for order in orders) / rate if rate else None
+        known = (
+            f"{duration(seconds)} at the {rate:,.0f} products a second of the last moves" if rate else "not known yet"
+        )
+        message(f"Time to carry them: {known}; and twelve seconds for each range.")
 
 
 @click.command()
@@ -170,7 +253,7 @@ def resume(output: str) -> None:
         order = shards.order_at_work()
         if order.wanted == "pause":
             shards.want(order, "move")
-        _follow(shards, order, output)
+        _print_moves([_follow(shards, order)], output)
 
 
 @click.command()
@@ -189,7 +272,7 @@ def abort(output: str, yes: bool, no_input: bool) -> None:
         question = f"Bring {counted(order.carried, 'product')} of {order.bounds} back to {order.source}?"
         confirm(question, yes=yes, no_input=no_input)
         shards.want(order, "abort")
-        _follow(shards, order, output)
+        _print_moves([_follow(shards, order)], output)
 
 
 @contextmanager
@@ -211,16 +294,20 @@ def _carry_out(
     """Give one order after the other and carry it out, after asking once for all."""
     if dry_run or not orders:
         _print_moves(orders, output)
-        success("Nothing was changed: this was a dry run." if orders else "There is nothing to move.", output)
+        success(_DRY if orders else "There is nothing to move.", output)
         return
     moved = "; ".join(f"{counted(o.total, 'product')} of {o.bounds} from {o.source} to {o.target}" for o in orders)
     confirm(f"Move {moved}?", yes=yes, no_input=no_input)
+    ended: list[MoveOrder] = []
     for order in orders:
         shards.give_order(order)
-        _follow(shards, order, output)
+        ended.append(_follow(shards, order))
+        if not ended[-1].carried_at:
+            break  # somebody paused it
+    _print_moves(ended, output)
 
 
-def _follow(shards: Shards, order: MoveOrder, output: str) -> None:
+def _follow(shards: Shards, order: MoveOrder) -> MoveOrder:
     """Carry an order out and show how far it is. Ctrl-C pauses it."""
     from prodctl.terminal.prompt import row_progress
 
@@ -242,9 +329,9 @@ def _follow(shards: Shards, order: MoveOrder, output: str) -> None:
             shards.want(order, "pause")
             message("The move is paused: prodctl shard resume goes on with it, prodctl shard abort takes it back.")
             raise
-    _print_moves([ended], output)
+    return ended
 
 
-def _print_moves(orders: Iterable[MoveOrder], output: str) -> None:
+def _print_moves(orders: Iterable[MoveOrder], output: str, **more: Any) -> None:
     now = datetime.now(UTC)
-    print_rows([order.as_dict(now) for order in orders], _MOVE_COLUMNS, output, kind="shard_moves")
+    print_rows([order.as_dict(now) for order in orders], _MOVE_COLUMNS, output, kind="shard_moves", **more)

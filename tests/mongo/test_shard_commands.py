@@ -2,6 +2,9 @@
 
 import pytest
 
+from prodcore.app.shards import open_shards
+from prodcore.settings import load_settings
+from prodcore.sharding.mover import Bounds
 from tests.support.cli import Cli
 from tests.support.products import ANA, draft
 
@@ -66,3 +69,60 @@ def test_a_shard_that_does_not_answer_is_not_called_clean(cli):
     assert silent.status == 6
     assert "rsB" in silent.err
     assert "Nothing is wrong" not in silent.err
+
+
+def test_ranges_are_cut_where_products_are_and_merged_again(cli, catalog, put_back_map):
+    refused = cli("shard", "split", "--at", "auto", "--yes")
+    assert (refused.status, "no range has products of several names" in refused.err) == (5, True)
+    for name in ("arroz", "azúcar", "café", "cacao"):
+        catalog.create(draft(name), ANA)
+    told = cli("shard", "split", "--at", "auto", "--yes", "-o", "json")
+    assert told.status == 0, told.err
+    assert [item["range"] for item in told.json["items"]][1:3] == ["a ≤ key < c", "c ≤ key < n"]
+    tried = cli("shard", "merge", "c", "--dry-run", "-o", "json")
+    assert tried.status == 0, tried.err
+    assert len(tried.json["items"]) == 3
+    assert len(cli("shard", "merge", "--dry-run").out.splitlines()) == 4
+    refused = cli("shard", "merge", "n", "--yes")
+    assert (refused.status, "rsA and rsB" in refused.err) == (5, True)
+    merged = cli("shard", "merge", "--yes", "-o", "json")
+    assert (len(merged.json["items"]), merged.json["map_version"]) == (3, 3)
+    assert cli("shard", "verify").status == 0
+
+
+def test_rebalance_proposes_what_moves_and_changes_nothing(cli, catalog):
+    for number in range(60):
+        catalog.create(draft(f"arroz {number:02}"), ANA)
+    told = cli("shard", "rebalance", "-o", "json")
+    assert told.status == 0, told.err
+    (order,) = told.json["items"]
+    assert (order["source"], order["target"], order["state"]) == ("rsA", "rsB", "planned")
+    assert 25 <= order["total"] <= 35
+    before, after = ([each[when] for each in told.json["balance"]] for when in ("products", "products_after"))
+    assert (before, sum(after)) == ([60, 0], 60)
+    assert "Nothing was changed" in cli("shard", "rebalance").err
+    assert cli("shard", "status", "-o", "json").json["items"] == []
+    shards = cli("shard", "list", "-o", "json").json["items"]
+    assert [(s["share"], s["bytes"] > 0, s["moving"]) for s in shards] == [(1, True, []), (0, False, [])]
+    assert cli("shard", "list").out.splitlines()[0].split() == ["SHARD", "RANGES", "PRODUCTS", "SHARE", "SIZE"]
+
+
+@pytest.fixture
+def order(cluster, raw_clients):
+    """An order that nobody has begun with."""
+    orders = raw_clients["rsU"]["prodctl_meta"]["range_moves"]
+    orders.delete_many({})
+    with open_shards(load_settings(**cluster.addresses("operator"))) as shards:
+        shards.give_order(order := shards.plan_move(Bounds("g", "n"), "rsB", "ana"))
+        yield order
+    orders.delete_many({})
+
+
+def test_move_is_shown_and_paused_and_is_the_only_one(cli, order):
+    (shown,) = cli("shard", "status", "-o", "json").json["items"]
+    assert (shown["id"], shown["range"], shown["state"]) == (str(order.id), "g ≤ key < n", "planned")
+    assert shown["begun_at"] == order.begun_at.isoformat(timespec="milliseconds")
+    assert cli("shard", "pause").err == "The move of g ≤ key < n to rsB pauses: prodctl shard resume goes on with it.\n"
+    assert cli("shard", "status").out.splitlines()[1].split()[-3:] == ["paused", "0", "0"]
+    refused = cli("shard", "move", "--from", "b", "--below", "c", "--to", "rsB", "--yes")
+    assert (refused.status, "another range is being moved" in refused.err) == (5, True)

@@ -278,6 +278,9 @@ class MemoryProductStore:
         keys = [d.key[0] for d in self._shelf.asked().values() if d.key]
         return random.sample(keys, min(count, len(keys)))
 
+    def size(self) -> int:
+        return 300 * len(self._shelf.asked())
+
     def count(self) -> Count:
         live = [d for d in self._shelf.asked().values() if d.deleted is None and d.kept_until is None]
         live = [d for d in live if d.move is None or d.move.state != "pending"]

@@ -278,6 +278,11 @@ class MongoProductStore:
         drawn = self._set.read(lambda: [d["name_key"] for d in self._products.aggregate(steps)])
         return [key for key in drawn if key < LAST]
 
+    def size(self) -> int:
+        """The bytes of all documents, as the server keeps that number; see the port."""
+        stored = self._set.read(lambda: self._products.database.command("collStats", self._products.name))
+        return int(stored["size"])
+
     def count(self) -> Count:
         """How many products the shard holds: all documents less the few that are none; see the port."""
         documents = self._count.now()
