@@ -19,6 +19,7 @@ from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used
 from prodcore.deadline import budget
 from prodcore.errors import OutcomeUnknown, ProdError, StaleShardMap
 from prodcore.mongo.client.replica_set import Document, ReplicaSet, is_transient
+from prodcore.mongo.client.shared_reads import SharedReads
 from prodcore.mongo.products.document import (
     NO_HISTORY,
     as_change,
@@ -73,6 +74,7 @@ class MongoProductStore:
 
     def __init__(self, replica_set: ReplicaSet) -> None:
         self._set = replica_set
+        self._reads = SharedReads(self._documents)
         self.imports = MongoImportStore(replica_set)
         self._count = DocumentCount(replica_set, "products")
         self.moves = MongoMoveStore(replica_set)
@@ -213,10 +215,14 @@ class MongoProductStore:
 
     def get(self, product_id: UUID) -> Product | None:
         """The product with this id; see the port."""
-        document = self._set.read(lambda: self._products.find_one({"_id": product_id}, NO_HISTORY))
+        document = self._reads.read(product_id)
         if document and "deleted" in document:
             raise is_deleted(as_deleted(document, self.shard))
         return as_product(document, self.shard) if document else None
+
+    def _documents(self, product_ids: Sequence[UUID]) -> dict[UUID, Document]:
+        wanted = {"_id": {"$in": product_ids}} if len(product_ids) > 1 else {"_id": product_ids[0]}
+        return self._set.read(lambda: {d["_id"]: d for d in self._products.find(wanted, NO_HISTORY)})
 
     def get_many(self, product_ids: Sequence[UUID]) -> dict[UUID, Product | Deleted]:
         """The products with these ids, live or deleted."""
