@@ -64,7 +64,7 @@ def split(output: str, name: str | None, place: str | None, dry_run: bool, yes: 
 
 
 @click.command()
-@click.argument("name", metavar="AT", required=False)
+@click.argument("name", metavar="AT", required=False, shell_complete=complete_products)
 @click.option("--dry-run", is_flag=True, help="Only say what the ranges would be.")
 @confirm_options
 @output_option
