@@ -29,7 +29,7 @@ _DRY = "Nothing was changed: this was a dry run."
 
 
 @click.command()
-@click.argument("name", metavar="AT", required=False, shell_complete=complete_products)
+@click.argument("name", metavar="[AT]", required=False, shell_complete=complete_products)
 @click.option("--at", "place", type=click.Choice(["auto"]), help="Where the largest range has half of its bytes.")
 @click.option("--dry-run", is_flag=True, help="Only say what the ranges would be.")
 @confirm_options
@@ -64,7 +64,7 @@ def split(output: str, name: str | None, place: str | None, dry_run: bool, yes: 
 
 
 @click.command()
-@click.argument("name", metavar="AT", required=False, shell_complete=complete_products)
+@click.argument("name", metavar="[AT]", required=False, shell_complete=complete_products)
 @click.option("--dry-run", is_flag=True, help="Only say what the ranges would be.")
 @confirm_options
 @output_option
