@@ -29,6 +29,7 @@ _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "shard": ("shard:shard", "Which shard a name belongs to, and what each shard holds."),
         "cluster": ("cluster:cluster", "Shards and their members: roles, health, lag."),
         "failover-test": ("failover_test:failover_test", "Kill a primary under load and prove that nothing is lost."),
+        "backup": ("backup:backup", "Everything in one directory, and from it again."),
     },
     "Incus containers": {
         "deploy": ("deploy:deploy", "The system in Incus containers: plan, apply, look, destroy."),
@@ -53,6 +54,8 @@ _ELSEWHERE = {
     **{word: f"shard {word}" for word in ("where", "split", "verify", "repair")},
     **{word: f"deploy {word}" for word in ("plan", "apply", "diff", "render")},
     **dict.fromkeys(("search", "find"), "product list --search WORDS"),
+    **dict.fromkeys(("dump", "mongodump"), "backup create"),
+    "mongorestore": "backup restore",
     "undo": "product import undo",
     "failover": "failover-test",
     "drill": "failover-test",

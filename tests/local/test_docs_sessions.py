@@ -102,6 +102,7 @@ def reader(new_reader):
             "how-to/replace-a-dead-member.md",
             "how-to/upgrade.md",
             "how-to/restore-after-a-disaster.md",
+            "how-to/backup.md",
         ],
         *(0, 1, 2),
     ),

@@ -51,6 +51,12 @@ def is_upgraded(replica_set: ReplicaSet) -> bool:
     return replica_set.read(lambda: marks.find_one(_MARK)) is not None
 
 
+def forget_upgrade(replica_set: ReplicaSet) -> None:
+    """Note that products may be as another version stored them."""
+    marks = replica_set.collection("marks")
+    replica_set.write(lambda _again: marks.delete_one({"_id": "terms"}))
+
+
 def claim_stored_skus(shards: Sequence[ReplicaSet], claims: MongoClaimStore) -> None:
     """Claim the SKUs that products have, once. Of two products with one SKU the first one met keeps it."""
     if all(map(has_claimed_skus, shards)):

@@ -1,0 +1,233 @@
+"""The composition root of backups: made from a system, put back into one, and looked at without any."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prodcore.app.wiring import configured_sets, open_replica_sets
+from prodcore.deadline import budget
+from prodcore.errors import Conflict, InvalidInput, Problem
+from prodcore.settings import SecretStr, Settings, env_file
+
+if TYPE_CHECKING:
+    from prodcore.backup.archive import Backup, Manifest
+    from prodcore.mongo.client.replica_set import ReplicaSet
+    from prodcore.mongo.restore import Held, Restored
+    from prodcore.routing import ShardMap
+
+_SECONDS = 24 * 3600.0
+"""Nothing of it is forever, and none of it is a request that somebody waits for."""
+
+OnDocuments = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class System:
+    """All sets, straight on their members, as a user who may read and write everything."""
+
+    settings: Settings
+    users: ReplicaSet
+    shards: Mapping[str, ReplicaSet]
+
+    def count(self) -> int:
+        """About how many products there are."""
+        with budget(self.settings.request_budget_seconds):
+            return sum(
+                shard.read(shard.collection("products").estimated_document_count) for shard in self.shards.values()
+            )
+
+    def create(
+        self,
+        directory: Path,
+        secret: bytes | None,
+        on_documents: OnDocuments,
+        on_instant: Callable[[str], None] = lambda _name: None,
+    ) -> Manifest:
+        """Make a backup in ``directory``. Raises Unavailable, Forbidden, Conflict; nothing is left then.
+
+        ``on_instant`` is told each set's name when it is settled which instant of it the backup shows.
+        """
+        from prodcore.backup.archive import BackupWriter, backup_name
+        from prodcore.mongo.products.map_store import MongoMapStore
+        from prodcore.mongo.snapshot import Snapshots
+        from prodcore.product.fields import SCHEMA_VERSION
+
+        began = datetime.now(UTC)
+        writer = BackupWriter(directory, backup_name(began), secret)
+        snapshots = Snapshots(self.users, self.shards)
+        with budget(_SECONDS), writer.begun(), closing(snapshots):
+            shard_map = _stored_map(MongoMapStore(self.users).load())
+            snapshots.fix(on_instant)
+            snapshots.note_unfinished()
+            tell = _counted(on_documents)
+            _run_parallel([partial(s.copy, writer, snapshots.note_arrived, tell) for s in snapshots.all])
+            unresolved = snapshots.write_moving(writer)
+            return writer.finish(
+                prodctl=importlib.metadata.version("prodctl"),
+                schema_version=SCHEMA_VERSION,
+                began=began,
+                ended=datetime.now(UTC),
+                map_version=shard_map.version,
+                ranges=shard_map.as_document()["ranges"],
+                sets={s.name: {"is_shard": s.is_shard, "at": s.at} for s in snapshots.all},
+                unresolved=unresolved,
+            )
+
+    def held(self) -> Held:
+        """What a restore would replace."""
+        from prodcore.mongo.restore import held_by
+
+        with budget(self.settings.request_budget_seconds):
+            return held_by(self.users, self.shards)
+
+    def restore(self, backup: Backup, *, replace: bool, on_documents: OnDocuments) -> Restored:
+        """Put everything back, where products go by the present map; with ``replace`` remove what is there before.
+
+        Raises Conflict where the system holds products or users, ConfigError where its maps disagree.
+        """
+        from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
+        from prodcore.mongo.products.store import ensure_indexes
+        from prodcore.mongo.restore import Restorer, clear, require_addresses
+        from prodcore.sharding.trust import trusted_map
+
+        with budget(_SECONDS):
+            owned = {name: MongoOwnedRangesStore(shard) for name, shard in self.shards.items()}
+            shard_map = trusted_map(MongoMapStore(self.users), owned)
+            require_addresses(shard_map, self.shards)
+            if replace:
+                clear(self.users, self.shards)
+            elif self.held():
+                raise Conflict("the system holds products or users", hint="--replace removes them first")
+            for shard in self.shards.values():
+                ensure_indexes(shard)
+            restored = Restorer(backup, self.users, self.shards, shard_map, _counted(on_documents)).run()
+            self._renew(backup.manifest.schema_version)
+            return restored
+
+    def _renew(self, schema_version: int) -> None:
+        """Give products that an earlier version stored the terms and fields of this one."""
+        from prodcore.mongo.products.upgrade import forget_upgrade, upgrade_products
+        from prodcore.product.fields import SCHEMA_VERSION
+
+        if schema_version != SCHEMA_VERSION:
+            for shard in self.shards.values():
+                forget_upgrade(shard)
+            upgrade_products(list(self.shards.values()))
+
+
+def _stored_map(shard_map: ShardMap | None) -> ShardMap:
+    if shard_map is None:
+        raise Conflict("no shard map is stored: there is nothing to back up", hint="prodctl local up, or deploy apply")
+    return shard_map
+
+
+def _counted(on_documents: OnDocuments) -> OnDocuments:
+    """Told by several threads how many more, it tells how many altogether."""
+    lock, total = threading.Lock(), 0
+
+    def tell(more: int) -> None:
+        nonlocal total
+        with lock:
+            total += more
+            on_documents(total)
+
+    return tell
+
+
+def _run_parallel(works: list[Callable[[], None]]) -> None:
+    """All at the same time; raises what the first of them raised, when all have ended."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        running = [pool.submit(copy_context().run, work) for work in works]
+    for one in running:
+        one.result()
+
+
+@contextmanager
+def open_system(settings: Settings) -> Iterator[System]:
+    """The sets of the settings; closes the connections at the end. Raises ConfigError."""
+    with open_replica_sets(with_full_rights(settings)) as (users, shards):
+        yield System(settings, users, shards)
+
+
+def with_full_rights(settings: Settings) -> Settings:
+    """Addresses with the login of root, where this machine holds the secrets of the very system of the settings.
+
+    The operator's own login may not read users and their secrets, and never need be able to: it lies on the members'
+    machines too. Addresses of another system than the one set up here are left as they are.
+    """
+    from prodcore.mongo.client.replica_set import SetAddress
+
+    roots = _root_addresses(settings)
+    changed: dict[str, SecretStr] = {}
+    for one in configured_sets(settings):
+        root = roots.get(one.setting)
+        if root and SetAddress(root.get_secret_value()).members == SetAddress(one.uri).members:
+            changed[one.setting] = root
+    more = {name: changed.pop(name, url) for name, url in settings.more_shard_urls.items()}
+    return settings.changed(**changed, **({"more_shard_urls": more} if more else {}))
+
+
+def _root_addresses(settings: Settings) -> Mapping[str, SecretStr]:
+    if settings.deployment:
+        return _deployed_addresses(settings.state_dir, settings.deployment)
+    from prodcore.local.cluster import open_cluster
+    from prodcore.local.state import load_state
+
+    directory = env_file().parent.parent  # of the cluster that left these addresses
+    return open_cluster(settings, directory).addresses("root") if load_state(directory) else {}
+
+
+def _deployed_addresses(state_dir: Path, description: Path) -> Mapping[str, SecretStr]:
+    from prodcore.deploy.config import load_deployment
+    from prodcore.deploy.layout import Layout
+    from prodcore.installation.secret import KEYFILE, SECRETS_FILE, ensure_secrets
+    from prodcore.installation.sets import set_urls
+
+    deployment = load_deployment(description)
+    directory = state_dir / "deploy" / deployment.name
+    if not (directory / SECRETS_FILE).exists():
+        return {}
+    urls = set_urls(Layout(deployment).set_members, ensure_secrets(directory, directory / KEYFILE), "root")
+    return {name: SecretStr(url) for name, url in urls.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is wrong with a backup; ``documents`` and ``elsewhere`` are None where nobody could look into its files."""
+
+    problems: list[Problem]
+    documents: int | None = None
+    elsewhere: int | None = None
+
+
+def verify_backup(path: Path, secret: bytes | None, on_documents: OnDocuments) -> Verdict:
+    """Look at every byte of a backup, and at every document where it is not encrypted or the key is given.
+
+    Raises UnreadableInput for what is no backup, InvalidInput for another key.
+    """
+    from prodcore.backup.archive import Backup
+    from prodcore.mongo.restore import check_contents
+
+    try:
+        backup = Backup(path, secret)
+    except InvalidInput as error:
+        if any(problem.code == "wrong_key" for problem in error.problems) or not error.problems:
+            raise
+        return Verdict(list(error.problems))
+    problems = list(backup.damage())
+    if backup.is_locked:
+        return Verdict(problems)
+    found = check_contents(backup, _counted(on_documents))
+    damaged = {problem.field for problem in problems}
+    more = [problem for problem in found.problems if problem.field not in damaged]
+    return Verdict(problems + more, found.documents, found.elsewhere)

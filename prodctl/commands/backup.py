@@ -1,0 +1,346 @@
+"""``prodctl backup``: everything that the system holds in one directory, and from it again."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from prodcore.errors import EXIT_OK, InvalidInput
+from prodctl.terminal.arguments import Whole
+from prodctl.terminal.groups import NounGroup
+from prodctl.terminal.output import (
+    columns,
+    counted,
+    interrupted,
+    message,
+    output_option,
+    print_item,
+    print_rows,
+    success,
+)
+from prodctl.terminal.prompt import confirm, confirm_options, row_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prodcore.app.backup import Verdict
+    from prodcore.backup.archive import Backup, Manifest
+
+_LIST_COLUMNS = columns("Name!", "Products>", "Users>", "Size>=size_shown", "Encrypted", "State~", "Path+")
+_PROBLEM_COLUMNS = columns("File=field!", "Fault=message~", "Kind=code+")
+_FILE_COLUMNS = columns("Set!", "Database", "Collection!", "Documents>", "Size>=size_shown", "Sha256+")
+
+EXIT_FOUND = 6
+"""As of ``shard verify``: it was looked, and not all is well."""
+
+DIRECTORY = click.Path(path_type=Path, file_okay=False)
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def _key_option(command: F) -> F:
+    option = click.option(
+        "--key-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="File of mode 0600 with the key of an encrypted backup.",
+    )
+    return option(command)
+
+
+@click.group(cls=NounGroup)
+def backup() -> None:
+    """Everything that the system holds in one directory, and from it again.
+
+    A backup is made while people work, and shows one moment: products of every shard, users, shard map, imports, audit.
+    It is as secret as the system itself. These commands go straight to the members (DB1_URL, DB2_URL, DB3_URL); list,
+    show, verify and prune need no system at all.
+
+    \b
+    Examples:
+      prodctl backup create backups                     make one
+      prodctl backup verify backups/20260131T080000Z    is every byte as it was written?
+      prodctl backup restore backups/20260131T080000Z   put it into an empty system
+    """
+
+
+@backup.command()
+@click.argument("directory", type=DIRECTORY)
+@_key_option
+@output_option
+def create(output: str, directory: Path, key_file: Path | None) -> None:
+    """Make a backup of everything in DIRECTORY, named by its time, while people work.
+
+    Every write that was acknowledged before it began is in it, and none that began after it ended. It is written under
+    a name that begins with a dot, and renamed when every file is on the disk: cut short it leaves nothing. The files
+    hold plain BSON, as mongodump writes it; with --key-file they are encrypted.
+
+    \b
+    Examples:
+      prodctl backup create /mnt/backups
+      prodctl backup create /mnt/backups --key-file ~/backup.key
+      prodctl backup create /mnt/backups -o json | jq -r .path
+    """
+    from prodcore.app.backup import open_system
+    from prodcore.settings import load_settings
+
+    secret, began, read = _secret(key_file), time.monotonic(), 0
+
+    def noted(documents: int) -> None:
+        nonlocal read
+        read = documents
+        tell(documents)
+
+    with (
+        interrupted("Nothing was left of the backup."),
+        open_system(load_settings()) as system,
+        row_progress(lambda: read, system.count(), "documents") as tell,
+    ):
+        manifest = system.create(directory, secret, noted)
+    for product in manifest.unresolved:
+        message(f"Product {product} is in no shard, though another says that it moved: prodctl shard verify")
+    seconds = round(time.monotonic() - began, 1)
+    print_item({**_facts(directory / manifest.name, manifest), "seconds": seconds}, output, kind="backup")
+
+
+@backup.command("list")
+@click.argument("directory", type=DIRECTORY)
+@output_option
+def list_backups(output: str, directory: Path) -> None:
+    """List the backups in DIRECTORY, the newest first.
+
+    State is "whole" where the manifest is as it was written and every file has its size; verify looks at every byte.
+
+    \b
+    Examples:
+      prodctl backup list /mnt/backups
+      prodctl backup list /mnt/backups -o json | jq -r '.items[0].path'
+    """
+    from prodcore.backup.archive import Backup, backups_in, is_whole
+
+    rows: list[dict[str, Any]] = []
+    for path in backups_in(directory):
+        state = "whole" if is_whole(path) else "damaged"
+        try:
+            rows.append({**_facts(path, Backup(path).manifest), "state": state})
+        except InvalidInput:
+            rows.append({"name": path.name, "path": str(path), "state": state})
+    shown = [{**row, "size_shown": _size(row["size"]) if "size" in row else ""} for row in rows]
+    if output in ("json", "yaml"):
+        shown = rows
+    print_rows(shown, _LIST_COLUMNS, output, kind="backups", empty="There is no backup.")
+
+
+@backup.command()
+@click.argument("path", metavar="BACKUP", type=DIRECTORY)
+@_key_option
+@output_option
+def verify(output: str, path: Path, key_file: Path | None) -> int:
+    """Look at every byte of BACKUP, without a system: is it what was written?
+
+    Checksums and sizes of all files, then every document: is it BSON, and are they as many as there were? Files that do
+    not belong to it are listed too. Without its key an encrypted backup is checked by its checksums alone.
+
+    Exit status 0 all is well, 6 something was found.
+
+    \b
+    Examples:
+      prodctl backup verify /mnt/backups/20260131T080000Z
+      prodctl backup verify /mnt/backups/20260131T080000Z --key-file ~/backup.key -o json
+    """
+    verdict = _verified(path, _secret(key_file))
+    rows = [problem.as_dict() for problem in verdict.problems]
+    facts = {"documents": verdict.documents, "elsewhere": verdict.elsewhere}
+    print_rows(rows, _PROBLEM_COLUMNS, output, kind="backup_verify", extra=facts, empty="Nothing is wrong.")
+    if verdict.elsewhere:
+        message(
+            f"{counted(verdict.elsewhere, 'product')} in a shard that did not own the name: restore puts them right"
+        )
+    if verdict.documents is None and not rows:
+        message("Only checksums were looked at: it is encrypted, and --key-file was not given.")
+    elif verdict.documents is not None:
+        found = counted(len(rows), "fault") if rows else "nothing"
+        success(f"{counted(verdict.documents, 'document')} looked at, found: {found}", output)
+    return EXIT_FOUND if rows else EXIT_OK
+
+
+@backup.command()
+@click.argument("path", metavar="BACKUP", type=DIRECTORY)
+@output_option
+def show(output: str, path: Path) -> None:
+    """Show what is in BACKUP: the collections of each set, with documents and sizes.
+
+    \b
+    Examples:
+      prodctl backup show /mnt/backups/20260131T080000Z
+      prodctl backup show /mnt/backups/20260131T080000Z -o json | jq .ranges
+    """
+    from prodcore.backup.archive import Backup
+
+    manifest = Backup(path).manifest
+    rows: list[dict[str, Any]] = []
+    for file in manifest.collections:
+        set_name, database, collection = file.place
+        row = {"set": set_name, "database": database, "collection": collection, "documents": file.documents}
+        rows.append({**row, "size": file.size, "size_shown": _size(file.size), "sha256": file.sha256})
+    facts = {**_facts(path, manifest), "schema_version": manifest.schema_version, "ranges": list(manifest.ranges)}
+    print_rows(rows, _FILE_COLUMNS, output, kind="backup_contents", extra=facts)
+    made = f"{manifest.began:%Y-%m-%d %H:%M:%S} UTC, by prodctl {manifest.prodctl}, shard map {manifest.map_version}"
+    success(f"Made {made}{', encrypted' if manifest.encryption else ''}.", output)
+
+
+@backup.command()
+@click.argument("path", metavar="BACKUP", type=DIRECTORY)
+@click.option("--replace", is_flag=True, help="First remove the products and users that the system holds.")
+@_key_option
+@confirm_options
+@output_option
+def restore(output: str, path: Path, replace: bool, key_file: Path | None, yes: bool, no_input: bool) -> int:
+    """Put everything of BACKUP into the system of the settings.
+
+    The whole backup is verified first; a damaged one changes nothing. Products go to the shards that own their names by
+    the map of this system, however many there were. A system that holds products or users is refused, unless --replace
+    is given: they are removed first, after asking. Nobody should work meanwhile. Everybody logs in again afterwards.
+
+    Exit status 6 when products were left out, since another one has their name. Cut short, run it again with --replace.
+
+    \b
+    Examples:
+      prodctl backup restore /mnt/backups/20260131T080000Z
+      prodctl backup restore /mnt/backups/20260131T080000Z --replace --key-file ~/backup.key
+    """
+    from prodcore.app.backup import open_system
+    from prodcore.errors import Conflict
+    from prodcore.settings import load_settings
+
+    began = time.monotonic()
+    source = _whole(path, _secret(key_file))
+    manifest, done = source.manifest, 0
+
+    def noted(documents: int) -> None:
+        nonlocal done
+        done = documents
+        tell(documents)
+
+    with open_system(load_settings()) as system:
+        if held := system.held():
+            has = f"{counted(held.products, 'product')} and {counted(held.users, 'user')}"
+            if not replace:
+                raise Conflict(f"the system holds {has}", hint="--replace removes them first")
+            confirm(
+                f"Remove {has}, and restore what there was at {manifest.began:%Y-%m-%d %H:%M:%S} UTC?",
+                yes=yes,
+                no_input=no_input,
+            )
+        with (
+            interrupted("It is restored in part: run it again with --replace."),
+            row_progress(lambda: done, _restored_documents(manifest), "documents") as tell,
+        ):
+            restored = system.restore(source, replace=bool(held), on_documents=noted)
+    for problem in restored.left_out:
+        message(f"Left out: {problem.field} {problem.message}")
+    facts = {
+        "products": restored.products,
+        "users": restored.users,
+        "records": restored.records,
+        "left_out": [problem.as_dict() for problem in restored.left_out],
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    print_item(
+        facts if output in ("json", "yaml") else {**facts, "left_out": len(restored.left_out)}, output, kind="restored"
+    )
+    success("Next: prodctl shard verify", output)
+    return EXIT_FOUND if restored.left_out else EXIT_OK
+
+
+@backup.command()
+@click.argument("directory", type=DIRECTORY)
+@click.option("--keep", type=Whole(1), required=True, help="How many whole backups stay.")
+@confirm_options
+@output_option
+def prune(output: str, directory: Path, keep: int, yes: bool, no_input: bool) -> None:
+    """Remove the oldest backups in DIRECTORY, after asking; the --keep newest whole ones stay.
+
+    A damaged backup does not count, so the last whole one is never removed. What creates that were killed have left is
+    removed too.
+
+    \b
+    Examples:
+      prodctl backup prune /mnt/backups --keep 14
+      prodctl backup prune /mnt/backups --keep 14 --yes -o json
+    """
+    from prodcore.backup.archive import backups_in, remove, remove_unfinished, superfluous
+
+    doomed = superfluous(backups_in(directory), keep)
+    if doomed:
+        confirm(
+            f"Remove {counted(len(doomed), 'backup')}, {doomed[-1].name} to {doomed[0].name}?",
+            yes=yes,
+            no_input=no_input,
+        )
+    for old in doomed:
+        remove(old)
+    remove_unfinished(directory)
+    rows = [{"name": old.name, "path": str(old)} for old in doomed]
+    print_rows(rows, columns("Name!", "Path"), output, kind="removed_backups", empty="There is nothing to remove.")
+
+
+def _secret(key_file: Path | None) -> bytes | None:
+    from prodcore.backup.sealing import read_key_file
+
+    return read_key_file(key_file) if key_file else None
+
+
+def _verified(path: Path, secret: bytes | None) -> Verdict:
+    from prodcore.app.backup import verify_backup
+    from prodcore.backup.archive import Backup
+
+    total, done = 0, 0
+    try:
+        total = sum(file.documents or 0 for file in Backup(path, secret).manifest.collections)
+    except InvalidInput as error:
+        if not error.problems:
+            raise
+
+    def noted(documents: int) -> None:
+        nonlocal done
+        done = documents
+        tell(documents)
+
+    with row_progress(lambda: done, total or None, "documents") as tell:
+        return verify_backup(path, secret, noted)
+
+
+def _whole(path: Path, secret: bytes | None) -> Backup:
+    """The backup, once nothing was found wrong with it. Raises InvalidInput."""
+    from prodcore.backup.archive import Backup
+
+    source = Backup(path, secret)
+    source.require_key()
+    if problems := _verified(path, secret).problems:
+        raise InvalidInput(problems=problems, hint="nothing was changed; take another backup, or another copy of it")
+    return source
+
+
+def _restored_documents(manifest: Manifest) -> int:
+    return sum(file.documents or 0 for file in manifest.collections)
+
+
+def _facts(path: Path, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "path": str(path),
+        "made": f"{manifest.began:%Y-%m-%dT%H:%M:%SZ}",
+        "products": manifest.documents("products_db", "products"),
+        "users": manifest.documents("auth_db", "users"),
+        "size": sum(file.size for file in manifest.files),
+        "encrypted": manifest.encryption is not None,
+        "map_version": manifest.map_version,
+        "prodctl": manifest.prodctl,
+    }
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

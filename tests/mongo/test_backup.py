@@ -1,0 +1,205 @@
+"""Backups of real replica sets: made while people write and rename over the border, restored onto other maps."""
+
+import threading
+from contextlib import suppress
+from itertools import count
+
+import pytest
+
+from campaigns import renames as campaign
+from prodcore.app.backup import open_system, verify_backup
+from prodcore.app.shards import open_shards
+from prodcore.app.wiring import open_catalog
+from prodcore.backup.archive import MOVING, Backup
+from prodcore.errors import Conflict, Forbidden
+from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
+from prodcore.routing import DEFAULT_MAP, Range, ShardMap
+from prodcore.settings import load_settings
+from tests.support.products import ANA, Killed, draft, patch
+
+USERS = ("users", "service_tokens", "sessions", "marks")
+
+
+@pytest.fixture
+def root_settings(cluster):
+    return load_settings(**cluster.addresses("root"))
+
+
+@pytest.fixture
+def system(root_settings, catalog, raw_clients):
+    """All sets, without products, users and claims before and after."""
+
+    def empty():
+        for name in USERS:
+            raw_clients["rsU"]["auth_db"][name].delete_many({})
+        raw_clients["rsU"]["prodctl_meta"]["sku_claims"].delete_many({})
+        for shard in ("rsA", "rsB"):
+            raw_clients[shard]["products_db"]["products"].delete_many({})
+            raw_clients[shard]["products_db"]["imports"].delete_many({})
+
+    empty()
+    with open_system(root_settings) as opened:
+        yield opened
+    empty()
+
+
+@pytest.fixture
+def made(system, tmp_path):
+    """Make a backup."""
+
+    numbers = count()
+
+    def create(on_instant=lambda _name: None):
+        directory = tmp_path / str(next(numbers))
+        manifest = system.create(directory, None, lambda _documents: None, on_instant)
+        return Backup(directory / manifest.name)
+
+    return create
+
+
+def restored(system, backup, **options):
+    return system.restore(backup, replace=True, on_documents=lambda _documents: None, **options)
+
+
+def findings(settings):
+    with open_shards(settings) as shards:
+        return list(shards.findings(lambda _looked: None))
+
+
+def test_restore_brings_back_what_there_was_and_nothing_of_later(system, made, catalog, raw_clients, root_settings):
+    kept = {name: catalog.create(draft(name, sku=f"S-{name[1:3]}"), ANA) for name in ("Arroz", "Zumo", "Ñandu")}
+    gone = catalog.create(draft("Huevos"), ANA)
+    catalog.delete(gone.id, ANA, 1)
+    moved = catalog.edit(kept["Arroz"].id, patch(name="Yuca"), ANA, 1)
+    raw_clients["rsU"]["auth_db"]["users"].insert_one({"_id": "u1", "username": "ana", "name_key": "ana"})
+    raw_clients["rsU"]["auth_db"]["sessions"].insert_one({"_id": "s1", "user_id": "u1", "refresh_hash": "x"})
+    histories = {p.id: catalog.history(p.id) for p in kept.values()}
+    backup = made()
+
+    catalog.create(draft("Tarde"), ANA)
+    catalog.delete(kept["Zumo"].id, ANA, 1)
+    raw_clients["rsU"]["auth_db"]["users"].delete_many({})
+    told = restored(system, backup)
+
+    assert (told.products, told.users, told.left_out) == (4, 1, [])
+    assert catalog.get(moved.id) == moved
+    assert catalog.get(kept["Zumo"].id) == kept["Zumo"]
+    assert {p.id: catalog.history(p.id) for p in kept.values()} == histories
+    assert catalog.restore(gone.id, ANA, 2).name == "Huevos"
+    assert sorted(p.name for p in catalog.page().items) == ["Huevos", "Yuca", "Zumo", "Ñandu"]
+    assert findings(root_settings) == []
+    users = raw_clients["rsU"]["auth_db"]
+    assert [u["username"] for u in users["users"].find()] == ["ana"]
+    assert users["sessions"].count_documents({}) == 0
+
+
+def test_refuses_a_system_that_holds_something(system, made, catalog):
+    catalog.create(draft("Arroz"), ANA)
+    backup = made()
+    with pytest.raises(Conflict, match="holds products or users"):
+        system.restore(backup, replace=False, on_documents=lambda _documents: None)
+    assert [p.name for p in catalog.page().items] == ["Arroz"]
+
+
+def test_without_the_right_to_read_users_nothing_is_made(cluster, catalog, tmp_path):
+    with open_system(load_settings(**cluster.addresses("operator"))) as system, pytest.raises(Forbidden, match="rsU"):
+        system.create(tmp_path, None, lambda _documents: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["intended", "received", "committed", "published"])
+def test_product_that_was_left_in_a_move_comes_back_once(system, made, catalog, root_settings, step):
+    def die(name):
+        if name == step:
+            raise Killed
+
+    product = catalog.create(draft("Arroz", sku="A-1"), ANA)
+    with pytest.raises(Killed):
+        campaign.stepping(catalog, die).edit(product.id, patch(name="Zanahoria"), ANA, 1)
+    backup = made()
+    assert verify_backup(backup.path, None, lambda _documents: None).problems == []
+    restored(system, backup)
+    decided = step in ("committed", "published")
+    assert [(p.id, p.name) for p in catalog.page().items] == [(product.id, "Zanahoria" if decided else "Arroz")]
+    assert findings(root_settings) == []
+
+
+def test_products_that_move_while_the_instants_are_chosen_are_in_it_once(system, made, catalog, root_settings):
+    """The shards' instants are milliseconds apart; here all of this happens in between."""
+    names = ("Arroz", "Leche", "Zumo", "Pan", "Nata", "Café")
+    products = {name: catalog.create(draft(name), ANA) for name in names}
+
+    def rename(old, new, dies_after=""):
+        def die(step):
+            if step == dies_after:
+                raise Killed
+
+        with suppress(Killed):
+            found = catalog.get(products[old].id)
+            campaign.stepping(catalog, die).edit(found.id, patch(name=new), ANA, found.version)
+
+    def move(name):
+        if name == "rsA":
+            rename("Arroz", "Yuca")
+            rename("Zumo", "Azúcar")
+            rename("Pan", "Bollo", "committed")
+            rename("Leche", "Queso", "received")
+            rename("Nata", "Arena")
+            rename("Nata", "Nuez")
+            rename("Café", "Té")
+            rename("Café", "Cacao")
+
+    backup = made(move)
+    held = {f.place[0]: f.documents for f in backup.manifest.collections if f.place[2] == "products"}
+    assert held == {"rsA": 3, "rsB": 7, MOVING: 6}
+    restored(system, backup)
+    there = {product.id: product.name for product in catalog.page().items}
+    assert sorted(there.values()) == ["Azúcar", "Bollo", "Cacao", "Leche", "Nuez", "Yuca"]
+    assert there.keys() == {product.id for product in products.values()}
+    assert findings(root_settings) == []
+
+
+def test_products_go_where_the_present_map_sends_them(system, made, catalog, root_settings, put_back_map, cluster):
+    for name in ("Arroz", "Café", "Zumo"):
+        catalog.create(draft(name, sku=name[:2]), ANA)
+    backup = made()
+    swapped = ShardMap(
+        2, tuple(Range(r.lower, r.upper, {"rsA": "rsB", "rsB": "rsA"}[r.shard]) for r in DEFAULT_MAP.ranges)
+    )
+    MongoMapStore(system.users).swap(1, swapped)
+    for name, shard in system.shards.items():
+        MongoOwnedRangesStore(shard).save(2, swapped.owned_by(name))
+    assert restored(system, backup).products == 3
+    assert findings(root_settings) == []
+    with open_catalog(load_settings(**cluster.addresses("web"))) as elsewhere:
+        assert {p.name: p.shard for p in elsewhere.page().items} == {"Arroz": "rsB", "Café": "rsB", "Zumo": "rsA"}
+
+
+def test_backup_under_renames_and_writes_holds_each_product_once(system, made, catalog, root_settings):
+    ids = campaign.fill(catalog, 30)
+    acknowledged, ended = [], threading.Event()
+
+    def write():
+        number = 0
+        while not ended.is_set():
+            campaign.rename(catalog, catalog.get(ids[number % len(ids)]))
+            acknowledged.append(catalog.create(draft(f"Nuevo {number:04}"), ANA))
+            number += 1
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        backups, before = [], []
+        for _round in range(5):
+            before.append(list(acknowledged))
+            backups.append(made())
+    finally:
+        ended.set()
+        writing.join(60)
+    after = {product.id for product in acknowledged}
+    for backup, known in zip(backups, before, strict=True):
+        restored(system, backup)
+        there = [product.id for product in catalog.page(limit=200).items]
+        assert len(there) == len(set(there))
+        assert set(ids) | {product.id for product in known} <= set(there) <= set(ids) | after
+        assert findings(root_settings) == []
