@@ -19,8 +19,7 @@ from webapp import api, pages
 from webapp.identity.caller import install_identity
 from webapp.identity.trust import utc_now
 from webapp.live import CatalogProvider, ClusterPicture
-from webapp.security import install_trusted_hosts
-from webapp.staleness import install_staleness
+from webapp.security import install_staleness, install_trusted_hosts
 
 READY_SECONDS = 2.0
 

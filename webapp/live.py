@@ -21,11 +21,10 @@ from prodcore.app.wiring import open_board, open_catalog, open_history, open_ins
 from prodcore.catalog import Catalog, ShardCount
 from prodcore.catalog.distribution import Spread
 from prodcore.deadline import budget
-from prodcore.drill.history import DrillHistory
 from prodcore.drill.orders import DrillRun, RunnerSign
+from prodcore.drill.report import DrillHistory
 from prodcore.errors import ProdError, Unavailable
-from prodcore.replicaset.cluster import ClusterStatus
-from prodcore.replicaset.services import HttpServiceProbe
+from prodcore.replicaset.cluster import ClusterStatus, HttpServiceProbe
 from prodcore.settings import Settings
 
 if TYPE_CHECKING:

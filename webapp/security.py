@@ -1,4 +1,5 @@
-"""What browsers may do with our pages (load from here only, be framed by nobody), and which names we answer to.
+"""What browsers may do with our pages (load from here only, be framed by nobody), which names we answer to, and who is
+shown what may be out of date: every answer that holds some of a shard without its majority says so.
 
 The library's presets force https, which would break the plain http of a private network; hence a policy of our own.
 Strict-Transport-Security is sent where the request came over https.
@@ -6,7 +7,7 @@ Strict-Transport-Security is sent where the request came over https.
 
 from __future__ import annotations
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from secure import (
     ContentSecurityPolicy,
     CrossOriginOpenerPolicy,
@@ -20,7 +21,9 @@ from secure import (
 )
 from werkzeug.exceptions import SecurityError
 
+from prodcore.errors import ShardUnavailable
 from prodcore.settings import Settings
+from prodcore.support.request_notes import stale_reads
 from prodcore.web.install import add_missing
 from prodcore.web.problem import problem_response
 
@@ -84,3 +87,35 @@ def install_trusted_hosts(app: Flask, settings: Settings) -> None:
         return None
 
     app.before_request(refuse)
+
+
+HEADER = "Stale-Shards"
+
+
+def install_staleness(app: Flask) -> None:
+    """Let whoever only looks see what is left of a shard that has lost its majority."""
+    app.before_request(_allow)
+    app.after_request(_say)
+    app.jinja_env.globals["stale_shards"] = stale_shards
+
+
+def stale_shards() -> list[str]:
+    """The shards of which this request has read what may be out of date."""
+    return sorted(g.get("stale", ()))
+
+
+def refuse_stale() -> None:
+    """Raise ShardUnavailable if there is one."""
+    if shards := ", ".join(stale_shards()):
+        raise ShardUnavailable(f"{shards} without a majority: this may be out of date", shard=shards)
+
+
+def _allow() -> None:
+    if request.method in ("GET", "HEAD") and request.blueprint:  # health asks whether everything can be done
+        g.stale = g.budget.enter_context(stale_reads())
+
+
+def _say(response: Response) -> Response:
+    if shards := stale_shards():
+        response.headers[HEADER] = ", ".join(shards)
+    return response

@@ -92,7 +92,7 @@ def _wait_healthy(request: Request) -> None:
 
 def _hand_over(request: Request) -> dict[str, Any]:
     """Change the primary in good order, away from the present one."""
-    from prodcore.app.guard import open_switchover
+    from prodcore.app.cluster import open_switchover
     from prodcore.replicaset.switchover import switch_over
 
     with open_switchover(_operator_settings(request), request["set"]["name"]) as parts:

@@ -24,14 +24,13 @@ from prodcore.deploy.layout import Host, Layout
 from prodcore.deploy.observe import Examination
 from prodcore.deploy.observe import examine as examine_container
 from prodcore.deploy.spec import shows_clients
-from prodcore.doctor import machine, system
-from prodcore.doctor.registry import check, run_checks
+from prodcore.doctor import check, machine, run_checks, system
 from prodcore.errors import AuthError, ConfigError, ProdError, Unavailable
-from prodcore.incus.client import Incus
+from prodcore.incus import Incus
 from prodcore.local.mongod import find_mongod
 from prodcore.local.state import load_state
+from prodcore.replicaset.cluster import HttpServiceProbe
 from prodcore.replicaset.diagnostic import Diagnostic, Severity
-from prodcore.replicaset.services import HttpServiceProbe
 from prodcore.replicaset.status import SetStatus
 from prodcore.settings import SETTINGS, Settings, config_file, default_state_dir, env_file, is_secret, load_settings
 from prodcore.support.http import certificate_end, get

@@ -20,7 +20,7 @@ from prodcore.expose.walk import (
     same_instance,
     walk,
 )
-from prodcore.incus.client import Incus
+from prodcore.incus import Incus
 from prodcore.settings import Settings
 
 _APPLY = "prodctl deploy apply"

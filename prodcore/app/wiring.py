@@ -73,7 +73,7 @@ def configured_set(settings: Settings, name: str) -> ConfiguredSet:
 def open_replica_set(settings: Settings, setting: str, *, count_retries: bool = False) -> ReplicaSet:
     """The replica set that a setting (``db1_url`` …) names. Raises ConfigError when it is not set or not usable.
 
-    With ``count_retries`` its client tells ``prodcore.support.retries`` what it sends again.
+    With ``count_retries`` its client tells ``prodcore.support.request_notes`` what it sends again.
     """
     from prodcore.mongo.client.replica_set import ReplicaSet
 
@@ -120,7 +120,7 @@ def open_replica_sets(
 def open_catalog(settings: Settings, *, count_retries: bool = False) -> Iterator[Catalog]:
     """The catalogue over the shards of the stored map; closes its connections at the end.
 
-    With ``count_retries`` it tells ``prodcore.support.retries`` what is sent again.
+    With ``count_retries`` it tells ``prodcore.support.request_notes`` what is sent again.
     Raises ConfigError when the map and the shards' copies disagree, or the map names a shard without an address.
     """
     with open_replica_sets(settings, count_retries=count_retries) as (users, shards):
@@ -260,7 +260,7 @@ def member_control(settings: Settings, directory: Path | None = None) -> MemberC
 def _deployed_members(description: Path) -> MemberControl:
     from prodcore.deploy.config import load_deployment
     from prodcore.deploy.layout import Layout
-    from prodcore.incus.client import Incus
+    from prodcore.incus import Incus
     from prodcore.processes.systemd import IncusMembers, MemberUnit
 
     deployment = load_deployment(description)

@@ -42,7 +42,7 @@ from prodcore.product.model import (
 )
 from prodcore.product.move import Move
 from prodcore.routing import Route, ShardMap, fold, name_key, route
-from prodcore.support.stale_reads import fresh_reads
+from prodcore.support.request_notes import fresh_reads
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from prodcore.errors import StaleShardMap, Unavailable
 from prodcore.routing import ShardMap, name_key
-from prodcore.support.stale_reads import stale_sets
+from prodcore.support.request_notes import stale_sets
 
 GOOD_SECONDS = 10.0
 """How long a process answers by its map after it has looked whether there is a newer one."""

@@ -19,7 +19,7 @@ from prodcore.errors import (
     VersionConflict,
 )
 from prodcore.product.model import Change, Product
-from prodcore.support.stale_reads import may_be_stale, stale_sets
+from prodcore.support.request_notes import may_be_stale, stale_sets
 
 T = TypeVar("T")
 K = TypeVar("K", UUID, str)

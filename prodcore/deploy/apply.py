@@ -27,7 +27,7 @@ from prodcore.deploy.spec import (
 )
 from prodcore.deploy.system import DeployedSystem
 from prodcore.errors import ConfigError, IncusRefused, Unavailable
-from prodcore.incus.client import Incus
+from prodcore.incus import Incus
 from prodcore.installation import Progress, no_progress
 from prodcore.installation.secret import locked
 from prodcore.installation.sets import USERS_SET

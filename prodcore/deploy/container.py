@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from prodcore.deploy.spec import PRODCTL_PROGRAM, RELEASES_DIR
 from prodcore.errors import Unavailable
-from prodcore.incus.client import Incus
+from prodcore.incus import Incus
 
 T = TypeVar("T")
 

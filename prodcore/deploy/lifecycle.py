@@ -12,7 +12,7 @@ from prodcore.deploy.layout import Host, Layout
 from prodcore.deploy.plan import IncusPlan, InstancePlan, settings_of
 from prodcore.deploy.spec import DATA, NIC, PROXY, volume_spec
 from prodcore.errors import IncusRefused
-from prodcore.incus.client import Incus
+from prodcore.incus import Incus
 from prodcore.installation import Progress
 
 BOOT_SECONDS = 90

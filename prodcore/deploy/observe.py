@@ -14,7 +14,7 @@ from prodcore.deploy.layout import Layout
 from prodcore.deploy.spec import MARK, RELEASES_DIR, Document, HostSpec
 from prodcore.doctor.machine import listeners
 from prodcore.errors import IncusRefused, ProdError, Unavailable
-from prodcore.incus.client import Incus
+from prodcore.incus import Incus
 from prodcore.installation.sets import USERS_SET
 from prodcore.support.http import Answer
 

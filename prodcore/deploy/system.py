@@ -21,7 +21,7 @@ from prodcore.deploy.plan import Plan, make_plan
 from prodcore.deploy.render import Inputs, render_hosts
 from prodcore.deploy.spec import MARK, PUSHED_MONGOD_DIR, Binary, HostSpec
 from prodcore.errors import ConfigError, IncusRefused
-from prodcore.incus.client import Incus
+from prodcore.incus import Incus
 from prodcore.installation import Progress, no_progress
 from prodcore.installation.mongod import render_env
 from prodcore.installation.secret import (

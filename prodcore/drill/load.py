@@ -18,7 +18,7 @@ from prodcore.drill.ledger import Attempt, Ledger, Operation, RequestOutcome, St
 from prodcore.errors import ConfigError, OutcomeUnknown, ProdError
 from prodcore.product.model import Author, ProductDraft, ProductPatch
 from prodcore.routing import ShardMap, name_key
-from prodcore.support.retries import Retries, counted
+from prodcore.support.request_notes import Retries, counted
 
 _CYCLE = (Operation.CREATE, Operation.READ, Operation.EDIT, Operation.READ, Operation.RENAME, Operation.READ)
 _CROSSING = (Operation.CREATE, Operation.READ, Operation.MOVE, Operation.EDIT, Operation.READ, Operation.MOVE)

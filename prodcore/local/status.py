@@ -15,7 +15,7 @@ from prodcore.installation import Progress
 from prodcore.local.log import last_words
 from prodcore.local.plan import Daemon, LocalPlan, LocalService, Program, SetMember
 from prodcore.processes.supervisord import ProgramState, Supervisor
-from prodcore.replicaset.services import ServiceStatus, probe
+from prodcore.replicaset.cluster import ServiceStatus, probe
 from prodcore.support.http import get
 
 _SERVICE_ROLES = {"ready": "READY", "degraded": "DEGRADED", "down": "NOT READY"}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prodcore.errors import IncusRefused, IncusUnavailable, MemberNotFound, Unavailable
-from prodcore.incus.client import Incus
+from prodcore.incus import Incus
 
 _STOP_SECONDS = 120.0  # mongod itself takes 15 s to let go of its clients, and may have much to write
 _START_SECONDS = 120.0

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from prodcore.support.http import Answer, connection_to
-from prodcore.support.retries import note_retries
+from prodcore.support.request_notes import note_retries
 
 SAFE = frozenset({"GET", "HEAD"})
 _AGAIN = 2

@@ -169,7 +169,7 @@ def switchover(set_name: str, to: str, dry_run: bool, yes: bool, no_input: bool,
       prodctl cluster switchover rsA --dry-run
       prodctl cluster switchover rsA --to rsA-2 --yes
     """
-    from prodcore.app.guard import open_switchover
+    from prodcore.app.cluster import open_switchover
     from prodcore.replicaset.switchover import plan_switchover, switch_over
     from prodcore.settings import load_settings
 
@@ -262,7 +262,7 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
     """
     if ctx.invoked_subcommand:
         return
-    from prodcore.app.guard import run_guards
+    from prodcore.app.cluster import run_guards
     from prodcore.app.wiring import member_control
     from prodcore.guard.decision import GuardRules
     from prodcore.settings import load_settings

@@ -223,7 +223,7 @@ def compare(a: str, b: str, output: str) -> None:
     Examples:
       prodctl failover-test compare 3f2a 91bc
     """
-    from prodcore.drill.history import compare as compare_reports
+    from prodcore.drill.report import compare as compare_reports
 
     with _history() as kept:
         show_comparison(compare_reports(kept.get(a), kept.get(b)), output)

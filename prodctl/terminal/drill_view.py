@@ -139,7 +139,7 @@ def keep(settings: Settings, report: dict[str, Any], percent: float | None = Non
     With ``percent`` it fails when it is so much slower than they were, and when nobody can tell.
     """
     from prodcore.app.wiring import open_history
-    from prodcore.drill.history import COMPARED_WITH, alike, slower_than_before
+    from prodcore.drill.report import COMPARED_WITH, alike, slower_than_before
     from prodcore.errors import ProdError
 
     try:

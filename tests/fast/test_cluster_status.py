@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from prodcore.replicaset.cluster import judge_cluster
-from prodcore.replicaset.services import ServiceStatus
+from prodcore.replicaset.cluster import ServiceStatus, judge_cluster
 from prodcore.replicaset.status import Health, Member, SetStatus
 
 READY = [ServiceStatus("webapp", "http://w", "ready"), ServiceStatus("authsvc", "http://a", "ready")]

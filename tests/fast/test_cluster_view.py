@@ -2,8 +2,7 @@
 
 import pytest
 
-from prodcore.replicaset.cluster import judge_cluster
-from prodcore.replicaset.services import ServiceStatus
+from prodcore.replicaset.cluster import ServiceStatus, judge_cluster
 from prodcore.replicaset.status import Health, Member, MemberConfig, SetStatus
 from prodctl.terminal.cluster_view import show_status, show_topology
 

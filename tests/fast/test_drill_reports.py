@@ -10,11 +10,10 @@ from uuid import uuid4
 import pytest
 
 from prodcore.drill.faults import Fault
-from prodcore.drill.history import compare, slower_than_before
 from prodcore.drill.ledger import Attempt, Operation, RequestOutcome
 from prodcore.drill.plan import DrillLimits, DrillPlan, DrillStep
 from prodcore.drill.render import render_html, render_junit, render_markdown
-from prodcore.drill.report import DrillReport, missed_limits, report_round
+from prodcore.drill.report import DrillReport, compare, missed_limits, report_round, slower_than_before
 from prodcore.drill.round import RoundResult, TimedStep
 from prodcore.drill.verdict import judge
 from prodctl.commands.failover_test import exit_status

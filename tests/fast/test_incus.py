@@ -3,7 +3,7 @@
 import pytest
 
 from prodcore.errors import InvalidInput
-from prodcore.incus.client import Incus, check_name, check_path
+from prodcore.incus import Incus, check_name, check_path
 
 
 @pytest.mark.parametrize("name", ["", "-f", "--project", "db1/etc", "other:db1", "Db1", "db 1", "db1\n", "año", "a.b"])

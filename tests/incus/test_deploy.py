@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from prodcore.deploy.container import Container
-from prodcore.incus.client import Incus
+from prodcore.incus import Incus
 from tests.support.deployed import URL, Deployed, describe
 from tests.support.waiting import wait_until
 

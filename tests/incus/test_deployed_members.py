@@ -8,7 +8,7 @@ import pytest
 
 from prodcore.app.wiring import member_control
 from prodcore.errors import IncusRefused, IncusUnavailable, MemberNotFound, Unavailable
-from prodcore.incus.client import Incus
+from prodcore.incus import Incus
 from prodcore.settings import load_settings
 from tests.support.waiting import wait_until
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import prodcore.deploy
-from prodcore.incus.client import Incus
+from prodcore.incus import Incus
 from tests.support.waiting import wait_until
 
 UNIT_FILES = Path(prodcore.deploy.__file__).parent / "systemd"

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from prodcore.app.wiring import open_history
-from prodcore.drill.history import COMPARED_WITH
+from prodcore.drill.report import COMPARED_WITH
 from prodcore.settings import load_settings
 from tests.support.cli import Cli
 from tests.support.drill_report import DRILL_REPORT, fields

@@ -4,9 +4,8 @@ import time
 
 import pytest
 
-from prodcore.app.cluster import cluster_elections, cluster_status, lint_cluster
+from prodcore.app.cluster import cluster_elections, cluster_status, lint_cluster, open_switchover
 from prodcore.app.drills import open_drill
-from prodcore.app.guard import open_switchover
 from prodcore.app.wiring import open_inspectors
 from prodcore.errors import ConfigError, MemberNotFound, Unavailable
 from prodcore.replicaset.diagnostic import Severity

@@ -15,7 +15,7 @@ from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavail
 from prodcore.mongo.products.store import DocumentCount
 from prodcore.product.model import ProductPatch
 from prodcore.settings import load_settings
-from prodcore.support.stale_reads import stale_reads
+from prodcore.support.request_notes import stale_reads
 from prodcore.support.validation import validate
 from tests.support.faults import failing
 from tests.support.products import ANA, draft, item

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import pytest
 from pymongo import WriteConcern
 
+from prodcore.app.cluster import open_switchover, run_guards
 from prodcore.app.drills import open_drill
-from prodcore.app.guard import open_switchover, run_guards
 from prodcore.app.wiring import open_inspectors, open_switch
 from prodcore.drill.engine import preflight, run_drill
 from prodcore.drill.faults import Fault

@@ -3,7 +3,7 @@
 import pytest
 
 from prodcore.app.wiring import open_replica_set
-from prodcore.support.retries import counted
+from prodcore.support.request_notes import counted
 from tests.support.faults import failing
 
 

@@ -16,7 +16,7 @@ IMAGE = "prodctl-base"
 
 @dataclass(frozen=True)
 class Bed:
-    """A test bed that is up. ``environment`` is what ``incus``, and so ``prodcore.incus.client``, needs to find it."""
+    """A test bed that is up. ``environment`` is what ``incus``, and so ``prodcore.incus``, needs to find it."""
 
     directory: Path
 

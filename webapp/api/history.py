@@ -17,7 +17,7 @@ from prodcore.web import json_response
 from webapp.api.products import ProductOut, product_answer, seen_version
 from webapp.identity.caller import current_author
 from webapp.live import current_catalog
-from webapp.staleness import stale_shards
+from webapp.security import stale_shards
 
 blueprint = APIBlueprint("product_history", __name__, tag="Products")
 

@@ -25,7 +25,7 @@ from prodcore.tabular.export import as_csv, as_ndjson, csv_head
 from prodcore.web import json_response
 from webapp.api.products import ProductOut
 from webapp.live import current_catalog
-from webapp.staleness import refuse_stale, stale_shards
+from webapp.security import refuse_stale, stale_shards
 
 blueprint = APIBlueprint("listing", __name__, tag="Products")
 

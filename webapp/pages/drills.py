@@ -20,9 +20,9 @@ from werkzeug.wrappers import Response as Redirect
 
 from prodcore.drill import orders
 from prodcore.drill.engine import objections
-from prodcore.drill.history import compare
 from prodcore.drill.orders import DrillOrder, DrillRun, read_plan
 from prodcore.drill.plan import DrillPlan
+from prodcore.drill.report import compare
 from prodcore.errors import DrillNotFound, InvalidInput
 from prodcore.replicaset.diagnostic import ProblemLine
 from webapp.identity.caller import required_identity

@@ -137,7 +137,7 @@ _DATABASE, _COLLECTION = "prodctl_meta", "drill_history"
 
 
 class MongoDrillHistory:
-    """A ``prodcore.drill.history.DrillHistory``."""
+    """A ``prodcore.drill.report.DrillHistory``."""
 
     def __init__(self, replica_set: ReplicaSet) -> None:
         self._set = replica_set

@@ -24,7 +24,7 @@ _SERVER_SECTIONS: Document = {
 
 
 class MongoSetInspector:
-    """A ``prodcore.replicaset.services.SetInspector``; ``databases`` are the ones whose documents count.
+    """A ``prodcore.replicaset.cluster.SetInspector``; ``databases`` are the ones whose documents count.
 
     With ``keep``, for somebody who looks again and again, connections stay open until ``close``, and a member that was
     silent gets less time until it answers again. Then use it from one thread.

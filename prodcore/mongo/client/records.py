@@ -12,9 +12,9 @@ from prodcore.mongo.admin.guard_switch import ACTIVE_SECONDS
 from prodcore.mongo.admin.inspection import MongoSetInspector
 from prodcore.mongo.admin.member import MemberConnection
 from prodcore.mongo.client.replica_set import Document, SetAddress
+from prodcore.replicaset.cluster import GuardSign
 from prodcore.replicaset.elections import MemberRecords
 from prodcore.replicaset.lint import MemberSetup
-from prodcore.replicaset.services import GuardSign
 from prodcore.replicaset.status import SetStatus
 
 T = TypeVar("T")

@@ -38,8 +38,7 @@ from prodcore.deadline import remaining
 from prodcore.errors import ConfigError, NoPrimary, OutcomeUnknown, ProdError, Unavailable
 from prodcore.mongo.client.set_view import SetView
 from prodcore.support.http import tls_context
-from prodcore.support.retries import note_failed, note_sent
-from prodcore.support.stale_reads import may_be_stale, note_stale
+from prodcore.support.request_notes import may_be_stale, note_failed, note_sent, note_stale
 
 Document = dict[str, Any]
 
@@ -277,7 +276,7 @@ class ReplicaSet:
 
 
 class RetryCounter(CommandListener):
-    """Says to whoever counts (``prodcore.support.retries``) that a command follows one that failed.
+    """Says to whoever counts (``prodcore.support.request_notes``) that a command follows one that failed.
 
     Costs something for each command, so only drills listen. The driver calls it in the thread that sends.
     """
