@@ -85,7 +85,7 @@ def open_switchover(settings: Settings, name: str) -> Iterator[SwitchoverParts]:
     """What a switchover of that set needs. Raises ShardNotFound."""
     from prodcore.drill.load import SWITCHOVER_RATE, measured_load
     from prodcore.mongo.admin.drill_set import DRILL_RECORDS, MongoDrillSet, MongoRecordTraffic
-    from prodcore.mongo.admin.guard_switch import MongoGuards
+    from prodcore.mongo.admin.guarded_set import MongoGuards
     from prodcore.mongo.admin.inspection import MongoSetInspector
     from prodcore.replicaset.switchover import SwitchoverParts
 

@@ -38,7 +38,7 @@ def open_drill(
     from prodcore.drill.engine import Parts
     from prodcore.drill.journal import DrillJournal
     from prodcore.mongo.admin.drill_set import DRILL_RECORDS, MongoDrillSet
-    from prodcore.mongo.admin.guard_switch import MongoGuards
+    from prodcore.mongo.admin.guarded_set import MongoGuards
 
     run = f"drill{secrets.token_hex(4)}"
     *shards, users = open_inspectors(settings)

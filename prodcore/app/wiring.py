@@ -15,7 +15,7 @@ from prodcore.settings import USERS_SETTING, Settings
 if TYPE_CHECKING:
     from prodcore.catalog import Catalog
     from prodcore.mongo.admin.drill_board import MongoDrillBoard, MongoDrillHistory
-    from prodcore.mongo.admin.guard_switch import GuardSwitch
+    from prodcore.mongo.admin.guarded_set import GuardSwitch
     from prodcore.mongo.admin.inspection import MongoSetInspector
     from prodcore.mongo.client.replica_set import ReplicaSet
     from prodcore.mongo.identity.audit_store import MongoAttemptStore, MongoAuditStore
@@ -208,7 +208,7 @@ def open_inspectors(settings: Settings, *, keep: bool = False) -> list[MongoSetI
 @contextmanager
 def open_switch(settings: Settings) -> Iterator[GuardSwitch]:
     """The switch of all guards; closes its connections at the end."""
-    from prodcore.mongo.admin.guard_switch import GuardSwitch
+    from prodcore.mongo.admin.guarded_set import GuardSwitch
 
     replica_set = open_users_set(settings)
     try:

@@ -9,7 +9,7 @@ import pytest
 from prodcore.deadline import budget
 from prodcore.errors import NoPrimary
 from prodcore.mongo.client.shared_reads import SharedReads
-from prodcore.support.stale_reads import note_stale, stale_reads
+from prodcore.support.request_notes import note_stale, stale_reads
 from tests.support.waiting import wait_until
 
 

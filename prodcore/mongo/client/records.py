@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from prodcore.errors import CommandRefused, MemberUnavailable
-from prodcore.mongo.admin.guard_switch import ACTIVE_SECONDS
+from prodcore.mongo.admin.guarded_set import ACTIVE_SECONDS
 from prodcore.mongo.admin.inspection import MongoSetInspector
 from prodcore.mongo.admin.member import MemberConnection
 from prodcore.mongo.client.replica_set import Document, SetAddress

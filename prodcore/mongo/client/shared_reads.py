@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 from prodcore.deadline import remaining
-from prodcore.support.stale_reads import may_be_stale, note_stale, stale_reads
+from prodcore.support.request_notes import may_be_stale, note_stale, stale_reads
 
 K = TypeVar("K")
 V = TypeVar("V")
