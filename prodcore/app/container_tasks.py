@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from prodcore.deadline import budget, remaining
@@ -126,13 +127,18 @@ class SetTask:
     def __init__(self, request: Mapping[str, Any]) -> None:
         self.name: str = request["name"]
         self.members: list[str] = request["members"]
-        self._login = keyfile_login(request["keyfile"])
+        self._ca_file: str = request.get("ca_file", "")
+        tls = {"tls": True, "tlsCAFile": self._ca_file} if self._ca_file else {}
+        self._login = keyfile_login(request["keyfile"]) | tls
+        self._shown: Mapping[str, str] = request.get("shown", {})
         self._secrets = Secrets(**request["secrets"])
         self._timing = SetTiming(request["election_timeout_ms"], HEARTBEAT_MS)
         self._users = users_of(self.name, self._secrets)
 
     def observe(self) -> dict[str, Any]:
         """What it lacks, and each member's role."""
+        if self._ca_file and not Path(self._ca_file).exists():
+            return {"unknown": "its certificates are not there yet"}
         check = SetCheck(self.name, self.members, self._login)
         try:
             roles = check.roles()
@@ -140,10 +146,22 @@ class SetTask:
                 return {"roles": roles, "unknown": f"no member answers: {next(iter(roles.values()))}"}
             return {
                 "roles": roles,
-                "missing": list(check.lacks(roles, self._users, roles_of(self.name), self._timing)),
+                "missing": [*check.lacks(roles, self._users, roles_of(self.name), self._timing), *self._certificates()],
             }
         finally:
             check.close()
+
+    def _certificates(self) -> Iterator[tuple[str, str, str]]:
+        yield from (("renew", f"the certificate of {member}", "it shows another one") for member in self._stale())
+
+    def _stale(self) -> list[str]:
+        """Members that show another certificate than they shall."""
+        if not self._shown:
+            return []
+        from prodcore.installation.certificates import shown_fingerprint
+
+        seen = {member: shown_fingerprint(*_split(member)) for member in self._shown}
+        return [member for member, fingerprint in seen.items() if fingerprint not in ("", self._shown[member])]
 
     def set_up(self, seconds: float) -> None:
         """Bring it into its desired state, whatever there is; returns when all members take part."""
@@ -162,6 +180,8 @@ class SetTask:
                 wait_listening=_wait_listening,
                 progress=no_progress,
             )
+            for member in self._stale():
+                admin.rotate_certificates(member)
             job.until_writable(admin)
             job.until_complete(admin)
 
@@ -174,7 +194,7 @@ class SetTask:
     def wait_healthy(self, seconds: float) -> None:
         """Return when every member is PRIMARY or SECONDARY and none lags by much. Raises Unavailable."""
         ends = time.monotonic() + seconds
-        inspector = MongoSetInspector(set_url(self.name, self.members, self._secrets, "root"), ())
+        inspector = MongoSetInspector(set_url(self.name, self.members, self._secrets, "root", self._ca_file), ())
         while (observed := inspector.inspect()).health is not Health.HEALTHY:
             if time.monotonic() > ends:
                 raise Unavailable(f"{self.name} is not healthy in time: {'; '.join(map(str, observed.problems))}")
@@ -189,11 +209,15 @@ class SetTask:
             admin.close()
 
 
-def _wait_listening(address: str) -> None:
+def _split(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
+def _wait_listening(address: str) -> None:
     while True:
         try:
-            socket.create_connection((host, int(port)), timeout=1.0).close()
+            socket.create_connection(_split(address), timeout=1.0).close()
         except OSError as error:
             if remaining() <= 0:
                 reason = (error.strerror or str(error)).lower()

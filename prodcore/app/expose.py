@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from prodcore.deploy.config import load_deployment
 from prodcore.deploy.layout import Layout
@@ -41,19 +42,21 @@ def _inner_steps(settings: Settings, known: KnownInstance) -> Iterator[HopStep]:
         return
     deployment = load_deployment(settings.deployment)
     incus = Incus(deployment.incus.remote, deployment.incus.project)
-    yield from _container_steps(Layout(deployment), incus, known)
+    yield from _container_steps(Layout(deployment), incus, known, settings.ca_file)
 
 
-def _container_steps(layout: Layout, incus: Incus, known: KnownInstance) -> Iterator[HopStep]:
+def _container_steps(
+    layout: Layout, incus: Incus, known: KnownInstance, ca_file: Path | None = None
+) -> Iterator[HopStep]:
     """webapp in its container, and the proxy device of the Incus host."""
     web = layout.deployment.web
     yield HopStep("webapp", f"{layout.web.name} {web.address}:{web.port}", lambda: _webapp(layout, incus, known))
     skip = "" if web.proxy else "deploy.toml has none"
-    yield HopStep("proxy device", web.proxy, lambda: _proxy(layout, incus, known), skip)
+    yield HopStep("proxy device", web.proxy, lambda: _proxy(layout, incus, known, ca_file), skip)
 
 
 def _webapp(layout: Layout, incus: Incus, known: KnownInstance) -> HopResult:
-    base = f"http://{layout.web.address}:{layout.deployment.web.port}"
+    base = layout.url(layout.web)
     alive, ready = f"{base}/healthz", f"{base}/readyz"
     try:
         found = examine(incus, layout.web.name, urls=(alive, ready))
@@ -69,7 +72,7 @@ def _webapp(layout: Layout, incus: Incus, known: KnownInstance) -> HopResult:
     return HopResult(False, f"webapp answers and is not ready: {state}", "prodctl cluster status")
 
 
-def _proxy(layout: Layout, incus: Incus, known: KnownInstance) -> HopResult:
+def _proxy(layout: Layout, incus: Incus, known: KnownInstance, ca_file: Path | None) -> HopResult:
     wanted = f"tcp:{layout.deployment.web.proxy}"
     try:
         instance = incus.query("GET", f"/1.0/instances/{layout.web.name}")
@@ -82,6 +85,10 @@ def _proxy(layout: Layout, incus: Incus, known: KnownInstance) -> HopResult:
     if not host:
         return HopResult(True, "it is there; its port is observed from this machine only through the next hop")
     address, _, port = layout.deployment.web.proxy.rpartition(":")
-    url = f"http://{host if address in ('0.0.0.0', '127.0.0.1') else address}:{port}"  # noqa: S104  it is compared
-    fix = "incus info --show-log; does another program hold the port?"
-    return same_instance(url, known, LOCAL_FIXES | {"refused": fix}, "another program has this port of the Incus host")
+    scheme = layout.url(layout.web).partition(":")[0]
+    url = f"{scheme}://{host if address in ('0.0.0.0', '127.0.0.1') else address}:{port}"  # noqa: S104  it is compared
+    fixes = LOCAL_FIXES | {
+        "refused": "incus info --show-log; does another program hold the port?",
+        "certificate": "[web] proxy with this address: the certificate is for it then",
+    }
+    return same_instance(url, known, fixes, "another program has this port of the Incus host", ca_file=ca_file)

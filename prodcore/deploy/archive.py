@@ -20,7 +20,7 @@ from prodcore.deploy.layout import Host, Layout
 from prodcore.deploy.system import DeployedSystem
 from prodcore.errors import Conflict, InvalidInput, Problem, UnreadableInput
 from prodcore.installation import Progress
-from prodcore.installation.secret import KEYFILE, SECRETS_FILE, SETUP_FILES
+from prodcore.installation.secret import AUTHORITY_FILES, KEYFILE, SECRETS_FILE, SETUP_FILES
 from prodcore.installation.sets import USERS_SET
 from prodcore.replicaset.diagnostic import counted
 
@@ -118,7 +118,7 @@ def read_manifest(directory: Path) -> Manifest:
         Problem(name, "used_twice", "is listed twice") for name in sorted({n for n in names if names.count(n) > 1})
     ]
     problems += [Problem(name, "missing", "is not listed") for name in (DESCRIPTION, *SECRETS) if name not in names]
-    known = {DESCRIPTION, *SECRETS, *SETUP_FILES}
+    known = {DESCRIPTION, *SECRETS, *SETUP_FILES, *AUTHORITY_FILES}
     problems += [
         Problem(one.name, "unknown", "does not belong here") for one in manifest.files if one.name not in known
     ]

@@ -95,6 +95,13 @@ class MongodTable(_Table):
     memory_max: Annotated[str, Field(pattern=r"^([1-9]\d{0,5}[MGT])?$")] = ""
 
 
+class TlsTable(_Table):
+    """Whether the connections are encrypted, and by whose certificates."""
+
+    enabled: bool = False
+    directory: Path | None = None
+
+
 class ReleaseTable(_Table):
     """What is installed, and with which Python."""
 
@@ -117,6 +124,7 @@ class Deployment(_Table):
     )
     """By the name of the replica set; in the file each is a table of its own (db1 …)."""
     mongod: MongodTable = MongodTable()
+    tls: TlsTable = TlsTable()
     release: ReleaseTable = ReleaseTable()
 
 
@@ -164,19 +172,23 @@ def _key_path(location: tuple[int | str, ...]) -> tuple[str, ...]:
 
 
 def _without_empty_paths(given: dict[str, object]) -> dict[str, object]:
-    table = given.get("mongod")
-    if not isinstance(table, dict):
-        return given
-    return given | {"mongod": {k: v for k, v in table.items() if not (k in ("file", "key") and v == "")}}
+    paths = ("file", "key", "directory")
+    tables = {name: table for name in ("mongod", "tls") if isinstance(table := given.get(name), dict)}
+    return given | {
+        name: {k: v for k, v in table.items() if not (k in paths and v == "")} for name, table in tables.items()
+    }
 
 
 def _with_absolute_paths(deployment: Deployment, base: Path) -> Deployment:
     mongod = deployment.mongod
     absolute = {name: base / path.expanduser() for name in ("file", "key") if (path := getattr(mongod, name))}
+    directory = deployment.tls.directory
+    given = {"directory": base / directory.expanduser()} if directory else {}
     wheelhouse = base / deployment.release.wheelhouse.expanduser()
     return deployment.model_copy(
         update={
             "mongod": mongod.model_copy(update=absolute),
+            "tls": deployment.tls.model_copy(update=given),
             "release": deployment.release.model_copy(update={"wheelhouse": wheelhouse}),
         }
     )

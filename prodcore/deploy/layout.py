@@ -151,7 +151,20 @@ class Layout:
 
     def ready_urls(self, host: Host) -> tuple[str, ...]:
         """Where a container's service says whether it is ready; a container of members has none."""
-        return () if host.members else (f"http://{host.address}:{self._service_port(host)}/readyz",)
+        return () if host.members else (f"{self.url(host)}/readyz",)
+
+    def url(self, host: Host) -> str:
+        """Where the service of a container is found."""
+        return f"{'https' if self.deployment.tls.enabled else 'http'}://{host.address}:{self._service_port(host)}"
+
+    def certificate_names(self, host: Host) -> list[str]:
+        """What a container's certificate is for: each name and address that it is reached at."""
+        names = [host.address, host.name, "127.0.0.1", "localhost"]
+        if host.role == "web":
+            proxy = self.deployment.web.proxy.rpartition(":")[0]
+            given = self.deployment.web.trusted_hosts.split(",")
+            names += [name for name in (proxy, *(n.partition(":")[0] for n in given)) if name and name[0] != "."]
+        return [name for name in dict.fromkeys(names) if name != "0.0.0.0"]  # noqa: S104  it is compared
 
     def _service_port(self, host: Host) -> int:
         return {"web": self.deployment.web.port, "auth": self.deployment.auth.port}[host.role]

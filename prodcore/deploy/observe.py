@@ -284,7 +284,7 @@ def _unknown(reason: str) -> tuple[ObservedSet, ObservedSet]:
 
 def setup_url(layout: Layout) -> str:
     """Where webapp says whether it still waits for its first admin."""
-    return f"http://{layout.web.address}:{layout.deployment.web.port}/api/v1/setup"
+    return f"{layout.url(layout.web)}/api/v1/setup"
 
 
 def _urls(layout: Layout, name: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from prodcore.deploy.layout import DeployedMember, Host, Layout
 from prodcore.deploy.spec import (
     APT_KEY,
     APT_SOURCE,
+    CA_PATH,
     CURRENT_RELEASE,
     DATA_DIR,
     KEYFILE_PATH,
+    MEMBER_TLS,
     MONGOD_DIR,
     MONGOD_LINK,
     PACKAGED_MONGOD,
@@ -63,6 +65,10 @@ class Inputs:
     apt_key: bytes = b""
     sealed_code: str = ""
     """Of the first admin's setup code; empty once there is an admin."""
+    ca: bytes = b""
+    """The authorities' certificates; empty: without TLS."""
+    leaves: Mapping[str, bytes] = field(default_factory=dict)
+    """By container: its certificate with the private key, one PEM text."""
 
 
 def render_hosts(layout: Layout, inputs: Inputs) -> dict[str, HostSpec]:
@@ -76,7 +82,8 @@ class _Renderer:
         self._deployment = layout.deployment
         self._inputs = inputs
         self._host = host
-        self._credentials = credentials(layout.set_members, inputs.secrets)
+        self._tls = layout.deployment.tls.enabled
+        self._credentials = credentials(layout.set_members, inputs.secrets, CA_PATH if self._tls else "")
         self._files: list[File] = []
         self._directories = [Directory(SETTINGS_DIR)]
         self._units: list[Unit] = []
@@ -84,6 +91,8 @@ class _Renderer:
     def spec(self) -> HostSpec:
         """The whole container."""
         is_db = self._host.role == "db"
+        if self._tls:
+            self._add(File(CA_PATH, self._inputs.ca))
         if is_db:
             self._add_members()
         else:
@@ -100,7 +109,7 @@ class _Renderer:
             absent=() if self._inputs.sealed_code or self._host.role != "auth" else (SEALED_CODE,),
             links=tuple(self._links()),
             units=tuple(self._units),
-            ready=() if is_db else (f"http://{self._host.address}:{self._service_port}/readyz",),
+            ready=self._layout.ready_urls(self._host),
         )
 
     @property
@@ -131,7 +140,15 @@ class _Renderer:
         socket_files = (self._add_unit_file(socket), self._add(listen))
         settings = self._add_settings(name, self._service_settings(), self._credentials[self._host.role])
         self._units.append(Unit(socket, socket_files))
+        settings += self._add_service_certificate(name) if self._tls else []
         self._units.append(Unit(service, (self._add_unit_file(service), *settings, self._release_manifest)))
+
+    def _add_service_certificate(self, name: str) -> list[str]:
+        """A service reads it when it starts: systemd hands it over as it does passwords."""
+        pem = File(f"{SETTINGS_DIR}/{name}/tls.pem", self._inputs.leaves[self._host.name], 0o600, is_secret=True)
+        handed_over = f"[Service]\nLoadCredential=tls.pem:{pem.path}\nEnvironment=PRODCTL_TLS_FILE=%d/tls.pem\n"
+        drop_in = File(f"{UNITS_DIR}/prodctl-{name}.service.d/tls.conf", handed_over.encode())
+        return [self._add(pem), self._add(drop_in)]
 
     def _service_settings(self) -> dict[str, str]:
         listening = {"PORT": str(self._service_port), "PRODCTL_BIND": self._host.address}
@@ -140,12 +157,17 @@ class _Renderer:
         web = self._deployment.web
         return {
             **listening,
-            "AUTH_SERVER_URL": f"http://{self._layout.auth.address}:{self._deployment.auth.port}",
+            "AUTH_SERVER_URL": self._layout.url(self._layout.auth),
+            **self._verified,
             "PRODCTL_WORKERS": str(web.workers),
             "PRODCTL_THREADS": str(web.threads),
             "PRODCTL_TRUSTED_PROXIES": str(web.trusted_proxies),
             "PRODCTL_TRUSTED_HOSTS": web.trusted_hosts,
         }
+
+    @property
+    def _verified(self) -> dict[str, str]:
+        return {"PRODCTL_CA_FILE": CA_PATH} if self._tls else {}
 
     def _add_members(self) -> None:
         self._add_apt_source()
@@ -155,6 +177,8 @@ class _Renderer:
             path = f"{UNITS_DIR}/mongod@.service.d/limits.conf"
             unit_files.append(self._add(File(path, f"[Service]\nMemoryMax={limit}\n".encode())))
         self._add(File(KEYFILE_PATH, self._inputs.keyfile.encode(), 0o400, MONGOD_USER, is_secret=True))
+        if self._tls:  # members take another one over without a restart
+            self._add(File(MEMBER_TLS, self._inputs.leaves[self._host.name], 0o400, MONGOD_USER, is_secret=True))
         for member in self._host.members:
             config = self._add(self._member_config(member))
             self._directories.append(Directory(f"{DATA_DIR}/{member.port}", 0o700, MONGOD_USER))
@@ -164,7 +188,8 @@ class _Renderer:
             self._add_operator_program(name)
 
     def _member_config(self, member: DeployedMember) -> File:
-        files = MemberFiles(f"{DATA_DIR}/{member.port}", KEYFILE_PATH)
+        tls = {"tls": MEMBER_TLS, "ca": CA_PATH} if self._tls else {}
+        files = MemberFiles(f"{DATA_DIR}/{member.port}", KEYFILE_PATH, **tls)
         text = render_mongod(
             member.replica_set,
             f"127.0.0.1,{member.address}",
@@ -184,10 +209,10 @@ class _Renderer:
             self._units.append(Unit(f"prodctl-{name}.service", files))
 
     def _operator_settings(self) -> dict[str, str]:
-        web, auth = self._deployment.web, self._deployment.auth
         return {
-            "PRODCTL_URL": f"http://{web.address}:{web.port}",
-            "AUTH_SERVER_URL": f"http://{auth.address}:{auth.port}",
+            "PRODCTL_URL": self._layout.url(self._layout.web),
+            "AUTH_SERVER_URL": self._layout.url(self._layout.auth),
+            **self._verified,
         }
 
     def _add_settings(self, name: str, public: Mapping[str, str], secret: Mapping[str, str]) -> list[str]:
@@ -197,7 +222,7 @@ class _Renderer:
         written = [self._add(File(f"{SETTINGS_DIR}/{name}.env", render_env(public).encode()))]
         for setting, value in secret.items():
             written.append(self._add(File(f"{directory}/{setting}", value.encode(), 0o600, is_secret=True)))
-        return written
+        return written + ([CA_PATH] if self._tls else [])
 
     def _add_apt_source(self) -> None:
         source = self._deployment.mongod.source

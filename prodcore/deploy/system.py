@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets as random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,17 +14,19 @@ from typing import Any
 
 from prodcore.deploy.config import Deployment
 from prodcore.deploy.container import Container, run_parallel
-from prodcore.deploy.layout import Layout
+from prodcore.deploy.layout import Host, Layout
 from prodcore.deploy.lifecycle import IncusSteps
 from prodcore.deploy.observe import Observed, observe, setup_url, volumes
 from prodcore.deploy.plan import Plan, make_plan
 from prodcore.deploy.render import Inputs, render_hosts
-from prodcore.deploy.spec import MARK, PUSHED_MONGOD_DIR, Binary, HostSpec
+from prodcore.deploy.spec import CA_PATH, MARK, PUSHED_MONGOD_DIR, Binary, HostSpec
 from prodcore.errors import ConfigError, IncusRefused
 from prodcore.incus import Incus
 from prodcore.installation import Progress, no_progress
 from prodcore.installation.mongod import render_env
 from prodcore.installation.secret import (
+    AUTHORITY_FILES,
+    CA_FILE,
     KEYFILE,
     SEALED_CODE_FILE,
     SECRETS_FILE,
@@ -63,7 +65,7 @@ class DeployedSystem:
     @cached_property
     def operator(self) -> OperatorSide:
         """Secrets, wheelhouse, mongod. Raises ConfigError for what is not there."""
-        return OperatorSide(self.deployment, self.directory)
+        return OperatorSide(self.layout, self.directory)
 
     @property
     def release(self) -> str:
@@ -79,7 +81,8 @@ class DeployedSystem:
     def set_requests(self) -> dict[str, dict[str, Any]]:
         """What a container must know to observe, or work on, each set; holds secrets."""
         operator, members = self.operator, self.layout.set_members
-        urls = set_urls(members, operator.secrets, "operator")
+        is_tls = self.deployment.tls.enabled
+        urls = set_urls(members, operator.secrets, "operator", CA_PATH if is_tls else "")
         secrets = asdict(replace(operator.secrets, session="", service=""))
         return {
             name: {
@@ -89,6 +92,7 @@ class DeployedSystem:
                     "election_timeout_ms": self.layout.election_timeout_ms,
                     "keyfile": operator.keyfile,
                     "secrets": secrets,
+                    **({"ca_file": CA_PATH, "shown": operator.fingerprints(members[name])} if is_tls else {}),
                 },
                 "urls": urls,
                 "preparation": name == USERS_SET,
@@ -168,16 +172,19 @@ class DeployedSystem:
                         progress("incus", f"keeps the {kind[:-1]} {one['name']}: {refusal.message}")
         for name in ("operator.env", IMPORT_NOTE, SECRETS_FILE, KEYFILE, *SETUP_FILES, "lock"):
             (self.directory / name).unlink(missing_ok=True)
+        for name in (*AUTHORITY_FILES, *(f"{host.name}.pem" for host in self.layout.hosts)):
+            (self.directory / name).unlink(missing_ok=True)
         if self.directory.exists() and not any(self.directory.iterdir()):
             self.directory.rmdir()
 
     def write_operator_env(self) -> None:
         """Store the settings with which the operator's other commands work on this deployment."""
-        web, auth = self.deployment.web, self.deployment.auth
-        urls = set_urls(self.layout.set_members, self.operator.secrets, "operator")
+        ca_file = str(self.operator.ca_file) if self.deployment.tls.enabled else ""
+        urls = set_urls(self.layout.set_members, self.operator.secrets, "operator", ca_file)
         values = {
-            "PRODCTL_URL": f"http://{web.address}:{web.port}",
-            "AUTH_SERVER_URL": f"http://{auth.address}:{auth.port}",
+            "PRODCTL_URL": self.layout.url(self.layout.web),
+            "AUTH_SERVER_URL": self.layout.url(self.layout.auth),
+            **({"PRODCTL_CA_FILE": ca_file} if ca_file else {}),
             **{variable(name): url for name, url in urls.items()},
             "PRODCTL_DEPLOYMENT": str(self.file),
         }
@@ -187,9 +194,13 @@ class DeployedSystem:
 class OperatorSide:
     """The directory of one deployment under the state directory. Nothing is made there before ``begin``."""
 
-    def __init__(self, deployment: Deployment, directory: Path) -> None:
+    def __init__(self, layout: Layout, directory: Path) -> None:
+        deployment = layout.deployment
         self.directory = directory
-        self._deployment = deployment
+        self._layout = layout
+        self._tls = deployment.tls
+        self.ca_file = (deployment.tls.directory or directory) / CA_FILE
+        """The authorities' certificates; only with TLS."""
         self._keyfile = directory / KEYFILE
         self._release = _release_id(deployment.release.wheelhouse)
         self._mongod = _binary(deployment.mongod.file) if deployment.mongod.file else None
@@ -200,6 +211,42 @@ class OperatorSide:
         """Make the directory and the secrets, where there are none."""
         make_private_directory(self.directory)
         ensure_secrets(self.directory, self._keyfile)
+        if self._tls.enabled:
+            self._ensure_certificates()
+
+    def _ensure_certificates(self) -> None:
+        """Check the given ones; or make them, and renew those of which a third of their life is left."""
+        from prodcore.installation.certificates import Authority, check_leaf
+
+        now = datetime.now(UTC)
+        for host in self._layout.hosts:
+            names = self._layout.certificate_names(host)
+            if self._tls.directory:
+                check_leaf(self._leaf(host), self.ca_file, names, now)
+            else:
+                Authority(self.directory, now).renew(self._leaf(host), names, now)
+
+    def _leaf(self, host: Host) -> Path:
+        return (self._tls.directory or self.directory) / f"{host.name}.pem"
+
+    def _leaf_content(self, host: Host) -> bytes:
+        """What the container shall show; nothing that could be shown where ``begin`` is to make or renew it."""
+        from prodcore.installation.certificates import read_leaf
+
+        path, names = self._leaf(host), self._layout.certificate_names(host)
+        is_there = path.exists() and (self._tls.directory or not read_leaf(path).is_due(names, datetime.now(UTC)))
+        return path.read_bytes() if is_there else b"made by apply\n"
+
+    def fingerprints(self, endpoints: Sequence[str]) -> dict[str, str]:
+        """What these members shall show; without those whose certificate is still to be made."""
+        from prodcore.installation.certificates import read_leaf
+
+        found: dict[str, str] = {}
+        for host in self._layout.db_hosts:
+            if self._leaf(host).exists():
+                shown = read_leaf(self._leaf(host)).fingerprint
+                found |= {m.endpoint: shown for m in host.members if m.endpoint in endpoints}
+        return found
 
     @property
     def has_secrets(self) -> bool:
@@ -237,7 +284,10 @@ class OperatorSide:
     def inputs(self) -> Inputs:
         """For ``render_hosts``."""
         sealed = self.directory / SEALED_CODE_FILE
+        tls = self._tls.enabled
         return Inputs(
+            ca=self.ca_file.read_bytes() if tls and self.ca_file.exists() else b"",
+            leaves={host.name: self._leaf_content(host) for host in self._layout.hosts} if tls else {},
             secrets=self.secrets,
             keyfile=self.keyfile,
             release=self._release,

@@ -41,7 +41,7 @@ from prodcore.deploy.spec import MARK, ROOT, instance_spec
 from prodcore.deploy.system import IMPORT_NOTE, DeployedSystem
 from prodcore.errors import Conflict, InvalidInput, Problem
 from prodcore.installation import Progress
-from prodcore.installation.secret import SETUP_FILES, locked
+from prodcore.installation.secret import AUTHORITY_FILES, SETUP_FILES, locked
 from prodcore.support.secure_files import make_private_directory, write_private
 
 _EXPORT_SECONDS = 6 * 3600.0
@@ -141,7 +141,8 @@ class Export:
     def _copy_files(self, beside: Path) -> Iterator[Path]:
         """The description and the secrets: the containers hold these, too, so leaving them out would hide nothing."""
         state = self._system.directory
-        sources = {DESCRIPTION: self._system.file, **{name: state / name for name in (*SECRETS, *SETUP_FILES)}}
+        kept = (*SECRETS, *SETUP_FILES, *AUTHORITY_FILES)
+        sources = {DESCRIPTION: self._system.file, **{name: state / name for name in kept}}
         for name, source in sources.items():
             if source.exists():
                 write_private(beside / name, source.read_text(encoding="utf-8"))
@@ -243,7 +244,7 @@ class Import:
     def _take_secrets(self, manifest: Manifest) -> None:
         """The keyfile first, as with new secrets: with ``secrets.json`` everything is there."""
         listed = {file.name for file in manifest.files}
-        for name in (*SETUP_FILES, *reversed(SECRETS)):
+        for name in (*SETUP_FILES, *AUTHORITY_FILES, *reversed(SECRETS)):
             if name not in listed:
                 continue
             text = (self._directory / name).read_text(encoding="utf-8")

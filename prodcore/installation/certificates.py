@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from prodcore.errors import ConfigError
+from prodcore.installation.secret import CA_FILE, CA_KEY_FILE
 from prodcore.support.secure_files import write_private
 
 try:
@@ -35,8 +36,6 @@ except ImportError:  # the base installation talks to systems, and makes none
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
-CA_FILE = "ca.pem"
-CA_KEY_FILE = "ca-key.pem"
 _AUTHORITY_LIFE = timedelta(days=3650)
 _LEAF_LIFE = timedelta(days=90)
 _CLOCK_SKEW = timedelta(hours=1)

@@ -21,6 +21,10 @@ SETUP_CODE_FILE = "setup-code"
 SEALED_CODE_FILE = "setup-code-sealed"
 SECRETS_FILE = "secrets.json"
 KEYFILE = "keyfile"
+CA_FILE = "ca.pem"
+CA_KEY_FILE = "ca-key.pem"
+AUTHORITY_FILES = (CA_KEY_FILE, CA_FILE)
+"""Only where the connections are encrypted; see ``prodcore.installation.certificates``."""
 SETUP_FILES = (SETUP_CODE_FILE, SEALED_CODE_FILE)
 """Only while there is no admin."""
 

@@ -317,7 +317,7 @@ def _progress_printer() -> Callable[[str, str], None]:
 
 def _print_next_steps(system: DeployedSystem) -> None:
     web = system.deployment.web
-    message(f"\n  Browser     http://{web.address}:{web.port}")
+    message(f"\n  Browser     {system.layout.url(system.layout.web)}")
     if web.proxy:
         message(f"              port {web.proxy.rpartition(':')[2]} of the Incus host")
     if code := system.operator.setup_code:

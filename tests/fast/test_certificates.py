@@ -11,6 +11,9 @@ import pytest
 from dotenv import dotenv_values
 from pymongo.uri_parser import parse_uri
 
+from prodcore.deploy.config import Deployment
+from prodcore.deploy.layout import Layout
+from prodcore.deploy.system import OperatorSide
 from prodcore.doctor.system import judge_certificate
 from prodcore.errors import ConfigError
 from prodcore.installation.certificates import Authority, check_leaf, ensure_leaf, read_leaf
@@ -189,6 +192,65 @@ def test_a_member_address_whose_authorities_cannot_be_read_is_refused(tmp_path, 
     (tmp_path / "ca.pem").write_text("nothing")
     with pytest.raises(ConfigError, match=r"tlsCAFile of a MongoDB address.* cannot be"):
         SetAddress(f"mongodb://127.0.0.1:1/db?replicaSet=rsA&tls=true&tlsCAFile={tmp_path / name}")
+
+
+@pytest.fixture
+def described(tmp_path):
+    """A function that makes the operator's side of a deployment with this table ``[tls]``."""
+    (tmp_path / "wheelhouse").mkdir()
+    (tmp_path / "wheelhouse" / "requirements.txt").write_text("")
+
+    def make(**tls):
+        deployment = Deployment(tls={"enabled": True, **tls}, release={"wheelhouse": tmp_path / "wheelhouse"})
+        return OperatorSide(Layout(deployment), tmp_path / "deploy")
+
+    return make
+
+
+def test_an_apply_makes_a_certificate_for_each_container_once(described, tmp_path):
+    operator = described()
+    before = operator.inputs()
+    assert set(before.leaves.values()) == {b"made by apply\n"}
+    assert not (tmp_path / "deploy").exists()
+    operator.begin()
+    made = operator.inputs()
+    assert set(made.leaves) == {"auth-server", "web-server", "db1", "db2", "db3"}
+    assert made.ca == (tmp_path / "deploy" / "ca.pem").read_bytes()
+    for path in (tmp_path / "deploy").iterdir():
+        assert not path.stat().st_mode & 0o077
+    check_leaf(tmp_path / "deploy" / "db1.pem", operator.ca_file, ["10.10.10.12", "127.0.0.1"], datetime.now(UTC))
+    operator.begin()
+    assert operator.inputs() == made
+    shown = operator.fingerprints(["10.10.10.12:27017", "10.10.10.12:27018"])
+    assert set(shown.values()) == {read_leaf(tmp_path / "deploy" / "db1.pem").fingerprint}
+
+
+def test_a_certificate_that_is_due_is_a_difference_until_the_next_apply(described, tmp_path):
+    operator = described()
+    operator.begin()
+    db1 = tmp_path / "deploy" / "db1.pem"
+    long_ago = datetime.now(UTC) - timedelta(days=61)
+    names = ["10.10.10.12", "db1", "127.0.0.1", "localhost"]
+    db1.write_bytes(Authority(tmp_path / "deploy", long_ago).issue(names, long_ago))
+    assert operator.inputs().leaves["db1"] == b"made by apply\n"
+    operator.begin()
+    assert operator.inputs().leaves["db1"] == db1.read_bytes()
+    assert read_leaf(db1).ends > datetime.now(UTC) + timedelta(days=80)
+
+
+def test_given_certificates_of_a_deployment_must_fit_each_container(described, tmp_path):
+    operator = described()
+    operator.begin()
+    given = tmp_path / "given"
+    given.mkdir()
+    for path in (tmp_path / "deploy").glob("*.pem"):
+        shutil.copy(path, given)
+    other = described(directory=given)
+    other.begin()
+    assert other.inputs().leaves["db2"] == (given / "db2.pem").read_bytes()
+    shutil.copy(given / "db1.pem", given / "db2.pem")
+    with pytest.raises(ConfigError, match=r"db2.pem: the certificate is not for 10\.10\.10\.13, db2"):
+        other.begin()
 
 
 def plan_of(directory, *, tls):

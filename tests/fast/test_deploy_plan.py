@@ -2,6 +2,8 @@
 
 import base64
 import copy
+import json
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +16,7 @@ from prodcore.deploy.spec import (
     CURRENT_RELEASE,
     KEYFILE_PATH,
     MARK,
+    MONGOD_DIR,
     PROXY,
     RELEASE_MANIFEST,
     RELEASES_DIR,
@@ -416,3 +419,63 @@ def test_a_unit_names_its_release_so_that_none_is_started_from_two():
             if file.path.startswith(f"{UNITS_DIR}/prodctl-") and file.path.endswith(".service"):
                 assert b"/opt/prodctl/releases/0123456789ab/bin/" in file.content, file.path
                 assert CURRENT_RELEASE.encode() not in file.content
+
+
+TLS_LAYOUT = Layout(
+    Deployment(tls={"enabled": True}, web={"proxy": "192.168.1.5:3000", "trusted_hosts": "shop.example"})
+)
+LEAVES = {host.name: f"the certificate of {host.name}".encode() for host in TLS_LAYOUT.hosts}
+TLS_SPECS = render_hosts(TLS_LAYOUT, replace(INPUTS, ca=b"the authority", leaves=LEAVES))
+
+
+def tls_file(name, path):
+    return next(file for file in TLS_SPECS[name].files if file.path == path)
+
+
+def test_with_tls_each_container_shows_its_own_certificate_and_holds_no_other_key():
+    for name, spec in TLS_SPECS.items():
+        held = [file for file in spec.files if file.content in LEAVES.values()]
+        assert [(f.content, f.is_secret) for f in held] == [(LEAVES[name], True)]
+        assert tls_file(name, "/etc/prodctl/ca.pem").content == b"the authority"
+    pem = tls_file("db1", "/etc/mongod/tls.pem")
+    assert (pem.mode, pem.owner) == (0o400, "mongodb")
+    handed_over = tls_file("web-server", f"{UNITS_DIR}/prodctl-webapp.service.d/tls.conf").content.decode()
+    assert "LoadCredential=tls.pem:/etc/prodctl/webapp/tls.pem" in handed_over
+    assert tls_file("web-server", "/etc/prodctl/webapp/tls.pem").mode == 0o600
+
+
+def test_with_tls_every_address_is_encrypted_and_verified():
+    config = json.loads(tls_file("db2", f"{MONGOD_DIR}/27018.conf").content)
+    assert config["net"]["tls"]["mode"] == "requireTLS"
+    assert config["net"]["tls"]["CAFile"] == "/etc/prodctl/ca.pem"
+    urls = [f.content.decode() for spec in TLS_SPECS.values() for f in spec.files if f.path.endswith("_url")]
+    assert urls
+    assert all(url.endswith("&tls=true&tlsCAFile=/etc/prodctl/ca.pem") for url in urls)
+    web = tls_file("web-server", f"{SETTINGS_DIR}/webapp.env").content.decode()
+    assert "AUTH_SERVER_URL=https://10.10.10.10:5000\n" in web
+    assert "PRODCTL_CA_FILE=/etc/prodctl/ca.pem\n" in web
+    guard = tls_file("db1", f"{SETTINGS_DIR}/guard.env").content.decode()
+    assert "PRODCTL_URL=https://10.10.10.11:3000\n" in guard
+    assert {url for spec in TLS_SPECS.values() for url in spec.ready} == {
+        "https://10.10.10.11:3000/readyz", "https://10.10.10.10:5000/readyz",
+    }  # fmt: skip
+
+
+def test_a_new_certificate_restarts_services_behind_their_socket_and_no_member():
+    units = {unit.name: unit.files for spec in TLS_SPECS.values() for unit in spec.units}
+    assert "/etc/prodctl/webapp/tls.pem" in units["prodctl-webapp.service"]
+    assert "/etc/prodctl/authsvc/tls.pem" in units["prodctl-authsvc.service"]
+    members = [files for name, files in units.items() if name.startswith("mongod@")]
+    assert members
+    assert not [path for files in members for path in files if path.endswith(".pem")]
+
+
+def test_a_certificate_is_for_each_name_that_its_container_is_reached_at():
+    names = TLS_LAYOUT.certificate_names(TLS_LAYOUT.web)
+    assert names == ["10.10.10.11", "web-server", "127.0.0.1", "localhost", "192.168.1.5", "shop.example"]
+    assert LAYOUT.certificate_names(LAYOUT.web) == names[:4]
+
+
+def test_without_tls_no_container_hears_of_it():
+    files = [file for spec in SPECS.values() for file in spec.files]
+    assert not [f.path for f in files if b"tls" in f.content.lower() or b"https" in f.content or "pem" in f.path]

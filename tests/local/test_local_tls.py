@@ -1,5 +1,6 @@
 """A local cluster that encrypts all of its connections: who is let in, what is shown, how it is renewed."""
 
+import json
 import re
 from datetime import UTC, datetime
 
@@ -9,6 +10,7 @@ import requests
 from dotenv import dotenv_values
 from pymongo.errors import PyMongoError
 
+from prodcore.app.container_tasks import SetTask
 from prodcore.installation.certificates import Authority, read_leaf, shown_fingerprint
 from prodcore.local import find_free_ports
 from tests.support.cli import Cli
@@ -164,3 +166,27 @@ def test_a_running_cluster_does_not_change_how_it_speaks(cli):
     answer = cli("local", "up", "--no-tls")
     assert (answer.status, answer.out) == (5, "")
     assert "prodctl local down, then prodctl local up --no-tls" in answer.err
+
+
+def test_what_runs_in_a_container_sees_and_renews_an_old_certificate_of_a_member(directory, ports):
+    path = directory / "tls" / "server.pem"
+    members = [f"127.0.0.1:{ports.rsa + n}" for n in range(3)]
+    Authority(path.parent, datetime.now(UTC)).renew(path, ["127.0.0.1"], datetime.now(UTC), in_any_case=True)
+    new = read_leaf(path).fingerprint
+    task = SetTask(
+        {
+            "name": "rsA",
+            "members": members,
+            "election_timeout_ms": 1_000,
+            "keyfile": (directory / "keyfile").read_text(),
+            "secrets": json.loads((directory / "secrets.json").read_text()),
+            "ca_file": str(directory / "tls" / "ca.pem"),
+            "shown": dict.fromkeys(members, new),
+        }
+    )
+    lacks = {("renew", f"the certificate of {member}", "it shows another one") for member in members}
+    assert set(task.observe()["missing"]) == lacks
+    task.set_up(60)
+    task.wait_healthy(60)
+    assert task.observe()["missing"] == []
+    assert {shown_fingerprint("127.0.0.1", ports.rsa + n) for n in range(3)} == {new}
