@@ -30,6 +30,7 @@ READERS_KNOW_SECONDS = 12.0
 """Longer than ``prodcore.catalog.current_map.GOOD_SECONDS``, by as much as clocks may run at other speeds."""
 
 BATCH = 500
+STAYING_HINT = "prodctl shard verify names them; change one of each two, then prodctl shard resume"
 _SECONDS = 60.0
 
 
@@ -73,7 +74,8 @@ class Bounds:
 
 Wanted = Literal["move", "pause", "abort"]
 
-_HEARTBEAT = timedelta(seconds=15)
+HEARTBEAT = timedelta(seconds=15)
+"""Whoever was not heard of for so long is not at work any more."""
 PLACES_KEPT = timedelta(minutes=21)
 """So long after the last product has moved the source still has old places: lists that have begun need them."""
 
@@ -100,6 +102,10 @@ class MoveOrder:
     carried_at: datetime | None = None
     """When the last product was where it is to be: from then on only old places are waited for."""
     closed_at: datetime | None = None
+    worker: str = ""
+    """Who is at work on it, or was when it was last seen."""
+    trouble: str = ""
+    """Why it was paused by itself."""
 
     @property
     def goal(self) -> str:
@@ -117,6 +123,11 @@ class MoveOrder:
             return None
         return max(0, self.total - self.carried) / self.rate
 
+    def is_waiting(self, now: datetime) -> bool:
+        """Whether somebody is to begin with it, or to go on where whoever was at work has died."""
+        at_work = self.worker and self.seen_at and now - self.seen_at <= HEARTBEAT
+        return not self.carried_at and self.wanted != "pause" and not at_work
+
     def state(self, now: datetime) -> str:
         """One word for how far it is."""
         if self.closed_at:
@@ -125,7 +136,7 @@ class MoveOrder:
             return "settling"
         if self.wanted == "pause":
             return "paused"
-        if now - (self.seen_at or self.begun_at) > _HEARTBEAT:
+        if now - (self.seen_at or self.begun_at) > HEARTBEAT:
             return "interrupted"
         if self.seen_at is None:
             return "planned"
@@ -145,6 +156,7 @@ class MoveOrder:
             "rate": round(self.rate),
             "seconds_left": None if left is None else round(left),
             "by": self.by,
+            "trouble": self.trouble,
             "begun_at": _shown(self.begun_at),
             "carried_at": _shown(self.carried_at),
             "settled_after": _shown(self.carried_at and self.carried_at + PLACES_KEPT),
@@ -174,8 +186,17 @@ class MoveOrders(Protocol):
     def want(self, order_id: UUID, wanted: Wanted) -> None:
         """Note what somebody wants to become of it."""
 
-    def note(self, order_id: UUID, carried: int = 0, seconds: float = 0.0) -> None:
-        """Note that it is being carried out, and what has been carried since the last time."""
+    def pause(self, order_id: UUID, trouble: str) -> None:
+        """Note that it cannot go on, and why, until somebody wants it to."""
+
+    def claim(self, order_id: UUID, worker: str) -> bool:
+        """Note who carries it out from now on; False while somebody else is at work on it."""
+
+    def release(self, order_id: UUID, worker: str) -> None:
+        """Note that this one carries it out no more."""
+
+    def note(self, order_id: UUID, worker: str, carried: int = 0, seconds: float = 0.0) -> bool:
+        """Note a heartbeat, and what has been carried since the last one; False where somebody else is at work."""
 
     def end(self, order_id: UUID, *, closed: bool = False) -> None:
         """Note that all products are carried, or that the range is its owner's alone."""
@@ -322,9 +343,10 @@ class RangeMover:
         self._step("carried")
         if refused:
             why = next(iter(refused.values()))
+            stay = "1 product stays" if len(refused) == 1 else f"{len(refused)} products stay"
             raise Conflict(
-                f"{len(refused)} products stay in {source}: {why.message}",
-                hint="prodctl shard verify names them; change one of each two, then prodctl shard resume",
+                f"{stay} in {source}: {why.message}",
+                hint=STAYING_HINT,
                 shard=source,
             )
 

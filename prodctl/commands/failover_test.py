@@ -315,11 +315,11 @@ def _graceful_signals() -> Iterator[None]:
     "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), help="Where the local cluster lives."
 )
 def serve(directory: Path | None) -> None:
-    """Carry out the drills that operators order in the browser.
+    """Carry out the drills that operators order in the browser, and the moves of ranges of prodctl shard.
 
     Runs until it is stopped, on the machine that controls the members; "local up" starts it. It needs an operator's
     access, so that webapp needs none: orders and progress go through the users' set. One drill at a time. When it is
-    stopped during a drill, it puts everything back first.
+    stopped during a drill, it puts everything back first; a move goes on when it runs again.
 
     \b
     Examples:
@@ -336,8 +336,28 @@ def serve(directory: Path | None) -> None:
         board.prepare()
         sign = RunnerSign(f"{socket.gethostname()}:{os.getpid()}", control.addresses())
         _log("Waiting for orders; stop with Ctrl-C.")
+        moving = threading.Thread(target=_serve_moves, args=(settings, interrupts.stop), name="mover", daemon=True)
+        moving.start()
         runner = DrillRunner(board, sign, _performer(settings, control, interrupts), interrupts.ask)
         runner.run(interrupts.stop)
+        moving.join(_LAST_BATCH_SECONDS)
+
+
+def _serve_moves(settings: Settings, stop: threading.Event) -> None:
+    """Moves of ranges go on whatever happens: what nobody expected is logged, and it begins again."""
+    from prodcore.app.range_moves import serve_moves
+
+    while not stop.is_set():
+        try:
+            serve_moves(settings, stop, _log)
+        except Exception as error:  # noqa: BLE001
+            _log(f"Moves of ranges begin again after {type(error).__name__}: {error}")
+            stop.wait(_BEGIN_AGAIN_SECONDS)
+
+
+_BEGIN_AGAIN_SECONDS = 5.0
+_LAST_BATCH_SECONDS = 10.0
+"""A move that is at work ends with its batch; whoever goes on repeats what was not done."""
 
 
 class _Interrupts:

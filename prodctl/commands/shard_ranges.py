@@ -17,7 +17,8 @@ from prodctl.terminal.prompt import confirm, confirm_options
 from prodctl.terminal.rows import duration, size
 
 if TYPE_CHECKING:
-    from prodcore.app.shards import Balance, Shards
+    from prodcore.app.range_moves import Balance, RangeMoves
+    from prodcore.app.shards import Shards
     from prodcore.routing import ShardMap
     from prodcore.sharding.mover import MoveOrder
 
@@ -110,9 +111,10 @@ def move(
     """Move the range that holds NAME to another shard, or all names from one on and below another, after asking.
 
     Everybody works on meanwhile: no write is refused or held back, and every list shows each product once. It begins
-    after twelve seconds, in which all processes learn of it, and shows how far it is. Ctrl-C pauses it; a move that was
-    cut short anywhere is finished by "prodctl shard resume" or taken back by "prodctl shard abort". The former shard
-    keeps old places for twenty minutes more. One range moves at a time (exit status 5).
+    after twelve seconds, in which all processes learn of it, and shows how far it is. The drill runner carries it out,
+    which "local up" and "deploy apply" keep running, or this command where there is none. It slows down while others
+    wait for it. Ctrl-C pauses it; killed anywhere it goes on, or is taken back by "prodctl shard abort". The former
+    shard keeps old places for twenty minutes more. One range moves at a time (exit status 5).
 
     \b
     Examples:
@@ -129,9 +131,9 @@ def move(
     keys = name_key(lower) if lower else "", name_key(upper) if upper else None
     if keys[1] is not None and keys[0] >= keys[1]:
         raise InvalidInput(f"no name is from {lower!r} on and below {upper!r}")
-    with _open_shards() as shards:
-        bounds = Bounds(*keys) if name is None else shards.bounds_of(name)
-        _carry_out(shards, [shards.plan_move(bounds, target, _user())], output, dry_run, yes=yes, no_input=no_input)
+    with _open_moves() as moves:
+        bounds = Bounds(*keys) if name is None else moves.bounds_of(name)
+        _carry_out(moves, [moves.plan_move(bounds, target, _user())], output, dry_run, yes=yes, no_input=no_input)
 
 
 @click.command()
@@ -151,15 +153,15 @@ def rebalance(output: str, apply: bool, dry_run: bool, yes: bool, no_input: bool
       prodctl shard rebalance --apply
       prodctl shard rebalance -o json | jq '.balance'
     """
-    with _open_shards() as shards:
+    with _open_moves() as moves:
         if apply and not dry_run:
-            shards.close_settled()
-        orders, balance = shards.plan_rebalance(_user())
-        rate = shards.rate()
+            moves.close_settled()
+        orders, balance = moves.plan_rebalance(_user())
+        rate = moves.rate()
         extra = {"balance": [asdict(each) for each in balance], "products_a_second": rate and round(rate)}
         if orders and not dry_run and apply:
             _tell_balance(balance, orders, rate)
-            _carry_out(shards, orders, output, dry_run=False, yes=yes, no_input=no_input)
+            _carry_out(moves, orders, output, dry_run=False, yes=yes, no_input=no_input)
             return
         _print_moves(orders, output, empty="The shards are in balance.", extra=extra)
         _tell_balance(balance, orders, rate)
@@ -197,10 +199,10 @@ def drain(output: str, name: str, targets: tuple[str, ...], dry_run: bool, yes: 
       prodctl shard drain rsC --yes
       prodctl shard drain rsC --to rsA
     """
-    with _open_shards() as shards:
-        shards.close_settled()
-        orders = shards.plan_drain(name, targets, _user())
-        _carry_out(shards, orders, output, dry_run, yes=yes, no_input=no_input)
+    with _open_moves() as moves:
+        moves.close_settled()
+        orders = moves.plan_drain(name, targets, _user())
+        _carry_out(moves, orders, output, dry_run, yes=yes, no_input=no_input)
 
 
 @click.command()
@@ -212,7 +214,7 @@ def status(output: str) -> None:
     planned           nothing has begun
     moving, aborting  products are being carried
     paused            somebody paused it: prodctl shard resume
-    interrupted       nobody is at work on it: prodctl shard resume
+    interrupted       nobody is at work on it: the drill runner goes on, or prodctl shard resume
     settling          all products have moved; the former shard keeps old places for twenty minutes
     done, aborted     the range is one shard's alone
 
@@ -221,8 +223,8 @@ def status(output: str) -> None:
       prodctl shard status
       prodctl shard status -o json | jq '.items[0].seconds_left'
     """
-    with _open_shards() as shards:
-        _print_moves(shards.latest_orders(_SHOWN_MOVES), output)
+    with _open_moves() as moves:
+        _print_moves(moves.latest_orders(_SHOWN_MOVES), output)
 
 
 @click.command()
@@ -234,9 +236,9 @@ def pause(output: str) -> None:
     Examples:
       prodctl shard pause
     """
-    with _open_shards() as shards:
-        order = shards.order_at_work()
-        shards.want(order, "pause")
+    with _open_moves() as moves:
+        order = moves.order_at_work()
+        moves.want(order, "pause")
         success(f"The move of {order.bounds} to {order.target} pauses: prodctl shard resume goes on with it.", output)
 
 
@@ -249,11 +251,11 @@ def resume(output: str) -> None:
     Examples:
       prodctl shard resume
     """
-    with _open_shards() as shards:
-        order = shards.order_at_work()
+    with _open_moves() as moves:
+        order = moves.order_at_work()
         if order.wanted == "pause":
-            shards.want(order, "move")
-        _print_moves([_follow(shards, order)], output)
+            moves.want(order, "move")
+        _print_moves([_follow(moves, order)], output)
 
 
 @click.command()
@@ -267,12 +269,12 @@ def abort(output: str, yes: bool, no_input: bool) -> None:
       prodctl shard abort
       prodctl shard abort --yes
     """
-    with _open_shards() as shards:
-        order = shards.order_at_work()
+    with _open_moves() as moves:
+        order = moves.order_at_work()
         question = f"Bring {counted(order.carried, 'product')} of {order.bounds} back to {order.source}?"
         confirm(question, yes=yes, no_input=no_input)
-        shards.want(order, "abort")
-        _print_moves([_follow(shards, order)], output)
+        moves.want(order, "abort")
+        _print_moves([_follow(moves, order)], output)
 
 
 @contextmanager
@@ -284,12 +286,20 @@ def _open_shards() -> Iterator[Shards]:
         yield shards
 
 
+@contextmanager
+def _open_moves() -> Iterator[RangeMoves]:
+    from prodcore.app.range_moves import RangeMoves
+
+    with _open_shards() as shards:
+        yield RangeMoves(shards)
+
+
 def _user() -> str:
     return getpass.getuser()
 
 
 def _carry_out(
-    shards: Shards, orders: Sequence[MoveOrder], output: str, dry_run: bool, *, yes: bool, no_input: bool
+    moves: RangeMoves, orders: Sequence[MoveOrder], output: str, dry_run: bool, *, yes: bool, no_input: bool
 ) -> None:
     """Give one order after the other and carry it out, after asking once for all."""
     if dry_run or not orders:
@@ -300,15 +310,18 @@ def _carry_out(
     confirm(f"Move {moved}?", yes=yes, no_input=no_input)
     ended: list[MoveOrder] = []
     for order in orders:
-        shards.give_order(order)
-        ended.append(_follow(shards, order))
+        moves.give_order(order)
+        ended.append(_follow(moves, order))
         if not ended[-1].carried_at:
             break  # somebody paused it
     _print_moves(ended, output)
 
 
-def _follow(shards: Shards, order: MoveOrder) -> MoveOrder:
-    """Carry an order out and show how far it is. Ctrl-C pauses it."""
+def _follow(moves: RangeMoves, order: MoveOrder) -> MoveOrder:
+    """Show how far an order is, and carry it out where no supervised program does. Ctrl-C pauses it."""
+    from prodcore.app.range_moves import RUNNER_TAKES_SECONDS
+    from prodcore.errors import Conflict
+    from prodcore.sharding.mover import STAYING_HINT
     from prodctl.terminal.prompt import row_progress
 
     carried = order.carried
@@ -324,11 +337,13 @@ def _follow(shards: Shards, order: MoveOrder) -> MoveOrder:
 
     with row_progress(lambda: carried, order.total, "products") as show:
         try:
-            ended = shards.carry_out(order.id, tell)
+            ended = moves.carry_out(order.id, tell, patience=RUNNER_TAKES_SECONDS)
         except KeyboardInterrupt:
-            shards.want(order, "pause")
+            moves.want(order, "pause")
             message("The move is paused: prodctl shard resume goes on with it, prodctl shard abort takes it back.")
             raise
+    if ended.trouble:
+        raise Conflict(ended.trouble, hint=STAYING_HINT)
     return ended
 
 

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from prodcore.app.range_moves import Throttle
 from prodcore.catalog import Catalog, Query, Sort
 from prodcore.catalog.bulk import replace_many
 from prodcore.catalog.catalog import now
@@ -221,6 +222,30 @@ def test_undo_follows_what_moves_between_its_look_and_its_write(system):
 
     assert undone(router, UUID(author.import_id))[0] == [("higo", "restored")]
     assert (router.get(made.id).name, router.get(made.id).shard) == ("gato", "rsC")
+
+
+class Probed:
+    """A shard as others meet it."""
+
+    answer = lag = 0.0
+
+    def answer_seconds(self):
+        return self.answer
+
+    def lag_seconds(self):
+        return self.lag
+
+
+def test_mover_waits_while_others_wait_for_it_and_then_goes_on():
+    probed, waits = Probed(), []
+    throttle = Throttle([probed, Probed()], waits.append)
+    throttle.pause()  # nothing is known yet
+    for answer, lag in [(0.02, 0), (0.03, 0), (0.03, 0), (0.02, 5), (0.02, 0), (0.02, 0), (0.02, 0), (0.025, 0)]:
+        probed.answer, probed.lag = answer, lag
+        for _ in range(8):
+            throttle.probe()
+        throttle.pause()
+    assert waits == [0.05, 0.1, 0.2, 0.1, 0.05]
 
 
 def test_range_goes_back_where_its_move_is_aborted(system):

@@ -1,12 +1,14 @@
 """Ranges move from one replica set to another, under writers and readers, and whoever dies."""
 
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
+from prodcore.app.range_moves import RangeMoves, serve_moves
 from prodcore.app.shards import open_shards
 from prodcore.app.wiring import catalog_over, open_replica_sets
 from prodcore.catalog import Query, Sort
@@ -22,6 +24,7 @@ from prodcore.sharding.mover import Bounds, RangeMover
 from prodcore.sharding.trust import install_map
 from tests.support.daily import daily
 from tests.support.products import ANA, Killed, draft, item, patch
+from tests.support.waiting import wait_until
 
 STEPS = ["announced", "taken", "refused", "given", "intended", "received", "committed", "published", "carried"]
 
@@ -271,19 +274,105 @@ def test_range_that_is_being_moved_is_not_moved_in_part(mover):
         mover("c", "k").plan("rsB")
 
 
-def test_order_is_kept_and_only_one_is_carried_out_at_once(shards):
-    first, second = (shards.plan_move(Bounds(*bounds), "rsB", "ana") for bounds in (("g", "n"), ("c", "g")))
-    shards.give_order(first)
-    shards.give_order(first)
+def test_order_is_kept_and_only_one_is_carried_out_at_once(moves):
+    first, second = (moves.plan_move(Bounds(*bounds), "rsB", "ana") for bounds in (("g", "n"), ("c", "g")))
+    moves.give_order(first)
+    moves.give_order(first)
     with pytest.raises(Conflict, match="another range is being moved"):
-        shards.give_order(second)
-    assert shards.order_at_work().id == first.id
-    shards.want(first, "pause")
-    assert shards.carry_out(first.id, lambda _order, _text: None).wanted == "pause"
-    shards.want(first, "abort")
-    shards.carry_out(first.id, lambda _order, _text: None)
-    assert [order.state(now()) for order in shards.latest_orders(5)] == ["aborted"]
-    shards.give_order(second)
+        moves.give_order(second)
+    assert moves.order_at_work().id == first.id
+    moves.want(first, "pause")
+    assert moves.carry_out(first.id, lambda _order, _text: None).wanted == "pause"
+    moves.want(first, "abort")
+    moves.carry_out(first.id, lambda _order, _text: None)
+    assert [order.state(now()) for order in moves.latest_orders(5)] == ["aborted"]
+    moves.give_order(second)
+
+
+@pytest.fixture
+def moves(shards):
+    return RangeMoves(shards)
+
+
+@pytest.fixture
+def served(cluster):
+    """Serves orders as the supervised program does, within the block; what it logs."""
+
+    @contextmanager
+    def serve():
+        stop, logged = threading.Event(), []
+        operator = load_settings(**cluster.addresses("operator"))
+        thread = threading.Thread(target=serve_moves, args=(operator, stop, logged.append, 0.5), daemon=True)
+        thread.start()
+        try:
+            yield logged
+        finally:
+            stop.set()
+            thread.join(30)
+
+    return serve
+
+
+def age(raw_clients, order, seconds):
+    """As if whoever is at work had been seen so long ago."""
+    orders = raw_clients["rsU"]["prodctl_meta"]["range_moves"]
+    earlier = {"$subtract": ["$$NOW", seconds * 1000]}
+    orders.update_one({"_id": order.id}, [{"$set": {"worker": "host:9:9", "seen_at": earlier}}])
+
+
+def test_one_at_a_time_is_at_work_on_an_order_until_it_is_gone(moves, shards, raw_clients):
+    order = moves.plan_move(Bounds("g", "n"), "rsB", "ana")
+    moves.give_order(order)
+    orders = shards.orders
+    assert (orders.claim(order.id, "a"), orders.claim(order.id, "b"), orders.claim(order.id, "a")) == (
+        True,
+        False,
+        True,
+    )
+    assert (orders.note(order.id, "a", 5, 1.0), orders.note(order.id, "b", 5, 1.0)) == (True, False)
+    assert (moves.order_at_work().carried, moves.order_at_work().is_waiting(now())) == (5, False)
+    orders.release(order.id, "b")
+    assert not orders.claim(order.id, "b")
+    age(raw_clients, order, 3)
+    assert not orders.claim(order.id, "b")
+    age(raw_clients, order, 16)
+    assert moves.order_at_work().is_waiting(now())
+    assert orders.claim(order.id, "b")
+
+
+def test_program_goes_on_where_whoever_was_at_work_has_died(moves, served, routers, mover, raw_products, raw_clients):
+    names = [f"gato {number}" for number in range(20)]
+    assert all(o.error is None for o in upsert(routers[0], [item(name) for name in names], ANA))
+    order = moves.plan_move(Bounds("g", "n"), "rsB", "ana")
+    moves.give_order(order)
+    work = mover()
+    work.announce("rsB")
+    assert work.give("rsB")
+    age(raw_clients, order, 16)
+    with served() as logged:
+        ended = moves.carry_out(order.id, lambda _order, _text: None, patience=60)
+        assert (ended.state(now()), ended.carried, ended.trouble) == ("settling", 20, "")
+        purge(raw_products)
+        wait_until(lambda: moves.latest_orders(1)[0].state(now()) == "done", "the order is done", 30)
+    assert logged == ["ana orders that g ≤ key < n moves to rsB"]
+    assert moves.shards.maps.load().range_for("gato").holders == ("rsB",)
+
+
+def test_move_that_cannot_go_on_is_paused_with_the_reason(moves, served, routers, mover, raw_products):
+    gato = routers[0].create(draft("gato"), ANA)
+    order = moves.plan_move(Bounds("g", "n"), "rsB", "ana")
+    moves.give_order(order)
+    twin = raw_products["rsA"].find_one({"_id": gato.id}) | {"_id": uuid4()}
+    raw_products["rsB"].insert_one(twin, bypass_document_validation=True)
+    work = mover()
+    work.announce("rsB")
+    assert work.give("rsB")
+    with served():
+        ended = moves.carry_out(order.id, lambda _order, _text: None, patience=60)
+    assert (ended.state(now()), ended.trouble[:25]) == ("paused", "1 product stays in rsA: a")
+    raw_products["rsB"].delete_one({"_id": twin["_id"]})
+    moves.want(ended, "move")
+    assert moves.carry_out(order.id, lambda _order, _text: None).state(now()) == "settling"
 
 
 def damage(products, product, **changes):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from prodcore.app.range_moves import RangeMoves
 from prodcore.app.shards import open_shards
 from prodcore.settings import load_settings
 from prodcore.sharding.mover import Bounds
@@ -113,7 +114,8 @@ def order(cluster, raw_clients):
     orders = raw_clients["rsU"]["prodctl_meta"]["range_moves"]
     orders.delete_many({})
     with open_shards(load_settings(**cluster.addresses("operator"))) as shards:
-        shards.give_order(order := shards.plan_move(Bounds("g", "n"), "rsB", "ana"))
+        moves = RangeMoves(shards)
+        moves.give_order(order := moves.plan_move(Bounds("g", "n"), "rsB", "ana"))
         yield order
     orders.delete_many({})
 

@@ -13,7 +13,7 @@ from prodcore.errors import Conflict
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
 from prodcore.mongo.products.document import HELD
 from prodcore.routing import Range, ShardMap, joined, ranges_as_documents, ranges_from_documents
-from prodcore.sharding.mover import Bounds, MoveOrder, Wanted
+from prodcore.sharding.mover import HEARTBEAT, Bounds, MoveOrder, Wanted
 
 _MAP_ID = "products"
 
@@ -170,11 +170,29 @@ class MongoMoveOrders:
 
     def want(self, order_id: UUID, wanted: Wanted) -> None:
         """Note what somebody wants; see the port."""
-        self._update(order_id, {"$set": {"wanted": wanted}})
+        self._update(order_id, {"$set": {"wanted": wanted, "trouble": ""}})
 
-    def note(self, order_id: UUID, carried: int = 0, seconds: float = 0.0) -> None:
-        """Note that it is being carried out; see the port."""
-        self._update(order_id, {"$inc": {"carried": carried, "seconds": seconds}, "$currentDate": {"seen_at": True}})
+    def pause(self, order_id: UUID, trouble: str) -> None:
+        """Note that it cannot go on; see the port."""
+        self._update(order_id, {"$set": {"wanted": "pause", "trouble": trouble}})
+
+    def claim(self, order_id: UUID, worker: str) -> bool:
+        """Note who carries it out; see the port. By the server's clock."""
+        long_ago = {"$lt": ["$seen_at", {"$subtract": ["$$NOW", int(HEARTBEAT.total_seconds() * 1000)]}]}
+        free: Document = {"_id": order_id, "$or": [{"worker": {"$in": ["", worker, None]}}, {"$expr": long_ago}]}
+        taken = {"$set": {"worker": worker}, "$currentDate": {"seen_at": True}}
+        return self._set.write(lambda _again: self._orders.update_one(free, taken)).matched_count > 0
+
+    def release(self, order_id: UUID, worker: str) -> None:
+        """Note that this one carries it out no more."""
+        own = {"_id": order_id, "worker": worker}
+        self._set.write(lambda _again: self._orders.update_one(own, {"$set": {"worker": ""}}))
+
+    def note(self, order_id: UUID, worker: str, carried: int = 0, seconds: float = 0.0) -> bool:
+        """Note a heartbeat; see the port."""
+        update = {"$inc": {"carried": carried, "seconds": seconds}, "$currentDate": {"seen_at": True}}
+        own = {"_id": order_id, "worker": worker}
+        return self._set.write(lambda _again: self._orders.update_one(own, update)).matched_count > 0
 
     def end(self, order_id: UUID, *, closed: bool = False) -> None:
         """Note how far it is; see the port."""
@@ -191,7 +209,7 @@ def _as_order(document: Document) -> MoveOrder:
     return MoveOrder(
         id=document["_id"],
         bounds=Bounds(document["lower"], document["upper"]),
-        **{name: document[name] for name in _ORDER_FIELDS},
+        **{name: document[name] for name in _ORDER_FIELDS if name in document},
     )
 
 

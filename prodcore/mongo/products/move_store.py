@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -258,6 +259,19 @@ class MongoMoveStore:
         answer = self._set.read(lambda: self._set.client.admin.command("hello"), fresh=True)
         return as_time(answer["lastWrite"]["majorityOpTime"]["ts"])
 
+    def answer_seconds(self) -> float:
+        """How long a small write takes until it is on a majority; see ``prodcore.sharding.mover.Probed``."""
+        marks, began = self._set.collection("marks"), time.monotonic()
+        self._set.write(lambda _again: marks.update_one(_PROBE, {"$inc": {"probes": 1}}, upsert=True))
+        return time.monotonic() - began
+
+    def lag_seconds(self) -> float:
+        """By how much the slowest of its healthy secondaries lags."""
+        status = self._set.read(lambda: self._set.client.admin.command("replSetGetStatus"))
+        written = {m["stateStr"]: m["optimeDate"] for m in status["members"] if m["stateStr"] == "PRIMARY"}
+        seen = [m["optimeDate"] for m in status["members"] if m["stateStr"] == "SECONDARY"]
+        return max([(written["PRIMARY"] - at).total_seconds() for at in seen if written], default=0.0)
+
     def _one(self, product_id: UUID) -> Document | None:
         return self._now([product_id])[0].get(product_id)
 
@@ -273,6 +287,7 @@ class MongoMoveStore:
             return {document["_id"]: document for document in documents}, _operation_time(session)
 
 
+_PROBE = {"_id": "probe"}
 _FREE = {"move": {"$exists": False}, "deleted": {"$exists": False}}
 _REFUSED = {11000, VALIDATION_FAILURE}
 _LEFT = ["moved", "pending"]
