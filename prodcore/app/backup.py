@@ -116,7 +116,7 @@ class System:
 
     def _renew(self, schema_version: int) -> None:
         """Give products that an earlier version stored the terms and fields of this one."""
-        from prodcore.mongo.products.upgrade import forget_upgrade, upgrade_products
+        from prodcore.mongo.products.checks import forget_upgrade, upgrade_products
         from prodcore.product.fields import SCHEMA_VERSION
 
         if schema_version != SCHEMA_VERSION:

@@ -10,7 +10,7 @@ from prodcore.app.wiring import open_catalog, open_replica_set, open_user_stores
 from prodcore.catalog import Query, Sort, search_words
 from prodcore.catalog.imports import recent_imports
 from prodcore.catalog.listing import deleted_page
-from prodcore.mongo.products.upgrade import is_upgraded
+from prodcore.mongo.products.checks import is_upgraded
 from prodcore.product.fields import BY_NAME
 from prodcore.product.model import ProductPatch
 from prodcore.settings import load_settings

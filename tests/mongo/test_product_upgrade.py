@@ -6,8 +6,8 @@ import pytest
 
 from prodcore.app.wiring import open_replica_set
 from prodcore.catalog.stores import Query, Sort
+from prodcore.mongo.products.checks import upgrade_products
 from prodcore.mongo.products.document import as_document
-from prodcore.mongo.products.upgrade import upgrade_products
 from prodcore.product.model import Author, ProductDraft
 
 

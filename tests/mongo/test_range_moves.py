@@ -17,7 +17,7 @@ from prodcore.catalog.catalog import now
 from prodcore.catalog.upsert import upsert
 from prodcore.deadline import budget
 from prodcore.errors import Conflict, ProductExists, ShardNotFound, StaleShardMap
-from prodcore.mongo.products.upgrade import upgrade_products
+from prodcore.mongo.products.checks import upgrade_products
 from prodcore.routing import DEFAULT_MAP
 from prodcore.settings import load_settings
 from prodcore.sharding.mover import Bounds, RangeMover
