@@ -11,24 +11,36 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prodcore.app.wiring import configured_sets, open_replica_sets
+from prodcore.app.wiring import PRODUCTS, catalog_over, configured_sets, open_replica_sets
 from prodcore.deadline import budget
-from prodcore.errors import Conflict, InvalidInput, Problem
+from prodcore.errors import Conflict, InvalidInput, NotFound, Problem
 from prodcore.settings import SecretStr, Settings, env_file
 
 if TYPE_CHECKING:
     from prodcore.backup.archive import Backup, Manifest
     from prodcore.mongo.client.replica_set import ReplicaSet
-    from prodcore.mongo.restore import Held, Restored
+    from prodcore.mongo.restore import Restored, RestoredItem, Selection
     from prodcore.routing import ShardMap
 
 _SECONDS = 24 * 3600.0
 """Nothing of it is forever, and none of it is a request that somebody waits for."""
 
 OnDocuments = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a system holds that a restore would replace."""
+
+    products: int
+    users: int
+
+    def __bool__(self) -> bool:
+        return bool(self.products or self.users)
 
 
 @dataclass(frozen=True)
@@ -84,11 +96,15 @@ class System:
             )
 
     def held(self) -> Held:
-        """What a restore would replace."""
-        from prodcore.mongo.restore import held_by
+        """What a restore of everything would replace: products, deleted ones included, and users."""
+
+        def count(replica_set: ReplicaSet, database: str, name: str) -> int:
+            collection = replica_set.collection(name, database)
+            return replica_set.read(lambda: collection.count_documents({}), fresh=True)
 
         with budget(self.settings.request_budget_seconds):
-            return held_by(self.users, self.shards)
+            products = sum(count(shard, *PRODUCTS) for shard in self.shards.values())
+            return Held(products, count(self.users, "auth_db", "users"))
 
     def restore(self, backup: Backup, *, replace: bool, on_documents: OnDocuments) -> Restored:
         """Put everything back, where products go by the present map; with ``replace`` remove what is there before.
@@ -97,15 +113,16 @@ class System:
         """
         from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
         from prodcore.mongo.products.store import ensure_indexes
-        from prodcore.mongo.restore import Restorer, clear, require_addresses
+        from prodcore.mongo.restore import Restorer
         from prodcore.sharding.trust import trusted_map
 
         with budget(_SECONDS):
             owned = {name: MongoOwnedRangesStore(shard) for name, shard in self.shards.items()}
             shard_map = trusted_map(MongoMapStore(self.users), owned)
-            require_addresses(shard_map, self.shards)
+            if lacking := set(shard_map.shards) - self.shards.keys():
+                raise Conflict(f"the shard map names {', '.join(sorted(lacking))}, and no address for it is set")
             if replace:
-                clear(self.users, self.shards)
+                self._clear()
             elif self.held():
                 raise Conflict("the system holds products or users", hint="--replace removes them first")
             for shard in self.shards.values():
@@ -113,6 +130,39 @@ class System:
             restored = Restorer(backup, self.users, self.shards, shard_map, _counted(on_documents)).run()
             self._renew(backup.manifest.schema_version)
             return restored
+
+    def _clear(self) -> None:
+        """Remove what a restore of everything brings back. The audit and the history of drills stay."""
+        from prodcore.mongo.restore import REPLACED_BY_SHARD, REPLACED_OF_USERS
+
+        emptied = [(shard, *place) for shard in self.shards.values() for place in REPLACED_BY_SHARD]
+        for replica_set, database, name in [*emptied, *((self.users, *place) for place in REPLACED_OF_USERS)]:
+            collection = replica_set.collection(name, database)
+            replica_set.write(partial(_empty, collection))
+
+    def restore_some(
+        self, backup: Backup, selection: Selection, *, replace: bool, on_documents: OnDocuments
+    ) -> Iterator[RestoredItem]:
+        """Put some products and users back among those that are there; what became of each, one after the other.
+
+        Raises NotFound where the backup holds none of them.
+        """
+        from prodcore.mongo.restore import SelectiveRestorer
+
+        tell, found = _counted(on_documents), False
+        catalog = catalog_over(self.settings, self.users, self.shards)
+        restorer = SelectiveRestorer(catalog, self.users, self.shards, replace=replace)
+        works: Iterator[Callable[[], RestoredItem]] = chain(
+            (partial(restorer.product, document) for document in selection.products_of(backup, tell)),
+            (partial(restorer.user, document, datetime.now(UTC)) for document in selection.users_of(backup, tell)),
+        )
+        for work in works:
+            with budget(self.settings.request_budget_seconds):
+                item = work()
+            found = True
+            yield item
+        if not found:
+            raise NotFound("the backup holds none of these", hint="prodctl backup show says what is in it")
 
     def _renew(self, schema_version: int) -> None:
         """Give products that an earlier version stored the terms and fields of this one."""
@@ -123,6 +173,10 @@ class System:
             for shard in self.shards.values():
                 forget_upgrade(shard)
             upgrade_products(list(self.shards.values()))
+
+
+def _empty(collection: Any, _again: bool) -> None:
+    collection.delete_many({})
 
 
 def _stored_map(shard_map: ShardMap | None) -> ShardMap:

@@ -9,24 +9,31 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import islice
+from typing import Any, BinaryIO, Literal
 from uuid import UUID
 
 import bson
 from bson.errors import BSONError
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from prodcore.backup.archive import MOVING, BackedUpFile, Backup
 from prodcore.backup.sealing import DamagedChunk
-from prodcore.errors import Conflict, InvalidInput, Problem
+from prodcore.catalog import Catalog
+from prodcore.catalog.stores import Deleted
+from prodcore.catalog.write_errors import exists
+from prodcore.errors import Conflict, InvalidInput, NotFound, Problem
+from prodcore.identity.users import fold_username
 from prodcore.mongo.client.replica_set import Document, ReplicaSet, is_transient
 from prodcore.mongo.products.claim_store import COLLECTION as CLAIMS
 from prodcore.mongo.products.claim_store import MongoClaimStore
-from prodcore.mongo.products.document import HELD, as_move
+from prodcore.mongo.products.document import HELD, as_move, as_product
 from prodcore.mongo.products.map_store import VALIDATION_FAILURE
 from prodcore.mongo.snapshot import CODEC, PRODUCTS, PRODUCTS_DATABASE, OnDocuments
-from prodcore.routing import ShardMap, ranges_from_documents
+from prodcore.product.model import Author, Product
+from prodcore.routing import ShardMap, fold, ranges_from_documents
 
 _BATCH = 500
 _MOST_BYTES = 16 * 1024 * 1024 + 16 * 1024
@@ -35,7 +42,14 @@ _IDENTITY = (("auth_db", "users"), ("auth_db", "service_tokens"), ("auth_db", "m
 """What identity stands on. Sessions, invitations and counts of failed logins do not come back: who was logged out, or
 invited and came, since the backup must not be logged in, or invited, again."""
 
-_FORGOTTEN = ("sessions", "spent_refresh_tokens", "invitations", "attempts")
+REPLACED_BY_SHARD = ((PRODUCTS_DATABASE, PRODUCTS), (PRODUCTS_DATABASE, "imports"))
+REPLACED_OF_USERS = (
+    *_IDENTITY,
+    *(("auth_db", name) for name in ("sessions", "spent_refresh_tokens", "invitations", "attempts")),
+    ("prodctl_meta", CLAIMS),
+)
+"""What there is of these goes before everything is restored."""
+
 _ADDED = (("audit_db", "audit"), ("prodctl_meta", "drill_history"))
 """Records that are only ever added to: those that are there stay."""
 
@@ -127,6 +141,30 @@ def routing_key(document: Document) -> str:
     return str(key)
 
 
+def products_in(backup: Backup, on_documents: OnDocuments) -> Iterator[list[Document]]:
+    """Every product once, live or deleted, some at a time."""
+    moving: set[UUID] = set()
+    for listed in sorted(_files(backup, PRODUCTS_DATABASE, PRODUCTS), key=lambda file: file.place[0] != MOVING):
+        is_moving = listed.place[0] == MOVING
+        for batch in _batches(backup, listed, on_documents):
+            documents = [settled(d) if is_moving else as_restored(d, moving) for d in batch]
+            if is_moving:
+                moving |= {document["_id"] for document in batch}
+            yield [document for document in documents if document is not None]
+
+
+def _files(backup: Backup, database: str, name: str) -> Iterable[BackedUpFile]:
+    return (file for file in backup.manifest.collections if file.place[1:] == (database, name))
+
+
+def _batches(backup: Backup, listed: BackedUpFile, on_documents: OnDocuments) -> Iterator[list[Document]]:
+    with backup.reading(listed) as file:
+        documents = documents_of(file)
+        while batch := list(islice(documents, _BATCH)):
+            yield batch
+            on_documents(len(batch))
+
+
 @dataclass
 class Restored:
     """What was put back."""
@@ -163,22 +201,13 @@ class Restorer:
         for database, name in _IDENTITY:
             added = self._add(self._users, database, name)
             self.restored.users += added if name == "users" else 0
-        self._restore_products()
+        for products in products_in(self._backup, self._on_documents):
+            self._insert_products(products)
         for shard in self._shards.values():
             self._add(shard, PRODUCTS_DATABASE, "imports")
         for database, name in _ADDED:
             self.restored.records += self._add(self._users, database, name)
         return self.restored
-
-    def _restore_products(self) -> None:
-        moving: set[UUID] = set()
-        for listed in sorted(self._files(PRODUCTS_DATABASE, PRODUCTS), key=lambda file: file.place[0] != MOVING):
-            is_moving = listed.place[0] == MOVING
-            for batch in self._batches(listed):
-                documents = [settled(d) if is_moving else as_restored(d, moving) for d in batch]
-                if is_moving:
-                    moving |= {document["_id"] for document in batch}
-                self._insert_products([document for document in documents if document is not None])
 
     def _insert_products(self, documents: list[Document]) -> None:
         by_shard: dict[str, list[Document]] = {}
@@ -198,27 +227,11 @@ class Restorer:
     def _add(self, replica_set: ReplicaSet, database: str, name: str) -> int:
         """Add the documents of a collection from all sets of the backup, each once; how many are there then."""
         count = 0
-        for listed in self._files(database, name):
-            for batch in self._batches(listed):
+        for listed in _files(self._backup, database, name):
+            for batch in _batches(self._backup, listed, self._on_documents):
                 refused = _insert(replica_set, database, name, batch)
                 count += len(batch) - len(refused)
         return count
-
-    def _files(self, database: str, name: str) -> Iterable[BackedUpFile]:
-        return (file for file in self._backup.manifest.collections if file.place[1:] == (database, name))
-
-    def _batches(self, listed: BackedUpFile) -> Iterator[list[Document]]:
-        with self._backup.reading(listed) as file:
-            batch: list[Document] = []
-            for document in documents_of(file):
-                batch.append(document)
-                if len(batch) == _BATCH:
-                    yield batch
-                    self._on_documents(len(batch))
-                    batch = []
-            if batch:
-                yield batch
-                self._on_documents(len(batch))
 
 
 def _insert(replica_set: ReplicaSet, database: str, name: str, documents: list[Document]) -> set[Any]:
@@ -253,42 +266,134 @@ def _others(collection: Any, documents: list[Document]) -> set[Any]:
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a system holds that a restore would replace."""
+class Selection:
+    """What is to be restored: products by name or id, or by category, and users by name; all as people write them."""
 
-    products: int
-    users: int
+    products: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
 
-    def __bool__(self) -> bool:
-        return bool(self.products or self.users)
+    def products_of(self, backup: Backup, on_documents: OnDocuments) -> Iterator[Document]:
+        """The live products of the backup that are meant."""
+        names, categories = {fold(text) for text in self.products}, {fold(text) for text in self.categories}
+        ids = {text.strip().lower() for text in self.products}
+        if not (names or categories):
+            return
+        for documents in products_in(backup, on_documents):
+            for d in documents:
+                if "deleted" not in d and (
+                    d["name_key"] in names or str(d["_id"]) in ids or fold(d.get("category", "")) in categories
+                ):
+                    yield d
 
-
-def held_by(users: ReplicaSet, shards: Mapping[str, ReplicaSet]) -> Held:
-    """What is there now: products, deleted ones included, and users."""
-
-    def count(replica_set: ReplicaSet, database: str, name: str) -> int:
-        collection = replica_set.collection(name, database)
-        return replica_set.read(lambda: collection.count_documents({}), fresh=True)
-
-    products = sum(count(shard, PRODUCTS_DATABASE, PRODUCTS) for shard in shards.values())
-    return Held(products, count(users, "auth_db", "users"))
-
-
-def clear(users: ReplicaSet, shards: Mapping[str, ReplicaSet]) -> None:
-    """Remove products and imports, users, logins and claims of SKUs. The audit and the history of drills stay."""
-    emptied = [(s, PRODUCTS_DATABASE, name) for s in shards.values() for name in (PRODUCTS, "imports")]
-    emptied += [(users, "auth_db", name) for name in ("users", "service_tokens", "marks", *_FORGOTTEN)]
-    emptied.append((users, "prodctl_meta", CLAIMS))
-    for replica_set, database, name in emptied:
-        _empty(replica_set, database, name)
+    def users_of(self, backup: Backup, on_documents: OnDocuments) -> Iterator[Document]:
+        """The users of the backup that are meant."""
+        wanted = {fold_username(name) for name in self.users}
+        for listed in _files(backup, "auth_db", "users") if wanted else ():
+            for documents in _batches(backup, listed, on_documents):
+                yield from (d for d in documents if not d.get("removed_at") and d["name_key"] in wanted)
 
 
-def _empty(replica_set: ReplicaSet, database: str, name: str) -> None:
-    collection = replica_set.collection(name, database)
-    replica_set.write(lambda _again: collection.delete_many({}))
+Outcome = Literal["restored", "replaced", "unchanged", "left_out"]
 
 
-def require_addresses(shard_map: ShardMap, shards: Mapping[str, ReplicaSet]) -> None:
-    """Raise Conflict where the map sends products to a shard without an address."""
-    if lacking := set(shard_map.shards) - shards.keys():
-        raise Conflict(f"the shard map names {', '.join(sorted(lacking))}, and no address for it is set")
+@dataclass(frozen=True, slots=True)
+class RestoredItem:
+    """What became of one product or user; ``reason`` why it was left out."""
+
+    kind: Literal["product", "user"]
+    id: str
+    name: str
+    outcome: Outcome
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """As rows show it."""
+        return {"kind": self.kind, "id": self.id, "name": self.name, "outcome": self.outcome, "reason": self.reason}
+
+
+class SelectiveRestorer:
+    """Puts some products and users back among those that are there, while people work.
+
+    A product that is there is given what it had by an edit, with an entry in its history, and only with ``replace``.
+    """
+
+    def __init__(self, catalog: Catalog, users: ReplicaSet, shards: Mapping[str, ReplicaSet], *, replace: bool) -> None:
+        self._catalog = catalog
+        self._users = users
+        self._shards = shards
+        self._replace = replace
+
+    def product(self, document: Document) -> RestoredItem:
+        """Put one product back. Raises Unavailable, OutcomeUnknown: repeat it then."""
+        product = as_product(document, self._catalog.where(document["name"]).shard)
+        try:
+            outcome, reason = self._put(product, document)
+        except (Conflict, NotFound) as refused:
+            outcome, reason = "left_out", refused.message
+        return RestoredItem("product", str(product.id), product.name, outcome, reason)
+
+    def _put(self, product: Product, document: Document) -> tuple[Outcome, str]:
+        found, unreachable = self._catalog.get_many([product.id])
+        present = found.get(product.id)
+        if unreachable and present is None:
+            raise unreachable
+        if present is None:
+            self._insert(product, document)
+            return "restored", ""
+        if isinstance(present, Deleted):
+            restored = self._catalog.restore(product.id, _AUTHOR, present.product.version)
+            self._change(restored, product)
+            return "restored", ""
+        if present.content() == product.content():
+            return "unchanged", ""
+        if not self._replace:
+            return "left_out", "it is there, and differs: --replace gives it what it had"
+        self._change(present, product)
+        return "replaced", ""
+
+    def _change(self, present: Product, product: Product) -> None:
+        content = {**product.content(), "tags": product.tags}
+        self._catalog.rewrite(
+            present.id, present.version, lambda old: self._catalog.store_changed(old, content, _AUTHOR)
+        )
+
+    def _insert(self, product: Product, document: Document) -> None:
+        part = self._catalog.shard_map.range_for(product.key[0])
+        with self._catalog.claims.of(product):
+            self._catalog.refuse_taken_name(product, part.holders)
+            if _insert(self._shards[part.shard], PRODUCTS_DATABASE, PRODUCTS, [document]):
+                raise exists(product)
+
+    def user(self, document: Document, now: datetime) -> RestoredItem:
+        """Put one user back. Raises Unavailable, OutcomeUnknown: repeat it then."""
+        users = self._users.collection("users", "auth_db")
+        present = self._users.read(lambda: users.find_one({"_id": document["_id"]}), fresh=True)
+        item = RestoredItem("user", str(document["_id"]), document["username"], "left_out")
+        if present is None:
+            taken = _insert(self._users, "auth_db", "users", [document])
+            reason = "another user has this name" if taken else ""
+            return replace(item, outcome="left_out" if taken else "restored", reason=reason)
+        if all(present.get(name) == value for name, value in document.items() if name not in _OF_THE_VERSION):
+            return replace(item, outcome="unchanged")
+        if not self._replace:
+            return replace(item, reason="it is there, and differs: --replace gives it what it had")
+        return self._replace_user(item, document, present, now)
+
+    def _replace_user(self, item: RestoredItem, document: Document, present: Document, now: datetime) -> RestoredItem:
+        users = self._users.collection("users", "auth_db")
+        others = {"role": "admin", "disabled": False, "removed_at": None, "_id": {"$ne": document["_id"]}}
+        is_admin = document["role"] == "admin" and not document["disabled"]
+        if not is_admin and self._users.read(lambda: users.find_one(others), fresh=True) is None:
+            return replace(item, reason="it is the only admin, and was none then")
+        stamp = {"version": present["version"] + 1, "epoch": present["epoch"] + 1, "changed_at": now}
+        seen = {"_id": document["_id"], "version": present["version"]}
+        try:
+            done = self._users.write(lambda _again: users.replace_one(seen, document | stamp).matched_count)
+        except DuplicateKeyError:
+            return replace(item, reason="another user has this name")
+        return replace(item, outcome="replaced") if done else replace(item, reason="somebody changed it just now")
+
+
+_AUTHOR = Author("prodctl backup restore")
+_OF_THE_VERSION = {"version", "epoch", "changed_at", "last_login_at", "notices"}

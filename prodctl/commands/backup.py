@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from prodcore.errors import EXIT_OK, InvalidInput
+from prodcore.errors import EXIT_OK, Conflict, InvalidInput
 from prodctl.terminal.arguments import Whole
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import (
@@ -19,6 +22,7 @@ from prodctl.terminal.output import (
     output_option,
     print_item,
     print_rows,
+    row_writer,
     success,
 )
 from prodctl.terminal.prompt import confirm, confirm_options, row_progress
@@ -26,12 +30,14 @@ from prodctl.terminal.prompt import confirm, confirm_options, row_progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prodcore.app.backup import Verdict
+    from prodcore.app.backup import System, Verdict
     from prodcore.backup.archive import Backup, Manifest
 
 _LIST_COLUMNS = columns("Name!", "Products>", "Users>", "Size>=size_shown", "Encrypted", "State~", "Path+")
 _PROBLEM_COLUMNS = columns("File=field!", "Fault=message~", "Kind=code+")
 _FILE_COLUMNS = columns("Set!", "Database", "Collection!", "Documents>", "Size>=size_shown", "Sha256+")
+
+_ITEM_COLUMNS = columns("Kind", "Name~", "Id+", "Outcome", "Reason~")
 
 EXIT_FOUND = 6
 """As of ``shard verify``: it was looked, and not all is well."""
@@ -86,17 +92,11 @@ def create(output: str, directory: Path, key_file: Path | None) -> None:
     from prodcore.app.backup import open_system
     from prodcore.settings import load_settings
 
-    secret, began, read = _secret(key_file), time.monotonic(), 0
-
-    def noted(documents: int) -> None:
-        nonlocal read
-        read = documents
-        tell(documents)
-
+    secret, began = _secret(key_file), time.monotonic()
     with (
         interrupted("Nothing was left of the backup."),
         open_system(load_settings()) as system,
-        row_progress(lambda: read, system.count(), "documents") as tell,
+        _progress(None, system.count()) as noted,
     ):
         manifest = system.create(directory, secret, noted)
     for product in manifest.unresolved:
@@ -193,52 +193,66 @@ def show(output: str, path: Path) -> None:
 
 @backup.command()
 @click.argument("path", metavar="BACKUP", type=DIRECTORY)
-@click.option("--replace", is_flag=True, help="First remove the products and users that the system holds.")
+@click.option("--product", "products", multiple=True, metavar="NAME|ID", help="Only this product; may be repeated.")
+@click.option("--category", "categories", multiple=True, help="Only products of this category; may be repeated.")
+@click.option("--user", "users", multiple=True, metavar="NAME", help="Only this user; may be repeated.")
+@click.option("--replace", is_flag=True, help="Replace what the system holds.")
 @_key_option
 @confirm_options
 @output_option
-def restore(output: str, path: Path, replace: bool, key_file: Path | None, yes: bool, no_input: bool) -> int:
-    """Put everything of BACKUP into the system of the settings.
+def restore(
+    output: str,
+    path: Path,
+    products: tuple[str, ...],
+    categories: tuple[str, ...],
+    users: tuple[str, ...],
+    replace: bool,
+    key_file: Path | None,
+    yes: bool,
+    no_input: bool,
+) -> int:
+    """Put everything of BACKUP into the system of the settings, or only some of it.
 
     The whole backup is verified first; a damaged one changes nothing. Products go to the shards that own their names by
     the map of this system, however many there were. A system that holds products or users is refused, unless --replace
     is given: they are removed first, after asking. Nobody should work meanwhile. Everybody logs in again afterwards.
 
-    Exit status 6 when products were left out, since another one has their name. Cut short, run it again with --replace.
+    With --product, --category or --user only those come back, beside what is there and while people work. A name stands
+    for all its variants. What is there and differs is left out, unless --replace is given: a product is then edited to
+    be what it was, with an entry in its history.
+
+    Exit status 6 when something was left out. Cut short, run it again (a restore of everything with --replace).
 
     \b
     Examples:
       prodctl backup restore /mnt/backups/20260131T080000Z
       prodctl backup restore /mnt/backups/20260131T080000Z --replace --key-file ~/backup.key
+      prodctl backup restore /mnt/backups/20260131T080000Z --product "Arroz" --product "Café"
+      prodctl backup restore /mnt/backups/20260131T080000Z --category Lácteos --replace
+      prodctl backup restore /mnt/backups/20260131T080000Z --user ana
     """
     from prodcore.app.backup import open_system
-    from prodcore.errors import Conflict
     from prodcore.settings import load_settings
 
-    began = time.monotonic()
+    settings = load_settings()
     source = _whole(path, _secret(key_file))
-    manifest, done = source.manifest, 0
-
-    def noted(documents: int) -> None:
-        nonlocal done
-        done = documents
-        tell(documents)
-
-    with open_system(load_settings()) as system:
+    with open_system(settings) as system:
+        if products or categories or users:
+            if replace:
+                confirm(f"Give what differs now what it had at {_moment(source)}?", yes=yes, no_input=no_input)
+            return _restore_some(system, source, (products, categories, users), replace, output)
         if held := system.held():
             has = f"{counted(held.products, 'product')} and {counted(held.users, 'user')}"
             if not replace:
                 raise Conflict(f"the system holds {has}", hint="--replace removes them first")
-            confirm(
-                f"Remove {has}, and restore what there was at {manifest.began:%Y-%m-%d %H:%M:%S} UTC?",
-                yes=yes,
-                no_input=no_input,
-            )
-        with (
-            interrupted("It is restored in part: run it again with --replace."),
-            row_progress(lambda: done, _restored_documents(manifest), "documents") as tell,
-        ):
-            restored = system.restore(source, replace=bool(held), on_documents=noted)
+            confirm(f"Remove {has}, and restore what there was at {_moment(source)}?", yes=yes, no_input=no_input)
+        return _restore_all(system, source, bool(held), output)
+
+
+def _restore_all(system: System, source: Backup, replace: bool, output: str) -> int:
+    began = time.monotonic()
+    with interrupted("It is restored in part: run it again with --replace."), _progress(source.manifest) as noted:
+        restored = system.restore(source, replace=replace, on_documents=noted)
     for problem in restored.left_out:
         message(f"Left out: {problem.field} {problem.message}")
     facts = {
@@ -248,11 +262,26 @@ def restore(output: str, path: Path, replace: bool, key_file: Path | None, yes: 
         "left_out": [problem.as_dict() for problem in restored.left_out],
         "seconds": round(time.monotonic() - began, 1),
     }
-    print_item(
-        facts if output in ("json", "yaml") else {**facts, "left_out": len(restored.left_out)}, output, kind="restored"
-    )
+    shown = facts if output in ("json", "yaml") else {**facts, "left_out": len(restored.left_out)}
+    print_item(shown, output, kind="restored")
     success("Next: prodctl shard verify", output)
     return EXIT_FOUND if restored.left_out else EXIT_OK
+
+
+def _restore_some(
+    system: System, source: Backup, chosen: tuple[tuple[str, ...], ...], replace: bool, output: str
+) -> int:
+    from prodcore.mongo.restore import Selection
+
+    writer = row_writer(_ITEM_COLUMNS, output, "restored_items", "Nothing was restored.")
+    outcomes: Counter[str] = Counter()
+    with interrupted("Each of them is whole by itself: run it again."), _progress(source.manifest) as noted:
+        for item in system.restore_some(source, Selection(*chosen), replace=replace, on_documents=noted):
+            outcomes[item.outcome] += 1
+            writer.add([item.as_dict()])
+    writer.finish({"outcomes": dict(outcomes)})
+    success(", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in outcomes.items()), output)
+    return EXIT_FOUND if outcomes["left_out"] else EXIT_OK
 
 
 @backup.command()
@@ -297,19 +326,13 @@ def _verified(path: Path, secret: bytes | None) -> Verdict:
     from prodcore.app.backup import verify_backup
     from prodcore.backup.archive import Backup
 
-    total, done = 0, 0
+    manifest = None
     try:
-        total = sum(file.documents or 0 for file in Backup(path, secret).manifest.collections)
+        manifest = Backup(path, secret).manifest
     except InvalidInput as error:
         if not error.problems:
             raise
-
-    def noted(documents: int) -> None:
-        nonlocal done
-        done = documents
-        tell(documents)
-
-    with row_progress(lambda: done, total or None, "documents") as tell:
+    with _progress(manifest) as noted:
         return verify_backup(path, secret, noted)
 
 
@@ -324,8 +347,24 @@ def _whole(path: Path, secret: bytes | None) -> Backup:
     return source
 
 
-def _restored_documents(manifest: Manifest) -> int:
-    return sum(file.documents or 0 for file in manifest.collections)
+@contextmanager
+def _progress(manifest: Manifest | None, total: int = 0) -> Iterator[Callable[[int], None]]:
+    """Shows how many documents are done, of those of a backup or of ``total``."""
+    done = 0
+    if manifest:
+        total = sum(file.documents or 0 for file in manifest.collections)
+    with row_progress(lambda: done, total or None, "documents") as tell:
+
+        def noted(documents: int) -> None:
+            nonlocal done
+            done = documents
+            tell(documents)
+
+        yield noted
+
+
+def _moment(source: Backup) -> str:
+    return f"{source.manifest.began:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _facts(path: Path, manifest: Manifest) -> dict[str, Any]:

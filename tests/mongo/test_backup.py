@@ -11,10 +11,12 @@ from prodcore.app.backup import open_system, verify_backup
 from prodcore.app.shards import open_shards
 from prodcore.app.wiring import open_catalog
 from prodcore.backup.archive import MOVING, Backup
-from prodcore.errors import Conflict, Forbidden
+from prodcore.errors import Conflict, Forbidden, NotFound
 from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
+from prodcore.mongo.restore import Selection
 from prodcore.routing import DEFAULT_MAP, Range, ShardMap
 from prodcore.settings import load_settings
+from tests.support.cli import Cli
 from tests.support.products import ANA, Killed, draft, patch
 
 USERS = ("users", "service_tokens", "sessions", "marks")
@@ -175,6 +177,52 @@ def test_products_go_where_the_present_map_sends_them(system, made, catalog, roo
         assert {p.name: p.shard for p in elsewhere.page().items} == {"Arroz": "rsB", "Café": "rsB", "Zumo": "rsA"}
 
 
+def test_one_product_one_category_and_one_user_come_back_beside_what_is_there(system, made, catalog, raw_clients):
+    def some(replace=False, **chosen):
+        items = system.restore_some(backup, Selection(**chosen), replace=replace, on_documents=lambda _documents: None)
+        return [(item.name, item.outcome) for item in items]
+
+    users = raw_clients["rsU"]["auth_db"]["users"]
+    user = {"username": "Ana", "role": "viewer", "disabled": False, "removed_at": None, "version": 1, "epoch": 0}
+    users.insert_one({"_id": "u1", "name_key": "ana", "password_hash": "then", **user})
+    gone, changed, same = (
+        catalog.create(draft(name, category="Lácteos", sku=f"S-{name[0]}"), ANA) for name in ("Leche", "Nata", "Kéfir")
+    )
+    other = catalog.create(draft("Zumo"), ANA)
+    backup = made()
+
+    catalog.edit(changed.id, patch(name="Crema", price="9", sku=None), ANA, 1)
+    taken = catalog.edit(other.id, patch(name="Leche"), ANA, 1)
+    raw_clients["rsA"]["products_db"]["products"].delete_one({"_id": gone.id})
+    catalog.delete(same.id, ANA, 1)
+    users.update_one({"_id": "u1"}, {"$set": {"password_hash": "now"}})
+
+    assert some(products=("  LECHE ",)) == [("Leche", "left_out")]
+    catalog.edit(taken.id, patch(name="Suero"), ANA, 2)
+    assert some(products=("leche",)) == [("Leche", "restored")]
+    assert catalog.get(gone.id) == gone
+    assert catalog.history(gone.id)[0].action == "created"
+    assert sorted(some(categories=("lacteos",))) == [
+        ("Kéfir", "restored"),
+        ("Leche", "unchanged"),
+        ("Nata", "left_out"),
+    ]
+    assert some(replace=True, products=(str(changed.id),)) == [("Nata", "replaced")]
+    now = catalog.get(changed.id)
+    assert (now.content(), now.version) == (changed.content(), 3)
+    assert catalog.history(changed.id)[0].by.username == "prodctl backup restore"
+    assert some(users=("ANA",)) == [("Ana", "left_out")]
+    assert some(replace=True, users=("ANA",)) == [("Ana", "left_out")]  # there would be no admin
+    users.insert_one({"_id": "u2", "name_key": "eva", **user, "username": "Eva", "role": "admin"})
+    assert some(replace=True, users=("ANA",)) == [("Ana", "replaced")]
+    assert users.find_one({"_id": "u1"}, {"_id": 0, "password_hash": 1, "epoch": 1}) == {
+        "password_hash": "then",
+        "epoch": 1,
+    }
+    with pytest.raises(NotFound):
+        some(products=("Nunca",), users=("nadie",))
+
+
 def test_backup_under_renames_and_writes_holds_each_product_once(system, made, catalog, root_settings):
     ids = campaign.fill(catalog, 30)
     acknowledged, ended = [], threading.Event()
@@ -190,7 +238,7 @@ def test_backup_under_renames_and_writes_holds_each_product_once(system, made, c
     writing.start()
     try:
         backups, before = [], []
-        for _round in range(5):
+        for _round in range(3):
             before.append(list(acknowledged))
             backups.append(made())
     finally:
@@ -203,3 +251,28 @@ def test_backup_under_renames_and_writes_holds_each_product_once(system, made, c
         assert len(there) == len(set(there))
         assert set(ids) | {product.id for product in known} <= set(there) <= set(ids) | after
         assert findings(root_settings) == []
+
+
+def test_commands_say_what_they_did_and_refuse_what_would_destroy(system, cluster, catalog, tmp_path):
+    cli = Cli(tmp_path, {n.upper(): url.get_secret_value() for n, url in cluster.addresses("root").items()})
+    kept = catalog.create(draft("Arroz"), ANA)
+    made = cli("backup", "create", str(tmp_path / "backups"), "-o", "json")
+    assert (made.status, made.json["products"], made.json["users"]) == (0, 1, 0), made.err
+    path = made.json["path"]
+    assert cli("backup", "verify", path).status == 0
+    catalog.edit(kept.id, patch(stock=7), ANA, 1)
+
+    refused = cli("backup", "restore", path)
+    assert (refused.status, refused.err.splitlines()[0]) == (5, "Error: the system holds 1 product and 0 users")
+    asked = cli("backup", "restore", path, "--replace")
+    assert (asked.status, "pass --yes" in asked.err) == (2, True)
+    assert catalog.get(kept.id).stock == 7
+    some = cli("backup", "restore", path, "--product", "ARROZ", "-o", "json")
+    assert (some.status, some.json["outcomes"]) == (6, {"left_out": 1})
+    none = cli("backup", "restore", path, "--user", "nadie")
+    assert (none.status, none.err.splitlines()[0]) == (3, "Error: the backup holds none of these")
+
+    done = cli("backup", "restore", path, "--replace", "--yes", "-o", "json")
+    assert (done.status, done.json["products"], done.json["left_out"]) == (0, 1, [])
+    assert catalog.get(kept.id) == kept
+    assert cli("shard", "verify").status == 0
