@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from prodcore.app.backup import System, Verdict
     from prodcore.backup.archive import Backup, Manifest
 
-_LIST_COLUMNS = columns("Name!", "Products>", "Users>", "Size>=size_shown", "Encrypted", "State~", "Path+")
+_LIST_COLUMNS = columns("Name!", "Products>", "Users>", "Size=size_shown>", "Encrypted", "State~", "Path+")
 _PROBLEM_COLUMNS = columns("File=field!", "Fault=message~", "Kind=code+")
-_FILE_COLUMNS = columns("Set!", "Database", "Collection!", "Documents>", "Size>=size_shown", "Sha256+")
+_FILE_COLUMNS = columns("Set!", "Database", "Collection!", "Documents>", "Size=size_shown>", "Sha256+")
 
 _ITEM_COLUMNS = columns("Kind", "Name~", "Id+", "Outcome", "Reason~")
 
