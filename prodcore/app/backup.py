@@ -22,6 +22,7 @@ from prodcore.settings import SecretStr, Settings, env_file
 
 if TYPE_CHECKING:
     from prodcore.backup.archive import Backup, Manifest
+    from prodcore.installation.sets import Members
     from prodcore.mongo.client.replica_set import ReplicaSet
     from prodcore.mongo.restore import Restored, RestoredItem, Selection
     from prodcore.routing import ShardMap
@@ -221,38 +222,47 @@ def with_full_rights(settings: Settings) -> Settings:
     """
     from prodcore.mongo.client.replica_set import SetAddress
 
-    roots = _root_addresses(settings)
-    changed: dict[str, SecretStr] = {}
-    for one in configured_sets(settings):
-        root = roots.get(one.setting)
-        if root and SetAddress(root.get_secret_value()).members == SetAddress(one.uri).members:
-            changed[one.setting] = root
-    more = {name: changed.pop(name, url) for name, url in settings.more_shard_urls.items()}
-    return settings.changed(**changed, **({"more_shard_urls": more} if more else {}))
+    members, root = _own_members(settings)
+    urls = {
+        one.setting: SecretStr(_as_root(one.uri, root))
+        if set(SetAddress(one.uri).members) == set(members.get(one.name, ()))
+        else SecretStr(one.uri)
+        for one in configured_sets(settings)
+    }
+    more = {name: urls.pop(name) for name in settings.more_shard_urls}
+    return settings.changed(**urls, **({"more_shard_urls": more} if more else {}))
 
 
-def _root_addresses(settings: Settings) -> Mapping[str, SecretStr]:
-    if settings.deployment:
-        return _deployed_addresses(settings.state_dir, settings.deployment)
-    from prodcore.local.cluster import open_cluster
-    from prodcore.local.state import load_state
+def _as_root(uri: str, password: str) -> str:
+    """The address with another login; all that it says of TLS stays.
 
-    directory = env_file().parent.parent  # of the cluster that left these addresses
-    return open_cluster(settings, directory).addresses("root") if load_state(directory) else {}
+    >>> _as_root("mongodb://operator:x@127.0.0.1:1,127.0.0.1:2/products_db?replicaSet=rsA&authSource=admin", "y")
+    'mongodb://root:y@127.0.0.1:1,127.0.0.1:2/products_db?replicaSet=rsA&authSource=admin'
+    """
+    scheme, _, rest = uri.partition("://")
+    authority, slash, options = rest.partition("/")
+    return f"{scheme}://root:{password}@{authority.rpartition('@')[2]}{slash}{options}"
 
 
-def _deployed_addresses(state_dir: Path, description: Path) -> Mapping[str, SecretStr]:
-    from prodcore.deploy.config import load_deployment
-    from prodcore.deploy.layout import Layout
+def _own_members(settings: Settings) -> tuple[Members, str]:
+    """The members of the system that was set up here, and root's password on them; none where none was."""
     from prodcore.installation.secret import KEYFILE, SECRETS_FILE, ensure_secrets
-    from prodcore.installation.sets import set_urls
 
-    deployment = load_deployment(description)
-    directory = state_dir / "deploy" / deployment.name
-    if not (directory / SECRETS_FILE).exists():
-        return {}
-    urls = set_urls(Layout(deployment).set_members, ensure_secrets(directory, directory / KEYFILE), "root")
-    return {name: SecretStr(url) for name, url in urls.items()}
+    if settings.deployment:
+        from prodcore.deploy.config import load_deployment
+        from prodcore.deploy.layout import Layout
+
+        deployment = load_deployment(settings.deployment)
+        directory, members = settings.state_dir / "deploy" / deployment.name, Layout(deployment).set_members
+    else:
+        from prodcore.local.cluster import open_cluster
+        from prodcore.local.state import load_state
+
+        directory = env_file().parent.parent  # of the cluster that left these addresses
+        members = open_cluster(settings, directory).plan.set_members if load_state(directory) else {}
+    if not members or not (directory / SECRETS_FILE).exists():
+        return {}, ""
+    return members, ensure_secrets(directory, directory / KEYFILE).root
 
 
 @dataclass(frozen=True, slots=True)
