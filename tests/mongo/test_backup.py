@@ -192,8 +192,8 @@ def test_one_product_one_category_and_one_user_come_back_beside_what_is_there(sy
     backup = made()
 
     catalog.edit(changed.id, patch(name="Crema", price="9", sku=None), ANA, 1)
-    taken = catalog.edit(other.id, patch(name="Leche"), ANA, 1)
     raw_clients["rsA"]["products_db"]["products"].delete_one({"_id": gone.id})
+    taken = catalog.edit(other.id, patch(name="Leche"), ANA, 1)
     catalog.delete(same.id, ANA, 1)
     users.update_one({"_id": "u1"}, {"$set": {"password_hash": "now"}})
 
@@ -256,23 +256,23 @@ def test_backup_under_renames_and_writes_holds_each_product_once(system, made, c
 def test_commands_say_what_they_did_and_refuse_what_would_destroy(system, cluster, catalog, tmp_path):
     cli = Cli(tmp_path, {n.upper(): url.get_secret_value() for n, url in cluster.addresses("root").items()})
     kept = catalog.create(draft("Arroz"), ANA)
-    made = cli("backup", "create", str(tmp_path / "backups"), "-o", "json")
+    made = cli.inside("backup", "create", str(tmp_path / "backups"), "-o", "json")
     assert (made.status, made.json["products"], made.json["users"]) == (0, 1, 0), made.err
     path = made.json["path"]
-    assert cli("backup", "verify", path).status == 0
+    assert cli.inside("backup", "verify", path).status == 0
     catalog.edit(kept.id, patch(stock=7), ANA, 1)
 
-    refused = cli("backup", "restore", path)
+    refused = cli.inside("backup", "restore", path)
     assert (refused.status, refused.err.splitlines()[0]) == (5, "Error: the system holds 1 product and 0 users")
-    asked = cli("backup", "restore", path, "--replace")
+    asked = cli.inside("backup", "restore", path, "--replace")
     assert (asked.status, "pass --yes" in asked.err) == (2, True)
     assert catalog.get(kept.id).stock == 7
-    some = cli("backup", "restore", path, "--product", "ARROZ", "-o", "json")
+    some = cli.inside("backup", "restore", path, "--product", "ARROZ", "-o", "json")
     assert (some.status, some.json["outcomes"]) == (6, {"left_out": 1})
-    none = cli("backup", "restore", path, "--user", "nadie")
+    none = cli.inside("backup", "restore", path, "--user", "nadie")
     assert (none.status, none.err.splitlines()[0]) == (3, "Error: the backup holds none of these")
 
-    done = cli("backup", "restore", path, "--replace", "--yes", "-o", "json")
+    done = cli.inside("backup", "restore", path, "--replace", "--yes", "-o", "json")
     assert (done.status, done.json["products"], done.json["left_out"]) == (0, 1, [])
     assert catalog.get(kept.id) == kept
-    assert cli("shard", "verify").status == 0
+    assert cli.inside("shard", "verify").status == 0
