@@ -75,7 +75,7 @@ def test_a_number_that_holds_what_is_just_being_written_is_not_taken_for_good(
         another = {**raw_products["rsB"].find_one(), "_id": uuid4(), "variant_key": "x"}
         session.start_transaction()
         raw_products["rsB"].insert_one(another, session=session)
-        monkeypatch.setattr("prodcore.mongo.products.store.time.sleep", lambda _seconds: session.abort_transaction())
+        monkeypatch.setattr(fresh_store._count, "_pause", lambda _seconds: session.abort_transaction())
         assert fresh_store.count().approximate
 
 

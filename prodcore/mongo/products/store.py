@@ -388,6 +388,7 @@ class DocumentCount:
     def __init__(self, replica_set: ReplicaSet, name: str) -> None:
         self._set = replica_set
         self._name = name
+        self._pause = time.sleep
         self._difference: _Difference | None = None
 
     def now(self) -> Count:
@@ -404,7 +405,7 @@ class DocumentCount:
         began, before = time.monotonic(), self._last_written()
         own, counted = self._estimated(), self._counted()
         if own:  # else the difference is not kept
-            time.sleep(_UNDER_WAY_SECONDS)
+            self._pause(_UNDER_WAY_SECONDS)
         ended, after = time.monotonic(), self._last_written()
         if before == after and own == self._estimated():
             return _Difference(after[0], counted - own, approximate=False, good_until=float("inf")), own
