@@ -25,8 +25,8 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prodcore.backup.sealing import SALT_BYTES, Key, SealedWriter
-from prodcore.errors import Conflict, InvalidInput, Problem, UnreadableInput
-from prodcore.support.secure_files import make_private_directory, write_private
+from prodcore.errors import Conflict, InvalidInput, Problem, Unavailable, UnreadableInput
+from prodcore.support.secure_files import write_private
 
 MANIFEST = "manifest.json"
 CHECKSUM = "manifest.sha256"
@@ -164,8 +164,11 @@ class BackupWriter:
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """Make the directory; whatever ends the block before ``finish`` leaves nothing. Raises Conflict."""
-        make_private_directory(self._beside.parent)
+        """Make the directory; whatever ends the block before ``finish`` leaves nothing.
+
+        Raises Conflict, InvalidInput where there can be no directory, and Unavailable where the disk takes no more.
+        """
+        self._make_parent()
         if self.path.exists():
             raise Conflict(f"{self.path} is there already: one was begun in this second", hint="repeat it")
         try:
@@ -176,9 +179,23 @@ class BackupWriter:
         fcntl.flock(in_use, fcntl.LOCK_EX)
         try:
             yield
+        except OSError as error:
+            raise Unavailable(
+                f"{self.path.parent} cannot be written: {(error.strerror or str(error)).lower()}",
+                hint="nothing was left of the backup",
+            ) from None
         finally:
             os.close(in_use)
             shutil.rmtree(self._beside, ignore_errors=True)
+
+    def _make_parent(self) -> None:
+        """One that is there keeps its mode: it may be anybody's, and what a backup holds is 0700 itself."""
+        parent = self.path.parent
+        try:
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            text = f"{parent} cannot be used: {(error.strerror or str(error)).lower()}"
+            raise InvalidInput(problems=[Problem("DIRECTORY", "unusable", text)]) from None
 
     @contextmanager
     def file(self, set_name: str, database: str, file_name: str) -> Iterator[OpenFile]:

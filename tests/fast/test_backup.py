@@ -1,6 +1,8 @@
 """Backups on disk: how they are written, that no changed byte passes, and which of them may be removed."""
 
+import errno
 import json
+import os
 import stat
 from datetime import UTC, datetime
 from itertools import count
@@ -9,7 +11,7 @@ import bson
 import pytest
 
 from prodcore.backup.archive import MOVING, Backup, BackupWriter, backup_name, backups_in
-from prodcore.errors import ConfigError, Conflict, InvalidInput, UnreadableInput
+from prodcore.errors import ConfigError, Conflict, InvalidInput, Unavailable, UnreadableInput
 from prodcore.mongo.restore import as_restored, documents_of, routing_key
 from prodcore.mongo.snapshot import CODEC, count_documents, current_document, documents_in
 from prodcore.routing import DEFAULT_MAP
@@ -84,6 +86,25 @@ def test_what_was_cut_short_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         cut_short()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_directory_that_is_there_keeps_its_mode(tmp_path):
+    tmp_path.chmod(0o755)
+    write(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_full_disk_and_a_file_in_place_of_the_directory_are_said_in_words(tmp_path):
+    def fill_up():
+        with BackupWriter(tmp_path, "20260131T080000Z", None).begun():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(Unavailable, match="cannot be written: no space left on device"):
+        fill_up()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match="file exists"):
+        write(tmp_path / "file")
 
 
 def test_two_that_begin_in_one_second_do_not_mix(tmp_path):

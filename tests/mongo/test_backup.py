@@ -17,7 +17,7 @@ from prodcore.mongo.restore import Selection
 from prodcore.routing import DEFAULT_MAP, Range, ShardMap
 from prodcore.settings import load_settings
 from tests.support.cli import Cli
-from tests.support.products import ANA, Killed, draft, patch
+from tests.support.products import ANA, Killed, draft, everything, patch
 
 USERS = ("users", "service_tokens", "sessions", "marks")
 
@@ -247,7 +247,7 @@ def test_backup_under_renames_and_writes_holds_each_product_once(system, made, c
     after = {product.id for product in acknowledged}
     for backup, known in zip(backups, before, strict=True):
         restored(system, backup)
-        there = [product.id for product in catalog.page(limit=200).items]
+        there = [product.id for product in everything(catalog)]
         assert len(there) == len(set(there))
         assert set(ids) | {product.id for product in known} <= set(there) <= set(ids) | after
         assert findings(root_settings) == []
