@@ -74,7 +74,7 @@ class Encryption(_Part):
     salt: str = Field(pattern="^[0-9a-f]{64}$")
     key_mark: str
     signature: str = ""
-    """Of the manifest without this."""
+    """Of the manifest's text without this."""
 
 
 class Manifest(_Part):
@@ -91,6 +91,8 @@ class Manifest(_Part):
     ranges: tuple[dict[str, Any], ...]
     sets: dict[str, BackedUpSet]
     files: tuple[BackedUpFile, ...]
+    old_places: int = Field(0, ge=0)
+    """The documents of products that are in another shard now, or not yet in this one."""
     unresolved: tuple[str, ...] = ()
     """The ids of products that an old place points to and no shard has."""
     encryption: Encryption | None = None
@@ -100,21 +102,36 @@ class Manifest(_Part):
         """The files of BSON."""
         return [file for file in self.files if file.documents is not None]
 
-    def documents(self, database: str, collection: str) -> int:
-        """How many documents of a collection, of all sets."""
-        return sum(f.documents or 0 for f in self.files if f.place[1:] == (database, collection))
+    @property
+    def products(self) -> int:
+        """How many there are, deleted ones included; those that moved just then may count twice or not."""
+        return self._documents("products_db", "products") - self.old_places
 
-    def text(self) -> bytes:
-        """As it is stored."""
-        return (self.model_dump_json(indent=1) + "\n").encode()
+    @property
+    def users(self) -> int:
+        """How many there are."""
+        return self._documents("auth_db", "users")
 
-    def signed(self, key: Key) -> Manifest:
-        """The manifest with the key's signature of it."""
-        if self.encryption is None:
-            raise AssertionError("only the manifest of an encrypted backup is signed")
-        bare = self.model_copy(update={"encryption": self.encryption.model_copy(update={"signature": ""})})
-        signature = key.sign(bare.text())
-        return self.model_copy(update={"encryption": self.encryption.model_copy(update={"signature": signature})})
+    def _documents(self, database: str, collection: str) -> int:
+        of_sets = (file for file in self.collections if file.place[0] != MOVING)
+        return sum(file.documents or 0 for file in of_sets if file.place[1:] == (database, collection))
+
+    def text(self, key: Key | None) -> bytes:
+        """As it is stored, signed with the key of an encrypted backup."""
+        text = (self.model_dump_json(indent=1) + "\n").encode()
+        return text.replace(_UNSIGNED, _signed(key.sign(text)), 1) if key else text
+
+    def is_signed(self, text: bytes, key: Key) -> bool:
+        """Whether ``text``, which it was read from, is what was signed with this key."""
+        signature = self.encryption.signature if self.encryption else ""
+        return key.sign(text.replace(_signed(signature), _UNSIGNED, 1)) == signature
+
+
+def _signed(signature: str) -> bytes:
+    return f'"signature": "{signature}"'.encode()
+
+
+_UNSIGNED = _signed("")
 
 
 class OpenFile:
@@ -214,9 +231,7 @@ class BackupWriter:
         """Write the manifest, and give the backup its name."""
         files = tuple(self._files[path] for path in sorted(self._files))
         manifest = Manifest(name=self.name, files=files, encryption=self._encryption, **facts)
-        if self._key:
-            manifest = manifest.signed(self._key)
-        text = manifest.text()
+        text = manifest.text(self._key)
         write_private(self._beside / MANIFEST, text)
         write_private(self._beside / CHECKSUM, f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n")
         for folder, _folders, _names in os.walk(self._beside):
@@ -239,12 +254,14 @@ class Backup:
 
     def __init__(self, path: Path, secret: bytes | None = None) -> None:
         self.path = path
-        self.manifest = _read_manifest(path)
+        self.manifest, text = _read_manifest(path)
         encryption = self.manifest.encryption
+        if secret and not encryption:  # else anybody could put one of their own in an encrypted one's place
+            raise InvalidInput(problems=[Problem("--key-file", "wrong_key", f"{path} is not encrypted")])
         self.key = Key(secret, bytes.fromhex(encryption.salt)) if secret and encryption else None
         if self.key and encryption and self.key.mark() != encryption.key_mark:
             raise InvalidInput(problems=[Problem("--key-file", "wrong_key", f"{path} was encrypted with another key")])
-        if self.key and self.manifest.signed(self.key) != self.manifest:
+        if self.key and not self.manifest.is_signed(text, self.key):
             raise _damaged(MANIFEST, "was not signed with this key")
 
     @property
@@ -292,7 +309,7 @@ class Backup:
         return None
 
 
-def _read_manifest(path: Path) -> Manifest:
+def _read_manifest(path: Path) -> tuple[Manifest, bytes]:
     try:
         with _open_plain(path / MANIFEST) as file, _open_plain(path / CHECKSUM) as checksum:
             text, expected = file.read(_MANIFEST_BYTES), checksum.read(1000)
@@ -304,7 +321,7 @@ def _read_manifest(path: Path) -> Manifest:
     if expected != f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n".encode():
         raise _damaged(MANIFEST, f"is not what {CHECKSUM} says")
     try:
-        return Manifest.model_validate_json(text)
+        return Manifest.model_validate_json(text), text
     except ValidationError as error:
         fields = [".".join(map(str, e["loc"])) or "it" for e in error.errors(include_input=False)]
         found = [Problem(MANIFEST, "damaged", f"{field} is not as this version writes it") for field in fields]

@@ -105,6 +105,12 @@ class SetSnapshot:
 
         self._allowed(read)
 
+    def count_old_places(self) -> int:
+        """The documents that are no products of this shard: what a move left, or has not published."""
+        products = self._collection(PRODUCTS_DATABASE, PRODUCTS)
+        left = {"move.state": {"$in": ["moved", "pending"]}}
+        return int(self._allowed(lambda: products.count_documents(left, session=self._session)))
+
     def copy(self, writer: BackupWriter, on_batch: Callable[[bytes], None], on_documents: OnDocuments) -> None:
         """Write every collection; ``on_batch`` is handed the products as they are read."""
         for database, found in self._collections:

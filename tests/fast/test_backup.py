@@ -10,7 +10,8 @@ from itertools import count
 import bson
 import pytest
 
-from prodcore.backup.archive import MOVING, Backup, BackupWriter, backup_name, backups_in
+from prodcore.backup.archive import MOVING, Backup, BackupWriter, Manifest, backup_name, backups_in
+from prodcore.backup.sealing import Key
 from prodcore.errors import ConfigError, Conflict, InvalidInput, Unavailable, UnreadableInput
 from prodcore.mongo.restore import as_restored, documents_of, routing_key
 from prodcore.mongo.snapshot import CODEC, count_documents, current_document, documents_in
@@ -172,6 +173,8 @@ def test_encrypted_files_show_nothing_and_need_their_key(cli, tmp_path, key_file
     other.chmod(0o600)
     wrong = cli.inside("backup", "verify", str(path), "--key-file", str(other))
     assert (wrong.status, wrong.err.splitlines()[0]) == (2, f"Error: --key-file: {path} was encrypted with another key")
+    plain = cli.inside("backup", "verify", str(write(tmp_path / "plain")), "--key-file", str(key_file))
+    assert (plain.status, "is not encrypted" in plain.err) == (2, True)
     refused = cli.inside("backup", "restore", str(path))
     assert (refused.status, refused.err) == (2, f"Error: --key-file: is needed: {path} is encrypted\n")
 
@@ -196,6 +199,17 @@ def test_manifest_of_an_encrypted_backup_cannot_be_written_by_others(tmp_path):
     assert Backup(path).manifest.files
     with pytest.raises(InvalidInput, match="not signed with this key"):
         Backup(path, SECRET)
+
+
+def test_signature_is_of_the_text_whatever_fields_a_later_version_adds(tmp_path):
+    text = Backup(write(tmp_path), None).manifest.text(None)
+    key = Key(SECRET, b"salt")
+    encryption = b'{"salt": "%s", "key_mark": "m", "signature": ""}' % (b"0" * 64)
+    older = text.replace(b' "old_places": 0,\n', b"").replace(b"null\n}", encryption + b"\n}")
+    signed = older.replace(b'"signature": ""', b'"signature": "%s"' % key.sign(older).encode())
+    manifest = Manifest.model_validate_json(signed)
+    assert manifest.is_signed(signed, key)
+    assert not manifest.is_signed(signed.replace(b"rsU", b"rsV"), key)
 
 
 @pytest.mark.parametrize(("content", "mode", "fault"), [(b"short", 0o600, "fewer than"), (SECRET, 0o644, "is open to")])
