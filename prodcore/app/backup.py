@@ -82,7 +82,6 @@ class System:
             shard_map = _stored_map(MongoMapStore(self.users).load())
             snapshots.fix(on_instant)
             snapshots.note_unfinished()
-            old_places = sum(shard.count_old_places() for shard in snapshots.shards.values())
             tell = _counted(on_documents)
             _run_parallel([partial(s.copy, writer, snapshots.note_arrived, tell) for s in snapshots.all])
             unresolved = snapshots.write_moving(writer)
@@ -94,7 +93,7 @@ class System:
                 map_version=shard_map.version,
                 ranges=shard_map.as_document()["ranges"],
                 sets={s.name: {"is_shard": s.is_shard, "at": s.at} for s in snapshots.all},
-                old_places=old_places,
+                old_places=snapshots.old_places,
                 unresolved=unresolved,
             )
 

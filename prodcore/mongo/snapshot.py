@@ -95,21 +95,17 @@ class SetSnapshot:
         if self._session:
             self._session.end_session()
 
-    def each_product(self, wanted: Document, shown: Document, look: Callable[[list[Document]], None]) -> None:
-        """Show products as they were, some at a time; all of them again where a primary dies meanwhile."""
+    def each_product(self, wanted: Document, shown: Document, look: Callable[[list[Document]], int]) -> int:
+        """Show products as they were, some at a time; the sum of what ``look`` returns.
+
+        All of them again where a primary dies meanwhile.
+        """
         products = self._collection(PRODUCTS_DATABASE, PRODUCTS)
 
-        def read() -> None:
-            for some in _chunks(products.find(wanted, shown, session=self._session)):
-                look(some)
+        def read() -> int:
+            return sum(look(some) for some in _chunks(products.find(wanted, shown, session=self._session)))
 
-        self._allowed(read)
-
-    def count_old_places(self) -> int:
-        """The documents that are no products of this shard: what a move left, or has not published."""
-        products = self._collection(PRODUCTS_DATABASE, PRODUCTS)
-        left = {"move.state": {"$in": ["moved", "pending"]}}
-        return int(self._allowed(lambda: products.count_documents(left, session=self._session)))
+        return int(self._allowed(read))
 
     def copy(self, writer: BackupWriter, on_batch: Callable[[bytes], None], on_documents: OnDocuments) -> None:
         """Write every collection; ``on_batch`` is handed the products as they are read."""
@@ -199,6 +195,8 @@ class Snapshots:
         self.shards = {name: SetSnapshot(replica_set, is_shard=True) for name, replica_set in shards.items()}
         self.all = [*self.shards.values(), SetSnapshot(users, is_shard=False)]
         self._moving: set[UUID] = set()
+        self.old_places = 0
+        """Documents that are no products of their shard: what moves left, or have not published."""
         self._stack = ExitStack()
 
     def fix(self, on_instant: Callable[[str], None]) -> None:
@@ -217,9 +215,10 @@ class Snapshots:
     def note_unfinished(self) -> None:
         """Find the products that were moving, from what moves leave."""
         for shard in self.shards.values():
-            shard.each_product({"move.state": {"$exists": True}}, {"move": 1}, self._note_moves)
+            self.old_places += shard.each_product({"move.state": {"$exists": True}}, {"move": 1}, self._note_moves)
 
-    def _note_moves(self, documents: list[Document]) -> None:
+    def _note_moves(self, documents: list[Document]) -> int:
+        """How many of them are no products of their shard."""
         by_target: dict[str, set[UUID]] = {}
         for move in filter(None, map(as_move, documents)):
             if move.state == "moved":
@@ -228,13 +227,15 @@ class Snapshots:
                 self._moving.add(move.product_id)
         for target, ids in by_target.items():
             self._moving |= ids - self._present(target, ids)
+        return sum(document["move"]["state"] in ("moved", "pending") for document in documents)
 
     def _present(self, shard: str, ids: set[UUID]) -> set[UUID]:
         """Those that the shard had, and not only the old place of."""
         present: set[UUID] = set()
 
-        def note(documents: list[Document]) -> None:
+        def note(documents: list[Document]) -> int:
             present.update(d["_id"] for d in documents if d.get("move", {}).get("state") != "moved")
+            return len(documents)
 
         if shard in self.shards:
             self.shards[shard].each_product({"_id": {"$in": list(ids)}}, {"move.state": 1}, note)

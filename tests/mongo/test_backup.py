@@ -154,6 +154,7 @@ def test_products_that_move_while_the_instants_are_chosen_are_in_it_once(system,
     backup = made(move)
     held = {f.place[0]: f.documents for f in backup.manifest.collections if f.place[2] == "products"}
     assert held == {"rsA": 3, "rsB": 7, MOVING: 6}
+    assert backup.manifest.old_places == 5
     restored(system, backup)
     there = {product.id: product.name for product in catalog.page().items}
     assert sorted(there.values()) == ["Azúcar", "Bollo", "Cacao", "Leche", "Nuez", "Yuca"]
