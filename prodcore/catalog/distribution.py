@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from prodcore.errors import Conflict
 from prodcore.routing import Range, ShardMap, fold, joined, show_key
@@ -185,6 +186,7 @@ def _ends(part: Range, sample: Sample, wanted: float) -> list[Range]:
 
 
 def _cut_near(keys: Sequence[str], place: int) -> str | None:
-    """A border near a place between keys that are in order."""
+    """A border near a place between keys that are in order: the shortest within a percent, or the nearest."""
     places = sorted(range(1, len(keys)), key=lambda i: abs(i - place))
-    return next((cut for i in places if (cut := border(keys[i - 1], keys[i]))), None)
+    borders = (cut for i in places if (cut := border(keys[i - 1], keys[i])))
+    return min(islice(borders, 1 + len(keys) // 50), key=len, default=None)
