@@ -118,8 +118,7 @@ class Catalog:
         try:
             return self._stores[shard]
         except KeyError:
-            known = ", ".join(self.shards)
-            raise ShardNotFound(f"there is no shard {shard}; there are {known}", shard=shard) from None
+            raise ShardNotFound(f"there is no shard {shard}; there are {', '.join(self.shards)}", shard=shard) from None
 
     def where(self, name: str) -> Route:
         """Which shard a name belongs to, and why. Raises UnroutableName."""

@@ -434,13 +434,11 @@ def run(argv: list[str], environment: dict[str, str] | None = None) -> None:
 def main() -> None:
     """One request, one answer."""
     tasks = (observe, examine, explain, write, take, boot, ready, packages, release, unpack, systemctl)
-    known = {task.__name__: task for task in tasks}
     request = json.loads(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))
-    answer: Answer
     try:
         if request["task"] in ALONE:
             wait_for_others()
-        answer = {"answer": known[request["task"]](request)}
+        answer: Answer = {"answer": {task.__name__: task for task in tasks}[request["task"]](request)}
     except RuntimeError as error:
         answer = {"error": str(error)}
     except Exception as error:  # noqa: BLE001  whatever it is, the other side says it
