@@ -69,4 +69,3 @@ def test_range_moves_there_and_back_whoever_is_killed(cli, catalog, killed):
         found += [p.name for p in page.items]
     assert found == NAMES
     assert cli("shard", "verify").status == 0
-    assert "orders that g ≤ key < n moves to" in cli("local", "logs", "drills").out
