@@ -1,5 +1,6 @@
 """Ranges move between shards under writers, crashes and sleeping processes: a machine of all that, beside a model."""
 
+import os
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -529,6 +530,9 @@ class Moving(RuleBasedStateMachine):
 
 
 Moving.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=int(os.environ.get("RANGE_MOVE_RUNS", "40")),
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 TestMoving = Moving.TestCase

@@ -76,6 +76,12 @@ PROOFS = (
         ("--seconds", "20"),
     ),
     Proof(
+        "range moves",
+        "a third shard filled and emptied under load, the mover killed: nothing failed, lost, doubled or misplaced",
+        _campaign("range_moves"),
+        ("--products", "300", "--seconds", "5", "--kills", "1"),
+    ),
+    Proof(
         "soak",
         "ten minutes of busy processors, ten of a slow network: no election",
         _campaign("soak"),
@@ -100,7 +106,12 @@ PROOFS = (
         ("--seconds", "4"),
     ),
 )
-_LONG = {"DEPLOY_KILLS": "10", "FUZZ_SECONDS": "600", "FUZZ_PHASES": "examples,coverage,fuzzing,stateful"}
+_LONG = {
+    "DEPLOY_KILLS": "10",
+    "FUZZ_SECONDS": "600",
+    "FUZZ_PHASES": "examples,coverage,fuzzing,stateful",
+    "RANGE_MOVE_RUNS": "400",
+}
 
 
 def main(*arguments: str) -> int:
