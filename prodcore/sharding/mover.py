@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from prodcore.deadline import budget
-from prodcore.errors import Conflict, NotFound, ProdError, ShardNotFound, Unavailable
+from prodcore.errors import Conflict, NotFound, ProdError, ShardNotFound, StaleShardMap, Unavailable
 from prodcore.product.move import Move
 from prodcore.routing import Range, ShardMap
 from prodcore.sharding.trust import MapStore, OwnedRangesStore
@@ -231,6 +231,7 @@ class RangeMover:
         self._carrier = carrier
         self._wait = wait
         self._on_batch = on_batch
+        self._renamed: set[UUID] = set()
         self._step = step
 
     def plan(self, target: str) -> tuple[ShardMap, Range]:
@@ -341,7 +342,9 @@ class RangeMover:
         refused = self._carrier.carry(free, source, target) if free else {}
         self._on_batch(len(free) - len(refused))
         self._step("carried")
-        if refused:
+        renamed = {i for i, error in refused.items() if isinstance(error, StaleShardMap)} - self._renamed
+        self._renamed |= renamed  # out of the range since it was found: looked for once more, then believed
+        if refused := {i: error for i, error in refused.items() if i not in renamed}:
             why = next(iter(refused.values()))
             stay = "1 product stays" if len(refused) == 1 else f"{len(refused)} products stay"
             raise Conflict(

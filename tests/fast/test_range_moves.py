@@ -249,6 +249,15 @@ def test_mover_waits_while_others_wait_for_it_and_then_goes_on():
     assert waits == [0.05, 0.1, 0.2, 0.1, 0.05]
 
 
+def test_product_that_is_renamed_out_of_the_range_as_it_is_found_does_not_hold_up_the_mover(system):
+    router = system.router()
+    made = router.create(draft("gato"), ANA)
+    router.create(draft("higo"), ANA)
+    once_after(system.stores["rsA"].moves, "staying", lambda: router.edit(made.id, patch(name="abeto"), ANA, 1))
+    system.move("g", "n", "rsC")
+    assert stored(system) == {("abeto", "rsA"), ("higo", "rsC")}
+
+
 def test_range_goes_back_where_its_move_is_aborted(system):
     router = system.router()
     for name in NAMES:
