@@ -1,7 +1,7 @@
 """One deadline for all the steps of a request.
 
 The door opens a budget, everything below asks how much is left. Work handed to another thread takes the budget along
-with ``contextvars.copy_context()``.
+(``run_parallel``, or ``contextvars.copy_context()``).
 
 >>> with budget(2.0):
 ...     with budget(60.0):  # an inner budget never prolongs the outer one
@@ -12,9 +12,13 @@ True
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
+
+T = TypeVar("T")
 
 DEFAULT_BUDGET_SECONDS = 15.0
 
@@ -37,3 +41,15 @@ def remaining() -> float:
     """Seconds left, at least 0; the default budget where nobody has opened one."""
     ends = _deadline.get()
     return DEFAULT_BUDGET_SECONDS if ends is None else max(0.0, ends - time.monotonic())
+
+
+_AT_ONCE = 16
+
+
+def run_parallel(step: Callable[[T], None], things: Iterable[T]) -> None:
+    """Do it for all of these, sixteen at a time; when all have ended, raise the first failure."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        running = [pool.submit(copy_context().run, step, thing) for thing in things]
+        wait(running)
+        for one in running:
+            one.result()

@@ -60,7 +60,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-EXIT_OK = 0
+EXIT_OK, EXIT_FOUND = 0, 6  # found: all was looked at, and not all is well
 EXIT_OUTPUT_LOST = 10  # all was done, and what there was to print could not be written
 EXIT_INTERRUPTED = 130
 

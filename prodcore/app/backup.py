@@ -5,9 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prodcore.app.wiring import PRODUCTS, catalog_over, configured_sets, open_replica_sets
-from prodcore.deadline import budget
+from prodcore.deadline import budget, run_parallel
 from prodcore.errors import Conflict, InvalidInput, NotFound, Problem
 from prodcore.settings import SecretStr, Settings, env_file
 
@@ -83,7 +81,7 @@ class System:
             snapshots.fix(on_instant)
             snapshots.note_unfinished()
             tell = _counted(on_documents)
-            _run_parallel([partial(s.copy, writer, snapshots.note_arrived, tell) for s in snapshots.all])
+            run_parallel(lambda one: one.copy(writer, snapshots.note_arrived, tell), snapshots.all)
             unresolved = snapshots.write_moving(writer)
             return writer.finish(
                 prodctl=importlib.metadata.version("prodctl"),
@@ -198,14 +196,6 @@ def _counted(on_documents: OnDocuments) -> OnDocuments:
             on_documents(total)
 
     return tell
-
-
-def _run_parallel(works: list[Callable[[], None]]) -> None:
-    """All at the same time; raises what the first of them raised, when all have ended."""
-    with ThreadPoolExecutor(len(works)) as pool:
-        running = [pool.submit(copy_context().run, work) for work in works]
-    for one in running:
-        one.result()
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from typing import Any
 
 from prodcore.app.cluster import lint_cluster
 from prodcore.app.wiring import member_control, open_inspectors
+from prodcore.deadline import run_parallel
 from prodcore.deploy.config import load_deployment
-from prodcore.deploy.container import run_parallel
 from prodcore.deploy.layout import Host, Layout
 from prodcore.deploy.observe import Examination
 from prodcore.deploy.observe import examine as examine_container

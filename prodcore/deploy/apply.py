@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prodcore.deploy.container import Container, run_parallel
+from prodcore.deadline import run_parallel
+from prodcore.deploy.container import Container
 from prodcore.deploy.layout import DeployedMember, Layout
 from prodcore.deploy.lifecycle import IncusSteps
 from prodcore.deploy.observe import Observed, ObservedSet, set_of

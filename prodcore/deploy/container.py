@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextvars
 import json
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from prodcore.deploy.spec import PRODCTL_PROGRAM, RELEASES_DIR
 from prodcore.errors import Unavailable
 from prodcore.incus import Incus
 
-T = TypeVar("T")
-
-_AT_ONCE = 16
 _BOOT = "import sys;s=sys.stdin.buffer;exec(s.read(int(s.readline())))"
 _NOT_THERE = (126, 127)
 
@@ -71,12 +65,3 @@ class Container:
 def _last_line(text: bytes) -> str:
     lines = text.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "no word"
-
-
-def run_parallel(step: Callable[[T], None], things: Iterable[T]) -> None:
-    """Do it for all of these; when all have ended, raise the first failure."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        running = [pool.submit(contextvars.copy_context().run, step, thing) for thing in things]
-        wait(running)
-        for one in running:
-            one.result()

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from prodcore.deploy.container import Container, run_parallel
+from prodcore.deadline import run_parallel
+from prodcore.deploy.container import Container
 from prodcore.deploy.layout import Host, Layout
 from prodcore.deploy.plan import IncusPlan, InstancePlan, settings_of
 from prodcore.deploy.spec import DATA, NIC, PROXY, volume_spec

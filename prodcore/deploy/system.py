@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from prodcore.deadline import run_parallel
 from prodcore.deploy.config import Deployment
-from prodcore.deploy.container import Container, run_parallel
+from prodcore.deploy.container import Container
 from prodcore.deploy.layout import Host, Layout
 from prodcore.deploy.lifecycle import IncusSteps
 from prodcore.deploy.observe import Observed, observe, setup_url, volumes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from prodcore.errors import EXIT_OK, Conflict, InvalidInput
+from prodcore.errors import EXIT_FOUND, EXIT_OK, Conflict, InvalidInput
 from prodctl.terminal.arguments import Whole
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import (
@@ -26,6 +26,7 @@ from prodctl.terminal.output import (
     success,
 )
 from prodctl.terminal.prompt import confirm, confirm_options, row_progress
+from prodctl.terminal.rows import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,9 +39,6 @@ _PROBLEM_COLUMNS = columns("File=field!", "Fault=message~", "Kind=code+")
 _FILE_COLUMNS = columns("Set!", "Database", "Collection!", "Documents>", "Size=size_shown>", "Sha256+")
 
 _ITEM_COLUMNS = columns("Kind", "Name~", "Id+", "Outcome", "Reason~")
-
-EXIT_FOUND = 6
-"""As of ``shard verify``: it was looked, and not all is well."""
 
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
@@ -127,7 +125,7 @@ def list_backups(output: str, directory: Path) -> None:
             rows.append({**_facts(path, Backup(path).manifest), "state": state})
         except InvalidInput:
             rows.append({"name": path.name, "path": str(path), "state": state})
-    shown = [{**row, "size_shown": _size(row["size"]) if "size" in row else ""} for row in rows]
+    shown = [{**row, "size_shown": size(row["size"]) if "size" in row else ""} for row in rows]
     if output in ("json", "yaml"):
         shown = rows
     print_rows(shown, _LIST_COLUMNS, output, kind="backups", empty="There is no backup.")
@@ -184,7 +182,7 @@ def show(output: str, path: Path) -> None:
     for file in manifest.collections:
         set_name, database, collection = file.place
         row = {"set": set_name, "database": database, "collection": collection, "documents": file.documents}
-        rows.append({**row, "size": file.size, "size_shown": _size(file.size), "sha256": file.sha256})
+        rows.append({**row, "size": file.size, "size_shown": size(file.size), "sha256": file.sha256})
     facts = {**_facts(path, manifest), "schema_version": manifest.schema_version, "ranges": list(manifest.ranges)}
     print_rows(rows, _FILE_COLUMNS, output, kind="backup_contents", extra=facts)
     made = f"{manifest.began:%Y-%m-%d %H:%M:%S} UTC, by prodctl {manifest.prodctl}, shard map {manifest.map_version}"
@@ -379,7 +377,3 @@ def _facts(path: Path, manifest: Manifest) -> dict[str, Any]:
         "map_version": manifest.map_version,
         "prodctl": manifest.prodctl,
     }
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from prodcore.errors import EXIT_OK
+from prodcore.errors import EXIT_FOUND, EXIT_OK
 from prodctl.commands.shard_ranges import abort, drain, merge, move, pause, rebalance, resume, split, status
 from prodctl.terminal.arguments import complete_products
 from prodctl.terminal.groups import NounGroup
@@ -38,9 +38,6 @@ _FINDING_COLUMNS = columns("Kind", "Shard", "Product!", "Name~", "Finding~", "Wa
 _REPAIR_COLUMNS = columns("Kind", "Shard", "Product+", "Name~", "Finding~", "Result~")
 
 _SHOWN_AT_ONCE = 100
-
-EXIT_FOUND = 6
-"""As of ``cluster lint``: it was looked, and not all is well."""
 
 T = TypeVar("T")
 

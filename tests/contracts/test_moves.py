@@ -15,22 +15,10 @@ from prodcore.errors import (
     ProductNotFound,
     VersionConflict,
 )
-from tests.support.products import ANA, EVA, Killed, draft, patch
+from tests.support.products import ANA, EVA, Killed, draft, listed, patch
 
 STEPS = ["intended", "received", "committed", "published"]
 AT_ONCE = timedelta(0)
-
-
-def listed(catalog, limit=200, **query):
-    """All products of a list, page by page."""
-    cursor, found = None, []
-    while True:
-        page = catalog.page(Query(**query), cursor=cursor, limit=limit)
-        assert not page.unavailable
-        found += page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            return found
 
 
 @pytest.fixture

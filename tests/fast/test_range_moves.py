@@ -22,7 +22,7 @@ from prodcore.routing import DEFAULT_MAP, Range, name_key
 from prodcore.sharding.mover import READERS_KNOW_SECONDS, Bounds, RangeMover
 from prodcore.sharding.trust import trusted_map
 from tests.support.memory_products import MemoryClaimStore, MemoryMapStore, MemoryProductStore
-from tests.support.products import ANA, Killed, draft, item, patch
+from tests.support.products import ANA, Killed, draft, item, listed, patch
 from tests.support.stepping import steps_of
 
 SHARDS = ("rsA", "rsB", "rsC")
@@ -79,17 +79,6 @@ class System:
                 del documents[product_id]
             for document in documents.values():
                 document.kept = ()
-
-
-def listed(catalog, limit=200, **query):
-    cursor, found = None, []
-    while True:
-        page = catalog.page(Query(**query), cursor=cursor, limit=limit)
-        assert not page.unavailable
-        found += page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            return found
 
 
 def stored(system):

@@ -11,7 +11,7 @@ import pytest
 from prodcore.app.range_moves import RangeMoves, serve_moves
 from prodcore.app.shards import open_shards
 from prodcore.app.wiring import catalog_over, open_replica_sets
-from prodcore.catalog import Query, Sort
+from prodcore.catalog import Sort
 from prodcore.catalog.bulk import delete_many, replace_many
 from prodcore.catalog.catalog import now
 from prodcore.catalog.upsert import upsert
@@ -23,7 +23,7 @@ from prodcore.settings import load_settings
 from prodcore.sharding.mover import Bounds, RangeMover
 from prodcore.sharding.trust import install_map
 from tests.support.daily import daily
-from tests.support.products import ANA, Killed, draft, item, patch
+from tests.support.products import ANA, Killed, draft, item, listed, patch
 from tests.support.waiting import wait_until
 
 STEPS = ["announced", "taken", "refused", "given", "intended", "received", "committed", "published", "carried"]
@@ -91,16 +91,6 @@ def purge(raw_products):
     """What the servers do twenty minutes later."""
     for products in raw_products.values():
         products.delete_many({"move.state": "moved"})
-
-
-def listed(catalog, limit=200, **query):
-    cursor, found = None, []
-    while True:
-        page = catalog.page(Query(**query), cursor=cursor, limit=limit)
-        assert not page.unavailable
-        found += page.items
-        if (cursor := page.next_cursor) is None:
-            return found
 
 
 def findings(shards):

@@ -122,3 +122,12 @@ def pages(catalog, query=None, limit=50):
 
 def everything(catalog, query=None, limit=50):
     return [product for page in pages(catalog, query, limit) for product in page.items]
+
+
+def listed(catalog, limit=200, **query):
+    """All products of a list, page by page, of which each is whole."""
+    found = []
+    for page in pages(catalog, Query(**query), limit):
+        assert not page.unavailable
+        found += page.items
+    return found
