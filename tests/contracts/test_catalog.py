@@ -144,6 +144,19 @@ def test_counts_are_by_shard(catalog):
     assert {c.shard: c.products for c in catalog.counts()} == {"rsA": 4, "rsB": 5}
 
 
+def test_keys_are_drawn_from_products_alone(catalog):
+    """Not from what a moved product has left, nor from deleted ones: the picture of all products stands on them."""
+    catalog.create(draft("Arroz"), ANA)
+    moved = catalog.create(draft("Aceite"), ANA)
+    catalog.edit(moved.id, patch(name="Zumo"), ANA, 1)
+    gone = catalog.create(draft("Azafrán"), ANA)
+    catalog.delete(gone.id, ANA, 1)
+    assert {shard: catalog.store(shard).some_keys(50) for shard in ("rsA", "rsB")} == {
+        "rsA": ["arroz"],
+        "rsB": ["zumo"],
+    }
+
+
 def test_budget_that_is_spent_ends_a_read_at_once(catalog):
     made = catalog.create(draft("Pan"), ANA)
     with budget(0):

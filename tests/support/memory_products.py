@@ -275,16 +275,19 @@ class MemoryProductStore:
         return Batch(rows, looked_at[-1][0] if len(looked_at) == part.limit else None)
 
     def some_keys(self, count: int) -> list[str]:
-        keys = [d.key[0] for d in self._shelf.asked().values() if d.key]
+        keys = [d.key[0] for d in self._counted()]
         return random.sample(keys, min(count, len(keys)))
 
     def size(self) -> int:
         return 300 * len(self._shelf.asked())
 
     def count(self) -> Count:
+        return Count(len(self._counted()))
+
+    def _counted(self) -> list[_Document]:
         live = [d for d in self._shelf.asked().values() if d.deleted is None and d.kept_until is None]
         live = [d for d in live if d.move is None or d.move.state != "pending"]
-        return Count(sum(d.product.category != TRAFFIC_CATEGORY for d in live))
+        return [d for d in live if d.product.category != TRAFFIC_CATEGORY]
 
     def _row(self, document: _Document, position: Position, fields: tuple[str, ...]) -> ListRow:
         return _row(self._shelf, document, position, fields)

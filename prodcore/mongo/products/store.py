@@ -280,7 +280,8 @@ class MongoProductStore:
 
     def some_keys(self, count: int) -> list[str]:
         """Name keys of about so many products, drawn at random: the server jumps to them, whatever there is."""
-        steps: list[Document] = [{"$sample": {"size": count}}, {"$project": {"_id": 0, "name_key": 1}}]
+        shown = {"$project": {"_id": 0, "name_key": 1}}
+        steps: list[Document] = [{"$sample": {"size": count}}, {"$match": {"$nor": [_NO_PRODUCTS]}}, shown]
         drawn = self._set.read(lambda: [d["name_key"] for d in self._products.aggregate(steps)])
         return [key for key in drawn if key < LAST]
 
