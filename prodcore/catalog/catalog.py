@@ -359,7 +359,7 @@ class Catalog:
     def page(self, query: Query = EVERYTHING, *, cursor: str | None = None, limit: int = 50) -> Page[Product]:
         """A page of products; see ``listing``. Raises InvalidInput, InvalidCursor, QueryTooBroad, ShardNotFound."""
         page = self.rows(query, cursor=cursor, limit=limit, fields=STORED)
-        return Page(tuple(Product(**values) for values in page.items), page.next_cursor, page.unavailable)
+        return Page(tuple(Product(**values) for values in page.items), page.next_cursor, page.unavailable, page.before)
 
     def rows(
         self, query: Query = EVERYTHING, *, cursor: str | None = None, limit: int = 50, fields: tuple[str, ...]
@@ -373,7 +373,7 @@ class Catalog:
             return listing.page(query, cursor=cursor, limit=limit, fields=fields)
 
         page = self._read(read, lambda page: {*self.shard_map.shards}.difference(page.unavailable))
-        return Page(tuple(row.values for row in page.items), page.next_cursor, page.unavailable)
+        return Page(tuple(row.values for row in page.items), page.next_cursor, page.unavailable, page.before)
 
     def counts(self) -> list[ShardCount]:
         """How many products each shard holds."""

@@ -38,6 +38,8 @@ class Page(Generic[T]):
     items: tuple[T, ...]
     next_cursor: str | None
     unavailable: tuple[str, ...] = ()
+    before: str | None = None
+    """Where the list goes on in the opposite order, for ``cursor_before``; None on the first page."""
 
     def require_all(self) -> None:
         """Raise ShardUnavailable if a product may be missing."""
@@ -72,7 +74,18 @@ class Listing:
             times = self._moves.times()
             rows, reader = self._read(part, times, begun)
         following = encode_cursor(_after(rows[:limit], times, begun), query) if len(rows) > limit else None
-        return Page(tuple(rows[:limit]), following, tuple(sorted(reader.unreachable)))
+        before = encode_cursor(_after(rows[limit - 1 :: -1], times), query.backwards) if begun and rows else None
+        return Page(tuple(rows[:limit]), following, tuple(sorted(reader.unreachable)), before)
+
+    def cursor_before(self, query: Query, before: str, limit: int) -> str | None:
+        """The cursor of the page that ends where another one begins (its ``before``); None where that is the first.
+
+        It is made by reading the list backwards, so it costs what a page costs. Raises InvalidCursor.
+        """
+        begun = decode_cursor(before, query.backwards)
+        part = Slice(query.backwards, (), begun.after, limit + 1, ())
+        rows, _reader = self._read(part, begun.times, begun)
+        return encode_cursor(_after(rows[limit:], begun.times), query) if len(rows) > limit else None
 
     def _read(self, part: Slice, times: Times, begun: Cursor | None) -> tuple[list[ListRow], _Reader]:
         """The first rows of a list that began at ``times``."""
@@ -159,7 +172,7 @@ class _Reader:
         self._last[shard] = place, shown
 
 
-def _after(rows: Sequence[ListRow], times: Times, begun: Cursor | None) -> Cursor:
+def _after(rows: Sequence[ListRow], times: Times, begun: Cursor | None = None) -> Cursor:
     """Where the list goes on after these rows."""
     place = rows[-1].position
     shown = [row.product_id for row in rows if row.position == place]

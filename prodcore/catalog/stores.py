@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -71,6 +71,11 @@ class Query:
     def fingerprint(self) -> str:
         """What binds a cursor to the list that it was made for."""
         return _fingerprint(self)
+
+    @property
+    def backwards(self) -> Query:
+        """The same list in the opposite order."""
+        return replace(self, sort=replace(self.sort, descending=not self.sort.descending))
 
 
 @lru_cache(maxsize=1_000)
@@ -390,6 +395,21 @@ class ProductStore(Protocol):
 
     def page(self, part: Slice) -> Batch:
         """Products in the query's order. Raises QueryTooBroad when too many would have to be looked at."""
+
+    def matches(self, query: Query, most: int) -> int:
+        """How many products fit a query, counted up to ``most``. Raises QueryTooBroad."""
+
+    def labels(self, query: Query, most: int) -> list[tuple[str, Sequence[str]]]:
+        """Category and tags of the products that fit a query, ``most`` of them at most. Raises QueryTooBroad.
+
+        Where more fit a query that asks for nothing, they are drawn at random.
+        """
+
+    def names(self, beginning: str, most: int) -> list[str]:
+        """Names, with presentations, of products that have a word which begins so; of any, drawn at random, for none.
+
+        ``beginning`` is folded and of at most three letters. Raises QueryTooBroad.
+        """
 
     def some_keys(self, count: int) -> list[str]:
         """Name keys of about so many products, drawn at random."""

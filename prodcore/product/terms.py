@@ -57,11 +57,11 @@ def beginning_of(word: str) -> str:
     >>> beginning_of("aceite"), beginning_of(fold("cañas")) == fold("cañ"), beginning_of("te"), beginning_of("a")
     ('ace', True, 'te', 'a')
     """
-    return next(_beginnings(word))
+    return next(beginnings(word))
 
 
-def _beginnings(word: str) -> Iterator[str]:
-    """Those of its beginnings that are indexed, the longest first."""
+def beginnings(word: str) -> Iterator[str]:
+    """Those of a folded word's beginnings that are indexed, the longest first."""
     letters = _LETTER.findall(word)
     yield from ("".join(letters[:count]) for count in _BEGINNINGS if count <= len(letters))
 
@@ -69,8 +69,8 @@ def _beginnings(word: str) -> Iterator[str]:
 def words_of(*texts: str, category: str, tags: Iterable[str], active: bool) -> list[str]:
     """All terms of a product, sorted; ``texts`` are what it is searched by."""
     words = {word for text in texts for word in split_words(text)}
-    beginnings = {beginning for word in words for beginning in _beginnings(word)}
-    return sorted({*words, *beginnings, *_terms(category, tags, active)})
+    begun = {beginning for word in words for beginning in beginnings(word)}
+    return sorted({*words, *begun, *_terms(category, tags, active)})
 
 
 def facets_of(*, category: str, tags: Iterable[str], active: bool) -> list[str]:

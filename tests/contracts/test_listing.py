@@ -3,14 +3,28 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
 from prodcore.catalog import Query, Sort, search_words
+from prodcore.catalog.finding import Matches, count_matches, cursor_before, facets, other_spellings, with_code
 from prodcore.catalog.stores import SORTS
 from prodcore.deadline import budget
 from prodcore.errors import InvalidCursor, InvalidInput, ShardNotFound, ShardUnavailable
-from tests.support.products import A_TO_M, ANA, EVA, N_TO_Z, draft, everything, fill, names, pages, products_with_equals
+from tests.support.products import (
+    A_TO_M,
+    ANA,
+    EVA,
+    N_TO_Z,
+    draft,
+    everything,
+    fill,
+    names,
+    pages,
+    patch,
+    products_with_equals,
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +87,84 @@ def test_pages_of_any_size_make_the_same_list(filled, made, sort, limit):
     read = list(pages(filled, Query(sort=order), limit))
     assert [p.id for page in read for p in page.items] == [p.id for p in expected]
     assert all(len(page.items) == limit for page in read[:-1])
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("limit", [1, 7, 50, 119])
+def test_the_page_before_is_the_one_that_was_read_before(filled, made, sort, limit):
+    query = Query(sort=Sort.parse(sort))
+    forward = list(pages(filled, query, limit))
+    assert forward[0].before is None
+    for earlier, page in pairwise(forward):
+        cursor = cursor_before(filled, query, page.before, limit)
+        assert filled.page(query, cursor=cursor, limit=limit).items == earlier.items
+        assert (cursor is None) == (earlier is forward[0])
+
+
+def test_a_short_first_page_is_no_page_before(filled):
+    start = filled.page(Query(), limit=3)
+    page = filled.page(Query(), cursor=start.next_cursor, limit=10)
+    assert cursor_before(filled, Query(), page.before, 10) is None
+
+
+def test_a_place_of_another_list_is_no_page_before(filled):
+    page = filled.page(Query(), cursor=filled.page(Query(), limit=3).next_cursor, limit=3)
+    with pytest.raises(InvalidCursor):
+        cursor_before(filled, Query(active=True), page.before, 3)
+
+
+@pytest.mark.parametrize("name", _FILTERS)
+def test_matches_are_counted_up_to_a_bound(filled, made, name):
+    query, holds = _FILTERS[name]
+    expected = sum(map(holds, made))
+    assert count_matches(filled, query) == Matches(expected)
+    found = count_matches(filled, query, 2)
+    assert found.more
+    assert 2 <= found.products <= min(4, expected)
+
+
+def test_deleted_and_moved_products_are_counted_where_they_are(filled, made):
+    first, second = (product for product in made[:2])
+    filled.delete(first.id, ANA, first.version)
+    target = "Zumo movido" if second.shard == "rsA" else "Azúcar movida"
+    filled.edit(second.id, patch(name=target), ANA, second.version)
+    assert count_matches(filled, Query()) == Matches(len(made) - 1)
+    assert count_matches(filled, Query(search_words("mov"))) == Matches(1)
+
+
+def test_a_list_is_narrowed_by_the_labels_that_its_products_have(filled, made):
+    found = facets(filled, Query())
+    assert {facet.value: facet.matches.products for facet in found.categories} == {
+        category: sum(product.category == category for product in made) for category in ("Lácteos", "Despensa")
+    }
+    assert {facet.value for facet in found.tags} == {"bio", "sin gluten", "Ñ, y coma"}
+    narrowed = facets(filled, Query(category="despensa", tags=("BIO",)))
+    assert narrowed.categories == ()
+    assert {facet.value: facet.matches.products for facet in narrowed.tags} == {
+        tag: sum({"bio", tag} <= {*product.tags} and product.category == "Despensa" for product in made)
+        for tag in ("sin gluten", "Ñ, y coma")
+    }
+
+
+def test_a_code_is_found_whatever_its_case_and_its_zeros(catalog):
+    tea = catalog.create(draft("Té", sku="Te-1", barcode="0012345678905"), ANA)
+    rice = catalog.create(draft("Arroz", barcode="012345678905"), ANA)
+    catalog.create(draft("Café", sku="TE-10"), ANA)
+    assert [product.id for product in with_code(catalog, "Te-1")] == [tea.id]
+    assert {product.id for product in with_code(catalog, "012345678905")} == {tea.id, rice.id}
+    lower = catalog.create(draft("Pan", sku="PAN-1"), ANA)
+    assert [product.id for product in with_code(catalog, "pan-1")] == [lower.id]
+    for no_code in ("PAN 1", "café", "", "012345678906", "x" * 200):
+        assert with_code(catalog, no_code) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("azuca", None), ("azukar", "azúcar"), ("quezo", "queso"), ("lehce arroz", "leche arroz"), ("xyzxyz", None)],
+)
+def test_another_spelling_is_proposed_where_it_finds_something(filled, typed, meant):
+    found = other_spellings(filled, Query(search_words(typed)))
+    assert (meant in found) if meant else found in ([], [typed])
 
 
 @pytest.mark.parametrize("sort", SORTS)

@@ -274,6 +274,25 @@ class MemoryProductStore:
         rows = [self._row(d, position, part.fields) for position, d in owned]
         return Batch(rows, looked_at[-1][0] if len(looked_at) == part.limit else None)
 
+    def matches(self, query: Query, most: int) -> int:
+        return len(self._fitting(query)[:most])
+
+    def labels(self, query: Query, most: int) -> list[tuple[str, Sequence[str]]]:
+        fitting = self._fitting(query)
+        if query == Query(sort=query.sort) and len(fitting) > most:
+            fitting = random.sample(fitting, most)
+        return [(product.category, product.tags) for product in fitting[:most]]
+
+    def names(self, beginning: str, most: int) -> list[str]:
+        everything = self._fitting(Query())
+        found = [p for p in everything if beginning in p.words] if beginning else everything
+        return [f"{product.name} {product.variant}" for product in found[:most]]
+
+    def _fitting(self, query: Query) -> list[Product]:
+        here = [d for d in self._shelf.asked().values() if not d.deleted]
+        here = [d for d in here if d.move is None or d.move.state not in ("moved", "pending")]
+        return [d.product for d in here if _fits(d.product, query)]
+
     def some_keys(self, count: int) -> list[str]:
         keys = [d.key[0] for d in self._counted()]
         return random.sample(keys, min(count, len(keys)))
@@ -557,6 +576,7 @@ def _fits(product: Product, query: Query) -> bool:
     return (
         all(_has_word(product.words, word) for word in query.words)
         and set(terms) <= set(product.facets)
+        and all(getattr(product, name) in spellings for name, spellings in query.codes)
         and (product.active or not query.active)
         and all(low is None or high is None or low <= high for low, high in bounds)  # type: ignore[operator]
     )

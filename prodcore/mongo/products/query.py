@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,7 +18,7 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from prodcore.catalog.stores import Batch, ListRow, Position, Query, Slice
+from prodcore.catalog.stores import Batch, ListRow, Position, Query, Slice, Sort
 from prodcore.deadline import remaining
 from prodcore.errors import QueryTooBroad
 from prodcore.mongo.client.replica_set import Document
@@ -43,6 +44,12 @@ _FACETED = ("price", "stock")
 _AFTER_MARK = chr(ord(MARK) + 1)
 _ONE_INSTANT = ReadConcern("snapshot")
 """A list meets each place at one instant: what moves while the server looks is met before it or after, not missed."""
+
+GLANCE_SECONDS = 0.5
+"""What stands beside a list, its length and the like, is left out where it takes a shard longer."""
+_ELSEWHERE = {"move.state": {"$in": ["moved", "pending"]}}
+"""Documents of a move that are not the product: the place that it left, and the copy that is not seen yet."""
+_LIVE: Document = {"deleted": {"$exists": False}}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST = {"price": 0, "stock": 0, "updated_at": _EPOCH, "created_at": _EPOCH}
@@ -79,24 +86,74 @@ def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch
     """The first documents of a slice. Raises QueryTooBroad."""
     documents: list[Document] = []
     products = products.with_options(read_concern=_ONE_INSTANT)
-    mine, primary = remaining() > LIST_SECONDS, products.database.client.primary
     shown = projection(part.fields) | dict.fromkeys(["name_key", *_ORDERS[part.query.sort.by]], 1)
+    with _at_most(LIST_SECONDS, products), products.database.client.start_session() as session:
+        if products.read_preference == ReadPreference.PRIMARY:  # without one nobody gets that far
+            session.advance_operation_time(as_timestamp(part.not_before))
+        for condition in _conditions(part):
+            wanted = part.limit - len(documents)
+            if wanted:
+                found = products.find(condition, shown, sort=_sort(part.query), limit=wanted, session=session)
+                documents += found.batch_size(wanted)
+    end = _position(documents[-1], part.query) if len(documents) == part.limit else None
+    return Batch([_row(document, part, shard) for document in visible(documents, part)], end)
+
+
+@contextmanager
+def _at_most(seconds: float, products: Collection[Document]) -> Iterator[None]:
+    """Give a question up after so long. Raises QueryTooBroad, unless it is the request's own budget that has ended."""
+    mine, primary = remaining() > seconds, products.database.client.primary
     try:
-        # the request's own budget, where less is left of it
-        with pymongo.timeout(LIST_SECONDS), products.database.client.start_session() as session:
-            if products.read_preference == ReadPreference.PRIMARY:  # without one nobody gets that far
-                session.advance_operation_time(as_timestamp(part.not_before))
-            for condition in _conditions(part):
-                wanted = part.limit - len(documents)
-                if wanted:
-                    found = products.find(condition, shown, sort=_sort(part.query), limit=wanted, session=session)
-                    documents += found.batch_size(wanted)
+        with pymongo.timeout(seconds):  # the request's own budget, where less is left of it
+            yield
     except PyMongoError as error:  # the server's own timeout, or ours just before it
         if not (error.timeout and mine and primary == products.database.client.primary):
             raise
         raise QueryTooBroad(hint="Narrow it with a filter or a longer word, or sort it by name") from None
-    end = _position(documents[-1], part.query) if len(documents) == part.limit else None
-    return Batch([_row(document, part, shard) for document in visible(documents, part)], end)
+
+
+def count_matches(products: Collection[Document], query: Query, most: int) -> int:
+    """How many products fit, counted up to ``most``; what a move has left or not yet brought does not count."""
+    wanted = _fits(query)
+    with _at_most(GLANCE_SECONDS, products):
+        documents = products.count_documents(wanted, limit=most)
+        elsewhere = products.count_documents({"$and": [wanted, _ELSEWHERE]}, limit=most)
+    return documents - elsewhere
+
+
+def read_labels(products: Collection[Document], query: Query, most: int) -> list[tuple[str, Sequence[str]]]:
+    """Category and tags of products that fit; of a query that asks for nothing at random where there are more."""
+    wanted, shown = {"$and": [_fits(query), {"$nor": [_ELSEWHERE]}]}, {"_id": 0, "category": 1, "tags": 1}
+    with _at_most(GLANCE_SECONDS, products):
+        found = list(products.find(wanted, shown, limit=most, batch_size=most))
+        if len(found) == most and query == Query(sort=query.sort):
+            found = _some(products, most, shown)
+    return [(document.get("category", ""), document.get("tags", ())) for document in found]
+
+
+def read_names(products: Collection[Document], beginning: str, most: int) -> list[str]:
+    """Names and presentations of products that have a word which begins so, or of any."""
+    shown = {"_id": 0, "name": 1, "variant": 1}
+    with _at_most(GLANCE_SECONDS, products):
+        found = (
+            list(products.find({"words": beginning}, shown, limit=most)) if beginning else _some(products, most, shown)
+        )
+    return [f"{document['name']} {document.get('variant', '')}" for document in found]
+
+
+def _some(products: Collection[Document], most: int, shown: Document) -> list[Document]:
+    """Products drawn at random: the server jumps to them, whatever there is."""
+    steps: list[Document] = [
+        {"$sample": {"size": most}},
+        {"$match": {**_LIVE, "$nor": [_ELSEWHERE]}},
+        {"$project": shown},
+    ]
+    return list(products.aggregate(steps))
+
+
+def _fits(query: Query) -> Document:
+    """A query's filters, without an order. Deleted products have nothing that could fit one."""
+    return {"$and": list(_wanted(replace(query, sort=Sort()))) or [_LIVE]}
 
 
 def _row(document: Document, part: Slice, shard: str) -> ListRow:

@@ -14,7 +14,7 @@ from pymongo import DESCENDING, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 
-from prodcore.catalog.stores import TRAFFIC_CATEGORY, Batch, Count, Deleted, Key, Moment, Slice
+from prodcore.catalog.stores import TRAFFIC_CATEGORY, Batch, Count, Deleted, Key, Moment, Query, Slice
 from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted, is_not_owned
 from prodcore.deadline import budget
 from prodcore.errors import OutcomeUnknown, ProdError, StaleShardMap
@@ -35,7 +35,7 @@ from prodcore.mongo.products.document import (
 from prodcore.mongo.products.import_store import MongoImportStore
 from prodcore.mongo.products.map_store import VALIDATION_FAILURE, breaks_rule
 from prodcore.mongo.products.move_store import MongoMoveStore
-from prodcore.mongo.products.query import INDEXES, read_batch
+from prodcore.mongo.products.query import INDEXES, count_matches, read_batch, read_labels, read_names
 from prodcore.product.model import Change, Product
 from prodcore.product.terms import category_term
 from prodcore.routing import LAST
@@ -277,6 +277,18 @@ class MongoProductStore:
     def page(self, part: Slice) -> Batch:
         """Products in the query's order; see the port."""
         return self._set.read(lambda: read_batch(self._products, part, self.shard))
+
+    def matches(self, query: Query, most: int) -> int:
+        """How many products fit a query, counted up to ``most``; see the port."""
+        return self._set.read(lambda: count_matches(self._products, query, most))
+
+    def labels(self, query: Query, most: int) -> list[tuple[str, Sequence[str]]]:
+        """Category and tags of products that fit a query; see the port."""
+        return self._set.read(lambda: read_labels(self._products, query, most))
+
+    def names(self, beginning: str, most: int) -> list[str]:
+        """Names of products that have a word which begins so; see the port."""
+        return self._set.read(lambda: read_names(self._products, beginning, most))
 
     def some_keys(self, count: int) -> list[str]:
         """Name keys of about so many products, drawn at random: the server jumps to them, whatever there is."""

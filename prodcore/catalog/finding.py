@@ -1,0 +1,206 @@
+"""What stands around a list: how long it is, by what it can be narrowed, a product by its code, another spelling.
+
+All of it is bounded: so many documents of each shard, read along an index, or it is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import islice, product
+from operator import methodcaller
+from typing import TypeVar
+from uuid import UUID
+
+from prodcore.catalog.catalog import Catalog
+from prodcore.catalog.listing import Listing
+from prodcore.catalog.stores import EVERYTHING, ProductStore, Query
+from prodcore.errors import QueryTooBroad
+from prodcore.product.fields import FILTERED, Field, FieldRefused
+from prodcore.product.model import STORED, Product
+from prodcore.product.terms import beginnings, split_words
+from prodcore.routing import fold
+
+T = TypeVar("T")
+
+MOST_COUNTED = 1_000
+"""Matches that each shard counts."""
+MOST_LABELLED = 1_000
+"""Products that each shard tells the labels of."""
+MOST_FACETS = 12
+MOST_NAMES = 300
+"""Names of each shard that a word is compared with, for each of its beginnings."""
+_MOST_WORDS = 3
+_MOST_SPELLINGS = 3
+_ALIKE = 0.7
+"""How alike two words are at least, by difflib's measure, for one to be proposed instead of the other."""
+_MOST_WITH_CODE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """How many products match, or at least how many where there are ``more``.
+
+    ``approximate`` while a range moves or a shard is unreachable.
+    """
+
+    products: int
+    more: bool = False
+    approximate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A category or a tag, and in how many products of a list it is."""
+
+    value: str
+    matches: Matches
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """By what a list can be narrowed, the most frequent first."""
+
+    categories: tuple[Facet, ...] = ()
+    tags: tuple[Facet, ...] = ()
+
+
+def count_matches(catalog: Catalog, query: Query, most: int = MOST_COUNTED) -> Matches | None:
+    """How many products a list has, counted up to ``most`` a shard; None where even that takes too long."""
+    try:
+        answers, is_rough = _ask(catalog, query, lambda store: store.matches(query, most))
+    except QueryTooBroad:
+        return None
+    return Matches(sum(answers), any(count >= most for count in answers), is_rough)
+
+
+def facets(catalog: Catalog, query: Query) -> Facets:
+    """The most frequent categories and tags of a list; empty where that takes too long.
+
+    They are counted exactly in a list of at most ``MOST_LABELLED`` products a shard. In a longer one their numbers are
+    what the first of them have at least, and those of the whole catalogue what its index of terms tells.
+    """
+    try:
+        answers, is_rough = _ask(catalog, query, lambda store: store.labels(query, MOST_LABELLED))
+    except QueryTooBroad:
+        return Facets()
+    more = any(len(labelled) >= MOST_LABELLED for labelled in answers)
+    labelled = [labels for answer in answers for labels in answer]
+    categories = _frequent(category for category, _tags in labelled)
+    tags = _frequent(tag for _category, tags in labelled for tag in tags)
+    if more and query == replace(EVERYTHING, sort=query.sort):
+        return Facets(
+            _counted(
+                categories, lambda value: count_matches(catalog, replace(query, category=value), 10 * MOST_COUNTED)
+            ),
+            _counted(tags, lambda value: count_matches(catalog, replace(query, tags=(value,)), 10 * MOST_COUNTED)),
+        )
+    return Facets(
+        _counted(categories, lambda value: Matches(categories[value], more, is_rough))
+        if query.category is None
+        else (),
+        _counted(tags, lambda value: Matches(tags[value], more, is_rough), without=query.tags),
+    )
+
+
+def _frequent(values: Iterable[str]) -> dict[str, int]:
+    """The most frequent values, however they are spelled, each in its most frequent spelling."""
+    spellings = Counter(value for value in values if value)
+    by_term: dict[str, Counter[str]] = {}
+    for value, count in spellings.items():
+        by_term.setdefault(fold(value), Counter())[value] = count
+    found = [(spelled.most_common(1)[0][0], spelled.total()) for spelled in by_term.values()]
+    return dict(sorted(found, key=lambda pair: (-pair[1], fold(pair[0])))[:MOST_FACETS])
+
+
+def _counted(
+    values: Iterable[str], count: Callable[[str], Matches | None], *, without: Sequence[str] = ()
+) -> tuple[Facet, ...]:
+    chosen = {fold(value) for value in without}
+    counted = ((value, count(value)) for value in values if fold(value) not in chosen)
+    found = [Facet(value, matches) for value, matches in counted if matches and matches.products]
+    return tuple(sorted(found, key=lambda facet: -facet.matches.products))
+
+
+def _ask(catalog: Catalog, query: Query, question: Callable[[ProductStore], T]) -> tuple[list[T], bool]:
+    """What the shards of a query answer, and whether that may be off: one is unreachable, or a range moves."""
+    is_rough = any(part.other for part in catalog.shard_map.ranges)
+    if query.shard is not None:
+        return [question(catalog.store(query.shard))], is_rough
+    answers, unreachable = catalog.ask_all(question)
+    return list(answers.values()), is_rough or bool(unreachable)
+
+
+def with_code(catalog: Catalog, typed: str) -> list[Product]:
+    """The products whose SKU or barcode this is, in any shard and whatever the case; none where it can be no code."""
+    if not typed.isascii() or not typed.isprintable() or " " in typed:
+        return []
+    found: dict[UUID, Product] = {}
+    for row in FILTERED:
+        if not _can_be(row, typed):
+            continue
+        spellings = tuple(dict.fromkeys(s for case in (typed, typed.upper(), typed.lower()) for s in row.same(case)))
+        page = catalog.rows(Query(codes=((row.name, spellings),)), limit=_MOST_WITH_CODE, fields=STORED)
+        found |= {values["id"]: Product(**values) for values in page.items}
+    return list(found.values())
+
+
+def _can_be(row: Field, typed: str) -> bool:
+    if len(typed) > (row.max_length or len(typed)):
+        return False
+    try:
+        if row.check:
+            row.check(typed)
+    except FieldRefused:
+        return False
+    return True
+
+
+def other_spellings(catalog: Catalog, query: Query) -> list[str]:
+    """What somebody may have meant by a search that finds nothing: searches that find something, the likeliest first.
+
+    Each word that no name has is compared with those of at most ``MOST_NAMES`` names of a shard for each of its
+    beginnings, and of as many at random for one whose first letter is wrong.
+    """
+    words = query.words[:_MOST_WORDS]
+    if len(query.words) > len(words):
+        return []
+    try:
+        choices = [_instead(catalog, query, word) for word in words]
+        phrases = [" ".join(choice) for choice in islice(product(*choices), 2 * _MOST_SPELLINGS)]
+        asked = {phrase: replace(query, words=tuple(split_words(phrase))) for phrase in phrases}
+        found = [
+            phrase for phrase in phrases if (matches := count_matches(catalog, asked[phrase], 1)) and matches.products
+        ]
+    except QueryTooBroad:
+        return []
+    return found[:_MOST_SPELLINGS]
+
+
+def _instead(catalog: Catalog, query: Query, word: str) -> list[str]:
+    """Words of products that are like this one; the word itself where a product's begins so."""
+    known: dict[str, str] = {}
+    for beginning in (*beginnings(word), ""):
+        answers, _is_rough = _ask(catalog, query, methodcaller("names", beginning, MOST_NAMES))
+        known |= {folded: spelled for names in answers for name in names for folded, spelled in _spelled(name)}
+    if any(folded.startswith(word) for folded in known):
+        return [word]
+    return [known[folded] for folded in get_close_matches(word, known, _MOST_SPELLINGS, _ALIKE)]
+
+
+def _spelled(name: str) -> Iterable[tuple[str, str]]:
+    """The words of a name, folded and as they are written."""
+    for written in re.findall(r"\w+", name):
+        if len(folded := split_words(written)) == 1 and not written.isdecimal():
+            yield folded[0], written.lower()
+
+
+def cursor_before(catalog: Catalog, query: Query, before: str, limit: int) -> str | None:
+    """The cursor of the page that ends where another one begins (``Page.before``); None where that is the first page.
+
+    Raises InvalidCursor.
+    """
+    return Listing(catalog.shard_map, catalog.store, catalog.moves).cursor_before(query, before, limit)
