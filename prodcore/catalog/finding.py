@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice, product
 from operator import methodcaller
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from prodcore.catalog.catalog import Catalog
@@ -20,7 +20,6 @@ from prodcore.catalog.listing import Listing
 from prodcore.catalog.stores import EVERYTHING, ProductStore, Query
 from prodcore.errors import QueryTooBroad
 from prodcore.product.fields import FILTERED, Field, FieldRefused
-from prodcore.product.model import STORED, Product
 from prodcore.product.terms import beginnings, split_words
 from prodcore.routing import fold
 
@@ -128,23 +127,25 @@ def _counted(
 def _ask(catalog: Catalog, query: Query, question: Callable[[ProductStore], T]) -> tuple[list[T], bool]:
     """What the shards of a query answer, and whether that may be off: one is unreachable, or a range moves."""
     is_rough = any(part.other for part in catalog.shard_map.ranges)
-    if query.shard is not None:
-        return [question(catalog.store(query.shard))], is_rough
-    answers, unreachable = catalog.ask_all(question)
-    return list(answers.values()), is_rough or bool(unreachable)
+    store = catalog.store(query.shard) if query.shard is not None else None
+    answers, unreachable = catalog.ask_all(lambda each: question(each) if store in (None, each) else None)
+    return [answer for answer in answers.values() if answer is not None], is_rough or bool(unreachable)
 
 
-def with_code(catalog: Catalog, typed: str) -> list[Product]:
-    """The products whose SKU or barcode this is, in any shard and whatever the case; none where it can be no code."""
+def with_code(catalog: Catalog, typed: str, fields: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The products whose SKU or barcode this is, as typed or in capital or small letters; none where it is no code.
+
+    They are found in any shard by the index of codes; ``fields`` of them are read, their ids among them.
+    """
     if not typed.isascii() or not typed.isprintable() or " " in typed:
         return []
-    found: dict[UUID, Product] = {}
+    found: dict[UUID, dict[str, Any]] = {}
     for row in FILTERED:
         if not _can_be(row, typed):
             continue
         spellings = tuple(dict.fromkeys(s for case in (typed, typed.upper(), typed.lower()) for s in row.same(case)))
-        page = catalog.rows(Query(codes=((row.name, spellings),)), limit=_MOST_WITH_CODE, fields=STORED)
-        found |= {values["id"]: Product(**values) for values in page.items}
+        page = catalog.rows(Query(codes=((row.name, spellings),)), limit=_MOST_WITH_CODE, fields=fields)
+        found |= {values["id"]: values for values in page.items}
     return list(found.values())
 
 

@@ -114,6 +114,7 @@ OWN_ROUTES = (
     _R("/preferences", ("POST",), Right.PUBLIC),
     _R("/products", ("GET",), Right.READ_PRODUCTS),
     _R("/products/where", ("GET",), Right.READ_PRODUCTS),
+    _R("/products/facets", ("GET",), Right.READ_PRODUCTS),
     _R("/products/deleted", ("GET",), Right.READ_PRODUCTS),
     _R("/products/export", ("GET",), Right.READ_PRODUCTS),
     _R("/products/bulk", ("POST",), Right.WRITE_PRODUCTS),

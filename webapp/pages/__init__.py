@@ -29,7 +29,6 @@ from webapp.pages import (
     product,
     product_form,
     products,
-    tokens,
     users,
 )
 from webapp.pages.assets import compress
@@ -54,7 +53,6 @@ _PARTS = (
     cluster,
     drills,
     users,
-    tokens,
     audit,
 )
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextvars import Context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.util import find_spec
 from itertools import chain
 from typing import IO, Any, cast
 
 from apiflask import APIBlueprint
-from flask import Response, make_response, render_template, request, send_file
+from flask import Response, make_response, render_template, request, send_file, url_for
 from flask_babel import gettext
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
@@ -20,11 +20,19 @@ from werkzeug.utils import redirect
 
 from prodcore.catalog import Catalog, Page, Query, ShardCount, Sort
 from prodcore.catalog.catalog import whole_list
+from prodcore.catalog.finding import (
+    Facets,
+    Matches,
+    count_matches,
+    cursor_before,
+    facets,
+    other_spellings,
+    with_code,
+)
 from prodcore.catalog.listing import Cursor, encode_cursor
 from prodcore.catalog.stores import EVERYTHING
 from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, ShardNotFound, UnroutableName
 from prodcore.product.fields import LISTED
-from prodcore.product.model import Product
 from prodcore.routing import LAST, fold
 from prodcore.support.validation import validate
 from prodcore.tabular.export import XlsxBook, as_csv, as_ndjson, csv_head
@@ -51,6 +59,7 @@ _RANGES = {"price_min": "≥", "price_max": "≤", "stock_min": "≥", "stock_ma
 Given = dict[str, Any]
 """The filters and the order that are given, as texts; ``tag`` is a list of them."""
 
+PAGE_SIZES = (25, 50, 100, 200)
 PAGE_SIZE = 50
 _LETTERS = "abcdefghijklmnñopqrstuvwxyz"
 _NOTHING: Page[dict[str, Any]] = Page((), None)
@@ -84,6 +93,7 @@ class ListState:
     """None where a filter means nothing: ``problems`` says why."""
     columns: tuple[str, ...]
     cursor: str = ""
+    size: int = PAGE_SIZE
     problems: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -104,7 +114,9 @@ class ListState:
     def url(self, path: str = PATH, /, **changes: Any) -> str:
         """The address of this list with other values; None takes one away. A place in the list is not kept."""
         columns = ",".join(self.columns) if self.columns != DEFAULT_COLUMNS else None
-        return with_query(path, **{**self.given, "columns": columns or ("name" if columns == "" else None), **changes})
+        size = self.size if self.size != PAGE_SIZE else None
+        kept = {"columns": columns or ("name" if columns == "" else None), "size": size}
+        return with_query(path, **{**self.given, **kept, **changes})
 
     def cleared(self) -> str:
         """The address of this list without filters, and without what means nothing."""
@@ -123,6 +135,10 @@ class ListState:
         down = not self.sort.descending if self.sort.by == by else by in _NEWEST_FIRST
         sort = f"-{by}" if down else by
         return self.url(sort=None if sort == "name" else sort)
+
+    def narrowed(self, name: str, value: str) -> str:
+        """The address of the list with a category, or with one tag more."""
+        return self.url(**{name: [*self.given.get("tag", ()), value] if name == "tag" else value})
 
     def chips(self) -> list[Chip]:
         """The active filters."""
@@ -152,10 +168,12 @@ def read_state(args: MultiDict[str, str], preferred: str | None = None) -> ListS
     """The list that an address asks for; ``preferred`` columns where it names none."""
     given = _given(args)
     columns = _columns(args.getlist("columns") or [preferred or ""])
+    size = next((size for size in PAGE_SIZES if args.get("size") == str(size)), PAGE_SIZE)
     try:
-        return ListState(given, validate(FilterQuery, given).query(), columns, args.get("cursor", ""))
+        return ListState(given, validate(FilterQuery, given).query(), columns, args.get("cursor", ""), size)
     except InvalidInput as error:
-        return ListState(given, None, columns, problems=problems_by_field(error, price_example=example_price()))
+        problems = problems_by_field(error, price_example=example_price())
+        return ListState(given, None, columns, size=size, problems=problems)
 
 
 def _given(args: MultiDict[str, str]) -> Given:
@@ -190,15 +208,22 @@ class Jump:
 
 @blueprint.get("/products")
 def listing() -> Response | tuple[str, int]:
-    """A page of products. The whole state is in the address, which says no more than it must."""
+    """A page of products. The whole state is in the address, which says no more than it must.
+
+    ``before`` leads to the page that ends where it says; ``go``, as the search's button sends it, leads to the one
+    product whose SKU or barcode was typed.
+    """
     catalog = current_catalog()
     state = read_state(request.args, request.cookies.get(COLUMNS_COOKIE))
     if is_partial():
         answer = make_response(render_template("products/results.html", **_results(catalog, state)))
         answer.headers["HX-Replace-Url"] = state.url()
         return answer
+    if before := request.args.get("before"):
+        cursor = cursor_before(catalog, state.query, before, state.size) if state.query else None
+        return make_response(redirect(state.url(cursor=cursor), 303))
     if _came_from_form():
-        return _remembered(state, make_response(redirect(state.url(), 303)))
+        return _remembered(state, make_response(redirect(_led_to(catalog, state), 303)))
     context = _results(catalog, state)
     counts = catalog.counts()
     page = render_template("products/list.html", counts=counts, total=_total(counts), **context)
@@ -215,12 +240,21 @@ def where() -> str:
     return render_template("products/where.html", route=route, lives_in=request.args.get("shard", ""))
 
 
+@blueprint.get("/products/facets")
+def narrow() -> str:
+    """By which categories and tags a list can be narrowed: a part of the list, and a page without a script."""
+    state = read_state(request.args, request.cookies.get(COLUMNS_COOKIE))
+    found = facets(current_catalog(), state.query) if state.query else Facets()
+    template = "products/facets.html" if is_partial() else "products/facets_page.html"
+    return render_template(template, state=state, facets=found)
+
+
 def _results(catalog: Catalog, state: ListState) -> dict[str, Any]:
     """The page of the list, or why there is none."""
     problems, too_broad, page = dict(state.problems), False, _NOTHING
     if state.query:
         try:
-            page = catalog.rows(state.query, cursor=state.cursor or None, limit=PAGE_SIZE, fields=state.fields)
+            page = catalog.rows(state.query, cursor=state.cursor or None, limit=state.size, fields=state.fields)
         except InvalidCursor:
             raise
         except QueryTooBroad:
@@ -229,10 +263,17 @@ def _results(catalog: Catalog, state: ListState) -> dict[str, Any]:
             problems = problems_by_field(error)
         except ShardNotFound as error:
             problems = {"shard": error_text(error, error.http_status)[0]}
+    matches = _matches(catalog, state, page)
+    exact = [] if state.cursor else with_code(catalog, state.given.get("search", ""), state.fields)
+    codes = {values["id"] for values in exact}
+    nothing = state.given.get("search") and not (page.items or page.unavailable or too_broad or state.cursor or exact)
     return {
         "state": state,
-        "by_sku": _by_sku(catalog, state),
-        "page": page,
+        "page": replace(page, items=(*exact, *(values for values in page.items if values["id"] not in codes))),
+        "exact": codes,
+        "matches": matches,
+        "instead": other_spellings(catalog, state.query) if nothing and state.query else [],
+        "page_sizes": PAGE_SIZES,
         "problems": problems,
         "too_broad": too_broad,
         "jumps": jumps(catalog) if state.query == EVERYTHING else [],
@@ -243,18 +284,28 @@ def _results(catalog: Catalog, state: ListState) -> dict[str, Any]:
     }
 
 
-def _by_sku(catalog: Catalog, state: ListState) -> Product | None:
-    """The product whose SKU was typed into the search; None where a shard does not answer, too."""
-    typed = state.given.get("search", "")
-    if not typed or " " in typed or state.cursor:
+def _matches(catalog: Catalog, state: ListState, page: Page[dict[str, Any]]) -> Matches | None:
+    """How many products a search or a filter finds; None for the whole catalogue, and where that is not known."""
+    if state.query is None or not (state.given.get("search") or state.filters) or not page.items or page.unavailable:
         return None
-    return next(iter(catalog.find_skus([typed])[0].get(typed, [])), None)
+    if not (state.cursor or page.next_cursor):
+        return Matches(len(page.items))
+    return count_matches(catalog, state.query)
+
+
+def _led_to(catalog: Catalog, state: ListState) -> str:
+    """Where the form of the list leads: to the list, or to the only product that has the code which was typed."""
+    if "go" in request.args and not state.filters:
+        found = with_code(catalog, state.given.get("search", ""), ("id",))
+        if len(found) == 1:
+            return url_for("pages.product.show", product_id=found[0]["id"])
+    return state.url()
 
 
 def _came_from_form() -> bool:
-    """Whether the address has what a form sends and a link does not: empty fields, a column a parameter."""
+    """Whether the address has what a form sends and a link does not: its button, empty fields, a column a parameter."""
     given = dict(request.args.lists())
-    return len(given.get("columns", [])) > 1 or any("" in values for values in given.values())
+    return "go" in given or len(given.get("columns", [])) > 1 or any("" in values for values in given.values())
 
 
 def _remembered(state: ListState, answer: Response) -> Response:

@@ -1,4 +1,8 @@
-"""Users, for admins: who there is, what they may do, and helping those who have locked themselves out."""
+"""Users and service tokens, for admins.
+
+Who there is, what they may do, and helping those who have locked themselves out; what programs log in with, of which
+the secret is shown once.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,13 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import flash, render_template, request, url_for
 from flask_babel import gettext
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
-from prodcore.errors import Conflict, InvalidInput, LastAdmin, UserExists
-from prodcore.identity.rights import Role
+from prodcore.errors import Conflict, InvalidInput, LastAdmin, NotFound, TokenExists, UserExists
+from prodcore.identity.rights import SCOPES, Role
 from webapp.identity.caller import account
 from webapp.pages.errors import problems_by_field
 from webapp.pages.forms import is_draft, keeps_drafts
@@ -23,6 +28,8 @@ blueprint = APIBlueprint("users", __name__, enable_openapi=False)
 View = Response | str | tuple[str, int]
 
 _USER = "/users/<username>"
+_LIVES = (7, 30, 90, 365)
+"""Days that a service token may live."""
 
 
 @blueprint.get("/users")
@@ -122,3 +129,68 @@ def _page(username: str, **more: Any) -> str:
 
 def _form(errors: dict[str, str] | None = None) -> str:
     return render_template("users/form.html", values=request.form, errors=errors or {}, roles=list(Role))
+
+
+@blueprint.get("/tokens")
+def tokens() -> str:
+    """All service tokens, with scopes, end and last use."""
+    return _tokens()
+
+
+@blueprint.post("/tokens")
+@keeps_drafts
+def create_token() -> View:
+    """Make a service token and show its secret."""
+    form = request.form
+    if is_draft():
+        return _tokens(typed=form)
+    body = {"name": form.get("name", "").strip(), "scopes": form.getlist("scopes"), "days": _days()}
+    try:
+        made = account("POST", "/tokens", body)
+    except TokenExists:
+        return _tokens({"name": gettext("Another token has this name.")}, form), 409
+    except InvalidInput as error:
+        return _tokens(_sentences(error), form), 422
+    return _tokens(made=made)
+
+
+@blueprint.post("/tokens/<name>/revoke")
+def revoke_token(name: str) -> Response:
+    """End a service token; whoever uses it is refused within seconds."""
+    try:
+        account("DELETE", "/tokens/<name>", name=name)
+    except NotFound:
+        flash(gettext("This token no longer exists."), "note")
+    else:
+        flash(gettext("“%(name)s” is revoked.", name=name), "done")
+    return redirect(url_for("pages.users.tokens"), 303)
+
+
+def _days() -> int:
+    given = request.form.get("days", "")
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 5 else 0
+
+
+def _sentences(error: InvalidInput) -> dict[str, str]:
+    known = {
+        "name": gettext("Use lowercase Latin letters, digits and . _ -, beginning with a letter or digit."),
+        "scopes": gettext("Choose at least one."),
+        "days": gettext("Choose a duration."),
+    }
+    fields = {problem.field.split(".")[0] for problem in error.problems}
+    return {field: known.get(field, error.message) for field in fields}
+
+
+def _tokens(
+    errors: dict[str, str] | None = None, typed: MultiDict[str, str] | None = None, made: dict[str, Any] | None = None
+) -> str:
+    return render_template(
+        "tokens/list.html",
+        tokens=account("GET", "/tokens")["items"],
+        scopes=sorted(SCOPES),
+        lives=_LIVES,
+        values=typed or {},
+        chosen=typed.getlist("scopes") if typed else [],
+        errors=errors or {},
+        made=made,
+    )
