@@ -68,6 +68,7 @@ class ServiceProvider:
             utc_now,
             access_seconds=settings.access_token_seconds,
             session_days=settings.session_days,
+            idle_hours=settings.session_idle_hours,
             admin_second_factor=settings.admin_second_factor,
         )
         hasher = PasswordHasher(settings.bcrypt_cost)

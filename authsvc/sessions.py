@@ -63,6 +63,7 @@ class Sessions:
         *,
         access_seconds: int,
         session_days: int,
+        idle_hours: int,
         admin_second_factor: bool = False,
     ) -> None:
         self._stores = stores
@@ -70,6 +71,7 @@ class Sessions:
         self._clock = clock
         self._access = timedelta(seconds=access_seconds)
         self._session = timedelta(days=session_days)
+        self._idle = timedelta(hours=idle_hours)
         self._admin_second_factor = admin_second_factor
         self._chain_key = ring.derive("refresh")
 
@@ -97,7 +99,7 @@ class Sessions:
         session = self._stores.sessions.find_by_refresh(token_hash)
         since = session.last_used_at if session else None
         now = self._clock()
-        if session is None or session.revoked_at or session.expires_at <= now:
+        if session is None or session.revoked_at or self._has_ended(session, now):
             raise NotAuthenticated("the login has ended")
         successor = self._successor(token)
         if session.refresh_hash == token_hash:
@@ -107,6 +109,15 @@ class Sessions:
             self.end(session_id=session.id)
             raise NotAuthenticated("the login has ended")
         return self._answer(self._stores.users.get(session.user_id), session, successor, since=since or now)
+
+    def _has_ended(self, session: Session, now: datetime) -> bool:
+        """Whether its time is over, or nobody has used it for long: tokens are renewed by who uses them."""
+        return session.expires_at <= now or now - session.last_used_at > self._idle
+
+    def live_of(self, user_id: str) -> list[Session]:
+        """The live sessions of a user, the last used first."""
+        now = self._clock()
+        return [s for s in self._stores.sessions.live_of(user_id, now) if not self._has_ended(s, now)]
 
     def owner(self, token: str) -> Session | None:
         """The session that a refresh token belongs to."""

@@ -318,7 +318,7 @@ class OwnAccount:
 
     def sessions(self, user_id: str) -> list[Session]:
         """The live sessions of a user, the last used first."""
-        return self._stores.sessions.live_of(user_id, self._clock())
+        return self._sessions.live_of(user_id)
 
     def end_session(self, identity: Identity, session_id: str) -> None:
         """End one of the caller's own sessions; somebody else's is not found. Raises SessionNotFound."""

@@ -192,7 +192,8 @@ class Settings:
         False, description="Admins have an operator's rights until they have set up a second factor"
     )
     access_token_seconds: int = _setting(900, ge=5, le=900, description="Life of an access token")
-    session_days: int = _setting(30, ge=1, le=365, description="Life of a login that is used")
+    session_days: int = _setting(30, ge=1, le=365, description="Longest life of a login")
+    session_idle_hours: int = _setting(72, ge=1, le=8_760, description="Life of a login that is not used")
     password_min_length: int = _setting(15, ge=8, le=128, description="Shortest password accepted")
     bcrypt_cost: int = _setting(12, ge=10, le=16, description="bcrypt cost; each step doubles the work of a login")
 

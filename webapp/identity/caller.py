@@ -8,6 +8,7 @@ password, ``ServiceUnavailable`` when nobody can say).
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -270,8 +271,9 @@ def _renew(access: str, refresh_token: str) -> Identity | None:
 
 
 def _start_session(answer: dict[str, Any]) -> Identity:
-    """Put the tokens of a login into a session that holds nothing of the one before."""
+    """Put the tokens of a login into a session that holds nothing of the one before, which ends."""
     identity = trust().identify(answer["access_token"], in_use=False)
+    _end_replaced(identity.sid)
     session.clear()
     session.permanent = True
     session["access"], session["refresh"] = answer["access_token"], answer["refresh_token"]
@@ -279,6 +281,13 @@ def _start_session(answer: dict[str, Any]) -> Identity:
         session["notices"] = answer["notices"]
     g.identity = identity
     return identity
+
+
+def _end_replaced(sid: str) -> None:
+    """End the session that this browser had, unless it is the same one: a copy of its cookie opens nothing any more."""
+    with suppress(NotAuthenticated):
+        if (access := session.get("access")) and (replaced := session_of(access)) != sid:
+            trust().end_session(replaced)
 
 
 def _report_change(response: Response) -> Response:
@@ -322,6 +331,8 @@ def _done(status: int) -> str:
 
 class _SessionCookie(SecureCookieSessionInterface):
     """The session cookie: ``__Host-`` and ``Secure`` where the outer scheme is https, plain on http."""
+
+    digest_method = staticmethod(hashlib.sha256)  # Flask's own choice is SHA-1
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         if request.path.startswith("/api/"):  # knows bearer tokens only

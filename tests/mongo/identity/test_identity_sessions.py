@@ -111,6 +111,16 @@ def test_a_session_has_an_end(authsvc, admin, auth_db):
     assert refresh(authsvc, admin["refresh_token"]).status_code == 401
 
 
+def test_a_session_that_nobody_uses_ends_and_is_listed_no_more(authsvc, admin, auth_db):
+    idle = authsvc.log_in()
+    long_ago = datetime.now(UTC) - timedelta(hours=72, seconds=1)
+    auth_db["sessions"].update_one({"_id": idle["session_id"]}, {"$set": {"last_used_at": long_ago}})
+    listed = authsvc.call("GET", "/account/sessions", token=admin["access_token"]).json()["items"]
+    assert [one["id"] for one in listed] == [admin["session_id"]]
+    assert refresh(authsvc, idle["refresh_token"]).status_code == 401
+    assert refresh(authsvc, admin["refresh_token"]).status_code == 200
+
+
 def test_login_starts_a_new_session_each_time(authsvc, admin):
     assert len({authsvc.log_in()["session_id"] for _ in range(3)} | {admin["session_id"]}) == 4
 

@@ -58,6 +58,17 @@ def test_login_starts_a_new_session_and_keeps_nothing_of_the_old(browser):
         assert after["access"] != first_access
 
 
+def test_login_over_another_one_ends_it(browser, workers, authsvc):
+    browser.log_in()
+    with browser.client.session_transaction(base_url="http://localhost") as before:
+        access, refresh_token = before["access"], before["refresh"]
+    assert browser.post("/login", {"username": ADMIN, "password": PASSWORD}, page="/products").status_code == 303
+    assert browser.get("/products").status_code == 200
+    assert workers[0].status(access, "/products") == 401
+    workers[0].trust.catch_up()  # authsvc hears of it with the next question
+    assert authsvc.call("POST", "/session/refresh", {"refresh_token": refresh_token}).status_code == 401
+
+
 def test_a_form_without_its_token_changes_nothing(browser):
     browser.log_in()
     for path in ("/products/new", "/logout"):
