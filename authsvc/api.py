@@ -76,7 +76,7 @@ def set_up(given: s.SetupRequest) -> Any:
 @answers
 def log_in(given: s.LoginRequest) -> Any:
     """Start a session."""
-    with note("session.login", given.username) as entry:
+    with note("session.login", given.username, second_factor="given" if given.code else "none") as entry:
         started = current_service().accounts.log_in(
             given.username, given.password.get_secret_value(), _code(given), caller()
         )

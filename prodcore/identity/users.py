@@ -146,14 +146,14 @@ class ServiceToken:
 LIFE = timedelta(hours=24)
 _LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that look alike
 _GROUPS = 4
-_GROUP_LENGTH = 5
+_GROUP_LENGTH = 7
 
 
 def new_setup_code() -> str:
-    """Four groups of five letters and digits: 98 random bits.
+    """Four groups of seven letters and digits: 137 random bits.
 
     >>> len(new_setup_code())
-    23
+    31
     """
     return "-".join("".join(secrets.choice(_LETTERS) for _ in range(_GROUP_LENGTH)) for _ in range(_GROUPS))
 

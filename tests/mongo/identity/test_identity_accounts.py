@@ -169,10 +169,22 @@ def test_with_a_second_factor_the_password_alone_is_not_enough(authsvc, second_f
 def test_a_recovery_code_is_good_once(authsvc, second_factor, auth_db):
     _app, codes = second_factor
     assert len(set(codes)) == 10
+    assert all(5 * len(code.replace("-", "")) >= 128 for code in codes), "bits, five a letter: kept by a plain hash"
     assert not any(code in str(list(auth_db["users"].find())) for code in codes)
     assert login(authsvc, code=codes[0].lower()).status_code == 200
     assert login(authsvc, code=codes[0]).status_code == 401
     assert login(authsvc, code=codes[1]).status_code == 200
+
+
+def test_a_one_time_code_sets_a_password_and_leaves_the_second_factor(authsvc, admin, second_factor):
+    app, codes = second_factor
+    token = login(authsvc, code=app.now()).json()["access_token"]
+    authsvc.prove(token, code=codes[0])
+    code = authsvc.call("POST", f"/users/{ADMIN}/reset", token=token).json()["code"]
+    body = {"username": ADMIN, "code": code, "password": OTHER_PASSWORD}
+    assert authsvc.call("POST", "/reset", body).status_code == 204
+    asked = authsvc.call("POST", "/session/login", {"username": ADMIN, "password": OTHER_PASSWORD})
+    assert (asked.status_code, asked.json()["code"]) == (401, "second_factor_required")
 
 
 def test_the_shared_secret_is_not_readable_in_the_database(authsvc, admin, auth_db):
@@ -319,6 +331,8 @@ def test_the_audit_says_who_logged_in_and_out_also_of_the_first_admin(authsvc, a
 
     assert done("action=session.login&by=ana") == [("session.login", "ana", "done")]
     assert done("action=session.login&subject=ana")[0] == ("session.login", "", "not_authenticated")
+    (entry,) = workers[0].call("GET", "/audit?action=session.login&by=ana", token=admin["access_token"]).json["items"]
+    assert entry["details"] == {"second_factor": "none"}
     assert done("action=session.logout") == [("session.logout", "ana", "done")]
     assert done(f"by={ADMIN}&action=session.login") == [("session.login", ADMIN, "done")]
     assert done("action=user.set_up") == [("user.set_up", ADMIN, "done")]
