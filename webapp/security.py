@@ -30,7 +30,7 @@ from prodcore.web.problem import problem_response
 _OWN = "'self'"
 _NOBODY = "'none'"
 
-_HTTPS_ONLY = StrictTransportSecurity().max_age(31_536_000)
+_HTTPS_ONLY = StrictTransportSecurity().max_age(31_536_000).include_subdomains()
 
 
 def _policy() -> ContentSecurityPolicy:

@@ -22,7 +22,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from prodcore.web.problem import code_of
+from prodcore.web.problem import BARE_POLICY, code_of
 from prodcore.web.strict_json import dump
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -283,7 +283,7 @@ def _host(address: str) -> str:
 _PROBLEM_HEADERS = [
     ("content-type", "application/problem+json"),
     ("cache-control", "no-store"),
-    ("x-content-type-options", "nosniff"),
+    *BARE_POLICY,
     ("connection", "close"),
 ]
 

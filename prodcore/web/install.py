@@ -135,6 +135,7 @@ def _finish(response: Response, service: str, log: Any) -> Response:
             ms=round(seconds * 1000, 1),
             request_id=g.get("request_id"),
             client=request.remote_addr,
+            by=getattr(g.get("identity"), "username", ""),
         )
     return response
 

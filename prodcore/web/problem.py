@@ -21,6 +21,12 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _CODES = {413: "request_entity_too_large", 414: "request_uri_too_long"}
 """Python calls them by other names in other versions."""
 
+BARE_POLICY = (
+    ("x-content-type-options", "nosniff"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+)
+"""What browsers are told with a refusal that the app, which tells them more, has not seen."""
+
 log = structlog.get_logger("web")
 
 

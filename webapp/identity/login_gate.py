@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prodcore.errors import ProdError, ServiceUnavailable, TooManyAttempts
+from prodcore.web.problem import BARE_POLICY
 from prodcore.web.strict_json import dump
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _answer(error: ProdError, start_response: StartResponse) -> Iterable[bytes]:
         ("Content-Length", str(len(body))),
         ("Retry-After", str(error.details["retry_after_seconds"])),
         ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
+        *BARE_POLICY,
     ]
     start_response(f"{status} {reason}", headers)
     return [body]

@@ -24,7 +24,10 @@ _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_./?=&%+~-]*", re.ASCII)
 _MAX_LENGTH = 2_000
 MAX_UNPACKED_BYTES = 12_000_000
 _NEVER_KEPT = frozenset(
-    {"csrf_token", "draft", "password", "old_password", "new_password", "code", "language", "theme"}
+    {
+        *("csrf_token", "draft", "language", "theme"),
+        *("password", "old_password", "new_password", "proof_password", "code", "proof_code"),
+    }
 )
 
 View = TypeVar("View", bound=Callable[..., Any])

@@ -15,6 +15,7 @@ from flask_babel import Babel, get_locale, gettext
 from werkzeug.utils import redirect
 
 from prodcore.product.model import show_time
+from webapp.identity.auth_client import cookie_name
 from webapp.pages.forms import safe_next, typed_draft
 
 blueprint = APIBlueprint("language", __name__, enable_openapi=False)
@@ -67,7 +68,7 @@ def current_language() -> str:
 
 def _choose() -> str:
     """What the person picked, else what the browser asks for."""
-    picked = g.get("chosen_language") or request.cookies.get(LANGUAGE_COOKIE)
+    picked = g.get("chosen_language") or remembered(LANGUAGE_COOKIE)
     if picked in LANGUAGES:
         return picked
     return request.accept_languages.best_match(LANGUAGES, default=_FALLBACK) or _FALLBACK
@@ -150,7 +151,7 @@ def read_price(text: str) -> Decimal | None:
 
 def theme() -> str:
     """The colours picked; ``auto`` follows the system."""
-    picked = request.cookies.get(THEME_COOKIE, "")
+    picked = remembered(THEME_COOKIE)
     return picked if picked in THEMES else "auto"
 
 
@@ -172,5 +173,10 @@ def choose() -> Response:
 
 def remember(response: Response, cookie: str, value: str) -> None:
     """Keep a choice for a year; an empty one is forgotten."""
-    age = _YEAR_SECONDS if value else 0
-    response.set_cookie(cookie, value, max_age=age, secure=request.is_secure, httponly=True, samesite="Lax")
+    age, name = _YEAR_SECONDS if value else 0, cookie_name(cookie)
+    response.set_cookie(name, value, max_age=age, secure=request.is_secure, httponly=True, samesite="Lax")
+
+
+def remembered(cookie: str) -> str:
+    """A choice that was kept; empty where there is none."""
+    return request.cookies.get(cookie_name(cookie), "")

@@ -41,7 +41,7 @@ from webapp.live import current_catalog
 from webapp.pages.errors import error_text, problems_by_field
 from webapp.pages.forms import is_partial, with_query
 from webapp.pages.labels import ALL
-from webapp.pages.language import COLUMNS_COOKIE, remember, show_day, show_number
+from webapp.pages.language import COLUMNS_COOKIE, remember, remembered, show_day, show_number
 from webapp.pages.product_form import example_price
 
 blueprint = APIBlueprint("products", __name__, enable_openapi=False)
@@ -214,7 +214,7 @@ def listing() -> Response | tuple[str, int]:
     product whose SKU or barcode was typed.
     """
     catalog = current_catalog()
-    state = read_state(request.args, request.cookies.get(COLUMNS_COOKIE))
+    state = read_state(request.args, remembered(COLUMNS_COOKIE))
     if is_partial():
         answer = make_response(render_template("products/results.html", **_results(catalog, state)))
         answer.headers["HX-Replace-Url"] = state.url()
