@@ -151,7 +151,7 @@ class Server(MPServer):
     def __init__(self, service: str, settings: Settings, listeners: Sequence[socket.socket], *, kept: bool) -> None:
         host, port = listeners[0].getsockname()[:2]
         super().__init__(
-            f"{service}.wsgi:app",
+            f"{service}.app:create_app",
             host,
             port,
             interface=Interfaces.RSGI,
@@ -252,7 +252,7 @@ class Server(MPServer):
         """The application, in its worker process, which accepts from that socket."""
         _end_with_parent()
         try:
-            app: App = importlib.import_module(f"{self.service}.wsgi").app
+            app: App = importlib.import_module(f"{self.service}.app").create_app(load_settings())
         except ProdError as error:
             sys.exit(_explain(error))
         drain = Drain(app)
