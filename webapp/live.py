@@ -17,7 +17,7 @@ import structlog
 from flask import current_app
 
 from prodcore.app.cluster import look_at
-from prodcore.app.wiring import open_board, open_catalog, open_history, open_inspectors
+from prodcore.app.wiring import Desk, open_catalog, open_desk, open_inspectors
 from prodcore.catalog import Catalog, ShardCount
 from prodcore.catalog.distribution import Spread
 from prodcore.deadline import budget
@@ -26,6 +26,7 @@ from prodcore.drill.report import DrillHistory
 from prodcore.errors import ProdError, Unavailable
 from prodcore.replicaset.cluster import ClusterStatus, HttpServiceProbe
 from prodcore.settings import Settings
+from prodcore.sharding.mover import MoveOrders
 
 if TYPE_CHECKING:
     from prodcore.mongo.admin.drill_board import MongoDrillBoard
@@ -272,35 +273,38 @@ class DeskState:
 
 
 class DrillDesk:
-    """The board and the history, opened when first needed, so after forking."""
+    """The board, the history and the moves of ranges, opened when first needed, so after forking."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
         self._resources = ExitStack()
-        self._board: MongoDrillBoard | None = None
-        self._history: DrillHistory | None = None
+        self._desk: Desk | None = None
         self._last: DeskState | None = None
         self.state = Watched(self._look, _EVERY_SECONDS)
 
     def board(self) -> MongoDrillBoard:
         """Where drills are ordered. Its calls raise Unavailable."""
-        with self._lock:
-            if self._board is None:
-                self._board = self._resources.enter_context(open_board(self._settings))
-            return self._board
+        return self._opened().board
 
     def history(self) -> DrillHistory:
         """Past drills. Its calls raise Unavailable."""
-        with self._lock:
-            if self._history is None:
-                self._history = self._resources.enter_context(open_history(self._settings))
-            return self._history
+        return self._opened().history
+
+    def moves(self) -> MoveOrders:
+        """The moves of ranges. Its calls raise Unavailable."""
+        return self._opened().moves
 
     def run(self, order_id: str) -> DrillRun | None:
         """What became of an order; None when there is none."""
         latest = self.state.get().latest
         return latest if latest and latest.order.id == order_id else self.board().get(order_id)
+
+    def _opened(self) -> Desk:
+        with self._lock:
+            if self._desk is None:
+                self._desk = self._resources.enter_context(open_desk(self._settings))
+            return self._desk
 
     def _look(self) -> DeskState:
         board = self.board()

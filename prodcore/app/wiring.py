@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prodcore.mongo.identity.audit_store import MongoAttemptStore, MongoAuditStore
     from prodcore.mongo.identity.token_store import MongoInvitationStore, MongoServiceTokenStore, MongoSessionStore
     from prodcore.mongo.identity.user_store import MongoUserStore
+    from prodcore.mongo.products.map_store import MongoMoveOrders
     from prodcore.processes.control import MemberControl
 
 PRODUCTS = ("products_db", "products")
@@ -227,6 +228,29 @@ def open_board(settings: Settings) -> Iterator[MongoDrillBoard]:
         yield board
     finally:
         board.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the users' set keeps of the work on the cluster."""
+
+    board: MongoDrillBoard
+    history: MongoDrillHistory
+    moves: MongoMoveOrders
+
+
+@contextmanager
+def open_desk(settings: Settings) -> Iterator[Desk]:
+    """All of it over the same connections, which are closed at the end."""
+    from prodcore.mongo.admin.drill_board import MongoDrillBoard, MongoDrillHistory
+    from prodcore.mongo.products.map_store import MongoMoveOrders
+
+    users = open_users_set(settings)
+    board = MongoDrillBoard(users, [s.name for s in configured_sets(settings)])
+    try:
+        yield Desk(board, MongoDrillHistory(users), MongoMoveOrders(users))
+    finally:
+        users.close()
 
 
 @contextmanager

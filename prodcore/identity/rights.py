@@ -106,7 +106,7 @@ OWN_ROUTES = (
     _R("/api/v1/cluster", ("GET",), Right.READ_CLUSTER),
     _R("/api/openapi.json", ("GET",), Right.PUBLIC),
     # pages
-    _R("/", ("GET",), Right.PUBLIC),
+    _R("/", ("GET",), Right.READ_PRODUCTS),
     _R("/assets/<name>", ("GET",), Right.PUBLIC),
     _R("/login", ("GET", "POST"), Right.PUBLIC),
     _R("/setup", ("GET", "POST"), Right.PUBLIC),

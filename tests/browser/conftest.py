@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.support.browser import complaints_in_both_themes, launch, open_page
+from tests.support.browser import HOME, complaints_in_both_themes, launch, open_page
 from tests.support.site import ADMIN, PASSWORD, start_site
 
 
@@ -41,6 +41,6 @@ def site(fresh_site, browser):
         page.locator("#password-error").wait_for()
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Create the account").click()
-        page.wait_for_url("**/products")
+        page.wait_for_url(HOME)
     fresh_site.add_people()
     return fresh_site

@@ -28,6 +28,7 @@ def product(site):
 def paths(product):
     mine = f"/products/{product['id']}"
     return [
+        "/",
         "/products",
         "/products?search=zzzzzz",
         "/products/facets",

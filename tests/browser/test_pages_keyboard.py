@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.browser import log_in, open_page
+from tests.support.browser import HOME, log_in, open_page
 from tests.support.faults import wait_healthy
 from tests.support.keyboard import press, tab_to, type_into
 from tests.support.site import ADMIN, PASSWORD
@@ -19,7 +19,7 @@ def test_log_in_create_find_edit_delete_and_log_out_by_keyboard(browser, site):
         tab_to(page, page.get_by_label("Password", exact=True))
         page.keyboard.type(PASSWORD)
         page.keyboard.press("Enter")
-        page.wait_for_url("**/products")
+        page.wait_for_url(HOME)
 
         press(page, page.get_by_role("link", name="New product").first)
         page.wait_for_url("**/new")

@@ -180,6 +180,7 @@ def _drill(camera):
 def _pages(made, drill):
     product = made.product
     return {
+        "home": "/",
         "products": "/products",
         "products-filtered": "/products?category=fruta+y+verdura&price_min=1&sort=-price&columns=tags,price,shard",
         "products-none": "/products?search=zzz&tag=bio",

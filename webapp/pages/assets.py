@@ -61,13 +61,12 @@ def _own(*names: str) -> str:
     return "\n".join((_STATIC / name).read_text("utf-8") for name in names)
 
 
+_STYLES = tuple(f"css/{name}.css" for name in ("theme", "layout", "parts", "products", "cluster", "home"))
+
 _SOURCES: dict[str, tuple[str, Callable[[], str]]] = {
     "app.css": (
         "text/css; charset=utf-8",
-        lambda: (
-            _bootstrap_css()
-            + _own("css/theme.css", "css/layout.css", "css/parts.css", "css/products.css", "css/cluster.css")
-        ),
+        lambda: _bootstrap_css() + _own(*_STYLES),
     ),
     "app.js": (
         "text/javascript; charset=utf-8",
@@ -79,7 +78,7 @@ _SOURCES: dict[str, tuple[str, Callable[[], str]]] = {
 
 def standalone_style() -> str:
     """The style of a page that is kept as one file: ours, without Bootstrap's."""
-    return _own("css/theme.css", "css/layout.css", "css/parts.css", "css/products.css", "css/cluster.css")
+    return _own(*_STYLES)
 
 
 @cache

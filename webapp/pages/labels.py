@@ -91,6 +91,16 @@ ALL: dict[str, dict[Any, Any]] = {
         "old member back": lazy_gettext("old member back"),
         "caught up": lazy_gettext("caught up"),
     },
+    "move_states": {
+        "planned": lazy_gettext("planned"),
+        "moving": lazy_gettext("moving"),
+        "paused": lazy_gettext("paused"),
+        "aborting": lazy_gettext("being aborted"),
+        "interrupted": lazy_gettext("interrupted"),
+        "settling": lazy_gettext("settling"),
+        "done": lazy_gettext("done"),
+        "aborted": lazy_gettext("aborted"),
+    },
     "import_statuses": {
         "created": lazy_gettext("New"),
         "changed": lazy_gettext("Updated"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from apiflask import APIBlueprint
 from babel.dates import format_date, format_datetime, format_timedelta
-from babel.numbers import format_currency, format_decimal, get_decimal_symbol, parse_decimal
+from babel.numbers import format_currency, format_decimal, format_percent, get_decimal_symbol, parse_decimal
 from flask import Flask, Response, g, make_response, render_template, request
 from flask_babel import Babel, get_locale, gettext
 from werkzeug.utils import redirect
@@ -56,6 +56,8 @@ def install_language(app: Flask) -> None:
             "range": show_range,
             "device": show_device,
             "ago": show_span,
+            "age": show_age,
+            "percent": show_percent,
             "size": show_size,
         }
     )
@@ -113,6 +115,19 @@ def show_seconds(value: float | None) -> str:
 def show_span(seconds: float | None) -> str:
     """A span of time in words: ``3 hours``; a dash for none."""
     return "—" if seconds is None else format_timedelta(timedelta(seconds=seconds), locale=current_language())
+
+
+def show_age(moment: datetime | str) -> str:
+    """How long ago something was: ``3 hours ago``."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    since = min(moment - datetime.now(UTC), timedelta(0))
+    return format_timedelta(since, add_direction=True, locale=current_language())
+
+
+def show_percent(share: float) -> str:
+    """A part of a whole: ``48%``, in Spanish ``48 %``."""
+    return format_percent(share, locale=current_language())
 
 
 def show_size(size_bytes: int | None) -> str:

@@ -34,12 +34,6 @@ _TICKET_SECONDS = 300
 View = Response | str | tuple[str, int]
 
 
-@blueprint.get("/")
-def home() -> Response:
-    """The products are what people come for."""
-    return redirect(url_for("pages.products.listing"), 302)
-
-
 @blueprint.get("/login")
 def login() -> View:
     """The login form; a system without anybody begins with the set-up instead."""
@@ -122,7 +116,7 @@ def complete_setup() -> View:
     except (Unavailable, OutcomeUnknown):
         return _setup_form(gettext("The login service is not responding right now."), {}, 503)
     flash(gettext("Welcome. You are the administrator of this system."), "done")
-    return redirect(url_for("pages.products.listing"), 303)
+    return redirect(url_for("pages.home.home"), 303)
 
 
 def _next() -> str:
