@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from prodcore.routing import LAST, fold
 
@@ -57,20 +58,20 @@ def beginning_of(word: str) -> str:
     >>> beginning_of("aceite"), beginning_of(fold("cañas")) == fold("cañ"), beginning_of("te"), beginning_of("a")
     ('ace', True, 'te', 'a')
     """
-    return next(beginnings(word))
+    return beginnings(word)[0]
 
 
-def beginnings(word: str) -> Iterator[str]:
+@lru_cache(maxsize=8192)  # a catalogue's words come again and again, and the rows of an import are full of them
+def beginnings(word: str) -> tuple[str, ...]:
     """Those of a folded word's beginnings that are indexed, the longest first."""
     letters = _LETTER.findall(word)
-    yield from ("".join(letters[:count]) for count in _BEGINNINGS if count <= len(letters))
+    return tuple("".join(letters[:count]) for count in _BEGINNINGS if count <= len(letters))
 
 
 def words_of(*texts: str, category: str, tags: Iterable[str], active: bool) -> list[str]:
     """All terms of a product, sorted; ``texts`` are what it is searched by."""
     words = {word for text in texts for word in split_words(text)}
-    begun = {beginning for word in words for beginning in beginnings(word)}
-    return sorted({*words, *begun, *_terms(category, tags, active)})
+    return sorted(words.union(_terms(category, tags, active), *map(beginnings, words)))
 
 
 def facets_of(*, category: str, tags: Iterable[str], active: bool) -> list[str]:
