@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
 _COLUMNS = columns("Shard", "Ranges~", "Products>", "Share>", "Size>")
 _MOVING = columns("Moving~")
+_RANGE_COLUMNS = columns("Range~", "Shard", "Products>", "Share>")
+_FIRST_COLUMNS = columns("First", "Shard", "Products>", "Share>")
+_BARS = columns("=bar")
+_BAR = 40
+"""So many characters wide is the longest bar of a histogram."""
 _FINDING_COLUMNS = columns("Kind", "Shard", "Product!", "Name~", "Finding~", "Way out+")
 _REPAIR_COLUMNS = columns("Kind", "Shard", "Product+", "Name~", "Finding~", "Result~")
 
@@ -99,11 +104,65 @@ def list_shards(output: str) -> None:
         raise ShardUnavailable(f"no answer from {', '.join(silent)}", hint="prodctl cluster status")
 
 
+def _as_estimates(rows: list[dict[str, Any]], output: str) -> list[dict[str, Any]]:
+    """What is estimated, marked for people."""
+    if output in ("table", "wide"):
+        rows = [r | {"products": f"≈ {r['products']:,}"} if r["approximate"] and r["products"] else r for r in rows]
+    return _as_shares(rows, output)
+
+
 def _as_shares(rows: list[dict[str, Any]], output: str) -> list[dict[str, Any]]:
     """Shares as people read them; in the other formats they are numbers."""
     if output not in ("table", "wide"):
-        return [{name: value for name, value in row.items() if name != "size"} for row in rows]
+        return [{name: value for name, value in row.items() if name not in ("size", "bar")} for row in rows]
     return [row | {"share": None if row["share"] is None else f"{row['share']:.0%}"} for row in rows]
+
+
+@shard.command()
+@click.option("--histogram", is_flag=True, help="By first letter, with bars, instead of by range.")
+@output_option
+def stats(histogram: bool, output: str) -> None:
+    """Where the products lie: by range, or by first letter.
+
+    What a shard with one range holds is counted. All else is estimated from 500 names of each shard, drawn at random,
+    and marked: "≈" in tables, "approximate" in the other formats. Letters without products are shown as well, since a
+    border may be put there ("prodctl shard split"). Exit status 6 when a shard does not answer; it is then missing.
+
+    \b
+    Examples:
+      prodctl shard stats
+      prodctl shard stats --histogram
+      prodctl shard stats -o json | jq '.items | max_by(.products)'
+    """
+    from prodcore.app.wiring import open_catalog
+    from prodcore.deadline import budget
+    from prodcore.errors import ShardUnavailable
+    from prodcore.settings import load_settings
+
+    settings = load_settings()
+    with budget(settings.request_budget_seconds), open_catalog(settings) as catalog:
+        counts, found, shard_map = catalog.counts(), catalog.spread(), catalog.shard_map
+    silent = [c.shard for c in counts if c.products is None]
+    counted_whole = {c.shard for c in counts if len(c.ranges) == 1 and not c.approximate} if not histogram else set()
+    parts = found.letters if histogram else found.ranges
+    most, total = max(p.products for p in parts), sum(p.products for p in parts) or 1.0
+    rows = [
+        {
+            "first" if histogram else "range": part.name,
+            "shard": part.shard,
+            "products": None if part.shard in silent else round(part.products),
+            "approximate": part.shard not in counted_whole,
+            "share": None if part.shard in silent else round(part.products / total, 4),
+            "bar": "█" * round(_BAR * part.products / (most or 1.0)),
+        }
+        for part in parts
+    ]
+    shown = _RANGE_COLUMNS
+    if histogram:
+        shown = (*_FIRST_COLUMNS, *(_BARS if output in ("table", "wide") else ()))
+    print_rows(_as_estimates(rows, output), shown, output, kind="shard_stats", extra={"map_version": shard_map.version})
+    if silent:
+        raise ShardUnavailable(f"no answer from {', '.join(silent)}", hint="prodctl cluster status")
 
 
 @shard.command()

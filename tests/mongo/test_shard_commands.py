@@ -128,3 +128,29 @@ def test_move_is_shown_and_paused_and_is_the_only_one(cli, order):
     assert cli("shard", "status").out.splitlines()[1].split()[-3:] == ["paused", "0", "0"]
     refused = cli("shard", "move", "--from", "b", "--below", "c", "--to", "rsB", "--yes")
     assert (refused.status, "another range is being moved" in refused.err) == (5, True)
+
+
+def test_stats_count_what_they_can_and_mark_what_they_estimate(cli, catalog):
+    for name in ("Arroz", "Aceite", "Café", "7up", "Zumo", "Ñandú"):
+        catalog.create(draft(name), ANA)
+    by_range = cli("shard", "stats", "-o", "json").json
+    assert by_range["map_version"] == 1
+    assert [(i["range"], i["shard"], i["products"], i["approximate"]) for i in by_range["items"]] == [
+        ("key < a", "rsB", 1, True),
+        ("a ≤ key < n", "rsA", 3, False),
+        ("n ≤ key …", "rsB", 2, True),
+    ]
+    by_letter = cli("shard", "stats", "--histogram", "-o", "json").json["items"]
+    assert {i["first"]: (i["shard"], i["products"]) for i in by_letter if i["products"]} == {
+        "0–9": ("rsB", 1),
+        "a": ("rsA", 2),
+        "c": ("rsA", 1),
+        "ñ": ("rsB", 1),
+        "z": ("rsB", 1),
+    }
+    assert all(i["approximate"] for i in by_letter)
+    lines = cli("shard", "stats", "--histogram").out.splitlines()
+    assert lines[0].split() == ["FIRST", "SHARD", "PRODUCTS", "SHARE"]
+    a, c = (next(line for line in lines if line.split()[0] == letter) for letter in "ac")
+    assert (a.count("█"), c.count("█")) == (40, 20)
+    assert max(map(len, lines)) <= 80
