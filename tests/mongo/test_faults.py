@@ -294,6 +294,9 @@ def test_new_primary_is_not_read_before_it_shows_all_that_was_acknowledged(
 ):
     first = primary_of("rsA")
     second, third = (address for address in members_of("rsA") if address != first)
+    with direct_client(second) as one:
+        if one.admin.command("replSetGetStatus")["syncSourceHost"] == third:  # it would look for another one after 30 s
+            second, third = third, second
     made = catalog.create(draft("Arroz", stock=1), ANA)
     stop_copying = {"configureFailPoint": "stopReplProducer"}
     with direct_client(third) as copying_nothing:
