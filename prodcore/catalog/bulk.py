@@ -1,4 +1,4 @@
-"""Many products at once, each on its own: stored, edited or deleted by the version that the caller saw."""
+"""Many products at once, each on its own: stored, edited, deleted or undone by the version that the caller saw."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from uuid import UUID
 from prodcore.catalog.catalog import MOST_MAPS, Catalog
 from prodcore.catalog.moves import MOST_MOVES
 from prodcore.catalog.stores import Deleted, Key, ProductStore
-from prodcore.catalog.write_errors import Failure, exists, failure, id_was_used, write_each
+from prodcore.catalog.write_errors import Failure, exists, failure, has_other_version, id_was_used, write_each
 from prodcore.errors import (
     InvalidInput,
     Problem,
     ProdError,
+    ProductDeleted,
     ProductNotFound,
     StaleShardMap,
     VersionConflict,
@@ -23,7 +24,7 @@ from prodcore.errors import (
 from prodcore.product.model import Author, Product
 from prodcore.routing import fold
 
-Status = Literal["changed", "deleted", "unchanged"] | Failure
+Status = Literal["changed", "deleted", "unchanged", "restored"] | Failure
 
 MAX_BULK = 500
 """Products a call."""
@@ -101,6 +102,37 @@ def bulk_delete(catalog: Catalog, items: Sequence[Seen], by: Author) -> list[Bul
         return product if product.version == seen.version else _stale(seen, product)
 
     return _each(catalog, items, judge, lambda shard, products: delete_many(catalog, shard, products, by), "deleted")
+
+
+def undo_change(catalog: Catalog, seen: Seen, by: Author) -> Product:
+    """Undo the change that made a version, which must still be the last one; the product as it is then.
+
+    What was edited gets its former values, what was deleted is restored, what was restored is deleted again.
+    Raises VersionConflict where something was done since, ProductNotFound, and what edits and restores raise.
+    """
+    try:
+        product = catalog.get(seen.product_id)
+    except ProductDeleted:
+        return catalog.restore(seen.product_id, by, seen.version)
+    last = next(iter(catalog.history(seen.product_id)), None)
+    if last is None or (product.version, last.version) != (seen.version, seen.version) or last.action == "created":
+        raise has_other_version(product, seen.version)
+    if last.action == "restored":
+        return catalog.delete(seen.product_id, by, seen.version)
+    return catalog.rewrite(seen.product_id, seen.version, lambda old: catalog.store_changed(old, last.was, by))
+
+
+def undo_changes(catalog: Catalog, items: Sequence[Seen], by: Author) -> list[BulkOutcome]:
+    """``undo_change`` for each, one after the other; the outcomes stand in the order of the items."""
+    outcomes = []
+    for seen in items:
+        try:
+            undo_change(catalog, seen, by)
+        except ProdError as error:
+            outcomes.append(BulkOutcome(seen, failure(error), error))
+        else:
+            outcomes.append(BulkOutcome(seen, "restored"))
+    return outcomes
 
 
 def _each(

@@ -5,7 +5,7 @@ from apiflask import APIFlask
 from prodcore.catalog.bulk import MAX_BULK
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.upsert import MAX_ITEMS
-from webapp.api import bulk, cluster, history, identity, imports, listing, products
+from webapp.api import bulk, cluster, identity, imports, listing, products
 from webapp.api.openapi import install_document
 
 DESCRIPTION = (
@@ -17,7 +17,7 @@ DESCRIPTION = (
 
 def register(app: APIFlask) -> None:
     """Add every part of the API."""
-    for part in (identity, listing, bulk, products, history, imports, cluster):
+    for part in (identity, listing, bulk, products, imports, cluster):
         app.register_blueprint(part.blueprint, url_prefix="/api/v1")
     app.config["ANSWERS"] = {listing.EXPORT: tuple(listing.TYPES.values())}
     install_document(app)

@@ -36,7 +36,7 @@ ACTIONS = {
     "products.create_product": "product.add",
     "products.edit_product": "product.edit",
     "products.delete_product": "product.remove",
-    "product_history.restore_product": "product.restore",
+    "products.restore_product": "product.restore",
     "product_bulk.edit_products": "product.bulk_edit",
     "product_bulk.delete_products": "product.bulk_remove",
     "imports.store_products": "import.store",

@@ -19,7 +19,7 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
-from prodcore.catalog.bulk import BulkOutcome, Changes, Seen, bulk_delete, bulk_edit
+from prodcore.catalog.bulk import BulkOutcome, Changes, Seen, bulk_delete, bulk_edit, undo_changes
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import Deleted
 from prodcore.errors import InvalidInput, Problem
@@ -52,7 +52,9 @@ _STATUSES = {
     "edit": ("changed", "unchanged", "refused", "unavailable", "unknown"),
     "delete": ("deleted", "refused", "unavailable", "unknown"),
 }
+_REVERTED = ("restored", "refused", "unavailable", "unknown")
 _ADDRESS = "/products/bulk/run"
+_UNDO_ADDRESS = "/products/bulk/undo"
 _SENT = ("action", "list", *TEXTS, *BOXES)
 
 
@@ -148,18 +150,34 @@ def run() -> View:
     return _work(work)
 
 
+@blueprint.post("/products/bulk/undo")
+@keeps_drafts
+def undo() -> View:
+    """Undo what a bulk has done, as far as nothing was done to the products since, some products at a time."""
+    if "made" not in request.form:
+        return _work(resumed("revert", _UNDO_ADDRESS, _REVERTED, ("list",)))
+    made = [[_plain(seen) for seen in _read_packed(text)] for text in request.form.getlist("made")]
+    work = Run("revert", _UNDO_ADDRESS, _REVERTED, {"list": request.form.get("list", "")}, sum(map(len, made)))
+    work.portions = portions([seen for part in made for seen in part])
+    return _work(work)
+
+
 def _work(work: Run) -> str:
-    """Change or delete a portion."""
+    """Change, delete or undo a portion."""
     if is_draft():
         return work.render(back=_list_state().url())
     seen = _read_seen(work.take())[:STEP]
     catalog, author = current_catalog(), current_author()
     if work.kind == "delete":
         outcomes = bulk_delete(catalog, seen, author)
+    elif work.kind == "revert":
+        outcomes = undo_changes(catalog, seen, author)
     else:
         outcomes = bulk_edit(catalog, seen, read_bulk_values(work.sent).changes(), author)
     for outcome in outcomes:
         work.counts[outcome.status] += 1
+    if done := [outcome.seen for outcome in outcomes if outcome.status in ("changed", "deleted")]:
+        work.made.append(pack_json([[seen.product_id.hex, seen.version + 1] for seen in done]))
     failed = [outcome for outcome in outcomes if outcome.error]
     found = catalog.get_many([outcome.seen.product_id for outcome in failed])[0] if failed else {}
     work.refuse([_refusal(outcome, found.get(outcome.seen.product_id)) for outcome in failed])

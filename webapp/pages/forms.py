@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
-from flask import current_app, g, request
+from flask import current_app, flash, g, request
 from werkzeug.exceptions import BadRequest
 
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9_./?=&%+~-]*", re.ASCII)
@@ -107,6 +107,11 @@ def unpack_json(text: str) -> Any:
 def is_partial() -> bool:
     """Whether a script asks for a part of a page (htmx)."""
     return request.headers.get("HX-Request") == "true"
+
+
+def flash_change(text: str, product_id: UUID, version: int, kind: str = "done") -> None:
+    """Tell on the next page what was done, with a button that undoes the change that made this version; 0 for none."""
+    flash(text, f"{kind}:{product_id}:{version}" if version else kind)
 
 
 EVENTS = "text/event-stream"

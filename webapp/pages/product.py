@@ -20,7 +20,7 @@ from prodcore.product.model import Change, Product
 from prodcore.routing import show_key
 from webapp.identity.caller import current_author
 from webapp.live import current_catalog
-from webapp.pages.forms import posted_number
+from webapp.pages.forms import flash_change, posted_number
 
 blueprint = APIBlueprint("product", __name__, enable_openapi=False)
 
@@ -83,7 +83,7 @@ def restore(product_id: UUID) -> Response:
         )
     else:
         g.audit_action = "product.restore"
-        flash(gettext("“%(name)s” was restored.", name=product.name), "done")
+        flash_change(gettext("“%(name)s” was restored.", name=product.name), product.id, product.version)
     return redirect(url_for("pages.product.show", product_id=product_id), 303)
 
 

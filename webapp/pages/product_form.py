@@ -38,7 +38,7 @@ from prodcore.support.validation import validate
 from webapp.identity.caller import current_author
 from webapp.live import current_catalog
 from webapp.pages.errors import error_text, problems_by_field
-from webapp.pages.forms import is_draft, is_partial, keeps_drafts, posted_number, posted_uuid
+from webapp.pages.forms import flash_change, is_draft, is_partial, keeps_drafts, posted_number, posted_uuid
 from webapp.pages.language import read_price, write_price
 
 blueprint = APIBlueprint("product_form", __name__, enable_openapi=False)
@@ -182,7 +182,8 @@ def save(product_id: UUID) -> View:
         raise
     except ProdError as error:
         return _refused(error, subject, values)
-    flash(gettext("“%(name)s” was saved.", name=product.name), "done")
+    made = product.version if product.version > subject.version else 0
+    flash_change(gettext("“%(name)s” was saved.", name=product.name), product.id, made)
     return redirect(url_for("pages.product.show", product_id=product_id), 303)
 
 
@@ -204,7 +205,7 @@ def delete(product_id: UUID) -> View:
     except VersionConflict:
         flash(gettext("It was changed in the meantime: check it again before you delete it."), "note")
         return _question(catalog.get(product_id)), 409
-    flash(gettext("“%(name)s” was deleted.", name=product.name), "done")
+    flash_change(gettext("“%(name)s” was deleted.", name=product.name), product.id, product.version + 1)
     return redirect(url_for("pages.products.listing"), 303)
 
 

@@ -24,6 +24,7 @@ ACTIONS = {
     "undo": "import.undo",
     "edit": "product.bulk_edit",
     "delete": "product.bulk_remove",
+    "revert": "product.bulk_edit",
 }
 """What the audit calls a part, by kind: as it calls a part that came through the API."""
 MAX_KEPT = 1_000
@@ -51,6 +52,8 @@ class Run:
     portions: list[str] = field(default_factory=list)
     """What is left to do, as far as this request brought it."""
     always: int = 1
+    made: list[str] = field(default_factory=list)
+    """What was done in this part, packed, so that it can be undone; on a whole page all of it."""
     place: str = ""
     """Where an undo goes on."""
     ended: bool = False
@@ -97,6 +100,7 @@ def resumed(kind: str, address: str, statuses: Sequence[str], sent: Sequence[str
     run.place = form.get("place", "")
     if not is_partial():
         run.refused = kept_refusals()
+        run.made = form.getlist("made")
     return run
 
 
