@@ -381,8 +381,7 @@ class Catalog:
         counts = []
         for shard in self.shards:
             ranges, count = tuple(str(r) for r in self.shard_map.owned_by(shard)), answered.get(shard)
-            rough = count is not None and (count.approximate or any(r.other for r in self.shard_map.held_by(shard)))
-            counts.append(ShardCount(shard, ranges, count.products if count else None, rough))
+            counts.append(ShardCount(shard, ranges, count and count.products, bool(count and count.approximate)))
         return counts
 
     def spread(self, sample: int = 500) -> Spread:

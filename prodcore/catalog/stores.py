@@ -146,7 +146,7 @@ TRAFFIC_CATEGORY = "prodctl failover-test"
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many products a shard holds; ``approximate`` where others wrote while it was counted."""
+    """How many products a shard holds; ``approximate`` where others wrote or moved some while it was counted."""
 
     products: int
     approximate: bool = False

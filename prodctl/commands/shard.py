@@ -99,7 +99,7 @@ def list_shards(output: str) -> None:
     shown = [*_COLUMNS, *(_MOVING if shard_map.moving else ())]
     print_rows(_as_shares(rows, output), shown, output, kind="shards", extra={"map_version": shard_map.version})
     if rough := [c.shard for c in counts if c.approximate]:
-        message(f"{', '.join(rough)}: approximate, as products were written while they were counted")
+        message(f"{', '.join(rough)}: approximate, as products were written or moved while they were counted")
     if silent := [c.shard for c in counts if c.products is None]:
         raise ShardUnavailable(f"no answer from {', '.join(silent)}", hint="prodctl cluster status")
 

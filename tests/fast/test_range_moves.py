@@ -117,6 +117,25 @@ def test_range_moves_with_all_that_it_holds(system):
     assert trusted_map(system.maps, system.owned) == router.shard_map
 
 
+def test_counts_are_approximate_while_products_are_under_way_and_exact_as_soon_as_they_have_moved(system):
+    """Not for the twenty minutes in which the former shard keeps old places."""
+    router = system.router()
+    for name in NAMES:
+        router.create(draft(name), ANA)
+
+    def counts():
+        router.current_map.follow()
+        return {c.shard: (c.products, c.approximate) for c in router.counts()}
+
+    before = counts()
+    seen = {step: counts() for step in steps_of(lambda on_step: system.move("g", "n", "rsC", on_step))}
+    assert any(rough for _products, rough in seen["received"].values())
+    assert seen["committed"]["rsC"][1]
+    assert seen["committed"]["rsA"][0] == before["rsA"][0] - 4
+    assert [r.other for r in router.shard_map.moving] == ["rsA"]
+    assert counts() == {"rsA": (2, False), "rsB": (4, False), "rsC": (4, False)}
+
+
 def once_after(store, name, then):
     """After the first answer to this question let something happen, as it may at any time."""
     question = getattr(store, name)

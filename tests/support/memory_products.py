@@ -301,11 +301,12 @@ class MemoryProductStore:
         return 300 * len(self._shelf.asked())
 
     def count(self) -> Count:
-        return Count(len(self._counted()))
+        moving = any(d.move and d.move.state != "moved" for d in self._shelf.asked().values())
+        return Count(len(self._counted()), moving)
 
     def _counted(self) -> list[_Document]:
         live = [d for d in self._shelf.asked().values() if d.deleted is None and d.kept_until is None]
-        live = [d for d in live if d.move is None or d.move.state != "pending"]
+        live = [d for d in live if d.move is None or d.move.state not in ("pending", "moved")]
         return [d for d in live if d.product.category != TRAFFIC_CATEGORY]
 
     def _row(self, document: _Document, position: Position, fields: tuple[str, ...]) -> ListRow:

@@ -46,11 +46,13 @@ INDEX_SECONDS = 3600.0
 _NO_PRODUCTS = {
     "$or": [
         {"purge_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}},
-        {"move.state": "pending"},
+        {"move.state": {"$in": ["pending", "moved"]}},
         {"words": category_term(TRAFFIC_CATEGORY)},
     ]
 }
 """The documents that do not count: those that will be removed some day, copies of a move, and records of a drill."""
+_UNDER_WAY = {"move.state": {"$in": ["intended", "leaving", "pending", "entering"]}}
+"""Products that are between two shards at this moment: old places of those that have moved are not."""
 
 
 def ensure_indexes(replica_set: ReplicaSet) -> None:
@@ -306,7 +308,8 @@ class MongoProductStore:
         """How many products the shard holds: all documents less the few that are none; see the port."""
         documents = self._count.now()
         others = self._set.read(lambda: self._products.count_documents(_NO_PRODUCTS))
-        return Count(documents.products - others, documents.approximate)
+        moving = self._set.read(lambda: self._products.find_one(_UNDER_WAY, {"_id": 1})) is not None
+        return Count(documents.products - others, documents.approximate or moving)
 
     def _settle(self, product_id: UUID) -> None:
         """Wait until all that an earlier attempt may have written is on a majority, as even an empty write does.
