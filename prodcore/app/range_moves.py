@@ -120,7 +120,7 @@ class RangeMoves:
         began, order = time.monotonic(), None
         while True:
             try:
-                order = self._order(order_id)
+                order = self.order(order_id)
                 if order.carried_at or order.wanted == "pause" or stop():
                     return order
                 if time.monotonic() - began >= patience and self._claim(order):
@@ -181,7 +181,21 @@ class RangeMoves:
         with self.shards.budget():
             self.shards.orders.want(order.id, wanted)
 
-    def _order(self, order_id: UUID) -> MoveOrder:
+    def give_one_by_one(self, orders: Sequence[MoveOrder], follow: Callable[[MoveOrder], MoveOrder]) -> list[MoveOrder]:
+        """Give planned orders, each when ``follow`` returns the one before as carried to its goal; those given.
+
+        Raises Conflict while another range is being moved.
+        """
+        given: list[MoveOrder] = []
+        for order in orders:
+            self.give_order(order)
+            given.append(follow(order))
+            if not given[-1].carried_at or given[-1].wanted == "abort":
+                break
+        return given
+
+    def order(self, order_id: UUID) -> MoveOrder:
+        """An order. Raises NotFound."""
         with self.shards.budget():
             order = self.shards.orders.get(order_id)
         if order is None:

@@ -381,7 +381,9 @@ class Catalog:
         counts = []
         for shard in self.shards:
             ranges, count = tuple(str(r) for r in self.shard_map.owned_by(shard)), answered.get(shard)
-            counts.append(ShardCount(shard, ranges, count and count.products, bool(count and count.approximate)))
+            counts.append(
+                ShardCount(shard, ranges, count.products if count else None, bool(count and count.approximate))
+            )
         return counts
 
     def spread(self, sample: int = 500) -> Spread:

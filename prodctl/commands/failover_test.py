@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -315,7 +315,7 @@ def _graceful_signals() -> Iterator[None]:
     "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), help="Where the local cluster lives."
 )
 def serve(directory: Path | None) -> None:
-    """Carry out the drills that operators order in the browser, and the moves of ranges of prodctl shard.
+    """Carry out what operators order in the browser, drills and actions, and the moves of ranges of prodctl shard.
 
     Runs until it is stopped, on the machine that controls the members; "local up" starts it. It needs an operator's
     access, so that webapp needs none: orders and progress go through the users' set. One drill at a time. When it is
@@ -325,6 +325,8 @@ def serve(directory: Path | None) -> None:
     Examples:
       prodctl failover-test serve
     """
+    from prodcore.app.actions import serve_actions
+    from prodcore.app.range_moves import serve_moves
     from prodcore.app.wiring import member_control, open_board
     from prodcore.drill.orders import DrillRunner, RunnerSign
 
@@ -336,23 +338,27 @@ def serve(directory: Path | None) -> None:
         board.prepare()
         sign = RunnerSign(f"{socket.gethostname()}:{os.getpid()}", control.addresses())
         _log("Waiting for orders; stop with Ctrl-C.")
-        moving = threading.Thread(target=_serve_moves, args=(settings, interrupts.stop), name="mover", daemon=True)
-        moving.start()
+        moving = _beside("moves of ranges", interrupts.stop, lambda: serve_moves(settings, interrupts.stop, _log))
+        _beside("actions", interrupts.stop, lambda: serve_actions(settings, control, interrupts.stop, _log))
         runner = DrillRunner(board, sign, _performer(settings, control, interrupts), interrupts.ask)
         runner.run(interrupts.stop)
         moving.join(_LAST_BATCH_SECONDS)
 
 
-def _serve_moves(settings: Settings, stop: threading.Event) -> None:
-    """Moves of ranges go on whatever happens: what nobody expected is logged, and it begins again."""
-    from prodcore.app.range_moves import serve_moves
+def _beside(what: str, stop: threading.Event, serve: Callable[[], None]) -> threading.Thread:
+    """A thread that serves until ``stop`` whatever happens: what nobody expected is logged, and it begins again."""
 
-    while not stop.is_set():
-        try:
-            serve_moves(settings, stop, _log)
-        except Exception as error:  # noqa: BLE001
-            _log(f"Moves of ranges begin again after {type(error).__name__}: {error}")
-            stop.wait(_BEGIN_AGAIN_SECONDS)
+    def go_on() -> None:
+        while not stop.is_set():
+            try:
+                serve()
+            except Exception as error:  # noqa: BLE001
+                _log(f"{what} begin again after {type(error).__name__}: {error}")
+                stop.wait(_BEGIN_AGAIN_SECONDS)
+
+    thread = threading.Thread(target=go_on, name=what, daemon=True)
+    thread.start()
+    return thread
 
 
 _BEGIN_AGAIN_SECONDS = 5.0

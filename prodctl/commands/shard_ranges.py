@@ -308,13 +308,7 @@ def _carry_out(
         return
     moved = "; ".join(f"{counted(o.total, 'product')} of {o.bounds} from {o.source} to {o.target}" for o in orders)
     confirm(f"Move {moved}?", yes=yes, no_input=no_input)
-    ended: list[MoveOrder] = []
-    for order in orders:
-        moves.give_order(order)
-        ended.append(_follow(moves, order))
-        if not ended[-1].carried_at:
-            break  # somebody paused it
-    _print_moves(ended, output)
+    _print_moves(moves.give_one_by_one(orders, lambda order: _follow(moves, order)), output)
 
 
 def _follow(moves: RangeMoves, order: MoveOrder) -> MoveOrder:

@@ -1,7 +1,7 @@
-"""Drills in ``prodctl_meta`` of the users' set: those that are ordered, and the reports of those that were carried out.
+"""What is ordered on the pages, in ``prodctl_meta`` of the users' set: drills and actions, and what became of them.
 
-``drill_orders`` is only ever added to, by webapp, whose database user may do no more; ``drill_runs``,
-``drill_runners`` and ``drill_history`` are written by whoever carries drills out.
+``drill_orders`` is only ever added to, by webapp, whose database user may do no more; ``drill_runs``, ``action_runs``,
+``drill_runners`` and ``drill_history`` are written by whoever carries orders out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
@@ -20,6 +21,8 @@ from prodcore.drill.orders import DrillOrder, DrillRun, RunnerSign, RunState, Ru
 from prodcore.drill.plan import DrillPlan
 from prodcore.errors import DrillNotFound, InvalidInput
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
+from prodcore.mongo.products.map_store import MongoMoveOrders
+from prodcore.processes.orders import ActionKind, ActionRun, ActionState, ClusterAction, read_action
 
 ACTIVE_SECONDS = 10.0
 """A runner that has had no heartbeat for so long counts as gone."""
@@ -38,11 +41,14 @@ class MongoDrillBoard:
         self._orders = replica_set.collection("drill_orders", _DATABASE)
         self._runs = replica_set.collection("drill_runs", _DATABASE)
         self._runners = replica_set.collection("drill_runners", _DATABASE)
+        self.actions = MongoActionBoard(replica_set)
+        self.moves = MongoMoveOrders(replica_set)
 
     def prepare(self) -> None:
         """Make the indexes; what is a week old is removed."""
         self._set.write(lambda _again: self._orders.create_index("at", expireAfterSeconds=_KEPT_SECONDS))
         self._set.write(lambda _again: self._runs.create_index("at", expireAfterSeconds=_KEPT_SECONDS))
+        self.actions.prepare()
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -110,11 +116,7 @@ class MongoDrillBoard:
         self._set.write(lambda _again: self._runners.replace_one({"_id": runner.name}, document, upsert=True))
 
     def _add(self, document: Document) -> None:
-        def attempt(_again: bool) -> None:
-            with suppress(DuplicateKeyError):  # an earlier attempt, or somebody who pressed twice
-                self._orders.insert_one(document)
-
-        self._set.write(attempt)
+        add_order(self._set, document)
 
     def _waiting(self, document: Document) -> DrillRun:
         """An order that nobody has answered; refused when it cannot be read."""
@@ -130,6 +132,93 @@ class MongoDrillBoard:
         fields: dict[str, Any] = {name: document[name] for name in ("run", "outcome", "reason", "seconds")}
         steps = tuple(RunStep(**step) for step in document["steps"])
         return DrillRun(order, RunState(document["state"]), steps=steps, series=tuple(document["series"]), **fields)
+
+
+def add_order(replica_set: ReplicaSet, document: Document) -> None:
+    """Give an order; the same one again changes nothing."""
+    orders = replica_set.collection("drill_orders", _DATABASE)
+
+    def attempt(_again: bool) -> None:
+        with suppress(DuplicateKeyError):  # an earlier attempt, or somebody who pressed twice
+            orders.insert_one(document)
+
+    replica_set.write(attempt)
+
+
+class MongoActionBoard:
+    """A ``prodcore.processes.orders.ActionBoard``, and what the dashboard needs."""
+
+    def __init__(self, replica_set: ReplicaSet) -> None:
+        self._set = replica_set
+        self._orders = replica_set.collection("drill_orders", _DATABASE)
+        self._runs = replica_set.collection("action_runs", _DATABASE)
+
+    def prepare(self) -> None:
+        """Make the index; what is a week old is removed."""
+        self._set.write(lambda _again: self._runs.create_index("at", expireAfterSeconds=_KEPT_SECONDS))
+
+    def place(self, action: ClusterAction) -> None:
+        """Give an order; giving the same one again changes nothing."""
+        add_order(self._set, _action_document(action))
+
+    def get(self, action_id: str) -> ActionRun | None:
+        """What became of this order; None when there is none."""
+        run = self._set.read(lambda: self._runs.find_one({"_id": action_id}))
+        if run:
+            return _as_action_run(run)
+        order = self._set.read(lambda: self._orders.find_one({"_id": action_id, "action": {"$exists": True}}))
+        return _as_action_run(order) if order else None
+
+    def waiting(self) -> list[ActionRun]:
+        """See the port."""
+        since = datetime.now(UTC) - timedelta(hours=1)
+        wanted = {"at": {"$gte": since}, "action": {"$exists": True}}
+        orders = self._set.read(lambda: list(self._orders.find(wanted).sort("at")))
+        ids = [order["_id"] for order in orders]
+        taken = {d["_id"] for d in self._set.read(lambda: list(self._runs.find({"_id": {"$in": ids}}, {"_id": 1})))}
+        return [_as_action_run(order) for order in orders if order["_id"] not in taken]
+
+    def take(self, action: ClusterAction) -> bool:
+        """See the port."""
+        mark = uuid4()
+        document = _action_document(action) | {"state": ActionState.RUNNING.value, "taken": mark}
+
+        def attempt(again: bool) -> bool:
+            try:
+                self._runs.insert_one(document)
+            except DuplicateKeyError:
+                return again and self._runs.find_one({"_id": action.id, "taken": mark}) is not None
+            return True
+
+        return self._set.write(attempt)
+
+    def publish(self, run: ActionRun) -> None:
+        """See the port."""
+        how = {"state": run.state.value, "reason": run.reason, "result": dict(run.result)}
+        document = _action_document(run.action) | how
+        self._set.write(lambda _again: self._runs.replace_one({"_id": run.action.id}, document, upsert=True))
+
+    def end_running(self, reason: str) -> None:
+        """See the port."""
+        over = {"$set": {"state": ActionState.REFUSED.value, "reason": reason}}
+        self._set.write(lambda _again: self._runs.update_many({"state": ActionState.RUNNING.value}, over))
+
+
+def _action_document(action: ClusterAction) -> Document:
+    what = {"kind": action.kind.value, "arguments": dict(action.arguments)}
+    return {"_id": action.id, "by": action.by, "at": action.at, "action": what}
+
+
+def _as_action_run(document: Document) -> ActionRun:
+    """A run, or an order that nobody has taken; refused when the order cannot be read."""
+    id_, by, at, what = document["_id"], str(document.get("by", "")), document["at"], document["action"]
+    try:
+        action = read_action(id_, by, at, what.get("kind"), what.get("arguments"))
+    except InvalidInput as error:
+        unread = ClusterAction(id_, ActionKind.PAUSE, by, at)
+        return ActionRun(unread, ActionState.REFUSED, reason=error.message)
+    state = ActionState(document.get("state", ActionState.WAITING))
+    return ActionRun(action, state, document.get("reason", ""), document.get("result", {}))
 
 
 _KEPT = 500
