@@ -38,8 +38,8 @@ _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "local": ("local:local", "The whole system on this machine: start, look, stop."),
         "expose": ("doctor:expose", "The way in from the internet, hop by hop."),
         "doctor": ("doctor:doctor", "What is wrong or risky on this machine, each with its fix."),
-        "config": ("config:config", "Every setting, its value and where it comes from."),
-        "completion": ("config:completion", "Completion for bash, zsh and fish."),
+        "config": ("doctor:config", "Every setting, its value and where it comes from."),
+        "completion": ("doctor:completion", "Completion for bash, zsh and fish."),
     },
 }
 

@@ -17,16 +17,20 @@ import structlog
 from flask import current_app
 
 from prodcore.app.cluster import look_at
+from prodcore.app.drills import plan_moves
+from prodcore.app.range_moves import RangeMoves
+from prodcore.app.shards import open_shards
 from prodcore.app.wiring import Desk, open_catalog, open_desk, open_inspectors
 from prodcore.catalog import Catalog, ShardCount
-from prodcore.catalog.distribution import Spread
+from prodcore.catalog.distribution import Spread, spread
 from prodcore.deadline import budget
 from prodcore.drill.orders import DrillRun, RunnerSign
 from prodcore.drill.report import DrillHistory
 from prodcore.errors import ProdError, Unavailable
+from prodcore.processes.orders import ClusterAction
 from prodcore.replicaset.cluster import ClusterStatus, HttpServiceProbe
 from prodcore.settings import Settings
-from prodcore.sharding.mover import MoveOrders
+from prodcore.sharding.mover import MoveOrder, MoveOrders
 
 if TYPE_CHECKING:
     from prodcore.mongo.admin.drill_board import MongoDrillBoard
@@ -178,7 +182,7 @@ def _raising(error: Exception) -> Callable[[], Any]:
 
 _STATUS_SECONDS = 0.5
 _COUNTS_SECONDS = 2.0
-_SPREAD_SECONDS = 15.0
+_SAMPLES_SECONDS = 15.0
 _COUNT_SECONDS = 1.0
 _AUTHSVC_SECONDS = 1.0
 
@@ -188,6 +192,8 @@ class Holdings:
     """What the shards hold."""
 
     counts: tuple[ShardCount, ...] = ()
+    spread: Spread | None = None
+    """Where the products lie, by the shard map of this moment."""
 
     def of(self, shard: str) -> ShardCount | None:
         """One shard's part; None for a set that holds no products."""
@@ -208,7 +214,7 @@ class ClusterPicture:
         self._sets: list[MongoSetInspector] = []
         self.status = Watched(self._look, _STATUS_SECONDS, self._rest)
         self.holdings = Watched(self._count, _COUNTS_SECONDS)
-        self.spread = Watched(self._draw, _SPREAD_SECONDS)
+        self._samples = Watched(self._draw, _SAMPLES_SECONDS)
 
     def _look(self) -> ClusterStatus:
         if not self._sets:
@@ -225,16 +231,21 @@ class ClusterPicture:
         """Counts where they can be had quickly: the page is for the times when something is wrong."""
         try:
             with budget(_COUNT_SECONDS):
-                return Holdings(tuple(self._catalog.get().counts()))
+                catalog = self._catalog.get()
+                counts, shard_map = tuple(catalog.counts()), catalog.shard_map
         except ProdError:
             return Holdings()
+        held = {c.shard: c.products for c in counts if c.products is not None}
+        keys = {shard: keys for shard, keys in self._samples.get().items() if shard in held}
+        return Holdings(counts, spread(shard_map, held, keys))
 
-    def _draw(self) -> Spread | None:
+    def _draw(self) -> dict[str, list[str]]:
+        """Keys of each shard, drawn at random."""
         try:
             with budget(_COUNT_SECONDS):
-                return self._catalog.get().spread()
+                return self._catalog.get().some_keys()
         except ProdError:
-            return None
+            return {}
 
 
 def current_picture() -> ClusterPicture:
@@ -272,6 +283,28 @@ class DeskState:
         return frozenset(member for runner in self.runners for member in runner.members)
 
 
+_MOVES_SECONDS = 1.0
+_MOVES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class MoveOverview:
+    """The last moves of ranges between shards, the newest first."""
+
+    orders: tuple[MoveOrder, ...] = ()
+    is_known: bool = True
+
+    @property
+    def at_work(self) -> MoveOrder | None:
+        """The one whose products are not all where they are to be."""
+        return next((order for order in self.orders if not order.carried_at), None)
+
+    @property
+    def open(self) -> tuple[MoveOrder, ...]:
+        """Those that are not closed: at work, or settling."""
+        return tuple(order for order in self.orders if not order.closed_at)
+
+
 class DrillDesk:
     """The board, the history and the moves of ranges, opened when first needed, so after forking."""
 
@@ -282,6 +315,7 @@ class DrillDesk:
         self._desk: Desk | None = None
         self._last: DeskState | None = None
         self.state = Watched(self._look, _EVERY_SECONDS)
+        self.latest_moves = Watched(self._look_at_moves, _MOVES_SECONDS)
 
     def board(self) -> MongoDrillBoard:
         """Where drills are ordered. Its calls raise Unavailable."""
@@ -295,6 +329,15 @@ class DrillDesk:
         """The moves of ranges. Its calls raise Unavailable."""
         return self._opened().moves
 
+    def plan_moves(self, action: ClusterAction) -> tuple[list[MoveOrder], float | None]:
+        """What an action on ranges would give orders for now, and the products a second of the last moves.
+
+        Raises Conflict, ShardNotFound, Unavailable.
+        """
+        with open_shards(self._settings) as shards:
+            moves = RangeMoves(shards)
+            return plan_moves(moves, action), moves.rate()
+
     def run(self, order_id: str) -> DrillRun | None:
         """What became of an order; None when there is none."""
         latest = self.state.get().latest
@@ -305,6 +348,14 @@ class DrillDesk:
             if self._desk is None:
                 self._desk = self._resources.enter_context(open_desk(self._settings))
             return self._desk
+
+    def _look_at_moves(self) -> MoveOverview:
+        """While the users' set does not answer they are not known: nothing of the page waits for that."""
+        try:
+            with budget(_COUNT_SECONDS):
+                return MoveOverview(tuple(self.moves().latest(_MOVES_SHOWN)))
+        except ProdError:
+            return MoveOverview(is_known=False)
 
     def _look(self) -> DeskState:
         board = self.board()

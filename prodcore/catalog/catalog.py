@@ -386,11 +386,14 @@ class Catalog:
             )
         return counts
 
-    def spread(self, sample: int = 500) -> Spread:
-        """Where the products lie, estimated from ``sample`` keys of each shard. Silent shards are left out."""
-        answered, _silent = self.ask_all(lambda store: (store.count(), store.some_keys(sample)))
-        counts = {shard: count.products for shard, (count, _keys) in answered.items()}
-        return spread(self.shard_map, counts, {shard: keys for shard, (_count, keys) in answered.items()})
+    def spread(self) -> Spread:
+        """Where the products lie, estimated from some keys of each shard. Silent shards are left out."""
+        held = {c.shard: c.products for c in self.counts() if c.products is not None}
+        return spread(self.shard_map, held, {shard: keys for shard, keys in self.some_keys().items() if shard in held})
+
+    def some_keys(self, sample: int = 500) -> dict[str, list[str]]:
+        """Keys of each shard, drawn at random, to tell where products lie by. Silent shards are left out."""
+        return self.ask_all(lambda store: store.some_keys(sample))[0]
 
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
         """The products seen to have one of these SKUs, to tell what a write would meet: it claims its SKU itself."""

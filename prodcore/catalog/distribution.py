@@ -37,6 +37,8 @@ class Share:
     """A range as text, or a first letter: ``a`` to ``z``, DIGITS, SIGNS for what sorts before a, OTHERS for after z."""
     shard: str
     products: float
+    part: Range | None = None
+    """The range, where it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,24 @@ def spread(shard_map: ShardMap, counts: Mapping[str, int], keys: Mapping[str, Se
         for key in sample:
             ranges[shard_map.range_for(key)] += weight
             letters[shard, _first(key)] += weight
+    exact = {
+        parts[0]: counts.get(shard, 0)
+        for shard, parts in _held(shard_map).items()
+        if len(parts) == 1 and not parts[0].other
+    }
     return Spread(
-        tuple(Share(str(r), r.shard, _held(r, shard_map, counts, ranges[r])) for r in shard_map.ranges),
+        tuple(Share(str(r), r.shard, exact.get(r, ranges[r]), r) for r in shard_map.ranges),
         tuple(Share(name, shard, letters[shard, name]) for shard, name in _places(shard_map, letters)),
     )
 
 
-def _held(part: Range, shard_map: ShardMap, counts: Mapping[str, int], estimated: float) -> float:
-    return float(counts.get(part.shard, 0)) if len(shard_map.owned_by(part.shard)) == 1 else estimated
+def _held(shard_map: ShardMap) -> dict[str, list[Range]]:
+    """The ranges of which each shard can have products."""
+    held: defaultdict[str, list[Range]] = defaultdict(list)
+    for part in shard_map.ranges:
+        for shard in part.holders:
+            held[shard].append(part)
+    return held
 
 
 def _places(shard_map: ShardMap, letters: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -13,8 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from prodcore.drill.faults import Broken, Faults
-from prodcore.drill.journal import DrillJournal, Unfinished
+from prodcore.drill.faults import Broken, DrillJournal, Faults, Unfinished
 from prodcore.drill.ledger import Ledger
 from prodcore.drill.load import LoadRate, Traffic, running_load
 from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillPlan, DrillStep, OnProgress, Progress

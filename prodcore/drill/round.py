@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from prodcore.drill.faults import Broken, Fault, Faults
-from prodcore.drill.journal import DrillJournal
+from prodcore.drill.faults import Broken, DrillJournal, Fault, Faults
 from prodcore.drill.ledger import Ledger
 from prodcore.drill.plan import DrillPlan, DrillStep, OnProgress, Progress
 from prodcore.drill.verdict import Found

@@ -325,7 +325,7 @@ def serve(directory: Path | None) -> None:
     Examples:
       prodctl failover-test serve
     """
-    from prodcore.app.actions import serve_actions
+    from prodcore.app.drills import serve_actions
     from prodcore.app.range_moves import serve_moves
     from prodcore.app.wiring import member_control, open_board
     from prodcore.drill.orders import DrillRunner, RunnerSign

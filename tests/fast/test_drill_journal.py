@@ -4,8 +4,7 @@ import stat
 
 import pytest
 
-from prodcore.drill.faults import Broken, Fault
-from prodcore.drill.journal import DrillJournal
+from prodcore.drill.faults import Broken, DrillJournal, Fault
 from prodcore.errors import DrillRunning
 
 KILLED = Broken("rsA", "127.0.0.1:27017", Fault.KILL)

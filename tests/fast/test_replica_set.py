@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from bson import json_util
 
+from prodcore.app.drills import stop_objections
 from prodcore.errors import MemberNotFound
 from prodcore.replicaset.status import Health, MemberAnswers, read_set
 from prodcore.replicaset.switchover import choose_successor
@@ -190,3 +191,14 @@ def test_the_first_secondary_takes_over_also_when_the_other_one_is_a_moment_ahea
     first, other = [m for m in status.members if m.role == "SECONDARY"]
     assert status.lag_seconds(first) > status.lag_seconds(other)
     assert choose_successor(status) == first
+
+
+def test_a_member_is_stopped_only_where_the_set_keeps_its_majority():
+    whole = read("healthy")
+    assert stop_objections(whole, whole.primary.address) == []
+    with pytest.raises(MemberNotFound):
+        stop_objections(whole, "rsA-9")
+    without = read("secondary_killed")
+    down, *_ = [m for m in without.members if not m.answers]
+    assert stop_objections(without, down.address) == []
+    assert "majority_at_stake" in {line.code for line in stop_objections(without, without.primary.address)}

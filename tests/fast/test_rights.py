@@ -9,6 +9,7 @@ import pytest
 from prodcore.identity.rights import SCOPES, Right, Role, rights_of
 from prodcore.identity.routes import ROUTES, right_for
 from webapp.identity.caller import ACTIONS, REPORTED
+from webapp.pages.actions import AUDITED
 from webapp.pages.audit import ACTIONS as SHOWN_ACTIONS
 from webapp.pages.steps import ACTIONS as STEP_ACTIONS
 
@@ -75,9 +76,9 @@ def test_what_is_done_has_one_form_of_names_and_the_audit_page_has_words_for_all
     """A noun and a verb; what an endpoint has done, or a page says itself, or authsvc notes."""
     sources = {path: path.read_text() for top in ("authsvc", "webapp") for path in (ROOT / top).rglob("*.py")}
     said = {name for text in sources.values() for name in re.findall(r'(?:note\(|audit_action = )"([^"]+)"', text)}
-    named = said | set(ACTIONS.values()) | set(STEP_ACTIONS.values())
+    named = said | set(ACTIONS.values()) | set(STEP_ACTIONS.values()) | set(AUDITED.values())
     assert named == set(SHOWN_ACTIONS)
-    nouns = "session|account|user|token|key|product|import|drill"
+    nouns = "session|account|user|token|key|product|import|drill|shard|set|member"
     assert [name for name in named if not re.fullmatch(rf"({nouns})\.[a-z]+(_[a-z]+)*", name)] == []
 
 

@@ -17,6 +17,7 @@ from webapp.identity import caller as identity
 from webapp.live import DrillDesk
 from webapp.pages import (
     account,
+    actions,
     assets,
     audit,
     bulk,
@@ -56,6 +57,7 @@ _PARTS = (
     imports,
     cluster,
     drills,
+    actions,
     users,
     audit,
 )
@@ -83,6 +85,7 @@ def register(app: Flask, settings: Settings) -> None:
     app.jinja_env.globals.update(product_fields=BY_NAME)
     app.jinja_env.globals.update(take_notices=identity.take_notices, notice_text=notice_text)
     app.jinja_env.filters.update(problem=problem_text, reason=reason_text, core=cluster.drill_text)
+    app.jinja_env.filters.update(action=actions.action_text, action_range=actions.action_range)
     app.jinja_env.globals.update(labels.ALL, password_help=password_help, refusal=refusal_text)
     pages = APIBlueprint("pages", __name__, enable_openapi=False)
     pages.before_request(_check_form)

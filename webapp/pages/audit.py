@@ -47,6 +47,15 @@ ACTIONS: dict[str, Any] = {
     "import.undo": lazy_gettext("Import undone"),
     "drill.start": lazy_gettext("Drill started"),
     "drill.stop": lazy_gettext("Drill stopped"),
+    "shard.move": lazy_gettext("Range move started"),
+    "shard.drain": lazy_gettext("Emptying of a shard started"),
+    "shard.rebalance": lazy_gettext("Rebalancing started"),
+    "shard.pause": lazy_gettext("Range move paused"),
+    "shard.resume": lazy_gettext("Range move resumed"),
+    "shard.abort": lazy_gettext("Range move undone"),
+    "set.switch_over": lazy_gettext("Switchover ordered"),
+    "member.start": lazy_gettext("Member started"),
+    "member.stop": lazy_gettext("Member stopped"),
 }
 OUTCOMES: dict[str, Any] = {
     "done": lazy_gettext("done"),

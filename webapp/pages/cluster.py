@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 
 from apiflask import APIBlueprint
 from flask import Response
 from flask_babel import lazy_gettext
 
+from prodcore.catalog.distribution import Share
 from prodcore.errors import ShardNotFound
 from prodcore.replicaset.diagnostic import SENTENCES as CORE_SENTENCES
 from prodcore.replicaset.diagnostic import ProblemLine
-from webapp.live import current_picture
+from prodcore.replicaset.status import SetStatus
+from prodcore.routing import Range, joined, show_key
+from prodcore.sharding.mover import MoveOrder
+from webapp.live import current_desk, current_picture, current_status
 from webapp.pages.errors import core_text
 from webapp.pages.labels import ALL
 from webapp.pages.language import show_number
@@ -92,16 +100,134 @@ def _word(name: str, value: Any) -> str:
     return str(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Neighbouring ranges of one owner; ``x`` and ``width`` in percent of the band."""
+
+    x: float
+    width: float
+    shard: str
+    other: str
+    """The second holder, while the range moves."""
+    done: float | None
+    """The share of its width that belongs to ``goal`` already, while products are carried."""
+    goal: str
+    is_narrow: bool
+    """Whether its name has no room on a phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """Where one range ends and the next begins."""
+
+    x: float
+    text: str
+    anchor: str
+    row: int
+    is_wide: bool
+    """Whether it has no room on a phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The key space from left to right, each part as wide as it has products, and none too narrow to be seen."""
+
+    segments: tuple[Segment, ...]
+    borders: tuple[Border, ...]
+    rows: int
+
+
+_LEAST_PERCENT = 5.0
+_ROWS = 3
+_SIGN = 8.0
+"""A sign of the labels is about so many pixels wide."""
+_PHONE, _DESK = 270.0, 640.0
+"""The pixels of a narrow band: a phone's, and that of the smallest window with room for all labels."""
+_LABEL_LENGTH = 14
+_SCREEN_PARTS = 60
+"""More parts than that are no picture any more: the table has them."""
+
+
+def draw_band(shares: Sequence[Share], orders: Sequence[MoveOrder]) -> Band | None:
+    """The ranges as a band; ``orders`` are the moves that are not closed. None where it would show nothing.
+
+    >>> from prodcore.catalog.distribution import spread
+    >>> from prodcore.routing import DEFAULT_MAP
+    >>> band = draw_band(spread(DEFAULT_MAP, {"rsA": 0, "rsB": 0}, {}).ranges, ())
+    >>> [(s.shard, s.x, s.width) for s in band.segments], [(b.text, b.x) for b in band.borders]
+    ([('rsB', 0.0, 33.3), ('rsA', 33.3, 33.3), ('rsB', 66.7, 33.3)], [('a', 33.3), ('n', 66.7)])
+    """
+    products = {share.part: share.products for share in shares if share.part}
+    parts = joined(list(products))
+    if not parts or len(parts) > _SCREEN_PARTS:
+        return None
+    held = [sum(count for part, count in products.items() if part.lower in wide) for wide in parts]
+    ends = list(accumulate(_widths(held), initial=0.0))
+    segments = [_segment(part, x, end - x, orders) for part, x, end in zip(parts, ends, ends[1:], strict=False)]
+    borders, rows = _borders([(x, show_key(part.lower)) for part, x in zip(parts[1:], ends[1:], strict=False)])
+    return Band(tuple(segments), borders, rows)
+
+
+def _widths(held: Sequence[float]) -> list[float]:
+    least = min(_LEAST_PERCENT, 50 / len(held))
+    total = sum(held)
+    return [least + (100 - least * len(held)) * (count / total if total else 1 / len(held)) for count in held]
+
+
+def _segment(part: Range, x: float, width: float, orders: Sequence[MoveOrder]) -> Segment:
+    order = next((o for o in orders if part.other and part in o.bounds), None)
+    goal = order.goal if order else part.shard
+    done = None
+    if order and not order.carried_at:
+        carried = min(1.0, order.carried / order.total) if order.total else 0.0
+        done = 0.0 if order.wanted == "abort" else carried
+    name = f"{part.other} → {part.shard}" if part.other else part.shard
+    is_narrow = len(name) * _SIGN > width / 100 * _PHONE
+    return Segment(round(x, 1), round(width, 1), part.shard, part.other, done, goal, is_narrow)
+
+
+def _borders(places: Sequence[tuple[float, str]]) -> tuple[tuple[Border, ...], int]:
+    """Labels in rows so that none covers another; what finds no room is left to the table."""
+    found: list[Border] = []
+    taken = {pixels: [-1.0] * _ROWS for pixels in (_PHONE, _DESK)}
+    for x, key in places:
+        text = key if len(key) <= _LABEL_LENGTH else f"{key[: _LABEL_LENGTH - 1]}…"
+        anchor = "start" if x < 15 else "end" if x > 85 else "middle"
+        row = next((r for r in range(_ROWS) if _starts(x, text, anchor, _DESK) >= taken[_DESK][r]), None)
+        if row is None:
+            continue
+        taken[_DESK][row] = _starts(x, text, anchor, _DESK) + _wide(text)
+        fits = _starts(x, text, anchor, _PHONE) >= taken[_PHONE][row]
+        if fits:
+            taken[_PHONE][row] = _starts(x, text, anchor, _PHONE) + _wide(text)
+        found.append(Border(round(x, 1), text, anchor, row, not fits))
+    return tuple(found), max((border.row + 1 for border in found), default=0)
+
+
+def _wide(text: str) -> float:
+    return (len(text) + 1.5) * _SIGN
+
+
+def _starts(x: float, text: str, anchor: str, pixels: float) -> float:
+    """Where a label begins, in pixels."""
+    return x / 100 * pixels - {"start": 0.0, "middle": _wide(text) / 2, "end": _wide(text)}[anchor]
+
+
 @blueprint.get("/cluster")
 def overview() -> Response | str:
     """Everything at once."""
     picture = current_picture()
 
     def context() -> dict[str, Any]:
+        holdings, moves = picture.holdings.get(), current_desk().latest_moves.get()
+        shares = holdings.spread.ranges if holdings.spread else ()
         return {
             "status": picture.status.get(),
-            "holdings": picture.holdings.get(),
-            "spread": picture.spread.get(),
+            "holdings": holdings,
+            "spread": holdings.spread,
+            "band": draw_band(shares, moves.open),
+            "moves": moves,
+            "now": datetime.now(UTC),
         }
 
     return live_page("cluster/page.html", "cluster/state.html", context, picture.status.wait)
@@ -113,11 +239,17 @@ def one_set(name: str) -> Response | str:
     picture = current_picture()
 
     def context() -> dict[str, Any]:
-        status = picture.status.get()
-        found = status.set(name)
-        if found is None:
-            known = ", ".join(each.name for each in status.sets)
-            raise ShardNotFound(f"there is no set {name}; there are {known}", shard=name)
-        return {"status": status, "set": found, "holdings": picture.holdings.get(), "spread": picture.spread.get()}
+        holdings = picture.holdings.get()
+        found = required_set(name)
+        return {"status": picture.status.get(), "set": found, "holdings": holdings, "spread": holdings.spread}
 
     return live_page("cluster/set.html", "cluster/set_state.html", context, picture.status.wait)
+
+
+def required_set(name: str) -> SetStatus:
+    """The state of the set of this name. Raises ShardNotFound."""
+    status = current_status()
+    if (found := status.set(name)) is None:
+        known = ", ".join(each.name for each in status.sets)
+        raise ShardNotFound(f"there is no set {name}; there are {known}", shard=name)
+    return found

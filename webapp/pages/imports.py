@@ -253,7 +253,7 @@ def ask_to_undo(import_id: UUID) -> str:
 @blueprint.post("/products/imports/<uuid:import_id>/undo")
 @keeps_drafts
 def undo(import_id: UUID) -> str:
-    """Take it back, some products at a time."""
+    """Undo, some products at a time."""
     catalog, address = current_catalog(), f"/products/imports/{import_id}/undo"
     if "done" in request.form:
         work = resumed("undo", address, _UNDO_STATUSES, ())

@@ -15,6 +15,7 @@ from flask_babel import Babel, get_locale, gettext
 from werkzeug.utils import redirect
 
 from prodcore.product.model import show_time
+from prodcore.routing import show_key
 from webapp.identity.auth_client import cookie_name
 from webapp.pages.forms import safe_next, typed_draft
 
@@ -54,6 +55,7 @@ def install_language(app: Flask) -> None:
             "moment": show_moment,
             "iso": show_time,
             "range": show_range,
+            "key": lambda key: show_key(key or ""),
             "device": show_device,
             "ago": show_span,
             "age": show_age,

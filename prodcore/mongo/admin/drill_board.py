@@ -21,7 +21,6 @@ from prodcore.drill.orders import DrillOrder, DrillRun, RunnerSign, RunState, Ru
 from prodcore.drill.plan import DrillPlan
 from prodcore.errors import DrillNotFound, InvalidInput
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
-from prodcore.mongo.products.map_store import MongoMoveOrders
 from prodcore.processes.orders import ActionKind, ActionRun, ActionState, ClusterAction, read_action
 
 ACTIVE_SECONDS = 10.0
@@ -42,7 +41,6 @@ class MongoDrillBoard:
         self._runs = replica_set.collection("drill_runs", _DATABASE)
         self._runners = replica_set.collection("drill_runners", _DATABASE)
         self.actions = MongoActionBoard(replica_set)
-        self.moves = MongoMoveOrders(replica_set)
 
     def prepare(self) -> None:
         """Make the indexes; what is a week old is removed."""
