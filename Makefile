@@ -1,6 +1,6 @@
 # The menu. Every entry is one script; CI and people call the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help up lock test fast lint docs screenshots sbom bench-web bench-import bench-size rename-campaign range-moves consistency races fuzz \
+.PHONY: help up lock test fast lint docs screenshots sbom bench-web bench-import bench-size bench-ranges rename-campaign range-moves consistency races fuzz \
 	drill-campaign process-kills failover-bench shard-outage abuse guard-soak guard-faults deploy-kills nightly nightly-short mutants
 
 help: ## Show this menu
@@ -44,6 +44,9 @@ sbom: ## Write sbom.json: what a deployment is made of, in CycloneDX
 bench-web: ## Ours beside the seed, Eve and FastAPI: ratios of one run (needs wrk)
 	./scripts/venv server,mongod,bench
 	.venv/bin/python -m bench.web.run
+
+bench-ranges: ## A map of 10 and of 10,000 ranges, side by side: ratios, without a cluster
+	.venv/bin/python bench/many_ranges.py
 
 bench-size: ## Lists at 10,000 and at 1,000,000 products, side by side (takes long)
 	.venv/bin/python bench/catalogue_size.py --large 1000000

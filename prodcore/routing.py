@@ -18,7 +18,7 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Self
@@ -127,21 +127,39 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class ShardMap:
-    """A version and its ranges, in key order; together they cover every key exactly once."""
+    """A version and its ranges, in key order; together they cover every key exactly once.
+
+    What requests ask of it is found when it is made, so that ten thousand ranges cost a request what ten do.
+    """
 
     version: int
     ranges: tuple[Range, ...]
+    shards: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """The shards that hold something, in the order of their first letter range."""
+    moving: tuple[Range, ...] = field(init=False, repr=False, compare=False)
+    """The ranges that two shards hold, in key order."""
+    _joined: tuple[Range, ...] = field(init=False, repr=False, compare=False)
+    _lowers: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """Where the joined ranges begin."""
+    _held: dict[str, tuple[Range, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ordered = self.ranges and self.ranges[0].lower == "" and self.ranges[-1].upper is None
         if not ordered or any(a.upper != b.lower or a.upper in (None, "") for a, b in pairwise(self.ranges)):
             raise ConfigError(f"shard map version {self.version} does not cover every key exactly once")
-
-    @property
-    def shards(self) -> tuple[str, ...]:
-        """The shards that hold something, in the order of their first letter range."""
-        lettered = sorted(self.ranges, key=lambda r: (r.lower == "", r.lower))
-        return tuple(dict.fromkeys(shard for r in lettered for shard in r.holders))
+        held: dict[str, list[Range]] = {}
+        for part in sorted(self.ranges, key=lambda r: (r.lower == "", r.lower)):
+            for shard in part.holders:
+                held.setdefault(shard, []).append(part)
+        wide = tuple(joined(self.ranges))
+        for name, value in {
+            "shards": tuple(held),
+            "moving": tuple(r for r in self.ranges if r.other),
+            "_joined": wide,
+            "_lowers": tuple(r.lower for r in wide),
+            "_held": {shard: tuple(sorted(parts, key=_lower)) for shard, parts in held.items()},
+        }.items():
+            object.__setattr__(self, name, value)
 
     def range_for(self, key: str) -> Range:
         """The one range that holds ``key``."""
@@ -149,11 +167,16 @@ class ShardMap:
 
     def shard_for(self, key: str) -> str:
         """The shard that owns ``key``."""
-        return self.range_for(key).shard
+        return self._joined[bisect_right(self._lowers, key) - 1].shard
 
-    def ranges_from(self, key: str) -> Iterator[Range]:
-        """The ranges in key order, beginning with the one that holds ``key``."""
-        yield from self.ranges[bisect_right(self.ranges, key, key=_lower) - 1 :]
+    def ranges_from(self, key: str, *, backwards: bool = False) -> Iterator[Range]:
+        """The ranges in key order, or against it, beginning with the one that holds ``key``.
+
+        Neighbours of the same holders are one: a list asks each stretch of a shard once, however it is cut.
+        """
+        at = bisect_right(self._lowers, key) - 1
+        places = range(at, -1, -1) if backwards else range(at, len(self._joined))
+        return (self._joined[place] for place in places)
 
     def owned_by(self, shard: str) -> tuple[Range, ...]:
         """The ranges that one shard owns, in key order."""
@@ -161,12 +184,7 @@ class ShardMap:
 
     def held_by(self, shard: str) -> tuple[Range, ...]:
         """The ranges of which one shard can have products, in key order: its own, and those that move away or did."""
-        return tuple(r for r in self.ranges if shard in r.holders)
-
-    @property
-    def moving(self) -> tuple[Range, ...]:
-        """The ranges that two shards hold, in key order."""
-        return tuple(r for r in self.ranges if r.other)
+        return self._held.get(shard, ())
 
     def split(self, key: str) -> ShardMap:
         """The next map, in which the range that holds ``key`` is two of the same owner; itself where a range begins so.
@@ -253,6 +271,16 @@ def same_keys(some: Sequence[Range], others: Sequence[Range]) -> bool:
     True
     """
     return joined(some) == joined(others)
+
+
+def covers(ranges: Sequence[Range], key: str) -> bool:
+    """Whether one of some ranges, which are in key order, holds ``key``.
+
+    >>> [covers(DEFAULT_MAP.owned_by("rsB"), key) for key in ("7up", "arroz", "pan")]
+    [True, False, True]
+    """
+    at = bisect_right(ranges, key, key=_lower)
+    return at > 0 and key in ranges[at - 1]
 
 
 def joined(ranges: Sequence[Range]) -> list[Range]:

@@ -126,7 +126,7 @@ def _counted(
 
 def _ask(catalog: Catalog, query: Query, question: Callable[[ProductStore], T]) -> tuple[list[T], bool]:
     """What the shards of a query answer, and whether that may be off: one is unreachable, or a range moves."""
-    is_rough = any(part.other for part in catalog.shard_map.ranges)
+    is_rough = bool(catalog.shard_map.moving)
     store = catalog.store(query.shard) if query.shard is not None else None
     answers, unreachable = catalog.ask_all(lambda each: question(each) if store in (None, each) else None)
     return [answer for answer in answers.values() if answer is not None], is_rough or bool(unreachable)

@@ -24,7 +24,7 @@ from prodcore.catalog.moves import MOST_MOVES, Moves, grouped, is_current
 from prodcore.catalog.stores import Deleted, ListRow, Moment, Position, ProductStore, Query, Slice
 from prodcore.errors import InvalidCursor, InvalidInput, OutcomeUnknown, Problem, ShardUnavailable, Unavailable
 from prodcore.product.move import Move, Times, shard_at, visit_at
-from prodcore.routing import Range, ShardMap, name_key
+from prodcore.routing import LAST, Range, ShardMap, name_key
 
 T = TypeVar("T")
 
@@ -109,12 +109,11 @@ class Listing:
     def _in_order(self, part: Slice, lists: Sequence[Sequence[ListRow]]) -> Iterator[ListRow]:
         return heapq.merge(*lists, key=lambda row: row.position, reverse=part.query.sort.descending)
 
-    def _ranges_after(self, part: Slice) -> Sequence[Range]:
-        ranges = [r for r in self._map.ranges if part.query.shard is None or part.query.shard in r.holders]
-        key = part.after[0] if part.after else None
-        if part.query.sort.descending:
-            return [r for r in reversed(ranges) if key is None or r.lower <= str(key)]
-        return [r for r in ranges if key is None or r.upper is None or str(key) < r.upper]
+    def _ranges_after(self, part: Slice) -> Iterator[Range]:
+        backwards, shard = part.query.sort.descending, part.query.shard
+        key = str(part.after[0]) if part.after else LAST if backwards else ""
+        there = self._map.ranges_from(key, backwards=backwards)
+        return there if shard is None else (r for r in there if shard in r.holders)
 
     def _merged(self, part: Slice, reader: _Reader) -> Iterator[ListRow]:
         """The shards' own lists, merged: each is in order already."""

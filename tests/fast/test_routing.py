@@ -12,6 +12,7 @@ from prodcore.routing import (
     LAST,
     Range,
     ShardMap,
+    covers,
     fold,
     name_key,
     prefix_range,
@@ -153,6 +154,68 @@ def test_ranges_from_a_key_begin_with_its_own():
     assert [r.shard for r in DEFAULT_MAP.ranges_from("")] == ["rsB", "rsA", "rsB"]
     assert [r.shard for r in DEFAULT_MAP.ranges_from("cafe")] == ["rsA", "rsB"]
     assert [r.shard for r in DEFAULT_MAP.ranges_from("pan")] == ["rsB"]
+
+
+class Counted(str):
+    """A key that counts how often it is compared."""
+
+    __slots__ = ("comparisons",)
+    comparisons: int
+
+    def __new__(cls, text):
+        counted = super().__new__(cls, text)
+        counted.comparisons = 0
+        return counted
+
+    def __lt__(self, other):
+        self.comparisons += 1
+        return str.__lt__(self, other)
+
+    def __gt__(self, other):
+        self.comparisons += 1
+        return str.__gt__(self, other)
+
+    def __le__(self, other):
+        self.comparisons += 1
+        return str.__le__(self, other)
+
+    def __ge__(self, other):
+        self.comparisons += 1
+        return str.__ge__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def map_of(count, shards=64):
+    """A map of so many ranges, no two neighbours of one owner."""
+    lowers = ["", *(f"{place:06}" for place in range(1, count))]
+    uppers = [*lowers[1:], None]
+    return ShardMap(
+        1, tuple(Range(*ends, f"rs{n % shards}") for n, ends in enumerate(zip(lowers, uppers, strict=True)))
+    )
+
+
+@pytest.mark.parametrize("find", ["range_for", "shard_for", "ranges_from", "covers"])
+def test_ten_thousand_ranges_cost_a_name_as_many_comparisons_as_they_have_digits(find):
+    spent = {}
+    for count in (10, 10_000):
+        shard_map, key = map_of(count), Counted("005000")
+        owned = shard_map.held_by("rs8")
+        if find == "covers":
+            covers(owned, key)
+        elif find == "ranges_from":
+            next(shard_map.ranges_from(key))
+        else:
+            getattr(shard_map, find)(key)
+        spent[count] = key.comparisons
+    assert 0 < spent[10_000] <= spent[10] + 11  # log2 of a thousand is ten
+
+
+def test_neighbours_of_one_owner_are_one_stretch_in_both_directions():
+    cut = DEFAULT_MAP.split("c").split("g")
+    assert [str(r) for r in cut.ranges_from("cafe")] == ["a ≤ key < n", "n ≤ key …"]
+    assert [str(r) for r in cut.ranges_from("cafe", backwards=True)] == ["a ≤ key < n", "key < a"]
+    assert len(cut.held_by("rsA")) == 3
 
 
 def test_route_says_why():

@@ -41,7 +41,7 @@ from prodcore.errors import ProdError, ProductExists, ProductNotFound, StaleShar
 from prodcore.product.model import Change, Product
 from prodcore.product.move import CompletedMove, Move
 from prodcore.product.terms import INACTIVE, beginning_of, category_term, tag_term
-from prodcore.routing import Range, ShardMap, prefix_range
+from prodcore.routing import Range, ShardMap, covers, prefix_range
 
 MARK = "\0"
 """No key holds it; what stands behind it makes the key of an old place its own."""
@@ -270,7 +270,7 @@ class MemoryProductStore:
         if part.query.sort.by == "name":
             in_order = [(position, d) for position, d in in_order if str(position[0]) in part.ranges[0]]
         looked_at = in_order[: part.limit]
-        owned = [pair for pair in looked_at if any(pair[1].product.key[0] in owned for owned in part.ranges)]
+        owned = [pair for pair in looked_at if covers(part.ranges, pair[1].product.key[0])]
         rows = [self._row(d, position, part.fields) for position, d in owned]
         return Batch(rows, looked_at[-1][0] if len(looked_at) == part.limit else None)
 

@@ -25,7 +25,7 @@ from prodcore.mongo.client.replica_set import Document
 from prodcore.mongo.products.document import MARK, as_completed_moves, as_move, as_timestamp
 from prodcore.product.fields import FILTERED, STORED_DEFAULTS
 from prodcore.product.terms import ANY, INACTIVE, beginning_of, category_term, tag_term
-from prodcore.routing import LAST, prefix_range
+from prodcore.routing import LAST, covers, prefix_range
 
 LIST_SECONDS = 3.0
 """A list that takes a shard longer is given up: no index serves it."""
@@ -170,7 +170,7 @@ def visible(documents: Sequence[Document], part: Slice) -> Iterator[Document]:
     if part.query.sort.by == "name":
         yield from documents
     else:
-        yield from (d for d in documents if any(d["name_key"] in owned for owned in part.ranges))
+        yield from (d for d in documents if covers(part.ranges, d["name_key"]))
 
 
 def _conditions(part: Slice) -> list[Document]:
