@@ -1,4 +1,5 @@
-"""How the products lie in the key space, by range and by first letter, and what is to move for a balance. Pure.
+"""How the products lie in the key space, by range and by first letter, what is to move for a balance, and what far more
+products and shards would come to. Pure.
 
 Nothing is counted for it. Each shard knows how many products it has, and where they lie is estimated from some of its
 keys, drawn at random; what a shard with one range holds is exact.
@@ -6,13 +7,13 @@ keys, drawn at random; what a shard with one range holds is exact.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from prodcore.errors import Conflict
-from prodcore.routing import Range, ShardMap, fold, joined, show_key
+from prodcore.errors import Conflict, InvalidInput, Problem
+from prodcore.routing import DEFAULT_MAP, Range, ShardMap, fold, joined, show_key
 
 DIGITS, SIGNS, OTHERS = "0–9", "#", "…"
 _LETTERS = "abcdefghijklmnñopqrstuvwxyz"
@@ -202,3 +203,84 @@ def _cut_near(keys: Sequence[str], place: int) -> str | None:
     places = sorted(range(1, len(keys)), key=lambda i: abs(i - place))
     borders = (cut for i in places if (cut := border(keys[i - 1], keys[i])))
     return min(islice(borders, 1 + len(keys) // 50), key=len, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A catalogue of so many products over so many shards, its names spread as some names are that there are."""
+
+    shard_map: ShardMap
+    shares: tuple[float, ...]
+    """The part of all products that each shard holds, in the order of the key space."""
+    moved_to_begin: float
+    """The part that moves from the two shards of the default map to these."""
+    moved_to_grow: float
+    """The part that moves when one more shard takes its share."""
+
+    @property
+    def map_bytes(self) -> int:
+        """The stored map, in BSON."""
+        return _bson_bytes(self.shard_map.ranges)
+
+    @property
+    def comparisons(self) -> int:
+        """Of keys, at most, to find the range of one: its binary logarithm, rounded up."""
+        return len(self.shard_map.ranges).bit_length()
+
+    @property
+    def conditions(self) -> int:
+        """What the rule of a shard asks of a new product, at most: whether it lies in one of so many stretches."""
+        return max(len(joined(self.shard_map.owned_by(shard))) for shard in self.shard_map.shards)
+
+
+def simulate(keys: Sequence[str], shards: int, ranges: int) -> Simulation:
+    """Cut the key space into ranges of about as many of these keys each, and give them to shards in turn.
+
+    ``keys`` are in order, and repeat where products have the same name. Raises InvalidInput where too few differ.
+    """
+    lowers = _cuts(keys, ranges)
+    if len(lowers) < ranges:
+        refusal = f"differ at {len(lowers) - 1:,} places only, {ranges - 1:,} are needed"
+        raise InvalidInput(
+            problems=[Problem("names", "too_few_names", refusal)],
+            hint="give more names, or fewer shards and ranges",
+        )
+    owners = [f"rs{place % shards + 1}" for place in range(ranges)]
+    uppers: list[str | None] = [*lowers[1:], None]
+    shard_map = ShardMap(1, tuple(map(Range, lowers, uppers, owners)))
+    held = _held_by(shard_map, keys)
+    begun = _held_by(DEFAULT_MAP, keys).values()
+    return Simulation(
+        shard_map,
+        tuple(held[shard] for shard in dict.fromkeys(owners)),
+        max(0.0, 1 - sum(min(share, 1 / shards) for share in begun)),
+        1 / (shards + 1),
+    )
+
+
+def _cuts(keys: Sequence[str], ranges: int) -> list[str]:
+    """Where ranges begin that hold about as many keys each; fewer where too many keys are the same."""
+    lowers = [""]
+    place = 0
+    for number in range(1, ranges):
+        place = max(place + 1, number * len(keys) // ranges)
+        while place < len(keys) and (cut := border(keys[place - 1], keys[place])) is None:
+            place += 1
+        if place >= len(keys):
+            break
+        lowers.append(str(cut))
+    return lowers
+
+
+def _held_by(shard_map: ShardMap, keys: Sequence[str]) -> dict[str, float]:
+    counts = Counter(shard_map.shard_for(key) for key in keys)
+    return {shard: counts[shard] / len(keys) for shard in shard_map.shards}
+
+
+def _bson_bytes(ranges: Sequence[Range]) -> int:
+    """What ``ShardMap.as_document`` is in BSON: each name and each text has a type, a length or an end besides."""
+    ends = [(len(r.lower.encode()), None if r.upper is None else len(r.upper.encode()), len(r.shard)) for r in ranges]
+    return 31 + sum(
+        len(str(n)) + 7 + (12 + lower) + (7 if upper is None else 12 + upper) + (12 + shard)
+        for n, (lower, upper, shard) in enumerate(ends)
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +13,7 @@ import click
 
 from prodcore.errors import EXIT_FOUND, EXIT_OK
 from prodctl.commands.shard_ranges import abort, drain, merge, move, pause, rebalance, resume, split, status
-from prodctl.terminal.arguments import complete_products
+from prodctl.terminal.arguments import FILE, Large, Whole, complete_products
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import (
     columns,
@@ -26,10 +26,11 @@ from prodctl.terminal.output import (
     row_writer,
     success,
 )
-from prodctl.terminal.rows import size
+from prodctl.terminal.rows import duration, size
 
 if TYPE_CHECKING:
     from prodcore.app.shards import Shards
+    from prodcore.routing import ShardMap
 
 
 _COLUMNS = columns("Shard", "Ranges~", "Products>", "Share>", "Size>")
@@ -51,7 +52,7 @@ T = TypeVar("T")
 def shard() -> None:
     """Which shard a name belongs to, what each holds, whether all is as it should be; ranges move between shards.
 
-    These commands go straight to the members (DB1_URL, DB2_URL, DB3_URL) and need no webapp.
+    These commands go straight to the members (DB1_URL, DB2_URL, DB3_URL) and need no webapp; simulate needs nothing.
     """
 
 
@@ -301,3 +302,130 @@ def _batched(found: Iterable[T]) -> Iterator[list[T]]:
     """Some at a time: a table takes its widths from the first of them."""
     there = iter(found)
     return iter(lambda: list(islice(there, _SHOWN_AT_ONCE)), [])
+
+
+@shard.command()
+@click.option("--products", type=Large(1, 10**15), required=True, help="How many there are to be; 1e9 is a billion.")
+@click.option("--shards", type=Whole(1, 10_000), required=True, help="Over how many shards.")
+@click.option("--names", "file", type=FILE, required=True, help="Names to draw from, one a line; - reads stdin.")
+@click.option(
+    "--ranges", type=Whole(1, 1_000_000), help="Ranges of the map, given to shards in turn.  [default: one each]"
+)
+@click.option("--rate", type=Whole(1, 10**9), help="Products that a move carries a second.  [default: as measured]")
+@output_option
+def simulate(output: str, products: int, shards: int, file: str, ranges: int | None, rate: int | None) -> None:
+    """Work out what far more products and shards come to; no cluster is needed, and nothing is stored.
+
+    Products are taken to have names as those in the file, each as often as it stands there. Printed are the balance of
+    the shards, the size of the stored map, what it costs to find the shard of a name (on this machine), what each shard
+    asks of a new name, and how long products move: from the two shards of a new installation to these, and when one
+    more is added. One range moves at a time. Without --rate the time is for the rate that was measured on two cores
+    (docs/engineering/performance.md); "prodctl shard status" shows that of your own moves.
+
+    \b
+    Examples:
+      prodctl product list --all -o json | jq -r '.items[].name' > names
+      prodctl shard simulate --products 1e9 --shards 64 --names names
+      prodctl shard simulate --products 1e9 --shards 64 --ranges 10000 --names names
+      prodctl shard simulate --products 2e7 --shards 3 --names names --rate 4000 -o json
+    """
+    from prodcore.catalog.distribution import simulate as simulated
+    from prodcore.errors import InvalidInput, Problem
+    from prodcore.routing import fold
+
+    if ranges is not None and ranges < shards:
+        refusal = f"{ranges:,} are fewer than the {counted(shards, 'shard')}"
+        raise InvalidInput(problems=[Problem("ranges", "too_few_ranges", refusal)], hint="each shard owns one or more")
+    names = _read_names(file)
+    keys = sorted(map(fold, names))
+    found = simulated(keys, shards, ranges or shards)
+    pace = rate or MEASURED_RATE
+    facts: dict[str, Any] = {
+        "products": products,
+        "shards": shards,
+        "ranges": len(found.shard_map.ranges),
+        "names": len(keys),
+        "least_products": round(min(found.shares) * products),
+        "mean_products": round(products / shards),
+        "most_products": round(max(found.shares) * products),
+        "map_bytes": found.map_bytes,
+        "comparisons": found.comparisons,
+        "route_microseconds": _route_microseconds(found.shard_map, names),
+        "rule_conditions": found.conditions,
+        "begin_products": round(found.moved_to_begin * products),
+        "begin_hours": _hours(found.moved_to_begin * products, shards - 2, pace),
+        "grow_products": round(found.moved_to_grow * products),
+        "grow_hours": _hours(found.moved_to_grow * products, shards, pace),
+        "rate": pace,
+        "rate_source": "given" if rate else "measured: docs/engineering/performance.md",
+    }
+    print_item(_as_sentences(facts) if output in ("table", "wide") else facts, output, kind="shard_simulation")
+
+
+MEASURED_RATE = 1_500
+"""Products a second; see docs/engineering/performance.md."""
+
+_ROUTED = 20_000
+
+
+def _read_names(file: str) -> list[str]:
+    """The lines of a file that can be routed. Raises InvalidInput."""
+    from prodcore.errors import InvalidInput, Problem
+    from prodcore.routing import fold
+
+    try:
+        with click.open_file(file, encoding="utf-8") as lines:
+            names = [line.strip() for line in lines if fold(line)]
+    except (OSError, UnicodeDecodeError) as error:
+        why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is not UTF-8"
+        raise InvalidInput(
+            problems=[Problem("names", "unreadable", f"{file} cannot be read: {why}")], hint="give one name a line"
+        ) from None
+    if not names:
+        raise InvalidInput(
+            problems=[Problem("names", "no_names", f"{file} holds no name")],
+            hint="prodctl product list --all -o json | jq -r '.items[].name'",
+        )
+    return names
+
+
+def _route_microseconds(shard_map: ShardMap, names: Sequence[str]) -> float:
+    """What it takes here to fold a name and to find its shard."""
+    from time import perf_counter
+
+    from prodcore.routing import fold
+
+    some = (list(names) * (1 + _ROUTED // len(names)))[:_ROUTED]
+    fold.cache_clear()
+    began = perf_counter()
+    for name in some:
+        shard_map.shard_for(fold(name))
+    return round((perf_counter() - began) / len(some) * 1e6, 2)
+
+
+def _hours(products: float, moves: int, rate: int) -> float:
+    from prodcore.sharding.mover import READERS_KNOW_SECONDS
+
+    return round((products / rate + max(0, moves) * READERS_KNOW_SECONDS) / 3600, 2)
+
+
+def _as_sentences(facts: dict[str, Any]) -> dict[str, str]:
+    """What people read of a simulation."""
+    mean = facts["mean_products"] or 1
+
+    def moved(what: str) -> str:
+        took = duration(facts[f"{what}_hours"] * 3600)
+        return f"{counted(facts[f'{what}_products'], 'product')} move, in {took}"
+
+    of_mean = [f"{facts[f'{which}_products'] / mean:.1%}" for which in ("least", "most")]
+    return {
+        "products": f"{facts['products']:,} with the names of {facts['names']:,}",
+        "shards": f"{facts['shards']:,}, {facts['mean_products']:,} products each on average",
+        "balance": f"{of_mean[0]} to {of_mean[1]} of that: {facts['least_products']:,} to {facts['most_products']:,}",
+        "map": f"{counted(facts['ranges'], 'range')}, {size(facts['map_bytes'])}",
+        "routing": f"{counted(facts['comparisons'], 'comparison')}, {facts['route_microseconds']} µs a name here",
+        "rule": f"a shard compares a new name with {counted(facts['rule_conditions'], 'range')}, at most",
+        "from two shards": moved("begin"),
+        "one shard more": moved("grow"),
+        "rate": f"{facts['rate']:,} products a second ({facts['rate_source']})",
+    }

@@ -65,6 +65,16 @@ class Whole(click.IntRange):
         return "" if self.min is self.max is None else super()._describe_range()
 
 
+class Large(Whole):
+    """A whole number that may be written with its zeros counted: 1e9."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        if isinstance(value, str) and (short := re.fullmatch(r"([0-9]{1,3})[eE]([0-9]{1,2})", value, re.ASCII)):
+            value = short[1] + int(short[2]) * "0"
+        return super().convert(value, param, ctx)
+
+
 def is_whole(text: str) -> bool:
     """Whether a text is a whole number.
 
