@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,12 +23,13 @@ from prodcore.app.shards import open_shards
 from prodcore.app.wiring import Desk, open_catalog, open_desk, open_inspectors
 from prodcore.catalog import Catalog, ShardCount
 from prodcore.catalog.distribution import Spread, spread
-from prodcore.deadline import budget
+from prodcore.deadline import budget, run_parallel
 from prodcore.drill.orders import DrillRun, RunnerSign
 from prodcore.drill.report import DrillHistory
 from prodcore.errors import ProdError, Unavailable
 from prodcore.processes.orders import ClusterAction
 from prodcore.replicaset.cluster import ClusterStatus, HttpServiceProbe
+from prodcore.replicaset.curves import CurveStore
 from prodcore.settings import Settings
 from prodcore.sharding.mover import MoveOrder, MoveOrders
 
@@ -306,7 +307,7 @@ class MoveOverview:
 
 
 class DrillDesk:
-    """The board, the history and the moves of ranges, opened when first needed, so after forking."""
+    """The board, the history, the moves of ranges and the curves, opened when first needed, so after forking."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -343,6 +344,10 @@ class DrillDesk:
         latest = self.state.get().latest
         return latest if latest and latest.order.id == order_id else self.board().get(order_id)
 
+    def curves(self) -> CurveStore:
+        """What the cluster was like. Its calls raise Unavailable."""
+        return self._opened().curves
+
     def _opened(self) -> Desk:
         with self._lock:
             if self._desk is None:
@@ -372,3 +377,18 @@ class DrillDesk:
 def current_desk() -> DrillDesk:
     """The desk of the running app."""
     return cast("DrillDesk", current_app.extensions["drill_desk"])
+
+
+_QUESTION_SECONDS = 1.0
+
+
+def answers_to(questions: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Ask all of these at once, each with a second of its own: what is answered in time, by name."""
+    answers: dict[str, Any] = {}
+
+    def ask(name: str) -> None:
+        with suppress(ProdError), budget(_QUESTION_SECONDS):
+            answers[name] = questions[name]()
+
+    run_parallel(ask, questions)
+    return answers

@@ -6,19 +6,23 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from prodcore.app.wiring import (
     PRODUCTS,
     configured_set,
     configured_sets,
+    open_desk,
     open_inspectors,
     open_replica_set,
     open_switch,
 )
+from prodcore.deadline import budget
+from prodcore.errors import ProdError
 from prodcore.replicaset.cluster import ClusterStatus, HttpServiceProbe, inspect_cluster
 from prodcore.settings import Settings
 
@@ -26,8 +30,10 @@ if TYPE_CHECKING:
     from prodcore.guard.decision import GuardRules
     from prodcore.guard.guard import OnEvent, SetGuard
     from prodcore.mongo.admin.inspection import MongoSetInspector
+    from prodcore.mongo.products.store import MongoProductStore
     from prodcore.processes.control import MemberControl
     from prodcore.replicaset.cluster import ServiceProbe
+    from prodcore.replicaset.curves import Look
     from prodcore.replicaset.diagnostic import Diagnostic
     from prodcore.replicaset.elections import ElectionRecord
     from prodcore.replicaset.switchover import SwitchoverParts
@@ -132,6 +138,44 @@ def run_guards(
         switch.follow(_identity(), lambda: {"sets": _facts(guards)}, stop)
         for thread in threads:
             thread.join(timeout=5)
+
+
+_COUNT_SECONDS = 3.0
+_UNHURRIED_MS = 10_000
+"""Between two heartbeats of connections that are used every ten seconds: those of every half second cost more."""
+
+
+def record_curves(settings: Settings, stop: threading.Event) -> None:
+    """Look at the cluster again and again, and keep its curves, until ``stop``."""
+    from prodcore.replicaset.curves import Recorder
+
+    unhurried = settings.changed(heartbeat_ms=_UNHURRIED_MS)
+    with open_desk(unhurried) as desk, open_look(unhurried) as look:
+        Recorder(look, desk.curves).run(stop)
+
+
+@contextmanager
+def open_look(settings: Settings) -> Iterator[Callable[[], Look]]:
+    """A way to look at the cluster again and again; closes the connections at the end."""
+    from prodcore.mongo.products.store import MongoProductStore
+    from prodcore.replicaset.curves import Look
+
+    with ExitStack() as stack:
+        inspectors = open_inspectors(settings, keep=True)
+        stores = []
+        for inspector in inspectors:
+            stack.callback(inspector.close)
+        for one in (found for found in configured_sets(settings) if found.is_shard):
+            replica_set = open_replica_set(settings, one.setting)
+            stack.callback(replica_set.close)
+            stores.append(MongoProductStore(replica_set))
+        yield lambda: Look(datetime.now(UTC), look_at(inspectors, []), dict(_counts(stores)))
+
+
+def _counts(stores: Sequence[MongoProductStore]) -> Iterator[tuple[str, int]]:
+    for store in stores:
+        with suppress(ProdError), budget(_COUNT_SECONDS):
+            yield store.shard, store.count().products
 
 
 def _identity() -> dict[str, Any]:

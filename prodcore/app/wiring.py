@@ -14,7 +14,7 @@ from prodcore.settings import USERS_SETTING, Settings
 
 if TYPE_CHECKING:
     from prodcore.catalog import Catalog
-    from prodcore.mongo.admin.drill_board import MongoDrillBoard, MongoDrillHistory
+    from prodcore.mongo.admin.drill_board import MongoCurves, MongoDrillBoard, MongoDrillHistory
     from prodcore.mongo.admin.guarded_set import GuardSwitch
     from prodcore.mongo.admin.inspection import MongoSetInspector
     from prodcore.mongo.client.replica_set import ReplicaSet
@@ -237,18 +237,19 @@ class Desk:
     board: MongoDrillBoard
     history: MongoDrillHistory
     moves: MongoMoveOrders
+    curves: MongoCurves
 
 
 @contextmanager
 def open_desk(settings: Settings) -> Iterator[Desk]:
     """All of it over the same connections, which are closed at the end."""
-    from prodcore.mongo.admin.drill_board import MongoDrillBoard, MongoDrillHistory
+    from prodcore.mongo.admin.drill_board import MongoCurves, MongoDrillBoard, MongoDrillHistory
     from prodcore.mongo.products.map_store import MongoMoveOrders
 
     users = open_users_set(settings)
     board = MongoDrillBoard(users, [s.name for s in configured_sets(settings)])
     try:
-        yield Desk(board, MongoDrillHistory(users), MongoMoveOrders(users))
+        yield Desk(board, MongoDrillHistory(users), MongoMoveOrders(users), MongoCurves(users))
     finally:
         users.close()
 

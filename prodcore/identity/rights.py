@@ -139,6 +139,7 @@ OWN_ROUTES = (
     _R("/cluster/moves/<uuid:move>/resume", ("POST",), Right.CHANGE_SHARDS),
     _R("/cluster/moves/<uuid:move>/abort", ("GET", "POST"), Right.CHANGE_SHARDS),
     _R("/cluster/actions/<uuid:order>", ("GET",), Right.READ_CLUSTER),
+    _R("/cluster/history", ("GET",), Right.READ_CLUSTER),
     _R("/drills", ("GET",), Right.READ_CLUSTER),
     _R("/drills/new", ("GET", "POST"), Right.RUN_DRILLS),
     _R("/drills/live/<uuid:order>", ("GET",), Right.READ_CLUSTER),

@@ -7,7 +7,7 @@ The documents are the servers' own answers to ``hello``, ``replSetGetStatus``, `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -53,6 +53,32 @@ class MemberView:
 
 
 @dataclass(frozen=True, slots=True)
+class Operations:
+    """What a member has done for clients since it started."""
+
+    queries: int
+    changes: int
+    """Inserts, updates and deletes, without those that it copied."""
+    reads: int
+    """How many answers ``read_micros`` is the time of."""
+    writes: int
+    read_micros: int
+    write_micros: int
+
+    def since(self, before: Operations | None) -> Operations | None:
+        """What was done since then; None where that is not known: nobody looked, or it has started again."""
+        if before is None:
+            return None
+        done = [now - then for now, then in zip(astuple(self), astuple(before), strict=True)]
+        return None if min(done) < 0 else Operations(*done)
+
+    @classmethod
+    def total(cls, parts: Sequence[Operations]) -> Operations:
+        """What all of them have done."""
+        return cls(*(sum(numbers) for numbers in zip(*map(astuple, parts), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """What one member says of itself; with ``error`` set, what could be learned without it."""
 
@@ -74,6 +100,7 @@ class Member:
     map_version: int | None = None
     """The version of the shard map, or of its copy, that the member holds."""
     views: tuple[MemberView, ...] = ()
+    operations: Operations | None = None
 
     @property
     def answers(self) -> bool:
@@ -213,6 +240,7 @@ def _read_member(answer: MemberAnswers, everybody: Sequence[MemberAnswers]) -> M
         config_version=int(answer.config["version"]) if answer.config else None,
         map_version=answer.map_version,
         views=views,
+        operations=_operations(server),
     )
 
 
@@ -235,6 +263,20 @@ def _best_view(address: str, everybody: Sequence[MemberAnswers]) -> MemberView |
     """The newest that others know of a member."""
     views = [v for a in everybody for v in read_views(a.status) if v.address == address and v.last_applied]
     return max(views, key=lambda v: v.last_applied or _NEVER, default=None)
+
+
+def _operations(server: Document) -> Operations | None:
+    counted, times = server.get("opcounters"), server.get("opLatencies")
+    if not counted or not times:
+        return None
+    return Operations(
+        int(counted["query"]),
+        sum(int(counted[name]) for name in ("insert", "update", "delete")),
+        int(times["reads"]["ops"]),
+        int(times["writes"]["ops"]),
+        int(times["reads"]["latency"]),
+        int(times["writes"]["latency"]),
+    )
 
 
 def _oplog_window(server: Document) -> float | None:

@@ -28,7 +28,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from prodcore.deadline import budget
 from prodcore.errors import Forbidden, InvalidInput, Problem, ProdError
 from prodcore.settings import Settings
-from prodcore.support.log_output import LogOutput
+from prodcore.support.secure_files import LogOutput
 from prodcore.web.front import MAX_BODY, STARTED, request_id
 from prodcore.web.problem import install_problems
 from prodcore.web.strict_json import REPEATABLE, RepeatingRequest, StrictJSON, json_response

@@ -347,7 +347,7 @@ class _Log:
     """A line on stderr for each event; a guard goes on when nobody reads them."""
 
     def __init__(self) -> None:
-        from prodcore.support.log_output import LogOutput
+        from prodcore.support.secure_files import LogOutput
 
         self._output = LogOutput(sys.stderr)
 

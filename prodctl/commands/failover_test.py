@@ -318,13 +318,14 @@ def serve(directory: Path | None) -> None:
     """Carry out what operators order in the browser, drills and actions, and the moves of ranges of prodctl shard.
 
     Runs until it is stopped, on the machine that controls the members; "local up" starts it. It needs an operator's
-    access, so that webapp needs none: orders and progress go through the users' set. One drill at a time. When it is
-    stopped during a drill, it puts everything back first; a move goes on when it runs again.
+    access, so that webapp needs none: orders and progress go through the users' set. One drill at a time; meanwhile
+    it keeps the cluster's curves. Stopped in a drill, it puts everything back first; a move goes on when it runs again.
 
     \b
     Examples:
       prodctl failover-test serve
     """
+    from prodcore.app.cluster import record_curves
     from prodcore.app.drills import serve_actions
     from prodcore.app.range_moves import serve_moves
     from prodcore.app.wiring import member_control, open_board
@@ -340,8 +341,8 @@ def serve(directory: Path | None) -> None:
         _log("Waiting for orders; stop with Ctrl-C.")
         moving = _beside("moves of ranges", interrupts.stop, lambda: serve_moves(settings, interrupts.stop, _log))
         _beside("actions", interrupts.stop, lambda: serve_actions(settings, control, interrupts.stop, _log))
-        runner = DrillRunner(board, sign, _performer(settings, control, interrupts), interrupts.ask)
-        runner.run(interrupts.stop)
+        _beside("curves", interrupts.stop, lambda: record_curves(settings, interrupts.stop))
+        DrillRunner(board, sign, _performer(settings, control, interrupts), interrupts.ask).run(interrupts.stop)
         moving.join(_LAST_BATCH_SECONDS)
 
 
@@ -362,8 +363,7 @@ def _beside(what: str, stop: threading.Event, serve: Callable[[], None]) -> thre
 
 
 _BEGIN_AGAIN_SECONDS = 5.0
-_LAST_BATCH_SECONDS = 10.0
-"""A move that is at work ends with its batch; whoever goes on repeats what was not done."""
+_LAST_BATCH_SECONDS = 10.0  # a move ends with the batch at work; whoever goes on repeats what was not done
 
 
 class _Interrupts:
@@ -442,7 +442,7 @@ def _put_back(settings: Settings, control: MemberControl) -> None:
 
 def _log(text: str) -> None:
     """A line on stderr; the runner goes on when nobody reads it."""
-    from prodcore.support.log_output import LogOutput
+    from prodcore.support.secure_files import LogOutput
 
     LogOutput(sys.stderr).line(visible(text))
 

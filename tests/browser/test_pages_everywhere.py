@@ -47,6 +47,7 @@ def paths(product):
         "/account",
         "/audit",
         "/cluster/rsA",
+        "/cluster/history",
         "/drills",
         "/drills/new",
     ]

@@ -8,6 +8,7 @@ import pytest
 from flask import g
 
 from prodcore.catalog import Catalog
+from prodcore.catalog.finding import Matches
 from prodcore.catalog.stores import ImportRecord
 from prodcore.identity.rights import Right, Role
 from prodcore.identity.tokens import Identity
@@ -38,10 +39,10 @@ class Shop:
     def add(self, name, stock, **fields):
         self.catalog.create(ProductDraft(name=name, price="1", stock=stock, **fields), Author("ana"))
 
-    def page(self, role, language="en"):
-        with self.app.test_request_context("/", headers={"Accept-Language": language}):
+    def page(self, role, language="en", path="/", endpoint="pages.home.home"):
+        with self.app.test_request_context(path, headers={"Accept-Language": language}):
             g.identity = Identity("1", "eva", role, "session", datetime.now(UTC) + timedelta(hours=1))
-            return self.app.view_functions["pages.home.home"]()
+            return self.app.view_functions[endpoint]()
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +106,12 @@ def test_who_changed_what_is_told_with_its_age_in_the_reader_s_language(shop):
     assert re.search("hace [0-9]+ segundos?", text_of(changes))
 
 
-def test_more_than_a_page_is_said_to_be_more():
-    assert Found((), has_more=False, unavailable=()).count == "0"
-    assert Found(tuple({"stock": 0} for _ in range(200)), has_more=True, unavailable=()).count == "200+"
+def test_a_figure_says_how_sure_it_is(shop):
+    with shop.app.test_request_context(headers={"Accept-Language": "en"}):
+        assert Found((), (), Matches(12)).count == "12"
+        assert Found((), (), Matches(12, approximate=True)).count == "≈ 12"
+        assert Found((), (), Matches(2000, more=True)).count == "2,000+"
+        assert Found(({}, {}), ()).count == "2+"
 
 
 def said(answers, right):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prodcore.support.log_output import LogOutput
+from prodcore.support.secure_files import LogOutput
 
 
 @pytest.fixture

@@ -2,19 +2,21 @@
 
 import os
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from pymongo.errors import OperationFailure
 
+from prodcore.app.cluster import open_look
 from prodcore.app.drills import open_drill
-from prodcore.app.wiring import open_board, open_replica_set
+from prodcore.app.wiring import open_board, open_desk, open_replica_set
 from prodcore.drill.engine import run_drill
 from prodcore.drill.faults import Fault
 from prodcore.drill.orders import DrillOrder, DrillRun, DrillRunner, RunnerSign, RunState
 from prodcore.drill.plan import DrillPlan
+from prodcore.replicaset.curves import DAY, HOUR, Mark, Point, SetPoint, point_of
 from prodcore.settings import load_settings
 from tests.support.waiting import wait_until
 
@@ -66,6 +68,41 @@ def make_runner(board, operator, cluster):
 def order(sets=("rsA",), age_seconds=0):
     at = datetime.now(UTC) - timedelta(seconds=age_seconds)
     return DrillOrder(str(uuid4()), "Ana", at.replace(microsecond=0), DrillPlan(sets, Fault.STEPDOWN))
+
+
+def test_a_point_is_kept_by_the_runner_read_by_webapp_and_removed_in_time(cluster, operator):
+    at = datetime(2026, 5, 4, 12, tzinfo=UTC)
+    points = [
+        Point(at, {"rsA": SetPoint({"10.0.0.1:27017": "PRIMARY"}, 0.1, 2.0, None, 0.5, None, 9), "rsU": SetPoint()}),
+        Point(at + HOUR.step, {}, (Mark(at, "election", "rsA", "10.0.0.1:27017"),)),
+    ]
+    with open_desk(operator) as writing, open_desk(load_settings(**cluster.addresses("web"))) as reading:
+        for point in (*points, points[0]):
+            writing.curves.add(HOUR, point)
+        writing.curves.add(DAY, points[0])
+        assert reading.curves.points(HOUR, at, at + HOUR.reach) == points
+        assert reading.curves.points(HOUR, at + HOUR.step, at + HOUR.reach) == points[1:]
+        with pytest.raises(OperationFailure):
+            reading.curves.add(HOUR, points[0])
+    with closing(open_replica_set(operator, "db3_url")) as users:
+        kept = users.collection("curves", "prodctl_meta")
+        index = users.read(kept.index_information)["expires_1"]
+        assert index["expireAfterSeconds"] == 0
+        assert users.read(lambda: kept.find_one({"_id": "hour 2026-05-04T12:00:00+00:00"}))["expires"] > at + HOUR.reach
+
+
+def test_a_look_at_the_cluster_tells_roles_operations_and_products(operator):
+    with open_look(operator) as look:
+        before = look()
+        now = look()
+    point = point_of(before, now)
+    assert set(point.sets) == {"rsA", "rsB", "rsU"}
+    for name, of in point.sets.items():
+        assert sorted(of.roles.values()) == ["PRIMARY", "SECONDARY", "SECONDARY"]
+        assert of.lag_seconds is not None
+        assert of.reads_per_second >= 0
+        assert of.writes_per_second >= 0
+        assert (of.products is None) == (name == "rsU")
 
 
 def test_an_order_is_carried_out_and_a_second_one_refused(web, runner_board, operator, cluster):

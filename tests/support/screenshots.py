@@ -196,6 +196,7 @@ def _pages(made, drill):
         "product-delete": f"/products/{product}/delete",
         "cluster": "/cluster",
         "cluster-set": "/cluster/rsA",
+        "cluster-history": "/cluster/history",
         "drills": "/drills",
         "drill-new": "/drills/new",
         "drill": drill,

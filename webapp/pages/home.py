@@ -7,7 +7,6 @@ be missing, and the rest of the page stands. None needs more than the first rows
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -17,17 +16,16 @@ from flask import render_template
 from flask_babel import gettext, ngettext
 
 from prodcore.catalog import Query, Sort
+from prodcore.catalog.finding import Matches, count_matches
 from prodcore.catalog.imports import recent_imports
-from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import TRAFFIC_CATEGORY, ImportRecord
-from prodcore.deadline import budget, run_parallel
-from prodcore.errors import ProdError
 from prodcore.identity.rights import Right
 from prodcore.replicaset.cluster import ClusterStatus
 from prodcore.sharding.mover import MoveOrder
 from webapp.identity.caller import account, may
-from webapp.live import current_catalog, current_desk, current_picture
+from webapp.live import answers_to, current_catalog, current_desk, current_picture
 from webapp.pages.audit import ACTIONS, OUTCOMES
+from webapp.pages.curves import last_day
 from webapp.pages.forms import with_query
 from webapp.pages.language import show_number
 
@@ -35,7 +33,6 @@ blueprint = APIBlueprint("home", __name__, enable_openapi=False)
 
 LOW_STOCK = 5
 """So many left, or fewer, is little."""
-_QUESTION_SECONDS = 1.0
 _SHOWN = 6
 _SHOWN_DRILLS = 12
 _LOOKED_AT = 40
@@ -60,14 +57,22 @@ class Found:
     """The first products of a list."""
 
     items: tuple[dict[str, Any], ...]
-    has_more: bool
     unavailable: tuple[str, ...]
     """Shards whose products are missing."""
+    matches: Matches | None = None
+    """How many there are of them; None where that was not asked, or takes too long."""
+
+    @property
+    def number(self) -> int:
+        """How many are known of."""
+        return self.matches.products if self.matches else len(self.items)
 
     @property
     def count(self) -> str:
-        """How many there are at least, as it is shown: ``12``, ``200+``."""
-        return show_number(len(self.items)) + ("+" if self.has_more else "")
+        """The same as it is shown: ``12``, ``≈ 12``, ``2,000+``."""
+        if self.matches is None or self.matches.more:
+            return f"{show_number(self.number)}+"
+        return f"{'≈ ' if self.matches.approximate else ''}{show_number(self.number)}"
 
 
 class Task(NamedTuple):
@@ -82,7 +87,7 @@ class Task(NamedTuple):
 @blueprint.get("/")
 def home() -> str:
     """Everything at a glance, as far as the reader's role may see it."""
-    answers = _ask({name: ask for name, (right, ask) in _QUESTIONS.items() if may(right)})
+    answers = answers_to({name: ask for name, (right, ask) in _QUESTIONS.items() if may(right)})
     now = datetime.now(UTC)
     imports = answers.get("imports", [])
     return render_template(
@@ -99,35 +104,26 @@ def home() -> str:
     )
 
 
-def _ask(questions: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-    """What is answered in time, by name."""
-    answers: dict[str, Any] = {}
-
-    def ask(name: str) -> None:
-        with suppress(ProdError), budget(_QUESTION_SECONDS):
-            answers[name] = questions[name]()
-
-    run_parallel(ask, questions)
-    return answers
-
-
-def _products(query: Query, most: int) -> Found:
-    page = current_catalog().rows(query, cursor=None, limit=most, fields=_FIELDS)
-    return Found(page.items, page.next_cursor is not None, page.unavailable)
+def _stock(query: Query) -> Found:
+    """The products with the least stock, and how many there are."""
+    catalog = current_catalog()
+    page = catalog.rows(query, cursor=None, limit=_SHOWN, fields=_FIELDS)
+    return Found(page.items, page.unavailable, count_matches(catalog, query))
 
 
 def _changes() -> Found:
     """The products that people changed last: those of a drill's load are no news."""
-    found = _products(_NEWEST, _LOOKED_AT)
-    items = [item for item in found.items if item["category"] != TRAFFIC_CATEGORY]
-    return Found(tuple(items[:_SHOWN]), found.has_more, found.unavailable)
+    page = current_catalog().rows(_NEWEST, cursor=None, limit=_LOOKED_AT, fields=_FIELDS)
+    items = [item for item in page.items if item["category"] != TRAFFIC_CATEGORY]
+    return Found(tuple(items[:_SHOWN]), page.unavailable)
 
 
 _QUESTIONS: dict[str, tuple[Right, Callable[[], Any]]] = {
     "status": (Right.READ_CLUSTER, lambda: current_picture().status.get()),
+    "growth": (Right.READ_PRODUCTS, last_day),
     "holdings": (Right.READ_PRODUCTS, lambda: current_picture().holdings.get()),
-    "sold_out": (Right.READ_PRODUCTS, lambda: _products(_SOLD_OUT, MAX_PAGE)),
-    "low": (Right.READ_PRODUCTS, lambda: _products(_LOW, MAX_PAGE)),
+    "sold_out": (Right.READ_PRODUCTS, lambda: _stock(_SOLD_OUT)),
+    "low": (Right.READ_PRODUCTS, lambda: _stock(_LOW)),
     "changes": (Right.READ_PRODUCTS, _changes),
     "imports": (Right.READ_PRODUCTS, lambda: recent_imports(current_catalog(), _SHOWN)),
     "drills": (Right.READ_CLUSTER, lambda: current_desk().history().last(_SHOWN_DRILLS)),
@@ -164,11 +160,11 @@ def tasks(answers: Mapping[str, Any], now: datetime) -> Iterator[tuple[Right, Ta
 
 def _stock_tasks(answers: Mapping[str, Any]) -> Iterator[Task]:
     sold_out: Found | None = answers.get("sold_out")
-    if sold_out and (number := len(sold_out.items)):
+    if sold_out and (number := sold_out.number):
         text = ngettext("%(n)s product is sold out", "%(n)s products are sold out", number, n=sold_out.count)
         yield Task("bad", text, LISTS["sold_out"])
     low: Found | None = answers.get("low")
-    if low and (number := len(low.items)):
+    if low and (number := low.number):
         text = ngettext("%(n)s product is low in stock", "%(n)s products are low in stock", number, n=low.count)
         yield Task("warn", text, LISTS["low"])
 

@@ -1,7 +1,7 @@
-"""What is ordered on the pages, in ``prodctl_meta`` of the users' set: drills and actions, and what became of them.
+"""Orders and records in ``prodctl_meta`` of the users' set: drills and actions, what became of them, and curves.
 
 ``drill_orders`` is only ever added to, by webapp, whose database user may do no more; ``drill_runs``, ``action_runs``,
-``drill_runners`` and ``drill_history`` are written by whoever carries orders out.
+``drill_runners``, ``drill_history`` and ``curves`` are written by whoever carries orders out.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from prodcore.drill.plan import DrillPlan
 from prodcore.errors import DrillNotFound, InvalidInput
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
 from prodcore.processes.orders import ActionKind, ActionRun, ActionState, ClusterAction, read_action
+from prodcore.replicaset.curves import Mark, Point, Resolution, SetPoint
 
 ACTIVE_SECONDS = 10.0
 """A runner that has had no heartbeat for so long counts as gone."""
@@ -258,3 +259,52 @@ class MongoDrillHistory:
 
     def _newest(self, wanted: Document, fields: Document) -> Any:
         return self._drills.find(wanted, fields).sort("started_at", DESCENDING)
+
+
+class MongoCurves:
+    """A ``prodcore.replicaset.curves.CurveStore``, in ``curves``: a document for each point.
+
+    They are found by their ids alone, which begin with the resolution and sort by time.
+    """
+
+    def __init__(self, replica_set: ReplicaSet) -> None:
+        self._set = replica_set
+        self._curves = replica_set.collection("curves", _DATABASE)
+        self._is_prepared = False
+
+    def add(self, resolution: Resolution, point: Point) -> None:
+        """Keep a point; the server removes it when its curve does not reach back so far any more."""
+        if not self._is_prepared:
+            self._set.write(lambda _again: self._curves.create_index("expires", expireAfterSeconds=0))
+            self._is_prepared = True
+        document = {
+            "_id": _point_id(resolution, point.at),
+            "at": point.at,
+            "expires": point.at + resolution.reach + 2 * resolution.step,
+            "sets": [_as_document(name, of) for name, of in point.sets.items()],
+            "marks": [asdict(mark) for mark in point.marks],
+        }
+        self._set.write(lambda _again: self._curves.replace_one({"_id": document["_id"]}, document, upsert=True))
+
+    def points(self, resolution: Resolution, since: datetime, until: datetime) -> list[Point]:
+        """The points of a stretch of time; see the port."""
+        wanted = {"_id": {"$gte": _point_id(resolution, since), "$lt": _point_id(resolution, until)}}
+        found = self._set.read(lambda: list(self._curves.find(wanted).sort("_id")))
+        return [_as_point(document) for document in found]
+
+
+def _point_id(resolution: Resolution, at: datetime) -> str:
+    return f"{resolution.name} {at.astimezone(UTC).isoformat(timespec='seconds')}"
+
+
+def _as_document(name: str, of: SetPoint) -> Document:
+    """A set's point; addresses have dots in them, which names of fields had better not."""
+    return {"name": name, **asdict(of), "roles": [list(role) for role in of.roles.items()]}
+
+
+def _as_point(document: Document) -> Point:
+    sets = {}
+    for stored in document["sets"]:
+        fields = {**stored, "roles": dict(stored["roles"])}
+        sets[fields.pop("name")] = SetPoint(**fields)
+    return Point(document["at"], sets, tuple(Mark(**mark) for mark in document["marks"]))

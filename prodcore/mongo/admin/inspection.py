@@ -19,7 +19,7 @@ _SHARD_MAP = ("prodctl_meta", "shard_map", "version")
 _OWNED_RANGES = ("products_db", "owned_ranges", "map_version")
 _SERVER_SECTIONS: Document = {
     "oplog": 1,
-    **dict.fromkeys(("metrics", "wiredTiger", "locks", "tcmalloc", "network", "opLatencies", "transactions"), 0),
+    **dict.fromkeys(("metrics", "wiredTiger", "locks", "tcmalloc", "network", "transactions"), 0),
 }
 
 
