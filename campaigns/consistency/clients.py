@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import http.client
 import json
 import random
@@ -60,6 +61,8 @@ class Ledger:
     deleted: dict[str, dict[str, Any]] = field(default_factory=dict)
     """With the version that the deletion made."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    on_error: Callable[[str], None] = lambda _request_id: None
+    """Is told of each request that was answered with 500, while the log still has why."""
 
     def add(self, operation: Operation) -> None:
         """Note one."""
@@ -369,5 +372,7 @@ class Client:
             ended = time.monotonic()
             time.sleep(_REST_SECONDS)
             return Answer(_NOBODY if isinstance(error, ConnectionRefusedError) else 0, None, {}, began, ended)
+        if answer.status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._ledger.on_error(answer.headers["X-Request-ID"])
         shown = text.decode() if is_text else json.loads(text) if text else None
         return Answer(answer.status, shown, dict(answer.headers), began, ended)

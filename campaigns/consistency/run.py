@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -104,7 +104,7 @@ def main() -> int:
         enter_namespaces("campaigns.consistency.run", sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="machine-") as directory, _stage(Path(directory), given.seed) as stage:
         own, breaking = stage
-        ledger = Ledger(f"c{uuid4().hex[:6]}")
+        ledger = Ledger(f"c{uuid4().hex[:6]}", on_error=_keeper_of_errors(own, given.keep / "errors.log"))
         token = own.log_in()
         clients = [Client(i, own.url, token, ledger, given.seed) for i in range(given.clients)]
         with _working(clients, None if given.no_faults else breaking), suppress(KeyboardInterrupt):
@@ -139,6 +139,18 @@ def _stage(directory: Path, seed: int) -> Iterator[tuple[System, Nemesis]]:
     ):
         _wait_healthy(own)
         yield own, breaking
+
+
+def _keeper_of_errors(own: System, kept: Path) -> Callable[[str], None]:
+    """Keeps what webapp's log says of a request: the log is bounded, and removed at the end."""
+    log = own.cluster.plan.directory / "logs/webapp.log"
+
+    def keep(request_id: str) -> None:
+        lines = log.read_text("utf-8", "replace").splitlines(keepends=True)
+        with kept.open("a", encoding="utf-8") as file:
+            file.writelines(line for line in lines if request_id in line)
+
+    return keep
 
 
 def _judged(history: list[Operation], ending: Ending, found: list[Anomaly]) -> int:

@@ -76,6 +76,16 @@ def test_create_that_was_stored_and_answered_with_an_error_is_made_once(catalog,
     assert [p.id for p in catalog.page().items] == [made.id]
 
 
+@pytest.mark.parametrize("code", [24, 43, 94, 112, 175, 187, 210, 237, 365, 11601])
+def test_what_a_server_cannot_do_now_is_asked_again(catalog, raw_clients, code):
+    """Interrupted, a cursor or snapshot gone, just started: not what a question or a write is refused for."""
+    made = catalog.create(draft("Arroz", stock=1), ANA)
+    with failing(raw_clients["rsA"], ["find", "aggregate", "update"], errorCode=code, times=3):
+        assert [p.id for p in catalog.page(Query(sort=Sort.parse("stock"))).items] == [made.id]
+        edited = catalog.edit(made.id, validate(ProductPatch, {"stock": 2}), ANA, 1)
+    assert catalog.get(made.id) == edited
+
+
 def test_edit_whose_answer_is_lost_counts_once(catalog, raw_clients):
     made = catalog.create(draft("Arroz", stock=1), ANA)
     error = {"code": 64, "errmsg": "made by a fail point"}

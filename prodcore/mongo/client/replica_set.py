@@ -90,10 +90,17 @@ _SECONDARY_SECONDS = 2.0
 _SELECTION_MS = 1_000
 """How long the driver itself looks for a server before it gives the question back to us."""
 
-# Server errors that say "not now", never "no": shutting down, stepping down, no majority in time, interrupted, and a
-# member that has restarted and looks up the key that cluster times are signed with, or has no snapshot to read yet.
-_TRANSIENT_CODES = {6, 7, 50, 64, 89, 91, 134, 189, 211, 239, 246, 262, 9001}
-_TRANSIENT_CODES |= {10058, 10107, 11600, 11602, 13388, 13435, 13436}
+# Server errors that say "not now", never "no". Source: the server's src/mongo/base/error_codes.yml.
+_TRANSIENT_CODES = frozenset(
+    (
+        *(6, 7, 89, 145, 202, 384, 9001),  # the network between members
+        *(91, 189, 216, 10058, 10107, 11600, 11602, 13388, 13435, 13436),  # shutting down, no primary any more
+        *(24, 50, 262, 279, 290, 355, 365, 402, 11601),  # interrupted, a lock or time that was not had
+        *(43, 112, 175, 237, 239, 246),  # a cursor or a snapshot that is gone, a write that another one was ahead of
+        *(64, 134, 187),  # no majority in time
+        *(94, 209, 210, 211),  # just started: no configuration, clock or keys to sign cluster times with yet
+    )
+)
 
 
 _on_secondary: ContextVar[bool] = ContextVar("on_secondary", default=False)
