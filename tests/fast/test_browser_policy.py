@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import json
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -12,10 +14,11 @@ from flask.json.tag import TaggedJSONSerializer
 from itsdangerous import URLSafeTimedSerializer
 from pydantic import SecretStr
 
-from prodcore.errors import NotAuthenticated
+from prodcore.errors import NotAuthenticated, ServiceUnavailable
 from prodcore.identity.routes import IDENTITY_ROUTES
 from prodcore.settings import Settings
 from prodcore.web.front import Front
+from prodctl.client.api import ApiClient
 from tests.support.identity import SERVICE_SECRET, SESSION_SECRET
 from webapp.app import create_app
 from webapp.identity.login_gate import LoginGate
@@ -158,3 +161,25 @@ def test_without_a_session_nothing_but_the_public_rows_is_answered(webapp):
     answer = webapp.test_client().get("/api/v1/products")
     assert answer.status_code == 401
     assert answer.get_json()["code"] == NotAuthenticated.code
+
+
+def test_prodctl_follows_nobody_elsewhere_and_says_where_it_was_sent():
+    asked = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        client = ApiClient(Settings(url=f"http://127.0.0.1:{server.server_port}"))
+        with pytest.raises(ServiceUnavailable, match="sends on to /elsewhere"):
+            client.call("GET", "/products", authenticate=False)
+    assert asked == ["/api/v1/products"]
