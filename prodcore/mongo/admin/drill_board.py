@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -303,8 +303,13 @@ def _as_document(name: str, of: SetPoint) -> Document:
 
 
 def _as_point(document: Document) -> Point:
-    sets = {}
-    for stored in document["sets"]:
-        fields = {**stored, "roles": dict(stored["roles"])}
-        sets[fields.pop("name")] = SetPoint(**fields)
+    sets = {stored["name"]: _as_set_point(stored) for stored in document["sets"]}
     return Point(document["at"], sets, tuple(Mark(**mark) for mark in document["marks"]))
+
+
+def _as_set_point(stored: Document) -> SetPoint:
+    known = {name: stored[name] for name in _SET_FIELDS if name in stored}
+    return SetPoint(**{**known, "roles": dict(stored["roles"])})
+
+
+_SET_FIELDS = tuple(field.name for field in fields(SetPoint))
