@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import structlog
 from flask import current_app
 
-from prodcore.app.cluster import look_at
+from prodcore.app.cluster import MemberExamination, examine_member, look_at
 from prodcore.app.drills import plan_moves
 from prodcore.app.range_moves import RangeMoves
 from prodcore.app.shards import open_shards
@@ -247,6 +247,10 @@ class ClusterPicture:
                 return self._catalog.get().some_keys()
         except ProdError:
             return {}
+
+    def examine(self, set_name: str, member: str) -> MemberExamination:
+        """One member, looked at closely. Raises ShardNotFound, MemberNotFound."""
+        return examine_member(self._settings, set_name, member)
 
 
 def current_picture() -> ClusterPicture:

@@ -6,9 +6,9 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from prodcore.replicaset.curves import Look
     from prodcore.replicaset.diagnostic import Diagnostic
     from prodcore.replicaset.elections import ElectionRecord
+    from prodcore.replicaset.status import Member, MemberConfig, SetStatus
     from prodcore.replicaset.switchover import SwitchoverParts
 
 
@@ -84,6 +85,44 @@ def lint_cluster(settings: Settings, control: MemberControl) -> list[Diagnostic]
         found += lint_set(status, setups, set_config(inspector.address, members))
         found += lint_processes(status, control)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class MemberExamination:
+    """One member, looked at closely."""
+
+    status: SetStatus
+    member: Member
+    config: MemberConfig | None
+    options: Mapping[str, Any]
+    """How its ``mongod`` was started; empty where it does not answer."""
+    findings: tuple[Diagnostic, ...]
+    """What ``prodctl doctor`` would say of it."""
+    log: tuple[str, ...]
+    """The last lines of its log, the newest first, in JSON."""
+
+
+def examine_member(settings: Settings, set_name: str, name: str) -> MemberExamination:
+    """A member by its name or address. Raises ShardNotFound, MemberNotFound."""
+    from prodcore.mongo.admin.inspection import MongoSetInspector
+    from prodcore.mongo.client.records import member_log, member_setups
+    from prodcore.replicaset.lint import lint_set
+
+    found = configured_set(settings, set_name)
+    inspector = MongoSetInspector(found.uri, found.databases)
+    status = inspector.inspect()
+    member = status.required_member(name)
+    asked = [member.address] if member.answers else []
+    setups = member_setups(inspector.address, asked)
+    findings = [d for d in lint_set(status, setups, {}) if d.subject in (member.name, member.address)]
+    return MemberExamination(
+        status,
+        member,
+        next((c for c in status.config if c.address == member.address), None),
+        setups[0].options if setups else {},
+        tuple(findings),
+        tuple(line for address in asked for line in reversed(member_log(inspector.address, address))),
+    )
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -11,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from prodcore.app.wiring import open_replica_sets
-from prodcore.deadline import budget
-from prodcore.errors import Conflict, NotFound, ProductNotFound
+from prodcore.deadline import budget, run_parallel
+from prodcore.errors import Conflict, NotFound, ProductNotFound, Unavailable
 from prodcore.replicaset.diagnostic import counted
 from prodcore.settings import Settings
 
@@ -135,6 +137,53 @@ class Shards:
     def budget(self) -> AbstractContextManager[None]:
         """The time that a request has."""
         return budget(self.settings.request_budget_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRate:
+    """Operations on products a second that a shard's primary answers."""
+
+    reads: float
+    writes: float
+
+
+def request_rates(settings: Settings, seconds: float = 1.0) -> dict[str, RequestRate]:
+    """What each shard's primary answers a second, of all clients, by its own counts ``seconds`` apart.
+
+    One of these counts is a read itself, and left out. A shard that does not answer is missing, and so is one whose
+    primary has changed in between.
+    """
+    from prodcore.mongo.products.store import MongoProductStore
+
+    with open_replica_sets(settings) as (_users, sets):
+        stores = {name: MongoProductStore(replica_set) for name, replica_set in sets.items()}
+        first = _ask_each(stores, MongoProductStore.served)
+        began = time.monotonic()
+        threading.Event().wait(seconds)
+        second = _ask_each({name: stores[name] for name in first}, MongoProductStore.served)
+        passed = time.monotonic() - began
+    rates = {}
+    for name, (reads, writes) in second.items():
+        read, written = reads - first[name][0] - 1, writes - first[name][1]
+        if read >= 0 and written >= 0:
+            rates[name] = RequestRate(round(read / passed, 1), round(written / passed, 1))
+    return rates
+
+
+def _ask_each(
+    stores: Mapping[str, MongoProductStore], question: Callable[[MongoProductStore], tuple[int, int]]
+) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+
+    def ask(name: str) -> None:
+        with suppress(Unavailable), budget(_RATE_SECONDS):
+            found[name] = question(stores[name])
+
+    run_parallel(ask, stores)
+    return found
+
+
+_RATE_SECONDS = 5.0
 
 
 def check_unused(settings: Settings, name: str) -> None:

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from prodcore.routing import ShardMap
 
 
-_COLUMNS = columns("Shard", "Ranges~", "Products>", "Share>", "Size>")
+_COLUMNS = columns(
+    "Shard", "Ranges~", "Products>", "Share>", "Size>", "Reads/s=reads_per_second>", "Writes/s=writes_per_second>"
+)
 _MOVING = columns("Moving~")
 _RANGE_COLUMNS = columns("Range~", "Shard", "Products>", "Share>")
 _FIRST_COLUMNS = columns("First", "Shard", "Products>", "Share>")
@@ -63,23 +65,27 @@ for command in (split, merge, move, rebalance, drain, status, pause, resume, abo
 @shard.command("list")
 @output_option
 def list_shards(output: str) -> None:
-    """List the shards: their ranges, how much each holds, and what moves.
+    """List the shards: their ranges, how much each holds, what it has to do, and what moves.
 
-    Bytes are those of the documents, not compressed, as the servers keep that number. A range that moves stands with
-    both its shards; "prodctl shard status" says how far it is. Exit status 6 when a shard does not answer; its numbers
-    are then missing.
+    Bytes are those of the documents, not compressed, as the servers keep that number. Reads and writes a second are
+    the operations on products that the shard's primary has answered within one second, all clients' together: one
+    request to webapp may be several, and those of a move count, too. A range that moves stands with both its shards;
+    "prodctl shard status" says how far it is. Exit status 6 when a shard does not answer; its numbers are then missing.
 
     \b
     Examples:
       prodctl shard list
       prodctl shard list -o json
+      prodctl shard list -o json | jq '.items[] | {shard, requests_per_second}'
     """
+    from prodcore.app.shards import request_rates
     from prodcore.app.wiring import open_catalog
     from prodcore.deadline import budget
     from prodcore.errors import ShardUnavailable
     from prodcore.settings import load_settings
 
     settings = load_settings()
+    rates = request_rates(settings)
     with budget(settings.request_budget_seconds), open_catalog(settings) as catalog:
         counts, shard_map = catalog.counts(), catalog.shard_map
         sizes, _unreachable = catalog.ask_all(lambda store: store.size())
@@ -93,6 +99,9 @@ def list_shards(output: str) -> None:
             "bytes": sizes.get(c.shard),
             "size": size(sizes.get(c.shard)),
             "share": round(c.products / total, 4) if total and c.products is not None else None,
+            "reads_per_second": (rate := rates.get(c.shard)) and rate.reads,
+            "writes_per_second": rate and rate.writes,
+            "requests_per_second": rate and round(rate.reads + rate.writes, 1),
             "moving": [f"{r} {r.other} → {r.shard}" for r in shard_map.held_by(c.shard) if r.other],
         }
         for c in counts

@@ -53,11 +53,16 @@ def band_of(shard_map, counts, orders=()):
 
 def test_a_band_shows_how_much_of_a_range_has_moved():
     order, shard_map = moving(carried=40)
-    [part] = [s for s in band_of(shard_map, {}, [order]).segments if s.other]
-    assert (part.shard, part.other, part.goal, part.done) == ("rsC", "rsA", "rsC", 0.4)
+    for owner, other in (("rsA", "rsC"), ("rsC", "rsA")):  # before and after the target takes the new names
+        [part] = [
+            s for s in band_of(shard_map.with_range(Range("g", "n", owner, other)), {}, [order]).segments if s.source
+        ]
+        assert (part.source, part.target, part.done) == ("rsA", "rsC", 0.4)
     order, shard_map = moving(carried=100, carried_at=NOW)
-    [part] = [s for s in band_of(shard_map, {}, [order]).segments if s.other]
+    [part] = [s for s in band_of(shard_map, {}, [order]).segments if s.source]
     assert part.done is None
+    order, shard_map = moving(carried=40, wanted="abort")
+    assert all(s.done is None for s in band_of(shard_map, {}, [order]).segments)
 
 
 def test_a_band_covers_all_names_and_shows_the_smallest_range():

@@ -17,12 +17,17 @@ from flask_babel import gettext, lazy_gettext
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as Redirect
 
-from prodcore.errors import Conflict, InvalidInput, NotFound, Problem, ProdError, ShardNotFound
+from prodcore.app.drills import stop_objections
+from prodcore.errors import Conflict, InvalidInput, NotFound, Problem, ProdError, ShardNotFound, Unavailable
 from prodcore.processes.orders import ActionKind, ClusterAction
+from prodcore.replicaset.diagnostic import ProblemLine
+from prodcore.replicaset.status import Member, SetStatus
+from prodcore.replicaset.switchover import choose_successor
 from prodcore.routing import Range, name_key
 from prodcore.sharding.mover import MoveOrder
 from webapp.identity.caller import required_identity
 from webapp.live import current_catalog, current_desk
+from webapp.pages.cluster import drill_text, required_set
 from webapp.pages.errors import core_text, problems_by_field
 from webapp.pages.forms import is_draft, keeps_drafts
 from webapp.pages.language import show_range
@@ -65,6 +70,36 @@ SENTENCES: dict[str, Any] = {
     "a drill, or another action on a member, is at work": lazy_gettext(
         "A drill, or another action on a member, is running: wait for it to end."
     ),
+    "{member} is the primary already": lazy_gettext("{member} is the primary already."),
+    "{member} cannot become primary: its priority is 0, or it has no vote": lazy_gettext(
+        "{member} cannot become primary: its priority is 0, or it has no vote."
+    ),
+    "no secondary is within {seconds} s of the primary": lazy_gettext(
+        "No secondary is within {seconds} s of the primary."
+    ),
+    "no secondary {member} is within {seconds} s of the primary": lazy_gettext(
+        "{member} is no secondary within {seconds} s of the primary."
+    ),
+    "{set}: no new primary within 30 s": lazy_gettext("{set}: no new primary within 30 s."),
+    "{set}: {member} has not rejoined within 30 s": lazy_gettext("{set}: {member} has not rejoined within 30 s."),
+    "{set}: {member} became primary, not {chosen}": lazy_gettext("{set}: {member} became primary, not {chosen}."),
+    "anybody who reaches it may do anything": lazy_gettext("Anybody who reaches it has full access."),
+    "start it with a keyFile": lazy_gettext("start it with a keyFile"),
+    "it listens on every address of its host": lazy_gettext("It listens on every address of its host."),
+    "bindIp: loopback and its own": lazy_gettext("bindIp: loopback and its own address"),
+    "it offers zlib compression, which leaked memory to anybody in older versions ({cve})": lazy_gettext(
+        "It offers zlib compression, which leaked memory to anybody in older versions ({cve})."
+    ),
+    "its oplog holds {size} MB: a member that is away for long must copy everything again": lazy_gettext(
+        "Its oplog holds {size} MB: a member that is away for long must copy everything again."
+    ),
+    "replSetResizeOplog to at least {size} MB": lazy_gettext("replSetResizeOplog to at least {size} MB"),
+    "a client that names no write concern gets w: {w}": lazy_gettext(
+        "A client that names no write concern gets w: {w}."
+    ),
+    "setDefaultRWConcern with w: majority": lazy_gettext("setDefaultRWConcern with w: majority"),
+    "mongod {version} has known security holes": lazy_gettext("mongod {version} has known security holes."),
+    "update to {version} or newer": lazy_gettext("update to {version} or newer"),
     "1 product stays in {shard}: {why}": lazy_gettext("One product stays on {shard}: {why}"),
     "{n} products stay in {shard}: {why}": lazy_gettext("{n} products stay on {shard}: {why}"),
 }
@@ -153,9 +188,104 @@ def follow(order: UUID) -> Response | str:
     return live_page("actions/show.html", "actions/state.html", context, desk.state.wait)
 
 
+@blueprint.get("/cluster/<name>/switchover")
+def new_switchover(name: str) -> str:
+    """Who would take over from the primary, and whether that may be done now."""
+    return _switchover_form(required_set(name), request.args)
+
+
+@blueprint.post("/cluster/<name>/switchover")
+def start_switchover(name: str) -> tuple[str, int] | Redirect:
+    """Order it, unless something speaks against it now."""
+    status = required_set(name)
+    successor, refusal = _successor(status, request.form.get("to", ""))
+    if successor is None or refusal or not current_desk().state.get().runners:
+        return _switchover_form(status, request.form, refused=True), 409
+    g.audit_subject = f"{name}: {successor.address}"
+    placed = _place(ActionKind.SWITCHOVER, {"set": name, "member": successor.address})
+    return redirect(url_for("pages.actions.follow", order=placed.id), 303)
+
+
+@blueprint.get("/cluster/<name>/<member>/start")
+def confirm_start(name: str, member: str) -> str:
+    """Ask before a member is started."""
+    return _member_form(ActionKind.START, name, member)
+
+
+@blueprint.post("/cluster/<name>/<member>/start")
+def start_member(name: str, member: str) -> tuple[str, int] | Redirect:
+    """Start a member's process."""
+    return _control(ActionKind.START, name, member)
+
+
+@blueprint.get("/cluster/<name>/<member>/stop")
+def confirm_stop(name: str, member: str) -> str:
+    """Ask before a member is stopped, and say what speaks against it."""
+    return _member_form(ActionKind.STOP, name, member)
+
+
+@blueprint.post("/cluster/<name>/<member>/stop")
+def stop_member(name: str, member: str) -> tuple[str, int] | Redirect:
+    """Stop a member's process, unless the set would lose its majority."""
+    return _control(ActionKind.STOP, name, member)
+
+
+def _successor(status: SetStatus, to: str) -> tuple[Member | None, str]:
+    """Who would take over, or why nobody may."""
+    try:
+        return choose_successor(status, to), ""
+    except Unavailable as error:
+        return None, "" if status.problems else action_text(error.message)
+
+
+def _switchover_form(status: SetStatus, given: Mapping[str, str], *, refused: bool = False) -> str:
+    successor, refusal = _successor(status, given.get("to", ""))
+    return render_template(
+        "actions/switchover.html",
+        set=status,
+        successor=successor,
+        refusal=refusal,
+        order_id=given.get("order") or str(uuid4()),
+        runners=current_desk().state.get().runners,
+        refused=refused,
+    )
+
+
+def _control(kind: ActionKind, name: str, member: str) -> tuple[str, int] | Redirect:
+    if any(_against(kind, name, member)):
+        return _member_form(kind, name, member, refused=True), 409
+    address = required_set(name).required_member(member).address
+    g.audit_subject = address
+    placed = _place(kind, {"set": name, "member": address})
+    return redirect(url_for("pages.actions.follow", order=placed.id), 303)
+
+
+def _against(kind: ActionKind, name: str, member: str) -> tuple[Sequence[ProblemLine], bool]:
+    """What speaks against it: problems of the set, and that no runner controls the member's process."""
+    status = required_set(name)
+    address = status.required_member(member).address
+    against = stop_objections(status, address) if kind is ActionKind.STOP else []
+    return against, address not in current_desk().state.get().controlled
+
+
+def _member_form(kind: ActionKind, name: str, member: str, *, refused: bool = False) -> str:
+    against, is_out_of_reach = _against(kind, name, member)
+    return render_template(
+        "actions/member.html",
+        kind=kind.value,
+        set=required_set(name),
+        member=required_set(name).required_member(member),
+        against=against,
+        is_out_of_reach=is_out_of_reach,
+        order_id=request.form.get("order") or str(uuid4()),
+        refused=refused,
+    )
+
+
 def action_text(text: str) -> str:
     """Why an action was refused, or a move waits, in the language of the page where it is known."""
-    return show_range(core_text(core_text(text, SENTENCES)))
+    known = core_text(text, SENTENCES)
+    return show_range(known if known != text else drill_text(text))
 
 
 def action_range(arguments: Mapping[str, str]) -> str:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, render_template
 from flask_babel import lazy_gettext
 
 from prodcore.catalog.distribution import Share
 from prodcore.errors import ShardNotFound
+from prodcore.identity.rights import Right
 from prodcore.replicaset.diagnostic import SENTENCES as CORE_SENTENCES
 from prodcore.replicaset.diagnostic import ProblemLine
 from prodcore.replicaset.status import SetStatus
 from prodcore.routing import Range, joined, show_key
 from prodcore.sharding.mover import MoveOrder
+from webapp.identity.caller import may
 from webapp.live import current_desk, current_picture, current_status
 from webapp.pages.errors import core_text
 from webapp.pages.labels import ALL
@@ -107,11 +110,11 @@ class Segment:
     x: float
     width: float
     shard: str
-    other: str
-    """The second holder, while the range moves."""
+    source: str
+    """From which shard to which the range moves; both empty where it does not."""
+    target: str
     done: float | None
-    """The share of its width that belongs to ``goal`` already, while products are carried."""
-    goal: str
+    """The share of its products that is at the target already, while they are carried there."""
     is_narrow: bool
     """Whether its name has no room on a phone."""
 
@@ -175,15 +178,22 @@ def _widths(held: Sequence[float]) -> list[float]:
 
 
 def _segment(part: Range, x: float, width: float, orders: Sequence[MoveOrder]) -> Segment:
-    order = next((o for o in orders if part.other and part in o.bounds), None)
-    goal = order.goal if order else part.shard
+    order = next((o for o in orders if part in o.bounds), None)
+    source, target = way_of(part, orders)
     done = None
-    if order and not order.carried_at:
-        carried = min(1.0, order.carried / order.total) if order.total else 0.0
-        done = 0.0 if order.wanted == "abort" else carried
-    name = f"{part.other} → {part.shard}" if part.other else part.shard
+    if source and order and order.wanted != "abort" and not order.carried_at:
+        done = min(1.0, order.carried / order.total) if order.total else 0.0
+    name = f"{source} → {target}" if source else part.shard
     is_narrow = len(name) * _SIGN > width / 100 * _PHONE
-    return Segment(round(x, 1), round(width, 1), part.shard, part.other, done, goal, is_narrow)
+    return Segment(round(x, 1), round(width, 1), part.shard, source, target, done, is_narrow)
+
+
+def way_of(part: Range, orders: Sequence[MoveOrder]) -> tuple[str, str]:
+    """From which shard to which a range moves, whoever owns it just now; empty where it does not."""
+    if not part.other:
+        return "", ""
+    order = next((o for o in orders if part in o.bounds), None)
+    return (order.source, order.target) if order else (part.other, part.shard)
 
 
 def _borders(places: Sequence[tuple[float, str]]) -> tuple[tuple[Border, ...], int]:
@@ -192,7 +202,7 @@ def _borders(places: Sequence[tuple[float, str]]) -> tuple[tuple[Border, ...], i
     taken = {pixels: [-1.0] * _ROWS for pixels in (_PHONE, _DESK)}
     for x, key in places:
         text = key if len(key) <= _LABEL_LENGTH else f"{key[: _LABEL_LENGTH - 1]}…"
-        anchor = "start" if x < 15 else "end" if x > 85 else "middle"
+        anchor = _anchor(x / 100 * _PHONE, _wide(text) / 2)
         row = next((r for r in range(_ROWS) if _starts(x, text, anchor, _DESK) >= taken[_DESK][r]), None)
         if row is None:
             continue
@@ -202,6 +212,11 @@ def _borders(places: Sequence[tuple[float, str]]) -> tuple[tuple[Border, ...], i
             taken[_PHONE][row] = _starts(x, text, anchor, _PHONE) + _wide(text)
         found.append(Border(round(x, 1), text, anchor, row, not fits))
     return tuple(found), max((border.row + 1 for border in found), default=0)
+
+
+def _anchor(pixels: float, half: float) -> str:
+    """How a label stands at its border, so that it does not reach over an end of the narrowest band."""
+    return "start" if pixels < half else "end" if pixels > _PHONE - half else "middle"
 
 
 def _wide(text: str) -> float:
@@ -227,6 +242,7 @@ def overview() -> Response | str:
             "spread": holdings.spread,
             "band": draw_band(shares, moves.open),
             "moves": moves,
+            "ways": {share.part: way_of(share.part, moves.open) for share in shares if share.part},
             "now": datetime.now(UTC),
         }
 
@@ -244,6 +260,67 @@ def one_set(name: str) -> Response | str:
         return {"status": picture.status.get(), "set": found, "holdings": holdings, "spread": holdings.spread}
 
     return live_page("cluster/set.html", "cluster/set_state.html", context, picture.status.wait)
+
+
+@blueprint.get("/cluster/<name>/<member>")
+def one_member(name: str, member: str) -> str:
+    """A member with its configuration and what is wrong with it; operators see its options and its log, too."""
+    found = current_picture().examine(name, member)
+    mine = [p for p in found.status.problems if found.member.address in p.facts.values()]
+    options, log = (found.options, found.log) if may(Right.CHANGE_SHARDS) else ({}, ())
+    return render_template(
+        "cluster/member.html",
+        found=found,
+        problems=mine,
+        options=list(_flat(options)),
+        log=list(islice(filter(_is_telling, map(_log_line, log)), _LOG_LINES)),
+        controlled=current_desk().state.get().controlled,
+    )
+
+
+_LOG_LINES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a member's log."""
+
+    at: str
+    severity: str
+    component: str
+    text: str
+
+
+def _log_line(line: str) -> LogLine:
+    """A line as the server writes it, in JSON; what is none is shown as it is."""
+    try:
+        read = json.loads(line)
+        attributes = json.dumps(read["attr"], ensure_ascii=False) if read.get("attr") else ""
+        text = f"{read['msg']} {attributes}".strip()[:_LINE_LENGTH]
+        return LogLine(read["t"]["$date"], read["s"], read["c"], text)
+    except (ValueError, KeyError, TypeError):
+        return LogLine("", "", "", line[:_LINE_LENGTH])
+
+
+_LINE_LENGTH = 300
+
+
+def _is_telling(line: LogLine) -> bool:
+    """Whether a line is more than one of the connections that come and go all the time."""
+    return line.severity != "I" or line.component not in ("NETWORK", "ACCESS", "-")
+
+
+def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested options as dotted names.
+
+    >>> list(_flat({"net": {"port": 27017, "tls": {"mode": "requireTLS"}}}))
+    [('net.port', '27017'), ('net.tls.mode', 'requireTLS')]
+    """
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value)
 
 
 def required_set(name: str) -> SetStatus:

@@ -24,6 +24,8 @@ _FIELD_MESSAGES: dict[str, Any] = {
     "forbidden_character": lazy_gettext("It contains a character that cannot be stored."),
     "unknown_currency": lazy_gettext("Use an ISO 4217 code such as EUR."),
     "string_pattern_mismatch": lazy_gettext("Use letters, digits and signs without spaces or accents."),
+    "unroutable_name": lazy_gettext("Write at least one letter, digit or sign."),
+    "empty_range": lazy_gettext("It must come after the first name."),
     "too_long": lazy_gettext("At most 20 tags."),
     "decimal_max_places": lazy_gettext("At most 4 decimals."),
     "int_type": lazy_gettext("Write a whole number such as 40."),

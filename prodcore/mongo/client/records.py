@@ -49,6 +49,12 @@ def member_setups(address: SetAddress, members: Iterable[str]) -> list[MemberSet
     return list(_ask_each(address, members, ask))
 
 
+def member_log(address: SetAddress, member: str) -> list[str]:
+    """The last lines that a member has logged, the oldest first, in JSON; empty where it does not answer."""
+    logs = _ask_each(address, [member], lambda connection: connection.command("getLog", "global")["log"])
+    return list(next(iter(logs), []))
+
+
 def member_clocks(address: SetAddress, members: Iterable[str]) -> dict[str, float]:
     """By how many seconds the clock of each member that answers is ahead of this machine's."""
 
