@@ -55,6 +55,10 @@ bench-import: ## An import beside a bare insert_many of its documents: the ratio
 	./scripts/venv server,mongod,xlsx,dev
 	.venv/bin/python -m bench.import_speed --rows 100000
 
+bench-idle: ## What an idle system takes of a processor, and what a command takes to start
+	./scripts/venv server,mongod,xlsx,dev
+	.venv/bin/python -m bench.idle
+
 consistency: ## Random clients and faults of sixteen kinds for an hour: is every promise kept?
 	.venv/bin/python -m campaigns.consistency.run
 

@@ -13,26 +13,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-import requests
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from bench.words import PASSWORD, WORDS
+from bench.system import System, load, processor_seconds, running_system
+from bench.words import WORDS
 from prodcore.app.wiring import prepare_cluster
-from prodcore.local import LocalCluster, LocalPlan, find_free_ports, services_for
+from prodcore.local import LocalCluster
 from prodcore.settings import load_settings
 
 BATCH = 1_000
@@ -53,20 +50,13 @@ def main() -> int:
     options.add_argument("--rows", type=int, default=20_000)
     options.add_argument("--rounds", type=int, default=3)
     given = options.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench") as folder:
-        directory = Path(folder)
-        file = directory / "products.csv"
+    print(f"before: {load()}", file=sys.stderr)
+    with running_system() as system:
+        file = system.directory / "products.csv"
         write_products(file, given.rows)
-        ports = find_free_ports()
-        cluster = LocalCluster(LocalPlan(directory / "c", ports, services_for(ports, workers=2, threads=8)))
-        try:
-            cluster.up(when_writable=lambda: prepare_cluster(load_settings(**cluster.addresses("root"))))
-            url = f"http://127.0.0.1:{ports.web}"
-            environment = logged_in(cluster, url, directory)
-            collections = [products_of(cluster, setting) for setting in ("db1_url", "db2_url")]
-            rounds = [one_round(cluster, file, given.rows, environment, collections) for _ in range(given.rounds)]
-        finally:
-            cluster.destroy()
+        collections = [products_of(system.cluster, setting) for setting in ("db1_url", "db2_url")]
+        rounds = [one_round(system, file, given.rows, collections) for _ in range(given.rounds)]
+        print(f"meanwhile: {load()}", file=sys.stderr)
     report(given.rows, rounds)
     return 0
 
@@ -84,14 +74,6 @@ def write_products(file: Path, rows: int) -> None:
             )
 
 
-def logged_in(cluster: LocalCluster, url: str, directory: Path) -> dict[str, str]:
-    """The environment of a command of the first admin."""
-    body = {"code": cluster.setup_code(), "username": "bench", "password": PASSWORD}
-    answer = requests.post(f"{url}/api/v1/setup", json=body, timeout=30)
-    made = {"PRODCTL_URL": url, "PRODCTL_STATE_DIR": str(directory), "PRODCTL_TOKEN": answer.json()["access_token"]}
-    return {"PATH": os.environ["PATH"], **made}
-
-
 def products_of(cluster: LocalCluster, setting: str) -> Collection[dict[str, object]]:
     """The products of a shard, for a bare client."""
     uri = cluster.addresses("root")[setting].get_secret_value()
@@ -101,27 +83,21 @@ def products_of(cluster: LocalCluster, setting: str) -> Collection[dict[str, obj
     return client["products_db"]["products"]
 
 
-def one_round(
-    cluster: LocalCluster,
-    file: Path,
-    rows: int,
-    environment: dict[str, str],
-    collections: list[Collection[dict[str, object]]],
-) -> Round:
+def one_round(system: System, file: Path, rows: int, collections: list[Collection[dict[str, object]]]) -> Round:
     """Import the file, then insert what it made; both into empty collections."""
-    empty(cluster, collections)
-    before = processor_seconds()
+    empty(system.cluster, collections)
+    before = processor_seconds(system.cluster)
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
     command = [str(Path(sys.executable).with_name("prodctl")), "product", "import", str(file), "--locale", "es"]
-    done = subprocess.run([*command, "-o", "json"], env=environment, capture_output=True, check=False)  # noqa: S603
+    done = subprocess.run([*command, "-o", "json"], env=system.environment, capture_output=True, check=False)  # noqa: S603
     imported = time.perf_counter() - began
     assert json.loads(done.stdout)["created"] == rows, done.stderr  # noqa: S101
-    after, now = processor_seconds(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = {name: after[name] - before[name] for name in before}
+    after, now = processor_seconds(system.cluster), resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = {name: after[name] - before[name] for name in ("members", "webapp")}
     spent["command"] = now.ru_utime + now.ru_stime - own.ru_utime - own.ru_stime
     documents = [list(collection.find()) for collection in collections]
-    empty(cluster, collections)
+    empty(system.cluster, collections)
     inserted = insert(collections, documents)
     print(f"import {rows / imported:,.0f} a second, insert_many {rows / inserted:,.0f}", file=sys.stderr)
     return Round(imported, inserted, spent)
@@ -148,28 +124,6 @@ def insert(collections: list[Collection[dict[str, object]]], documents: list[lis
     for thread in threads:
         thread.join()
     return time.perf_counter() - began
-
-
-def processor_seconds() -> dict[str, float]:
-    """Of webapp and of the members, until now."""
-    seconds = {"webapp": 0.0, "members": 0.0}
-    for process in psutil.Process().children(recursive=True) or []:
-        add(process, seconds)
-    if not seconds["members"]:  # the supervisor has left us
-        for process in psutil.process_iter():
-            add(process, seconds)
-    return seconds
-
-
-def add(process: psutil.Process, seconds: dict[str, float]) -> None:
-    """A process to whom it belongs."""
-    try:
-        line, times = " ".join(process.cmdline()), process.cpu_times()
-    except psutil.Error:
-        return
-    name = "members" if "mongod" in line else "webapp" if "webapp.wsgi" in line else ""
-    if name:
-        seconds[name] += times.user + times.system
 
 
 def report(rows: int, rounds: list[Round]) -> None:

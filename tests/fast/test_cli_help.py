@@ -50,7 +50,17 @@ def test_the_help_of_a_group_imports_nothing_that_is_slow(group):
 
 
 @pytest.mark.parametrize(
-    "command", [["product", "list"], ["product", "add", "Arroz", "--price", "1"], ["token", "list"]], ids=" ".join
+    "command",
+    [
+        ["product", "list"],
+        ["product", "show", "Arroz"],
+        ["product", "add", "Arroz", "--price", "1"],
+        ["product", "import", "list"],
+        ["user", "list"],
+        ["token", "list"],
+        ["whoami"],
+    ],
+    ids=" ".join,
 )
 def test_a_command_imports_nothing_that_it_does_not_use(command, monkeypatch, tmp_path):
     """None of these is in a table of products or in a request for one; each would take longer than both."""
