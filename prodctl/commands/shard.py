@@ -320,7 +320,7 @@ def _batched(found: Iterable[T]) -> Iterator[list[T]]:
 @click.option(
     "--ranges", type=Whole(1, 1_000_000), help="Ranges of the map, given to shards in turn.  [default: one each]"
 )
-@click.option("--rate", type=Whole(1, 10**9), help="Products that a move carries a second.  [default: 1500]")
+@click.option("--rate", type=Whole(1, 10**9), help="Products that a move carries a second.  [default: 430]")
 @output_option
 def simulate(output: str, products: int, shards: int, file: str, ranges: int | None, rate: int | None) -> None:
     """Work out what far more products and shards come to; no cluster is needed, and nothing is stored.
@@ -328,8 +328,8 @@ def simulate(output: str, products: int, shards: int, file: str, ranges: int | N
     Products are taken to have names as those in the file, each as often as it stands there. Printed are the balance of
     the shards, the size of the stored map, what it costs to find the shard of a name (on this machine), what each shard
     asks of a new name, and how long products move: from the two shards of a new installation to these, and when one
-    more is added. One range moves at a time. Without --rate 1,500 products a second are
-    assumed; "prodctl shard status" shows the rate of your own moves.
+    more is added. One range moves at a time. Without --rate it is the 430 products a second
+    that were measured on two busy cores (docs/engineering/performance.md); "prodctl shard status" shows your own rate.
 
     \b
     Examples:
@@ -348,7 +348,7 @@ def simulate(output: str, products: int, shards: int, file: str, ranges: int | N
     names = _read_names(file)
     keys = sorted(map(fold, names))
     found = simulated(keys, shards, ranges or shards)
-    pace = rate or ASSUMED_RATE
+    pace = rate or MEASURED_RATE
     facts: dict[str, Any] = {
         "products": products,
         "shards": shards,
@@ -366,13 +366,13 @@ def simulate(output: str, products: int, shards: int, file: str, ranges: int | N
         "grow_products": round(found.moved_to_grow * products),
         "grow_hours": _hours(found.moved_to_grow * products, shards, pace),
         "rate": pace,
-        "rate_source": "given" if rate else "assumed",
+        "rate_source": "given" if rate else "measured: docs/engineering/performance.md",
     }
     print_item(_as_sentences(facts) if output in ("table", "wide") else facts, output, kind="shard_simulation")
 
 
-ASSUMED_RATE = 1_500
-"""Products a second."""
+MEASURED_RATE = 430
+"""Products a second, on two busy cores: docs/engineering/performance.md."""
 
 _ROUTED = 20_000
 
