@@ -1,6 +1,6 @@
 """How many products there are, as every page and command says it."""
 
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from uuid import uuid4
 
@@ -11,25 +11,9 @@ from pymongo.write_concern import WriteConcern
 from prodcore.app.wiring import open_replica_set
 from prodcore.catalog.stores import TRAFFIC_CATEGORY
 from prodcore.mongo.products.store import MongoProductStore
+from tests.support.faults import without_majority
 from tests.support.products import ANA, draft, patch
 from tests.support.waiting import wait_until
-
-STOP_COPYING = {"configureFailPoint": "stopReplProducer"}
-
-
-@contextmanager
-def without_majority(raw_clients, direct_client, name):
-    """Inside the block no secondary copies, so nothing new is on a majority."""
-    status = raw_clients[name].admin.command("replSetGetStatus")
-    secondaries = [direct_client(m["name"]) for m in status["members"] if m["stateStr"] == "SECONDARY"]
-    try:
-        for member in secondaries:
-            member.admin.command({**STOP_COPYING, "mode": "alwaysOn"})
-        yield
-    finally:
-        for member in secondaries:
-            member.admin.command({**STOP_COPYING, "mode": "off"})
-            member.close()
 
 
 @pytest.fixture

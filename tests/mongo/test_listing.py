@@ -5,11 +5,15 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from pymongo.write_concern import WriteConcern
 
 from prodcore.catalog import Query, Sort, search_words
-from prodcore.catalog.stores import SORTS
-from prodcore.errors import QueryTooBroad
+from prodcore.catalog.stores import SORTS, Slice
+from prodcore.deadline import budget
+from prodcore.errors import QueryTooBroad, Unavailable
+from prodcore.mongo.client.replica_set import ReplicaSet
 from prodcore.mongo.products import query as product_query
+from tests.support.faults import without_majority
 from tests.support.products import A_TO_M, ANA, N_TO_Z, draft, everything, fill, products_with_equals
 
 
@@ -90,6 +94,30 @@ def test_list_that_takes_too_long_says_how_to_narrow_it(filled, monkeypatch):
     with pytest.raises(QueryTooBroad) as caught:
         filled.page(Query(search_words("a"), sort=Sort("price")))
     assert "Narrow" in caught.value.hint
+
+
+def test_list_is_read_before_it_is_known_what_a_majority_has(catalog, monkeypatch):
+    """By a process that has just started, of a set whose members all died: nobody has told it a time yet."""
+    catalog.create(draft("Arroz"), ANA)
+    monkeypatch.setattr(ReplicaSet, "known_time", 0)
+    for sort in ("name", "-stock"):
+        assert [p.name for p in catalog.page(Query(sort=Sort.parse(sort))).items] == ["Arroz"]
+
+
+def test_list_of_a_set_without_majority_is_not_called_too_broad(
+    catalog, raw_clients, raw_products, direct_client, monkeypatch
+):
+    """The server waits for what it is not to miss, whatever it is asked."""
+    monkeypatch.setattr(product_query, "LIST_SECONDS", 0.5)
+    catalog.create(draft("Arroz"), ANA)
+    ahead = raw_products["rsA"].with_options(write_concern=WriteConcern(w=1))
+    with without_majority(raw_clients, direct_client, "rsA"), raw_clients["rsA"].start_session() as session:
+        ahead.update_one({"name": "Arroz"}, {"$set": {"stock": 5}}, session=session)
+        at = session.operation_time.time << 32 | session.operation_time.inc
+        part = Slice(Query(sort=Sort("stock")), catalog.shard_map.held_by("rsA"), None, 8, ("name",), not_before=at)
+        with budget(2.0), pytest.raises(Unavailable):
+            catalog.store("rsA").page(part)
+    assert [row.values["name"] for row in catalog.store("rsA").page(part).rows] == ["Arroz"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import time
 from contextlib import contextmanager
 
+_STOP_COPYING = {"configureFailPoint": "stopReplProducer"}
+
 
 def wait_healthy(site):
     """Until all members are back in their places; the deadline is generous: they may have to catch up."""
@@ -54,3 +56,18 @@ def failing(client, commands, **what):
         yield
     finally:
         client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+@contextmanager
+def without_majority(raw_clients, direct_client, name):
+    """Inside the block no secondary copies, so nothing new is on a majority."""
+    status = raw_clients[name].admin.command("replSetGetStatus")
+    secondaries = [direct_client(m["name"]) for m in status["members"] if m["stateStr"] == "SECONDARY"]
+    try:
+        for member in secondaries:
+            member.admin.command({**_STOP_COPYING, "mode": "alwaysOn"})
+        yield
+    finally:
+        for member in secondaries:
+            member.admin.command({**_STOP_COPYING, "mode": "off"})
+            member.close()

@@ -14,6 +14,7 @@ from uuid import UUID
 import pymongo
 from bson.decimal128 import Decimal128
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -87,9 +88,8 @@ def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch
     documents: list[Document] = []
     products = products.with_options(read_concern=_ONE_INSTANT)
     shown = projection(part.fields) | dict.fromkeys(["name_key", *_ORDERS[part.query.sort.by]], 1)
-    with _at_most(LIST_SECONDS, products), products.database.client.start_session() as session:
-        if products.read_preference == ReadPreference.PRIMARY:  # without one nobody gets that far
-            session.advance_operation_time(as_timestamp(part.not_before))
+    not_before = part.not_before if products.read_preference == ReadPreference.PRIMARY else 0  # others may be behind
+    with _at_most(LIST_SECONDS, products, not_before), _session_at(products, not_before) as session:
         for condition in _conditions(part):
             wanted = part.limit - len(documents)
             if wanted:
@@ -100,8 +100,11 @@ def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch
 
 
 @contextmanager
-def _at_most(seconds: float, products: Collection[Document]) -> Iterator[None]:
-    """Give a question up after so long. Raises QueryTooBroad, unless it is the request's own budget that has ended."""
+def _at_most(seconds: float, products: Collection[Document], not_before: int = 0) -> Iterator[None]:
+    """Give a question up after so long.
+
+    Raises QueryTooBroad, unless it is the request's own budget that has ended, or the server that does not answer.
+    """
     mine, primary = remaining() > seconds, products.database.client.primary
     try:
         with pymongo.timeout(seconds):  # the request's own budget, where less is left of it
@@ -109,7 +112,28 @@ def _at_most(seconds: float, products: Collection[Document]) -> Iterator[None]:
     except PyMongoError as error:  # the server's own timeout, or ours just before it
         if not (error.timeout and mine and primary == products.database.client.primary):
             raise
+        if not_before and not _has_snapshot(products, not_before):
+            raise
         raise QueryTooBroad(hint="Narrow it with a filter or a longer word, or sort it by name") from None
+
+
+@contextmanager
+def _session_at(products: Collection[Document], not_before: int) -> Iterator[ClientSession]:
+    """A session that reads nothing older; where no time is known yet (0), as of any."""
+    with products.database.client.start_session() as session:
+        if not_before:  # the server refuses a time of null
+            session.advance_operation_time(as_timestamp(not_before))
+        yield session
+
+
+def _has_snapshot(products: Collection[Document], not_before: int) -> bool:
+    """Whether the server can be read as of this time at once: without a majority it waits, whatever it is asked."""
+    try:
+        with pymongo.timeout(GLANCE_SECONDS), _session_at(products, not_before) as session:
+            products.find_one({"_id": None}, session=session)
+    except PyMongoError:
+        return False
+    return True
 
 
 def count_matches(products: Collection[Document], query: Query, most: int) -> int:
