@@ -132,6 +132,8 @@ OWN_ROUTES = (
     _R("/products/<uuid:product_id>/delete", ("GET", "POST"), Right.WRITE_PRODUCTS),
     _R("/products/<uuid:product_id>/restore", ("POST",), Right.WRITE_PRODUCTS),
     _R("/products/<uuid:product_id>/undo", ("POST",), Right.WRITE_PRODUCTS),
+    _R("/products/<uuid:product_id>/versions/<int:version>", ("GET",), Right.READ_PRODUCTS),
+    _R("/products/<uuid:product_id>/versions/<int:version>", ("POST",), Right.WRITE_PRODUCTS),
     _R("/cluster", ("GET",), Right.READ_CLUSTER),
     _R("/cluster/<name>", ("GET",), Right.READ_CLUSTER),
     _R("/cluster/<name>/switchover", ("GET", "POST"), Right.CHANGE_SHARDS),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -291,6 +291,15 @@ class Product:
     def as_dict(self) -> dict[str, Any]:
         """The product as the REST API and ``-o json`` show it."""
         return show_fields({name: getattr(self, name) for name in SHOWN})
+
+
+def at_version(product: Product, history: Iterable[Change], version: int) -> Product:
+    """A product with the fields that it had in an earlier version; ``history`` has the last change first."""
+    fields_then: dict[str, Any] = {}
+    for change in history:
+        if change.version > version:
+            fields_then |= change.was
+    return replace(product, **fields_then)
 
 
 STORED = tuple(f.name for f in fields(Product) if f.name not in {"change", "move"})

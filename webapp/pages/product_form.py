@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from apiflask import APIBlueprint
 from flask import current_app, flash, render_template, request, url_for
 from flask_babel import gettext
+from werkzeug.exceptions import BadRequest
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
@@ -129,9 +130,22 @@ class Subject:
 
 @blueprint.get("/products/new")
 def new() -> str:
-    """An empty form. It carries the new product's id, so that sending it twice is one creation."""
+    """A form, empty or with what another product has but its codes. It carries the new product's id: sent twice, it is
+    one creation."""
+    if original := request.args.get("from"):
+        return _form(Subject(uuid4()), _copied(original))
     values = blank_values(current_app.config["DEFAULT_CURRENCY"])
     return _form(Subject(uuid4()), {**values, "name": request.args.get("name", "")})
+
+
+def _copied(original: str) -> Values:
+    """The form of a product like another one. Raises BadRequest, ProductNotFound."""
+    try:
+        product = current_catalog().get(UUID(original))
+    except ValueError:
+        raise BadRequest from None
+    variant = " ".join(filter(None, [product.variant, f"({gettext('copy')})"]))
+    return {**values_of(product), **{row.name: "" for row in FIELDS if row.kind == "code"}, "variant": variant}
 
 
 @blueprint.post("/products/new")
