@@ -6,7 +6,7 @@ All of it is bounded: so many documents of each shard, read along an index, or i
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -80,48 +80,41 @@ def facets(catalog: Catalog, query: Query) -> Facets:
     """The most frequent categories and tags of a list; empty where that takes too long.
 
     They are counted exactly in a list of at most ``MOST_LABELLED`` products a shard. In a longer one their numbers are
-    what the first of them have at least, and those of the whole catalogue what its index of terms tells.
+    what the first of them have at least, and those of the whole catalogue are estimated from some that are drawn.
     """
+    whole = query == replace(EVERYTHING, sort=query.sort)
     try:
-        answers, is_rough = _ask(catalog, query, lambda store: store.labels(query, MOST_LABELLED))
+        answers, is_rough = _ask(catalog, query, lambda store: _labels(store, query, whole=whole))
     except QueryTooBroad:
         return Facets()
-    more = any(len(labelled) >= MOST_LABELLED for labelled in answers)
-    labelled = [labels for answer in answers for labels in answer]
-    categories = _frequent(category for category, _tags in labelled)
-    tags = _frequent(tag for _category, tags in labelled for tag in tags)
-    if more and query == replace(EVERYTHING, sort=query.sort):
-        return Facets(
-            _counted(
-                categories, lambda value: count_matches(catalog, replace(query, category=value), 10 * MOST_COUNTED)
-            ),
-            _counted(tags, lambda value: count_matches(catalog, replace(query, tags=(value,)), 10 * MOST_COUNTED)),
-        )
+    is_rough |= any(weight > 1 for _labelled, weight in answers)
+    more = not whole and any(len(labelled) >= MOST_LABELLED for labelled, _weight in answers)
+    weighed = [(labels, weight) for labelled, weight in answers for labels in labelled]
+    categories = _frequent((category, weight) for (category, _tags), weight in weighed)
+    tags = _frequent((tag, weight) for (_category, tags), weight in weighed for tag in tags)
+    chosen = {fold(tag) for tag in query.tags}
     return Facets(
-        _counted(categories, lambda value: Matches(categories[value], more, is_rough))
-        if query.category is None
-        else (),
-        _counted(tags, lambda value: Matches(tags[value], more, is_rough), without=query.tags),
+        tuple(Facet(v, Matches(n, more, is_rough)) for v, n in categories if query.category is None),
+        tuple(Facet(v, Matches(n, more, is_rough)) for v, n in tags if fold(v) not in chosen),
     )
 
 
-def _frequent(values: Iterable[str]) -> dict[str, int]:
-    """The most frequent values, however they are spelled, each in its most frequent spelling."""
-    spellings = Counter(value for value in values if value)
-    by_term: dict[str, Counter[str]] = {}
-    for value, count in spellings.items():
-        by_term.setdefault(fold(value), Counter())[value] = count
-    found = [(spelled.most_common(1)[0][0], spelled.total()) for spelled in by_term.values()]
-    return dict(sorted(found, key=lambda pair: (-pair[1], fold(pair[0])))[:MOST_FACETS])
+def _labels(store: ProductStore, query: Query, *, whole: bool) -> tuple[list[tuple[str, Sequence[str]]], float]:
+    """What a shard's products of a list are labelled with, and for how many each of them stands."""
+    labelled = store.labels(query, MOST_LABELLED)
+    if not whole or len(labelled) < MOST_LABELLED:
+        return labelled, 1.0
+    return labelled, max(1.0, store.count().products / len(labelled))
 
 
-def _counted(
-    values: Iterable[str], count: Callable[[str], Matches | None], *, without: Sequence[str] = ()
-) -> tuple[Facet, ...]:
-    chosen = {fold(value) for value in without}
-    counted = ((value, count(value)) for value in values if fold(value) not in chosen)
-    found = [Facet(value, matches) for value, matches in counted if matches and matches.products]
-    return tuple(sorted(found, key=lambda facet: -facet.matches.products))
+def _frequent(weighed: Iterable[tuple[str, float]]) -> list[tuple[str, int]]:
+    """The most frequent values with their numbers, however they are spelled, each in its most frequent spelling."""
+    spellings: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for value, weight in weighed:
+        if value:
+            spellings[fold(value)][value] += weight
+    found = [(max(spelled, key=lambda s: spelled[s]), round(sum(spelled.values()))) for spelled in spellings.values()]
+    return sorted(found, key=lambda pair: (-pair[1], fold(pair[0])))[:MOST_FACETS]
 
 
 def _ask(catalog: Catalog, query: Query, question: Callable[[ProductStore], T]) -> tuple[list[T], bool]:

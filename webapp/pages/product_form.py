@@ -144,7 +144,8 @@ def _copied(original: str) -> Values:
         product = current_catalog().get(UUID(original))
     except ValueError:
         raise BadRequest from None
-    variant = " ".join(filter(None, [product.variant, f"({gettext('copy')})"]))
+    copy = gettext("copy")
+    variant = f"{product.variant} ({copy})".strip()
     return {**values_of(product), **{row.name: "" for row in FIELDS if row.kind == "code"}, "variant": variant}
 
 

@@ -64,7 +64,7 @@
   document.addEventListener("htmx:after:swap", () => {
     const cell = comesBack && document.getElementById(comesBack);
     const input = cell && cell.querySelector("input[name=value]");
-    if (input && document.activeElement !== input) { input.focus(); input.select(); }
+    if (input && !input.dataset.shown) { input.dataset.shown = "yes"; input.focus(); input.select(); }
     if (cell && !input && !cell.querySelector(".quick-form")) {
       comesBack = "";
       if (document.activeElement === document.body) cell.querySelector("a.cell-edit")?.focus();
