@@ -45,9 +45,10 @@ from prodcore.catalog.listing import MAX_PAGE
 from prodcore.errors import QueryTooBroad
 from prodcore.local import LocalCluster, LocalPlan, find_free_ports, services_for
 from prodcore.mongo.client.replica_set import ReplicaSet
+from prodcore.mongo.products.checks import ensure_indexes
 from prodcore.mongo.products.document import as_document
 from prodcore.mongo.products.query import INDEXES, LIST_SECONDS
-from prodcore.mongo.products.store import MongoProductStore, ensure_indexes
+from prodcore.mongo.products.store import MongoProductStore
 from prodcore.product.model import SHOWN, Author, Product, ProductDraft
 from prodcore.routing import DEFAULT_MAP
 from prodcore.settings import load_settings

@@ -111,8 +111,8 @@ class System:
 
         Raises Conflict where the system holds products or users, ConfigError where its maps disagree.
         """
+        from prodcore.mongo.products.checks import ensure_indexes
         from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
-        from prodcore.mongo.products.store import ensure_indexes
         from prodcore.mongo.restore import Restorer
         from prodcore.sharding.trust import trusted_map
 

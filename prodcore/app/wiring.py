@@ -158,10 +158,9 @@ def prepare_cluster(settings: Settings) -> None:
 
     Harmless when all is there.
     """
-    from prodcore.mongo.products.checks import claim_stored_skus, upgrade_products
+    from prodcore.mongo.products.checks import claim_stored_skus, ensure_indexes, upgrade_products
     from prodcore.mongo.products.claim_store import MongoClaimStore
     from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
-    from prodcore.mongo.products.store import ensure_indexes
     from prodcore.routing import DEFAULT_MAP
     from prodcore.sharding.trust import install_map
 
@@ -175,9 +174,8 @@ def prepare_cluster(settings: Settings) -> None:
 
 def preparation_lacks(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """What ``prepare_cluster`` would do, each as action, what, reason. Raises Unavailable."""
-    from prodcore.mongo.products.checks import has_claimed_skus, is_upgraded
+    from prodcore.mongo.products.checks import has_claimed_skus, is_upgraded, missing_indexes
     from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
-    from prodcore.mongo.products.store import missing_indexes
     from prodcore.sharding.trust import trusted_map
 
     with open_replica_sets(settings) as (users, shards):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,12 +13,12 @@ from uuid import UUID, uuid4, uuid5
 from prodcore.catalog.claims import Claims, ClaimStore
 from prodcore.catalog.current_map import CurrentMap
 from prodcore.catalog.distribution import ShardCount, Spread, spread
-from prodcore.catalog.listing import MAX_PAGE, Listing, Page
+from prodcore.catalog.listing import Listing, Page
 from prodcore.catalog.lookup import Finder, absence
 from prodcore.catalog.moves import Moves, no_step
 from prodcore.catalog.stores import EVERYTHING, BeingMoved, Deleted, Key, ListRow, ProductStore, Query
 from prodcore.catalog.write_errors import exists, has_other_version, id_was_used
-from prodcore.deadline import budget, remaining
+from prodcore.deadline import remaining
 from prodcore.errors import (
     IdempotencyKeyReused,
     OutcomeUnknown,
@@ -30,7 +30,6 @@ from prodcore.errors import (
 )
 from prodcore.product.fields import NAMES
 from prodcore.product.model import (
-    SHOWN,
     STORED,
     Action,
     Author,
@@ -38,11 +37,9 @@ from prodcore.product.model import (
     Product,
     ProductDraft,
     ProductPatch,
-    show_fields,
 )
 from prodcore.product.move import Move
 from prodcore.routing import Route, ShardMap, fold, name_key, route
-from prodcore.support.request_notes import fresh_reads
 
 T = TypeVar("T")
 
@@ -411,24 +408,6 @@ class Catalog:
 def _refuse_other_version(product: Product, seen: int) -> None:
     if product.version != seen:
         raise has_other_version(product, seen)
-
-
-def whole_list(catalog: Catalog, query: Query, page_seconds: float) -> Iterator[list[dict[str, Any]]]:
-    """All products of a query, as the REST API shows them; each page may take ``page_seconds``.
-
-    However many there are, no more than a page is held.
-
-    Raises ShardUnavailable as soon as a product may be missing, or out of date.
-    """
-    cursor: str | None = None
-    while True:
-        with budget(page_seconds), fresh_reads():
-            page = catalog.rows(query, cursor=cursor, limit=MAX_PAGE, fields=SHOWN)
-        page.require_all()
-        yield [show_fields(values) for values in page.items]
-        cursor = page.next_cursor
-        if cursor is None:
-            return
 
 
 _NAMESPACE = UUID("0b5c6f0e-6f52-4d0f-8a64-3d1b8f2c9a77")

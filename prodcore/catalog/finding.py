@@ -1,13 +1,13 @@
 """What stands around a list: how long it is, by what it can be narrowed, a product by its code, another spelling.
 
-All of it is bounded: so many documents of each shard, read along an index, or it is left out.
+That is bounded: so many documents of each shard, read along an index, or it is left out. And a list as a whole.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice, product
@@ -16,12 +16,15 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from prodcore.catalog.catalog import Catalog
-from prodcore.catalog.listing import Listing
+from prodcore.catalog.listing import MAX_PAGE, Listing
 from prodcore.catalog.stores import EVERYTHING, ProductStore, Query
+from prodcore.deadline import budget
 from prodcore.errors import QueryTooBroad
 from prodcore.product.fields import FILTERED, Field, FieldRefused
+from prodcore.product.model import SHOWN, show_fields
 from prodcore.product.terms import beginnings, split_words
 from prodcore.routing import fold
+from prodcore.support.request_notes import fresh_reads
 
 T = TypeVar("T")
 
@@ -198,3 +201,21 @@ def cursor_before(catalog: Catalog, query: Query, before: str, limit: int) -> st
     Raises InvalidCursor.
     """
     return Listing(catalog.shard_map, catalog.store, catalog.moves).cursor_before(query, before, limit)
+
+
+def whole_list(catalog: Catalog, query: Query, page_seconds: float) -> Iterator[list[dict[str, Any]]]:
+    """All products of a query, as the REST API shows them; each page may take ``page_seconds``.
+
+    However many there are, no more than a page is held.
+
+    Raises ShardUnavailable as soon as a product may be missing, or out of date.
+    """
+    cursor: str | None = None
+    while True:
+        with budget(page_seconds), fresh_reads():
+            page = catalog.rows(query, cursor=cursor, limit=MAX_PAGE, fields=SHOWN)
+        page.require_all()
+        yield [show_fields(values) for values in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            return

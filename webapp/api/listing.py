@@ -15,7 +15,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from pydantic_core import PydanticCustomError
 
 from prodcore.catalog import Query, Sort, search_words
-from prodcore.catalog.catalog import whole_list
+from prodcore.catalog.finding import whole_list
 from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import MAX_SEARCH_LENGTH, SORTS
 from prodcore.product.fields import FILTERED, MAX_STOCK

@@ -19,7 +19,6 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.utils import redirect
 
 from prodcore.catalog import Catalog, Page, Query, ShardCount, Sort
-from prodcore.catalog.catalog import whole_list
 from prodcore.catalog.finding import (
     Facets,
     Matches,
@@ -27,6 +26,7 @@ from prodcore.catalog.finding import (
     cursor_before,
     facets,
     other_spellings,
+    whole_list,
     with_code,
 )
 from prodcore.catalog.listing import Cursor, encode_cursor

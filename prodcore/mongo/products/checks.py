@@ -33,12 +33,13 @@ from prodcore.mongo.products.document import (
 )
 from prodcore.mongo.products.map_store import VALIDATION_FAILURE, breaks_rule, keeping_keys
 from prodcore.mongo.products.query import INDEXES
-from prodcore.mongo.products.store import INDEX_SECONDS
 from prodcore.product.fields import NAMES, SCHEMA_VERSION
 from prodcore.product.model import Product, ProductDraft
 from prodcore.routing import LAST
 from prodcore.sharding.verify import Stored
 from prodcore.support.validation import validate
+
+INDEX_SECONDS = 3600.0
 
 _TYPES: dict[str, type] = {
     "_id": UUID,
@@ -53,6 +54,22 @@ _TYPES: dict[str, type] = {
 
 _DAMAGED = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What reading a document raises that is no product's."""
+
+
+def ensure_indexes(replica_set: ReplicaSet) -> None:
+    """Make the indexes that uniqueness, order and search stand on; idempotent.
+
+    A large catalogue needs minutes for a new one, and a build that is given up begins anew.
+    """
+    collection = replica_set.collection("products")
+    with budget(INDEX_SECONDS):
+        replica_set.write(lambda _again: collection.create_indexes(list(INDEXES)))
+
+
+def missing_indexes(replica_set: ReplicaSet) -> list[str]:
+    """The names of those indexes that are not there."""
+    found = replica_set.read(lambda: set(replica_set.collection("products").index_information()))
+    return [name for index in INDEXES if (name := index.document["name"]) not in found]
 
 
 def check(document: Document, shard: str) -> Stored:

@@ -16,7 +16,6 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 
 from prodcore.catalog.stores import TRAFFIC_CATEGORY, Batch, Count, Deleted, Key, Moment, Query, Slice
 from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted, is_not_owned
-from prodcore.deadline import budget
 from prodcore.errors import OutcomeUnknown, ProdError, StaleShardMap
 from prodcore.mongo.client.replica_set import Document, ReplicaSet, is_transient
 from prodcore.mongo.client.shared_reads import SharedReads
@@ -35,14 +34,13 @@ from prodcore.mongo.products.document import (
 from prodcore.mongo.products.import_store import MongoImportStore
 from prodcore.mongo.products.map_store import VALIDATION_FAILURE, breaks_rule
 from prodcore.mongo.products.move_store import MongoMoveStore
-from prodcore.mongo.products.query import INDEXES, count_matches, read_batch, read_labels, read_names
+from prodcore.mongo.products.query import count_matches, read_batch, read_labels, read_names
 from prodcore.product.model import Change, Product
 from prodcore.product.terms import category_term
 from prodcore.routing import LAST
 
 _REFUSED = {11000, VALIDATION_FAILURE}
 """The server's codes for a name or an id that is taken, and for a name that is another shard's."""
-INDEX_SECONDS = 3600.0
 _NO_PRODUCTS = {
     "$or": [
         {"purge_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}},
@@ -53,22 +51,6 @@ _NO_PRODUCTS = {
 """The documents that do not count: those that will be removed some day, copies of a move, and records of a drill."""
 _UNDER_WAY = {"move.state": {"$in": ["intended", "leaving", "pending", "entering"]}}
 """Products that are between two shards at this moment: old places of those that have moved are not."""
-
-
-def ensure_indexes(replica_set: ReplicaSet) -> None:
-    """Make the indexes that uniqueness, order and search stand on; idempotent.
-
-    A large catalogue needs minutes for a new one, and a build that is given up begins anew.
-    """
-    collection = replica_set.collection("products")
-    with budget(INDEX_SECONDS):
-        replica_set.write(lambda _again: collection.create_indexes(list(INDEXES)))
-
-
-def missing_indexes(replica_set: ReplicaSet) -> list[str]:
-    """The names of those indexes that are not there."""
-    found = replica_set.read(lambda: set(replica_set.collection("products").index_information()))
-    return [name for index in INDEXES if (name := index.document["name"]) not in found]
 
 
 class MongoProductStore:
