@@ -123,6 +123,39 @@
     }
   });
 
+  // ? shows the keys; Ctrl-K leads to a page by some of its letters, or to a search for them. Arrows choose.
+  function openTemplate(name) {
+    const template = document.getElementById(name);
+    if (!template || dialog().open) return;
+    document.getElementById("dialog-content").replaceChildren(template.content.cloneNode(true));
+    dialog().addEventListener("close", () => document.getElementById("dialog-content").replaceChildren(), { once: true });
+    dialog().showModal();
+    narrowPalette();
+  }
+  const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  function narrowPalette() {
+    const words = document.getElementById("palette-words")?.value.trim();
+    if (words === undefined) return;
+    for (const link of document.querySelectorAll(".palette a")) {
+      if (link.hasAttribute("data-search")) {
+        link.href = `/products?go=1&search=${encodeURIComponent(words)}`;
+        link.querySelector("span").textContent = words;
+        link.parentElement.hidden = !words;
+      } else link.parentElement.hidden = !plain(link.textContent).includes(plain(words));
+    }
+  }
+  document.addEventListener("input", (event) => { if (event.target.id === "palette-words") narrowPalette(); });
+  document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") { event.preventDefault(); openTemplate("palette"); }
+    if (event.key === "?" && !event.target.closest("input, textarea, select, dialog")) openTemplate("keys");
+    if (!event.target.closest?.("dialog:has(.palette)")) return;
+    const links = [...document.querySelectorAll(".palette li:not([hidden]) a")];
+    const at = links.indexOf(document.activeElement);
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) { event.preventDefault(); (links[at + step] ?? document.getElementById("palette-words")).focus(); }
+    if (event.key === "Enter" && at < 0) { event.preventDefault(); links[0]?.click(); }
+  });
+
   // A file that is too large is refused before it is sent, however large it is.
   document.addEventListener("change", (event) => {
     const { mostBytes, tooLarge } = event.target.dataset ?? {};
