@@ -36,14 +36,14 @@ def test_every_version_is_what_it_was(desk, rice):
 
 def test_price_and_stock_are_drawn_with_their_values_in_a_table(desk, rice):
     page = desk.get(f"/products/{rice.id}").text
-    assert page.count('class="curve-line"') == 2
+    assert page.count('class="product-line"') == 2
     for value in ("€1.20", "€2.00", "€1.50"):
         assert f'<td class="amount">{value}</td>' in page
     history = desk.catalog.history(rice.id)
     assert [value for _at, value, _by in curve_of(rice, history, "stock").points] == [10, 3]
     assert curve_of(rice, history, "active") is None
     other = desk.catalog.create(draft("Pan"), EVA)
-    assert "curve-line" not in desk.get(f"/products/{other.id}").text
+    assert "product-line" not in desk.get(f"/products/{other.id}").text
 
 
 def test_an_earlier_version_is_compared_and_brought_back(desk, rice):
