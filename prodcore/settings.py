@@ -132,7 +132,7 @@ class Settings:
     request_budget_seconds: float = _setting(
         15.0, gt=0, le=120, description="The deadline that all steps of one request share"
     )
-    heartbeat_ms: int = _setting(500, ge=500, le=10_000, description="How often the driver looks at each member")
+    heartbeat_ms: int = _setting(1_000, ge=500, le=10_000, description="How often the driver looks at each member")
     connect_timeout_ms: int = _setting(
         1_000, ge=100, le=20_000, description="How long a connection attempt to a member may take"
     )

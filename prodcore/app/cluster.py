@@ -20,6 +20,7 @@ from prodcore.app.wiring import (
     open_inspectors,
     open_replica_set,
     open_switch,
+    patient,
 )
 from prodcore.deadline import budget
 from prodcore.errors import ProdError
@@ -164,7 +165,7 @@ def run_guards(
     from prodcore.mongo.client.replica_set import SetAddress
 
     with ExitStack() as stack:
-        switch = stack.enter_context(open_switch(settings))
+        switch = stack.enter_context(open_switch(patient(settings)))
         watched = [MongoGuardedSet(SetAddress(one.uri), switch) for one in configured_sets(settings)]
         for one in watched:
             stack.callback(one.close)

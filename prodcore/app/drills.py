@@ -23,6 +23,7 @@ from prodcore.app.wiring import (
     open_inspectors,
     open_replica_set,
     open_switch,
+    patient,
 )
 from prodcore.drill.engine import objections
 from prodcore.drill.faults import DrillJournal, Fault
@@ -158,7 +159,7 @@ def serve_actions(
 ) -> None:
     """Carry out what is ordered until ``stop``, in a supervised program."""
     actions = _Actions(settings, control, stop)
-    with open_board(settings) as board:
+    with open_board(patient(settings)) as board:
         ActionRunner(board.actions, actions.perform, log).run(stop)
 
 

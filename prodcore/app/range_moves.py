@@ -16,6 +16,7 @@ from typing import Protocol, Self
 from uuid import UUID, uuid4
 
 from prodcore.app.shards import Shards, open_shards
+from prodcore.app.wiring import configured_sets, open_desk, patient
 from prodcore.catalog.distribution import balanced
 from prodcore.deadline import budget
 from prodcore.errors import Conflict, NotFound, OutcomeUnknown, ProdError, Unavailable
@@ -345,22 +346,31 @@ class Throttle:
 def serve_moves(
     settings: Settings, stop: threading.Event, log: Callable[[str], None], close_seconds: float = 60.0
 ) -> None:
-    """Carry out what is ordered until ``stop``, in a supervised program; every minute close what has settled."""
+    """Carry out what is ordered until ``stop``, in a supervised program; every minute close what has settled.
+
+    The shards are connected to only while there is anything to do: to watch their members costs more than to look.
+    """
     said, close_at = "", 0.0
-    with open_shards(settings) as shards:
-        moves = RangeMoves(shards)
+    known = {found.name for found in configured_sets(settings)}  # one that was added since is another process's
+    with open_desk(patient(settings)) as desk:
         while not stop.wait(_LOOK_SECONDS):
             try:
-                with shards.budget():
-                    waiting = [order for order in shards.orders.open() if order.is_waiting(datetime.now(UTC))]
-                known = shards.stores.keys()  # a shard that was added since is another process's, started after it
-                for order in (order for order in waiting if {order.source, order.target} <= known):
-                    log(f"{order.by} orders that {order.bounds} moves to {order.target}")
-                    moves.carry_out(order.id, lambda _order, _trouble: None, stop=stop.is_set)
-                if time.monotonic() >= close_at:
-                    moves.close_settled()
+                with budget(settings.request_budget_seconds):
+                    found = [order for order in desk.moves.open() if {order.source, order.target} <= known]
+                waiting = [order for order in found if order.is_waiting(datetime.now(UTC))]
+                settled = time.monotonic() >= close_at and any(order.carried_at for order in found)
+                if waiting or settled:
                     close_at = time.monotonic() + close_seconds
+                    with open_shards(settings) as shards:
+                        _serve(RangeMoves(shards), waiting, stop, log)
                 said = ""
             except ProdError as error:
                 if error.message != said:
                     log(said := error.message)
+
+
+def _serve(moves: RangeMoves, waiting: Sequence[MoveOrder], stop: threading.Event, log: Callable[[str], None]) -> None:
+    for order in waiting:
+        log(f"{order.by} orders that {order.bounds} moves to {order.target}")
+        moves.carry_out(order.id, lambda _order, _trouble: None, stop=stop.is_set)
+    moves.close_settled()

@@ -204,6 +204,17 @@ def open_inspectors(settings: Settings, *, keep: bool = False) -> list[MongoSetI
     return [MongoSetInspector(s.uri, s.databases, keep=keep) for s in configured_sets(settings)]
 
 
+_PATIENT_MS = 2_000
+
+
+def patient(settings: Settings) -> Settings:
+    """For programs that look at the users' set every second or two: heartbeats cost them more than their looks.
+
+    They still hear at once of a new primary and of a connection that is closed, and later of a member that hangs.
+    """
+    return settings.changed(heartbeat_ms=_PATIENT_MS)
+
+
 @contextmanager
 def open_switch(settings: Settings) -> Iterator[GuardSwitch]:
     """The switch of all guards; closes its connections at the end."""

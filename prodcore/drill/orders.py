@@ -33,8 +33,9 @@ MOST_FAILED = 1_000_000
 ORDER_GOOD_SECONDS = 60.0
 """An order that nobody took for so long is refused: whoever gave it has gone."""
 
-_LOOK_SECONDS = 0.5
-_SIGN_SECONDS = 2.0
+_LOOK_SECONDS = 1.0
+_TELL_SECONDS = 0.5
+_SIGN_SECONDS = 4.0
 """A heartbeat is a write on a majority of the members: one for each look would be the most that an idle set does."""
 _WRITE_SECONDS = 3.0
 _LAST_WRITE_SECONDS = 60.0
@@ -375,7 +376,7 @@ class DrillRunner:
                 if not asked and self._board.is_to_stop(order.id):
                     asked = True
                     self._interrupt()
-            over.wait(_LOOK_SECONDS)
+            over.wait(_TELL_SECONDS)
 
     def _refuse(self, order: DrillOrder, reason: str) -> None:
         self._board.publish(DrillRun(order, RunState.REFUSED, reason=reason))

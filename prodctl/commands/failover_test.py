@@ -328,14 +328,14 @@ def serve(directory: Path | None) -> None:
     from prodcore.app.cluster import record_curves
     from prodcore.app.drills import serve_actions
     from prodcore.app.range_moves import serve_moves
-    from prodcore.app.wiring import member_control, open_board
+    from prodcore.app.wiring import member_control, open_board, patient
     from prodcore.drill.orders import DrillRunner, RunnerSign
 
     settings = _runner_settings(directory)
     control = member_control(settings, directory)
     interrupts = _Interrupts()
     _put_back(settings, control)
-    with open_board(settings) as board:
+    with open_board(patient(settings)) as board:
         board.prepare()
         sign = RunnerSign(f"{socket.gethostname()}:{os.getpid()}", control.addresses())
         _log("Waiting for orders; stop with Ctrl-C.")

@@ -31,6 +31,7 @@ from prodcore.mongo.client.replica_set import Document, ReplicaSet, SetAddress
 
 _SWITCH = "switch"
 _LOOK_SECONDS = 2.0
+_HEARTBEAT_SECONDS = 5.0
 _CHANGED_SECONDS = 0.3
 """When it has been switched, so long for the guard to act on it; then comes the next heartbeat."""
 _FAREWELL_SECONDS = 2.0
@@ -64,12 +65,18 @@ class GuardSwitch:
         self._off_until = (found or {}).get("off_until")
 
     def follow(self, guard: dict[str, Any], facts: Any, stop: threading.Event) -> None:
-        """Until ``stop``: look up what is wanted, and store a heartbeat with ``facts()``; remove it at the end."""
+        """Until ``stop``: look up what is wanted, and store a heartbeat with ``facts()``; remove it at the end.
+
+        A heartbeat is a write on a majority, so it is stored when the facts change, and else only every few seconds.
+        """
+        stored, store_at = None, 0.0
         while not stop.is_set():
             before = self.is_off()
             try:
                 self.look()
-                self._store({**guard, **facts(), "seen": datetime.now(UTC)})
+                if (known := facts()) != stored or time.monotonic() >= store_at:
+                    self._store({**guard, **known, "seen": datetime.now(UTC)})
+                    stored, store_at = known, time.monotonic() + _HEARTBEAT_SECONDS
             except ProdError:
                 pass  # rsU is silent: the last answer holds, and the heartbeat comes later
             stop.wait(_LOOK_SECONDS if self.is_off() == before else _CHANGED_SECONDS)

@@ -131,7 +131,7 @@ class ReplicaSet:
     """
 
     def __init__(
-        self, uri: str, *, heartbeat_ms: int = 500, connect_timeout_ms: int = 1_000, count_retries: bool = False
+        self, uri: str, *, heartbeat_ms: int = 1_000, connect_timeout_ms: int = 1_000, count_retries: bool = False
     ) -> None:
         address = SetAddress(uri)
         self.name = address.name
