@@ -10,6 +10,7 @@ from prodcore.mongo.client.observer import MongoSetWatch
 from prodcore.mongo.client.replica_set import SetAddress
 from tests.support.browser import log_in, open_page
 from tests.support.faults import members, paused, primary, stopped, wait_healthy
+from tests.support.waiting import wait_until
 
 ELECTED_WITHIN_SECONDS = 20.0
 NEW_PRIMARY = "old => ![old, ''].includes(document.querySelector('[data-set=rsA]').dataset.primary)"
@@ -132,3 +133,40 @@ def test_the_products_of_a_file_lie_where_their_letters_say(page, site):
     bar = page.locator(".letter-rsB", has_text="x")
     expect(bar.locator("rect")).not_to_have_attribute("height", "0.0", timeout=40_000)
     expect(page.locator(".ranges")).to_contain_text("n ≤ key …")
+
+
+def test_operators_see_what_a_move_would_be_and_others_move_nothing(browser, site):
+    with open_page(browser, site) as page:
+        log_in(page, site, "operator")
+        page.goto("/cluster")
+        expect(page.locator("#ranges .range-band")).to_be_visible()
+        page.get_by_role("link", name="Move a range…").click()
+        page.get_by_label("From name").fill("g")
+        page.get_by_label("Below name").fill("c")
+        page.get_by_label("To shard").select_option("rsB")
+        page.get_by_role("button", name="Preview").click()
+        expect(page.locator("#below-error")).to_be_visible()
+        page.get_by_label("Below name").fill("n")
+        page.get_by_role("button", name="Preview").click()
+        expect(page.get_by_role("row", name="g ≤ key < n")).to_contain_text("rsA")
+        expect(page.get_by_role("button", name="Start the move")).to_be_visible()
+    with open_page(browser, site) as page:
+        log_in(page, site, "editor")
+        page.goto("/cluster")
+        expect(page.get_by_role("link", name="Move a range…")).to_have_count(0)
+        for path in ("/cluster/moves/new", "/cluster/rsA/switchover", "/cluster/rsA/rsA-1/stop"):
+            assert page.goto(path).status == 403
+        page.goto("/cluster/rsA/rsA-1")
+        expect(page.get_by_role("heading", name="Recent log")).to_have_count(0)
+
+
+def test_an_operator_switches_a_set_over_without_a_script(browser, site):
+    with open_page(browser, site, java_script_enabled=False) as page:
+        log_in(page, site, "operator")
+        wait_healthy(site)
+        page.goto("/cluster/rsB")
+        page.get_by_role("link", name="Switchover…").click()
+        new = page.get_by_label("New primary").input_value()
+        page.get_by_role("button", name="Start the switchover").click()
+        wait_until(lambda: page.reload() and page.locator("h2", has_text="Done").count(), "it is done", 60)
+        expect(page.locator(".verdict")).to_contain_text(f"{new} is the new primary")

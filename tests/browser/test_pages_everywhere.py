@@ -48,6 +48,10 @@ def paths(product):
         "/audit",
         "/cluster/rsA",
         "/cluster/history",
+        "/cluster/rsA/rsA-1",
+        "/cluster/rsA/rsA-1/stop",
+        "/cluster/rsA/switchover",
+        "/cluster/moves/new?target=rsB&from=g&below=n",
         "/drills",
         "/drills/new",
     ]

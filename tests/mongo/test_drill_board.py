@@ -10,12 +10,13 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from prodcore.app.cluster import open_look
-from prodcore.app.drills import open_drill
+from prodcore.app.drills import open_drill, serve_actions
 from prodcore.app.wiring import open_board, open_desk, open_replica_set
 from prodcore.drill.engine import run_drill
 from prodcore.drill.faults import Fault
 from prodcore.drill.orders import DrillOrder, DrillRun, DrillRunner, RunnerSign, RunState
 from prodcore.drill.plan import DrillPlan
+from prodcore.processes.orders import ActionKind, ActionState, ClusterAction
 from prodcore.replicaset.curves import DAY, HOUR, Mark, Point, SetPoint, point_of
 from prodcore.settings import load_settings
 from tests.support.waiting import wait_until
@@ -168,10 +169,56 @@ def test_webapp_may_order_and_nothing_else(web, cluster):
         stack.callback(replica_set.close)
         orders = replica_set.collection("drill_orders", "prodctl_meta")
         runs = replica_set.collection("drill_runs", "prodctl_meta")
+        actions = replica_set.collection("action_runs", "prodctl_meta")
+        moves = replica_set.collection("range_moves", "prodctl_meta")
         for forbidden in (
             lambda _again: orders.update_one({"_id": placed.id}, {"$set": {"by": "somebody else"}}),
             lambda _again: orders.delete_one({"_id": placed.id}),
             lambda _again: runs.insert_one({"_id": placed.id}),
+            lambda _again: actions.insert_one({"_id": placed.id}),
+            lambda _again: moves.insert_one({"_id": placed.id}),
         ):
             with pytest.raises(OperationFailure, match="not authorized"):
                 replica_set.write(forbidden)
+
+
+def test_a_member_is_stopped_and_started_by_order_and_the_majority_is_kept(web, runner_board, operator, cluster):
+    stop = threading.Event()
+    thread = threading.Thread(target=serve_actions, args=(operator, cluster.members, stop, print), daemon=True)
+    thread.start()
+
+    def ended(kind, member, age_seconds=0):
+        at = datetime.now(UTC) - timedelta(seconds=age_seconds)
+        action = ClusterAction(str(uuid4()), kind, "Ana", at, {"set": "rsB", "member": member})
+        web.actions.place(action)
+        wait_until(lambda: web.actions.get(action.id).is_over, f"{kind} has ended", 60)
+        return web.actions.get(action.id)
+
+    try:
+        assert ended(ActionKind.STOP, "rsB-9").reason == "rsB-9 is not a member of rsB; there are rsB-1, rsB-2, rsB-3"
+        assert "in time" in ended(ActionKind.STOP, "rsB-3", age_seconds=120).reason
+        gone = ended(ActionKind.STOP, "rsB-3")
+        address = gone.result["member"]
+        assert (gone.state, cluster.members.is_running(address)) == (ActionState.DONE, False)
+        refused = ended(ActionKind.STOP, "rsB-2")
+        assert refused.state is ActionState.REFUSED
+        assert "rsB would lose its majority: 2 members work, 2 must stay" in refused.reason
+        assert ended(ActionKind.START, "rsB-3").state is ActionState.DONE
+        assert cluster.members.is_running(address)
+    finally:
+        stop.set()
+        thread.join(30)
+        cluster.members.start(next(m.address for m in cluster.plan.members_of("rsB") if m.number == 3))
+
+
+def test_an_order_that_cannot_be_read_is_refused_and_what_a_killed_runner_left_is_ended(web, runner_board):
+    action = ClusterAction(str(uuid4()), ActionKind.DRAIN, "Ana", datetime.now(UTC), {})
+    web.actions.place(action)
+    [waiting] = [run for run in runner_board.actions.waiting() if run.action.id == action.id]
+    assert (waiting.state, "shard" in waiting.reason) == (ActionState.REFUSED, True)
+    left = ClusterAction(str(uuid4()), ActionKind.REBALANCE, "Ana", datetime.now(UTC), {})
+    web.actions.place(left)
+    assert runner_board.actions.take(left)
+    assert not runner_board.actions.take(left)
+    runner_board.actions.end_running("it was cut off")
+    assert web.actions.get(left.id).reason == "it was cut off"

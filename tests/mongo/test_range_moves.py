@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import pytest
 
+from prodcore.app.drills import serve_actions
 from prodcore.app.range_moves import RangeMoves, serve_moves
 from prodcore.app.shards import open_shards
-from prodcore.app.wiring import catalog_over, open_replica_sets
+from prodcore.app.wiring import catalog_over, open_board, open_replica_sets
 from prodcore.catalog import Sort
 from prodcore.catalog.bulk import delete_many, replace_many
 from prodcore.catalog.catalog import now
@@ -18,6 +19,7 @@ from prodcore.catalog.upsert import upsert
 from prodcore.deadline import budget
 from prodcore.errors import Conflict, ProductExists, ShardNotFound, StaleShardMap
 from prodcore.mongo.products.checks import upgrade_products
+from prodcore.processes.orders import ActionKind, ClusterAction
 from prodcore.routing import DEFAULT_MAP
 from prodcore.settings import load_settings
 from prodcore.sharding.mover import Bounds, RangeMover
@@ -363,6 +365,41 @@ def test_move_that_cannot_go_on_is_paused_with_the_reason(moves, served, routers
     raw_products["rsB"].delete_one({"_id": twin["_id"]})
     moves.want(ended, "move")
     assert moves.carry_out(order.id, lambda _order, _text: None).state(now()) == "settling"
+
+
+def test_what_is_ordered_on_the_pages_is_done_by_the_runner(cluster, moves, served, routers, mover, tmp_path):
+    routers[0].create(draft("gato"), ANA)
+    work = mover()
+    work.announce("rsB")
+    assert work.give("rsB")
+    web, operator = (load_settings(**cluster.addresses(user), state_dir=tmp_path) for user in ("web", "operator"))
+    stop = threading.Event()
+    thread = threading.Thread(target=serve_actions, args=(operator, cluster.members, stop, print), daemon=True)
+    with open_board(web) as board, open_board(operator) as runners, served():
+        runners.prepare()
+        thread.start()
+
+        def ended(kind, **arguments):
+            action = ClusterAction(str(uuid4()), kind, "Ana", now(), arguments)
+            board.actions.place(action)
+            board.actions.place(action)
+            wait_until(lambda: board.actions.get(action.id).is_over, f"{kind} has ended", 60)
+            run = board.actions.get(action.id)
+            return run.state.value, run.reason, dict(run.result)
+
+        try:
+            moved = {"moved": ["g ≤ key < n"]}
+            assert ended(ActionKind.MOVE, lower="g", upper="n", target="rsB") == ("done", "", moved)
+            [order] = moves.latest_orders(5)
+            assert (order.by, order.state(now()), order.carried) == ("Ana", "settling", 1)
+            counts = [(c.shard, c.products, c.approximate) for c in routers[0].counts()]
+            assert sorted(counts) == [("rsA", 0, False), ("rsB", 1, False)]
+            unknown = ended(ActionKind.MOVE, lower="g", upper="n", target="rsX")
+            assert unknown == ("refused", "there is no shard rsX; there are rsA, rsB", {})
+            assert ended(ActionKind.PAUSE, move=str(order.id))[:2] == ("refused", "no range is being moved")
+        finally:
+            stop.set()
+            thread.join(30)
 
 
 def damage(products, product, **changes):

@@ -154,3 +154,15 @@ def test_stats_count_what_they_can_and_mark_what_they_estimate(cli, catalog):
     a, c = (next(line for line in lines if line.split()[0] == letter) for letter in "ac")
     assert (a.count("█"), c.count("█")) == (40, 20)
     assert max(map(len, lines)) <= 80
+
+
+def test_list_shows_what_each_shard_has_to_do(cli, catalog):
+    catalog.create(draft("Arroz"), ANA)
+    told = cli("shard", "list", "-o", "json")
+    for item in told.json["items"]:
+        assert item["requests_per_second"] == pytest.approx(
+            item["reads_per_second"] + item["writes_per_second"], abs=0.2
+        )
+    table = cli("shard", "list").out.splitlines()
+    assert table[0].split() == ["SHARD", "RANGES", "PRODUCTS", "SHARE", "SIZE", "READS/S", "WRITES/S"]
+    assert max(map(len, table)) <= 80
