@@ -46,6 +46,20 @@
   });
   document.addEventListener("htmx:error", (event) => { if (isRun(event)) stall(); });
 
+  // Categories and tags come after the list. Whoever goes on before that leaves them, which is no error to tell of.
+  async function loadFacets() {
+    for (const place of document.querySelectorAll("[data-facets]")) {
+      const path = place.dataset.facets;
+      delete place.dataset.facets;
+      try {
+        const answer = await fetch(path, { headers: { "HX-Request": "true" } });
+        if (answer.ok) place.innerHTML = await answer.text();
+      } catch { /* the list stands without them */ }
+    }
+  }
+  document.addEventListener("DOMContentLoaded", loadFacets);
+  document.addEventListener("htmx:after:swap", loadFacets);
+
   // Price and stock in place: the link becomes its form, Esc or its quiet button brings the row as it is stored.
   const part = (path, place) => htmx.ajax("GET", path, { target: place, swap: "innerHTML" });
   let comesBack = ""; // the cell that gets the focus when its row has come back
