@@ -74,6 +74,7 @@ def log_in(page, site, username=ADMIN):
     log_in_by_form(page, username)
     kept = [c for c in page.context.cookies() if c["name"] == "prodctl"]
     _sessions[site.url, username] = (time.monotonic(), kept)
+    page.goto("/products")
 
 
 def log_in_by_form(page, username=ADMIN, password=PASSWORD):
