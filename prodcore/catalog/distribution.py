@@ -66,7 +66,7 @@ def spread(shard_map: ShardMap, counts: Mapping[str, int], keys: Mapping[str, Se
             ranges[shard_map.range_for(key)] += weight
             letters[shard, _first(key)] += weight
     exact = {
-        parts[0]: counts.get(shard, 0)
+        parts[0]: float(counts.get(shard, 0))
         for shard, parts in _held(shard_map).items()
         if len(parts) == 1 and not parts[0].other
     }

@@ -139,6 +139,7 @@ def test_no_password_is_kept(browser, site):
 def test_who_searches_or_watches_comes_back_there_after_the_login(browser, site):
     with open_page(browser, site) as page:
         log_in_by_form(page)
+        page.goto("/products")
         page.context.clear_cookies()
         page.get_by_label("Search products").fill("acei")
         expect(page).to_have_url(re.compile("/login"))

@@ -93,7 +93,7 @@ def test_people_log_in_through_the_tunnel_with_cookies_for_https_alone(cluster, 
         form = {"username": ADMIN, "password": PASSWORD, "csrf_token": token}
         done = browser.post(f"{url}/login", form, headers={"Referer": f"{url}/login"}, timeout=20)
         assert done.status_code == 200
-        assert done.url == f"{url}/products"
+        assert done.url == f"{url}/"
         assert {(c.name, c.secure) for c in browser.cookies} == {
             ("__Host-prodctl", True),
             ("__Host-prodctl_device", True),
