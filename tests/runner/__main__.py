@@ -56,8 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("scripts/test", description=__doc__)
     parser.add_argument("rings", nargs="*", choices=[*names, []], metavar="RING", help=f"{', '.join(names)}; all")
     parser.add_argument("--without", nargs="+", default=[], choices=names, metavar="RING", help="leave these out")
-    jobs = (os.cpu_count() or 1) + 1  # rings wait for elections and containers as long as they compute
-    parser.add_argument("--jobs", type=int, default=jobs, help=f"how many run side by side ({jobs})")
+    parser.add_argument("--jobs", type=int, default=2, help="how many run side by side (2)")
     parser.add_argument("--pytest", nargs=argparse.REMAINDER, default=[], help="all that follows goes to pytest")
     parser.add_argument("--installed-in", type=float, default=0.0, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -58,5 +58,5 @@ IMAGE = Task(
 )
 
 RINGS = (LINT, FAST, MONGO, BROWSER, INCUS, LOCAL, SITE)
-"""In the order in which they begin: what answers soonest, then the longest first."""
+"""In the order in which they begin, two at a time: what answers soonest, then the longest first."""
 PREPARATIONS = {"browser": CHROMIUM, "incus": IMAGE}
