@@ -36,7 +36,7 @@ def test_list_tells_ranges_and_numbers(cli):
     told = cli("shard", "list")
     assert (told.status, told.err) == (0, "")
     lines = told.out.splitlines()
-    assert lines[0].split() == ["SHARD", "RANGES", "PRODUCTS", "SHARE", "SIZE"]
+    assert lines[0].split() == ["SHARD", "RANGES", "PRODUCTS", "SHARE", "SIZE", "READS/S", "WRITES/S"]
     assert [line.split()[0] for line in lines[1:]] == ["rsA", "rsB"]
     assert "a ≤ key < n" in lines[1]
 
