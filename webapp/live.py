@@ -318,6 +318,7 @@ class DrillDesk:
         self._lock = threading.Lock()
         self._resources = ExitStack()
         self._desk: Desk | None = None
+        self._is_closed = False
         self._last: DeskState | None = None
         self.state = Watched(self._look, _EVERY_SECONDS)
         self.latest_moves = Watched(self._look_at_moves, _MOVES_SECONDS)
@@ -354,9 +355,17 @@ class DrillDesk:
 
     def _opened(self) -> Desk:
         with self._lock:
+            if self._is_closed:  # a question may outlive its page
+                raise Unavailable("this process is ending")
             if self._desk is None:
                 self._desk = self._resources.enter_context(open_desk(self._settings))
             return self._desk
+
+    def close(self) -> None:
+        """Close the connections; none is opened any more."""
+        with self._lock:
+            self._is_closed = True
+            self._resources.close()
 
     def _look_at_moves(self) -> MoveOverview:
         """While the users' set does not answer they are not known: nothing of the page waits for that."""

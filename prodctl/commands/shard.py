@@ -67,7 +67,7 @@ for command in (split, merge, move, rebalance, drain, status, pause, resume, abo
 def list_shards(output: str) -> None:
     """List the shards: their ranges, how much each holds, what it has to do, and what moves.
 
-    Bytes are those of the documents, not compressed, as the servers keep that number. Reads and writes a second are
+    Bytes are about those of the documents, not compressed, by 500 of each shard. Reads and writes a second are
     the operations on products that the shard's primary has answered within one second, all clients' together: one
     request to webapp may be several, and those of a move count, too. A range that moves stands with both its shards;
     "prodctl shard status" says how far it is. Exit status 6 when a shard does not answer; its numbers are then missing.

@@ -157,6 +157,17 @@ def test_keys_are_drawn_from_products_alone(catalog):
     }
 
 
+def test_size_is_about_that_of_products_alone(catalog):
+    """What the server counts of all documents holds deleted ones, too, and is wrong after a crash."""
+    catalog.create(draft("Arroz"), ANA)
+    alone = catalog.store("rsA").size()
+    assert alone > 0
+    for number in range(4):
+        gone = catalog.create(draft(f"Aceite {number}"), ANA)
+        catalog.delete(gone.id, ANA, 1)
+    assert catalog.store("rsA").size() == alone
+
+
 def test_budget_that_is_spent_ends_a_read_at_once(catalog):
     made = catalog.create(draft("Pan"), ANA)
     with budget(0):

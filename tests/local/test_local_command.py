@@ -72,7 +72,7 @@ def test_up_shows_its_progress_and_says_where_to_go_and_what_to_type(first_up, p
         rf"s  webapp   is ready at http://127\.0\.0\.1:{ports.web}",
         r"Ready in [\d.]+ s \(replica sets in [\d.]+ s\)",
         rf"Browser     http://127\.0\.0\.1:{ports.web}\n",
-        r"Setup code  \w{5}-\w{5}-\w{5}-\w{5} ",
+        r"Setup code  \w{7}-\w{7}-\w{7}-\w{7} ",
         r"  prodctl login\n  prodctl product add",
     ):
         assert re.search(line, first_up.err), (line, first_up.err)

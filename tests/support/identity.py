@@ -150,7 +150,8 @@ class Worker:
         return self.call("GET", path, token=token).status_code
 
     def close(self):
-        self.app.extensions["catalog"].close()
+        for name in ("catalog", "drill_desk"):
+            self.app.extensions[name].close()
 
 
 def auth_settings(cluster, keys_dir, *, code_age=timedelta(0), **more):

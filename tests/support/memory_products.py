@@ -298,7 +298,7 @@ class MemoryProductStore:
         return random.sample(keys, min(count, len(keys)))
 
     def size(self) -> int:
-        return 300 * len(self._shelf.asked())
+        return 300 * len(self._counted())
 
     def count(self) -> Count:
         moving = any(d.move and d.move.state != "moved" for d in self._shelf.asked().values())

@@ -41,6 +41,8 @@ from prodcore.routing import LAST
 
 _REFUSED = {11000, VALIDATION_FAILURE}
 """The server's codes for a name or an id that is taken, and for a name that is another shard's."""
+_SIZED = 500
+"""So many documents are weighed."""
 _NO_PRODUCTS = {
     "$or": [
         {"purge_at": {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}},
@@ -282,9 +284,11 @@ class MongoProductStore:
         return [key for key in drawn if key < LAST]
 
     def size(self) -> int:
-        """The bytes of all documents, as the server keeps that number; see the port."""
-        stored = self._set.read(lambda: self._products.database.command("collStats", self._products.name))
-        return int(stored["size"])
+        """About the bytes of its products: what a server counts of all of them is wrong after a crash. See the port."""
+        each = {"$group": {"_id": None, "bytes": {"$avg": {"$bsonSize": "$$ROOT"}}}}
+        steps: list[Document] = [{"$sample": {"size": _SIZED}}, {"$match": {"$nor": [_NO_PRODUCTS]}}, each]
+        drawn = self._set.read(lambda: list(self._products.aggregate(steps)))
+        return round(drawn[0]["bytes"] * self.count().products) if drawn else 0
 
     def served(self) -> tuple[int, int]:
         """How many reads and writes of products the primary has answered since it started, all clients' together."""
