@@ -92,7 +92,7 @@ def _wait_healthy(request: Request) -> None:
 
 
 def _hand_over(request: Request) -> dict[str, Any]:
-    """Change the primary in good order, away from the present one."""
+    """Hand a set over to another primary."""
     from prodcore.app.cluster import open_switchover
     from prodcore.replicaset.switchover import switch_over
 

@@ -157,7 +157,7 @@ def lint(output: str) -> int:
 @confirm_options
 @output_option
 def switchover(set_name: str, to: str, dry_run: bool, yes: bool, no_input: bool, output: str) -> None:
-    """Change the primary in good order, and measure what it costs.
+    """Hand a set over to another primary, and measure what it costs.
 
     Refuses before anything changes when the set is not healthy or the successor lags. Ends well only when the
     chosen member is primary and the old one follows it. A member is named as in the status: rsA-2, or host:port.

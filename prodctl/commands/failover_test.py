@@ -69,7 +69,7 @@ def failover_test() -> None:
     \b
     Examples:
       prodctl failover-test rsA                     kill the primary of rsA
-      prodctl failover-test rsA --fault stepdown    hand over in good order
+      prodctl failover-test rsA --fault stepdown    hand over cleanly
       prodctl failover-test --all --rounds 10 --member random --max-write-gap 5s --max-failed 0
       prodctl failover-test rsA --report out.html   and look at the curves
 

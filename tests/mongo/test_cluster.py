@@ -1,4 +1,4 @@
-"""Looking at real replica sets, and changing their primary in good order."""
+"""Looking at real replica sets, and handing them over to another primary."""
 
 import time
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _BIN = Path(sys.executable).parent
-_DOCTESTS = ("--doctest-modules", "prodcore", "prodctl", "webapp", "--ignore", "webapp/wsgi.py")
+_DOCTESTS = ("--doctest-modules", "prodcore", "prodctl", "webapp")
 
 
 @dataclass(frozen=True)
