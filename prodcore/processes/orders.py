@@ -20,6 +20,7 @@ from prodcore.errors import InvalidInput, OutcomeUnknown, Problem, ProdError, Un
 TAKEN_WITHIN_SECONDS = 60.0
 """An order that nobody took for so long is refused: whoever gave it has gone."""
 MAX_ARGUMENT_LENGTH = 1_000
+UNEXPECTED = "it failed unexpectedly, perhaps half done: the log of the drill runner has why"
 _LOOK_SECONDS = 1.0
 _WRITE_SECONDS = 3.0
 _LAST_WRITE_SECONDS = 60.0
@@ -170,7 +171,8 @@ class ActionRunner:
         except ProdError as error:
             run = ActionRun(action, ActionState.REFUSED, reason=error.message)
         except Exception as error:  # noqa: BLE001  whoever waits for it must hear of it
-            run = ActionRun(action, ActionState.REFUSED, reason=f"{type(error).__name__}: {error}")
+            self._log(f"{action.id} failed: {type(error).__name__}: {error}")
+            run = ActionRun(action, ActionState.REFUSED, reason=UNEXPECTED)
         try:
             with budget(_LAST_WRITE_SECONDS):
                 self._board.publish(run)

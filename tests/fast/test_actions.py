@@ -8,10 +8,10 @@ import pytest
 
 from prodcore.catalog.distribution import spread
 from prodcore.errors import InvalidInput
-from prodcore.processes.orders import ARGUMENTS, ActionKind, read_action
+from prodcore.processes.orders import ARGUMENTS, UNEXPECTED, ActionKind, ActionRunner, read_action
 from prodcore.routing import DEFAULT_MAP, Range, ShardMap
 from prodcore.sharding.mover import Bounds, MoveOrder
-from webapp.pages.actions import AUDITED
+from webapp.pages.actions import AUDITED, SENTENCES
 from webapp.pages.cluster import draw_band
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -40,6 +40,25 @@ def test_what_is_no_order_is_refused_with_its_field(kind, arguments, field):
     with pytest.raises(InvalidInput) as refused:
         read(kind, arguments)
     assert refused.value.problems[0].field == field
+
+
+class Board:
+    """Takes what is published."""
+
+    def __init__(self):
+        self.runs = []
+
+    def publish(self, run):
+        self.runs.append(run)
+
+
+def test_what_fails_unexpectedly_is_told_in_a_sentence_and_why_is_in_the_log():
+    board, lines = Board(), []
+    ActionRunner(board, lambda _action: {}["unforeseen"], lines.append).carry_out(read("rebalance", {}))
+    [run] = board.runs
+    assert (run.is_over, run.reason) == (True, UNEXPECTED)
+    assert UNEXPECTED in SENTENCES
+    assert "KeyError: 'unforeseen'" in lines[-1]
 
 
 def moving(carried, total=100, **fields):

@@ -66,6 +66,9 @@ SENTENCES: dict[str, Any] = {
     "the drill runner was cut off: look at the cluster before you repeat it": lazy_gettext(
         "The drill runner was interrupted: look at the cluster before you repeat the action."
     ),
+    "it failed unexpectedly, perhaps half done: the log of the drill runner has why": lazy_gettext(
+        "It failed unexpectedly, perhaps half done. The drill runner's log has the reason."
+    ),
     "no active drill runner took the order in time": lazy_gettext("No active drill runner took the order in time."),
     "a drill, or another action on a member, is at work": lazy_gettext(
         "A drill, or another action on a member, is running: wait for it to end."
