@@ -116,10 +116,10 @@ def prodctl(ctx: click.Context, debug: bool) -> None:
 
     \b
     Examples:
-      prodctl local up                               start everything on this machine
-      prodctl product add "Arroz" --price 1.20       add a product
-      prodctl shard where "Ñandú"                    which shard, and why
-      prodctl failover-test rsA                      rehearse the death of a primary
+      prodctl local up                             start everything here
+      prodctl product add "Arroz" --price 1.20     add a product
+      prodctl shard where "Ñandú"                  which shard, and why
+      prodctl failover-test rsA                    rehearse a failover
 
     Data goes to stdout, messages to stderr. Exit status: 0 done, 1 unexpected, 2 bad input or settings,
     3 not found, 4 not allowed, 5 conflict, 6 not available (nothing happened), 7 outcome unknown,

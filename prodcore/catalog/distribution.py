@@ -240,7 +240,7 @@ def simulate(keys: Sequence[str], shards: int, ranges: int) -> Simulation:
     """
     lowers = _cuts(keys, ranges)
     if len(lowers) < ranges:
-        refusal = f"differ at {len(lowers) - 1:,} places only, {ranges - 1:,} are needed"
+        refusal = f"can be cut at {len(lowers) - 1:,} places only, and {ranges - 1:,} are needed"
         raise InvalidInput(
             problems=[Problem("names", "too_few_names", refusal)],
             hint="give more names, or fewer shards and ranges",

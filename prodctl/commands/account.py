@@ -227,7 +227,7 @@ def login(username: str | None, password_stdin: bool, setup_code_file: str | Non
     Examples:
       prodctl login
       prodctl login -u admin --password-stdin < password.txt
-      (cat setup-code; cat password) | prodctl login -u admin --setup-code-file - --password-stdin
+      cat code pw | prodctl login -u admin --setup-code-file - --password-stdin
     """
     client = open_client()
     first = client.call("GET", "/setup", authenticate=False)["open"]

@@ -65,8 +65,8 @@ def backup() -> None:
     \b
     Examples:
       prodctl backup create backups                     make one
-      prodctl backup verify backups/20260131T080000Z    is every byte as it was written?
-      prodctl backup restore backups/20260131T080000Z   put it into an empty system
+      prodctl backup verify backups/20260131T080000Z    is every byte unchanged?
+      prodctl backup restore backups/20260131T080000Z   fill an empty system
     """
 
 
@@ -146,7 +146,7 @@ def verify(output: str, path: Path, key_file: Path | None) -> int:
     \b
     Examples:
       prodctl backup verify /mnt/backups/20260131T080000Z
-      prodctl backup verify /mnt/backups/20260131T080000Z --key-file ~/backup.key -o json
+      prodctl backup verify backups/20260131T080000Z --key-file b.key -o json
     """
     verdict = _verified(path, _secret(key_file))
     rows = [problem.as_dict() for problem in verdict.problems]
@@ -224,9 +224,9 @@ def restore(
     \b
     Examples:
       prodctl backup restore /mnt/backups/20260131T080000Z
-      prodctl backup restore /mnt/backups/20260131T080000Z --replace --key-file ~/backup.key
-      prodctl backup restore /mnt/backups/20260131T080000Z --product "Arroz" --product "Café"
-      prodctl backup restore /mnt/backups/20260131T080000Z --category Lácteos --replace
+      prodctl backup restore backups/20260131T080000Z --replace --key-file b.key
+      prodctl backup restore backups/20260131T080000Z --product "Café molido"
+      prodctl backup restore backups/20260131T080000Z --category Lácteos --replace
       prodctl backup restore /mnt/backups/20260131T080000Z --user ana
     """
     from prodcore.app.backup import open_system

@@ -47,7 +47,7 @@ def deploy() -> None:
 
     \b
     Examples:
-      prodctl deploy init                  write deploy.toml, to be read and edited
+      prodctl deploy init                  write deploy.toml, to be edited
       prodctl deploy plan                  what would change?
       prodctl deploy apply                 do it; run it again at any time
       prodctl deploy status                how is everything?

@@ -70,7 +70,7 @@ def failover_test() -> None:
     Examples:
       prodctl failover-test rsA                     kill the primary of rsA
       prodctl failover-test rsA --fault stepdown    hand over cleanly
-      prodctl failover-test --all --rounds 10 --member random --max-write-gap 5s --max-failed 0
+      prodctl failover-test --all --rounds 10 --member random --max-write-gap 5s
       prodctl failover-test rsA --report out.html   and look at the curves
 
     Exit status 0 when every promise and limit held, 8 when one did not, 9 when the drill proved nothing, 6 when it

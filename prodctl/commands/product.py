@@ -112,7 +112,7 @@ def add(name: str, product_id: UUID | None, output: str, **values: Any) -> None:
     \b
     Examples:
       prodctl product add "Arroz" --price 1.20 --stock 40
-      prodctl product add "Aceite de oliva" --variant "Botella 1 L" --price 8.95 --tag oliva
+      prodctl product add "Aceite" --variant "1 L" --price 8.95 --tag oliva
     """
     from uuid import uuid4
 
@@ -176,7 +176,7 @@ def edit(
     \b
     Examples:
       prodctl product edit arroz --price 1.25
-      prodctl product edit "Aceite de oliva" --variant "Botella 1 L" --stock 12 --inactive
+      prodctl product edit "Aceite" --variant "Botella 1 L" --stock 12 --inactive
       prodctl product edit arroz --add-tag oferta --remove-tag novedad
       prodctl product edit arroz --sku ""          take the SKU away
     """
@@ -218,7 +218,7 @@ def rename(name_or_id: str, new_name: str, variant: str | None, version: int | N
     \b
     Examples:
       prodctl product rename arroz "Arroz redondo"
-      prodctl product rename "Aceite de oliva" "Virgen extra" --variant "Botella 1 L"
+      prodctl product rename "Aceite" "Virgen extra" --variant "Botella 1 L"
     """
     from prodctl.client.products import find
 

@@ -69,8 +69,8 @@ def edit(values: tuple[str, ...], add_tags: tuple[str, ...], remove_tags: tuple[
     \b
     Examples:
       prodctl product bulk edit --category lácteos --set price=1.20 --dry-run
-      prodctl product bulk edit --search aceite --set active=no --add-tag descatalogado
-      prodctl product bulk edit --tag oferta --remove-tag oferta --yes --refused refused.csv
+      prodctl product bulk edit --search aceite --set active=no --add-tag retirado
+      prodctl product bulk edit --tag oferta --remove-tag oferta --refused r.csv
     """
     from prodcore.errors import InvalidInput
     from prodcore.product.model import BulkPatch

@@ -73,7 +73,7 @@ def import_file(
     \b
     Examples:
       prodctl product import productos.csv --locale es --dry-run
-      prodctl product import precios.csv --locale es --map PVP=price --map Notas=ignore
+      prodctl product import a.csv --locale es --map PVP=price --map Notas=ignore
       prodctl product import stock.xlsx --by sku --refused refused.csv
       curl -s https://example.org/products.csv | prodctl product import - -o json
       prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10
@@ -222,7 +222,7 @@ def undo(import_id: str | None, last: bool, patience: float, yes: bool, no_input
     Examples:
       prodctl product import undo --last
       prodctl product import undo 6f1c0c2e
-      prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10 --yes -o json
+      prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10 --yes
     """
     from prodctl.importing.importer import Patience
     from prodctl.importing.run import UndoReport, find_import, undo_import

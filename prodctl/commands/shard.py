@@ -67,9 +67,9 @@ for command in (split, merge, move, rebalance, drain, status, pause, resume, abo
 def list_shards(output: str) -> None:
     """List the shards: their ranges, how much each holds, what it has to do, and what moves.
 
-    Bytes are about those of the documents, not compressed, by 500 of each shard. Reads and writes a second are
-    the operations on products that the shard's primary has answered within one second, all clients' together: one
-    request to webapp may be several, and those of a move count, too. A range that moves stands with both its shards;
+    Sizes are estimated from 500 documents of each shard, not compressed. Reads and writes per second are the
+    operations on products that the shard's primary answered within one second, those of all clients: one request
+    to webapp may be several, and those of a move count, too. A range that moves stands with both its shards;
     "prodctl shard status" says how far it is. Exit status 6 when a shard does not answer; its numbers are then missing.
 
     \b
@@ -223,7 +223,7 @@ def verify(output: str) -> int:
     misplaced        its name belongs to another shard
     same_id, same_name, same_sku
                      two products have what only one may have
-    unfinished_move  a rename that began more than a minute ago and was not finished
+    unfinished_move  a rename that was begun over a minute ago, not finished
     leftover         a document that only kept a place and should have gone
 
     It changes nothing and may run at any time: what is being moved or edited meanwhile is no finding. Memory does not
@@ -335,8 +335,8 @@ def simulate(output: str, products: int, shards: int, file: str, ranges: int | N
     Examples:
       prodctl product list --all -o json | jq -r '.items[].name' > names
       prodctl shard simulate --products 1e9 --shards 64 --names names
-      prodctl shard simulate --products 1e9 --shards 64 --ranges 10000 --names names
-      prodctl shard simulate --products 2e7 --shards 3 --names names --rate 4000 -o json
+      prodctl shard simulate --products 1e9 --shards 9 --ranges 9999 --names n.txt
+      prodctl shard simulate --products 2e7 --shards 3 --names n.txt --rate 4000
     """
     from prodcore.catalog.distribution import simulate as simulated
     from prodcore.errors import InvalidInput, Problem

@@ -214,8 +214,8 @@ def status(output: str) -> None:
     planned           nothing has begun
     moving, aborting  products are being carried
     paused            somebody paused it: prodctl shard resume
-    interrupted       nobody is at work on it: the drill runner goes on, or prodctl shard resume
-    settling          all products have moved; the former shard keeps old places for twenty minutes
+    interrupted       nobody works on it: "prodctl shard resume" goes on
+    settling          all have moved; old places are kept for twenty minutes
     done, aborted     the range is one shard's alone
 
     \b

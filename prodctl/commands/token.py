@@ -39,12 +39,11 @@ def token() -> None:
 def add_token(name: str, scope: str, expires: float, output: str) -> None:
     """Make a token; it is shown this once.
 
-    \b
     Scopes: products:read products:write cluster:read drill:run shards:change users:manage audit:read
 
     \b
     Examples:
-      prodctl token add --name nightly-drill --scope products:read,drill:run --expires 90d
+      prodctl token add --name ci --scope products:read,drill:run --expires 90d
     """
     scopes = [part.strip() for part in scope.split(",") if part.strip()]
     body = {"name": name, "scopes": scopes, "days": round(expires / 86_400)}

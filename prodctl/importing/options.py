@@ -125,7 +125,12 @@ def filter_options(command: F) -> F:
 def sort_option(command: F) -> F:
     """Add the order."""
     return click.option(
-        "--sort", type=click.Choice(SORTS), default="name", show_default=True, help="The order; -price: dearest first."
+        "--sort",
+        type=click.Choice(SORTS),
+        metavar="[-]FIELD",
+        default="name",
+        show_default=True,
+        help="name, price, stock, updated or created; -price: dearest first.",
     )(command)
 
 

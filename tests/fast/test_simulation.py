@@ -27,7 +27,7 @@ def test_every_shard_gets_about_its_share_and_the_map_covers_all(shards, ranges)
 def test_a_name_that_many_products_have_stays_in_one_range():
     found = simulate(sorted(["pan"] * 600 + [f"pan {n:03}" for n in range(400)]), 4, 4)
     assert max(found.shares) == 0.6
-    with pytest.raises(InvalidInput, match="differ at 1 places only, 3 are needed"):
+    with pytest.raises(InvalidInput, match="can be cut at 1 places only, and 3 are needed"):
         simulate(["pan"] * 600 + ["te"], 4, 4)
 
 
@@ -86,7 +86,7 @@ def test_people_read_lines_and_programs_numbers(names, capsys):
         (["--products", "1e99", "--shards", "2"], "--products"),
         (["--products", "10", "--shards", "0"], "--shards"),
         (["--products", "10", "--shards", "8", "--ranges", "4"], "ranges: 4 are fewer than the 8 shards"),
-        (["--products", "10", "--shards", "9999"], "names: differ at 3,999 places only, 9,998 are needed"),
+        (["--products", "10", "--shards", "9999"], "names: can be cut at 3,999 places only, and 9,998 are needed"),
         (["--products", "10", "--shards", "2", "--rate", "0"], "--rate"),
         (["--products", "10"], "--shards"),
     ],
