@@ -143,7 +143,7 @@ class SetTask:
         try:
             roles = check.roles()
             if not any(role in _ANSWERS or role.isupper() for role in roles.values()):
-                return {"roles": roles, "unknown": f"no member answers: {next(iter(roles.values()))}"}
+                return {"roles": roles, "unknown": f"no member is responding: {next(iter(roles.values()))}"}
             return {
                 "roles": roles,
                 "missing": [*check.lacks(roles, self._users, roles_of(self.name), self._timing), *self._certificates()],

@@ -275,12 +275,12 @@ def _members(facts: DoctorFacts) -> Found:
         return
     reachable = facts.reachable_sets
     if deployment and not reachable:
-        text = "no member answers this machine, which may have no route to them; their units are under Containers"
+        text = "no member responds to this machine, which may have no route to them; their units are under Containers"
         yield Diagnostic("unreachable", "sets", Severity.SKIPPED, text, "run it where the members are within reach")
         return
     for status in statuses:
         if status not in reachable:
-            yield Diagnostic("no_member", status.name, Severity.PROBLEM, "no member answers", _START)
+            yield Diagnostic("no_member", status.name, Severity.PROBLEM, "no member is responding", _START)
     if reachable:
         yield from system.from_findings(lint_cluster(facts.settings, member_control(facts.settings)))
 

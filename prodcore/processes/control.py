@@ -57,7 +57,7 @@ class MemberControl(Protocol):
         """Stop the whole host (a container) of a member at once, with all that runs there; ``start`` brings it back."""
 
 
-_WHY = "the members' processes are not under control of this machine"
+_WHY = "the members' processes are not controlled from this machine"
 _HINT = "a deployment: set PRODCTL_DEPLOYMENT to its deploy.toml; on this machine: prodctl local up"
 
 

@@ -79,9 +79,9 @@ class FieldRefused(Exception):
 
 
 SENTENCES = {
-    "unroutable_name": N_("Use at least one letter, digit or sign."),
-    "not_a_barcode": N_("Write the 8, 12, 13 or 14 digits of an EAN, UPC or GTIN."),
-    "wrong_check_digit": N_("The last digit does not fit the others: one of them is wrong."),
+    "unroutable_name": N_("Use at least one letter, digit or symbol."),
+    "not_a_barcode": N_("Enter the 8, 12, 13 or 14 digits of an EAN, UPC or GTIN."),
+    "wrong_check_digit": N_("The check digit does not match: one of the digits is wrong."),
 }
 """What pages say of a value that a check refused, by its code."""
 

@@ -66,31 +66,33 @@ def count(diagnostics: Iterable[Diagnostic], severity: Severity) -> int:
 
 
 SENTENCES = {
-    "no_member": "{set}: no member answers",
-    "no_primary": "{set}: there is no primary, so it takes no writes",
+    "no_member": "{set}: no member is responding",
+    "no_primary": "{set}: there is no primary, so writes are not possible",
     "no_majority": "{set}: no majority: {reached} of {votes} votes can be reached, {needed} are needed",
-    "stranger": "{set}: {member} is in the address but not a member of the set",
+    "stranger": "{set}: {member} is in the connection string but not a member of the set",
     "unreachable": "{set}: {member} is {role}: {why}",
     "not_working": "{set}: {member} is {role}",
     "lag": "{set}: {member} is {seconds:.1f} s behind the primary",
-    "former_primary": "{set}: {member} still believes it is primary in term {term}; {primary} is, in term {newer}",
+    "former_primary": (
+        "{set}: {member} still believes it is primary in term {term}; the primary is {primary}, in term {newer}"
+    ),
     "other_primary": "{set}: {member} believes {believed} is primary, not {primary}",
-    "no_believed_primary": "{set}: {member} knows no primary; {primary} is",
-    "cut_off": "{set}: {member} cannot reach {other}, which answers us",
+    "no_believed_primary": "{set}: {member} believes there is no primary, although {primary} is primary",
+    "cut_off": "{set}: {member} cannot reach {other}, although it responds from here",
     "configurations": "{set}: the members hold different configurations: {told}",
     "map_unreadable": "shard map: cannot be read from {set}",
     "map_copy_differs": "shard map: {set} holds a copy of version {copy}, the stored map is version {stored}",
-    "map_copy_missing": "shard map: {set} gives no copy of it",
+    "map_copy_missing": "shard map: {set} has no copy of it",
     "service": "{service}: {state}: {why}",
     "set_without_primary": "{set} has no primary",
-    "majority_at_stake": "{set} would lose its majority: {working} members work, {needed} must stay",
+    "majority_at_stake": "{set} would lose its majority: {working} members are running, {needed} are needed",
     "little_disk": "{set}: {member} has only {megabytes:.0f} MB of free disk",
-    "not_controlled": "{member} is not under control of this machine",
+    "not_controlled": "{member} is not controlled from this machine",
     "only_primary_steps_down": "only a primary can step down",
     "no_guard": "no guard is active to compare with: prodctl local start guard, or prodctl cluster guard",
     "fault_not_possible": "{why}",
-    "import_at_work": "an import is at work: {what}",
-    "another_is_primary": "only a primary can step down; that is {primary}",
+    "import_at_work": "an import is running: {what}",
+    "another_is_primary": "only a primary can step down; the primary is {primary}",
 }
 
 

@@ -110,7 +110,7 @@ def move(
 ) -> None:
     """Move the range that holds NAME to another shard, or all names from one on and below another, after asking.
 
-    Work goes on meanwhile: no write is refused or held back, and every list shows each product once. It begins
+    Work continues meanwhile: no write is refused or delayed, and every list shows each product once. It begins
     after twelve seconds, in which all processes learn of it, and shows how far it is. The drill runner carries it out,
     which "local up" and "deploy apply" keep running, or this command where there is none. It slows down while others
     wait for it. Ctrl-C pauses it; killed anywhere it goes on, or is taken back by "prodctl shard abort". The former

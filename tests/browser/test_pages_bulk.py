@@ -30,7 +30,7 @@ def test_ticked_products_are_changed_after_a_look_and_a_typed_number(browser, si
         assert {product["price"] for product in stored(site, word)} == {"1"}, "nothing is stored by looking"
         page.get_by_label("Write 2 to confirm").fill("3")
         page.get_by_role("button", name="Change 2 products").click()
-        expect(page.locator("#typed-error")).to_have_text("Write this number: 2")
+        expect(page.locator("#typed-error")).to_have_text("Type this number: 2")
         page.get_by_label("Write 2 to confirm").fill("2")
         page.get_by_label("Write 2 to confirm").press("Enter")
         expect(page.get_by_text("All products processed")).to_be_visible()
@@ -98,7 +98,7 @@ def test_what_somebody_changed_meanwhile_is_left_and_named(browser, site):
         page.get_by_role("button", name="Eliminar 2 productos").click()
         expect(page.get_by_text("Todos los productos procesados")).to_be_visible()
         expect(page.locator("#refused-rows")).to_contain_text(first["name"])
-        expect(page.locator("#refused-rows")).to_contain_text("Otra persona lo cambió mientras tanto.")
+        expect(page.locator("#refused-rows")).to_contain_text("Otro usuario lo ha cambiado mientras tanto.")
         assert complaints_of_axe(page) == []
     assert [p["id"] for p in stored(site, word)] == [first["id"]]
 

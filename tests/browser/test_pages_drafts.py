@@ -129,11 +129,11 @@ def test_no_password_is_kept(browser, site):
         log_in(page, site)
         page.goto("/users/new")
         page.get_by_label("User name").fill("draft-secret")
-        page.get_by_label("First password", exact=True).fill("a long sentence of words")
+        page.get_by_label("Initial password", exact=True).fill("a long sentence of words")
         page.get_by_label(re.compile("Account and display")).click()
         page.get_by_role("button", name="Light").click()
         expect(page.get_by_label("User name")).to_have_value("draft-secret")
-        expect(page.get_by_label("First password", exact=True)).to_have_value("")
+        expect(page.get_by_label("Initial password", exact=True)).to_have_value("")
 
 
 def test_who_searches_or_watches_comes_back_there_after_the_login(browser, site):

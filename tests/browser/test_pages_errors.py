@@ -81,7 +81,7 @@ def test_409_names_what_is_there_already_beside_the_field(browser, site, languag
         expect(page.locator(".field-error")).to_have_text(say("Another token has this name."))
         page.goto("/users/new")
         page.get_by_label(say("User name")).fill("VIEWER")
-        page.get_by_label(say("First password"), exact=True).fill(PASSWORD)
+        page.get_by_label(say("Initial password"), exact=True).fill(PASSWORD)
         with page.expect_response(lambda answer: answer.request.method == "POST") as answer:
             page.get_by_role("button", name=say("Create")).click()
         assert answer.value.status == 409

@@ -103,7 +103,7 @@ def test_number_format_and_delimiter_are_changed_without_another_upload(browser,
         expect(page.get_by_role("table").last).to_contain_text("€1.50")
         page.get_by_label("Delimiter").select_option(",")
         page.get_by_role("button", name="Update the preview").click()
-        expect(page.get_by_role("alert")).to_contain_text("No column gives")
+        expect(page.get_by_role("alert")).to_contain_text("No column contains")
         page.get_by_label("Delimiter").select_option("|")
         page.get_by_role("button", name="Update the preview").click()
         expect(page.get_by_role("table").last).to_contain_text("Marks, all")

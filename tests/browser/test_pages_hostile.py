@@ -84,7 +84,7 @@ def test_in_names_that_are_refused_and_in_the_audit(page, site, text):
         given = page.get_by_label(field)
         given.fill(f"<{text}")  # which no name begins with
         if path == "/users/new":
-            page.get_by_label("First password", exact=True).fill("sandía caballo grapa correcta")
+            page.get_by_label("Initial password", exact=True).fill("sandía caballo grapa correcta")
         else:
             page.get_by_label("products:read").check()
         page.get_by_role("button", name=submit).click()

@@ -176,7 +176,7 @@ def test_a_file_whose_headings_nobody_knows_is_mapped_by_hand(browser, site, tmp
     with open_page(browser, site) as page:
         log_in(page, site)
         look_at(page, path, numbers="en")
-        expect(page.get_by_role("alert")).to_contain_text("No column gives the name")
+        expect(page.get_by_role("alert")).to_contain_text("No column contains the name")
         page.get_by_label("cosa").select_option("name")
         page.get_by_label("cuesta").select_option("price")
         page.get_by_role("button", name="Update the preview").click()

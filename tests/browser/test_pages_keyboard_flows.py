@@ -62,7 +62,7 @@ def test_a_selection_is_changed_exported_deleted_and_one_is_restored(browser, si
         page.wait_for_url("**/bulk")
         fill(page, page.get_by_label(say("Stock")), "44")
         press(page, button(page, say("Preview")))
-        fill(page, page.get_by_label(say("Write %(n)s to confirm", n=3)), "3")
+        fill(page, page.get_by_label(say("Type %(n)s to confirm", n=3)), "3")
         page.keyboard.press("Enter")
         expect(page.get_by_text(say("All products processed"))).to_be_visible()
         press(page, link(page, say("Go to products")))
@@ -78,7 +78,7 @@ def test_a_selection_is_changed_exported_deleted_and_one_is_restored(browser, si
 
         press(page, page.get_by_label(say("All matching products, on every page")), "Space")
         press(page, button(page, say("Delete them")))
-        fill(page, page.get_by_label(say("Write %(n)s to confirm", n=3)), "3")
+        fill(page, page.get_by_label(say("Type %(n)s to confirm", n=3)), "3")
         page.keyboard.press("Enter")
         expect(page.get_by_text(say("All products processed"))).to_be_visible()
 
@@ -121,7 +121,7 @@ def test_an_account_is_made_given_a_role_closed_and_found_in_the_audit(browser, 
         press(page, link(page, say("Users")))
         press(page, link(page, say("New user")))
         fill(page, page.get_by_label(say("User name")), name)
-        fill(page, page.get_by_label(say("First password"), exact=True), PASSWORD)
+        fill(page, page.get_by_label(say("Initial password"), exact=True), PASSWORD)
         press(page, button(page, say("Create")))
         expect(page.get_by_role("heading", level=1)).to_have_text(name)
         tab_to(page, page.get_by_label(say("Role")))

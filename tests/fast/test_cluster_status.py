@@ -30,7 +30,7 @@ def test_one_degraded_set_degrades_the_cluster_with_its_reason():
 
 
 def test_the_cluster_is_down_when_every_set_is():
-    down = [replace(s, health=Health.DOWN, problems=(f"{s.name}: no member answers",)) for s in SETS]
+    down = [replace(s, health=Health.DOWN, problems=(f"{s.name}: no member is responding",)) for s in SETS]
     assert judge_cluster(down, READY, "rsU").health is Health.DOWN
 
 
@@ -42,7 +42,7 @@ def test_a_service_that_is_down_degrades_the_cluster():
 
 @pytest.mark.parametrize(("copy", "told"), [
     (2, "shard map: rsB holds a copy of version 2, the stored map is version 1"),
-    (None, "shard map: rsB gives no copy of it"),
+    (None, "shard map: rsB has no copy of it"),
 ])  # fmt: skip
 def test_a_copy_of_another_map_version_is_said(copy, told):
     seen = judge_cluster([SETS[0], healthy_set("rsB", copy), SETS[2]], READY, "rsU")

@@ -71,7 +71,7 @@ def test_a_missing_secondary_degrades_the_set(situation, role, why):
 def test_a_set_between_two_primaries_takes_no_writes():
     status = read("primary_just_killed")
     assert status.health is Health.DOWN
-    assert status.problems[0] == "rsA: there is no primary, so it takes no writes"
+    assert status.problems[0] == "rsA: there is no primary, so writes are not possible"
 
 
 def test_a_set_that_elected_a_new_primary_is_degraded_until_the_old_one_is_back():
@@ -99,7 +99,7 @@ def test_a_primary_that_has_not_yet_noticed_its_lost_majority_takes_no_writes_ei
 def test_nobody_answers():
     status = read("all_killed")
     assert status.health is Health.DOWN
-    assert status.problems[0] == "rsA: no member answers"
+    assert status.problems[0] == "rsA: no member is responding"
 
 
 def test_lag_is_counted_behind_the_primary():
@@ -132,7 +132,7 @@ def test_a_view_that_differs_from_the_others_is_said():
                 member["stateStr"] = "SECONDARY"
 
     [line] = read("healthy", misbelieve).problems
-    assert "knows no primary" in line
+    assert "believes there is no primary" in line
 
 
 def test_a_member_that_others_cannot_reach_although_we_can_is_said():
@@ -142,7 +142,7 @@ def test_a_member_that_others_cannot_reach_although_we_can_is_said():
 
     [line] = read("healthy", cut).problems
     assert "cannot reach" in line
-    assert "which answers us" in line
+    assert "although it responds from here" in line
 
 
 def test_members_with_different_configurations_are_said():
@@ -157,7 +157,9 @@ def test_an_address_that_is_no_member_is_said():
     def rename(documents):
         documents.append({"address": "127.0.0.1:1", "error": "connection refused"})
 
-    assert read("healthy", rename).problems == ("rsA: 127.0.0.1:1 is in the address but not a member of the set",)
+    assert read("healthy", rename).problems == (
+        "rsA: 127.0.0.1:1 is in the connection string but not a member of the set",
+    )
 
 
 def test_a_recovering_member_is_said():

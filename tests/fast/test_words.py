@@ -40,9 +40,19 @@ def test_the_glossary_says_each_word_once_in_both_languages():
     assert all(len(row) == 4 and all(row[:3]) for row in rows())
 
 
-@pytest.mark.parametrize("translated", ["“", "”"])
-def test_spanish_quotes_as_spanish_does(translated):
+def spanish():
     with CATALOG.open("rb") as file:
         catalog = read_po(file, locale="es")
-    strings = [m.string if isinstance(m.string, str) else " ".join(m.string) for m in catalog if m.id]
-    assert [text for text in strings if translated in text] == []
+    return [m.string if isinstance(m.string, str) else " ".join(m.string) for m in catalog if m.id]
+
+
+@pytest.mark.parametrize("translated", ["“", "”"])
+def test_spanish_quotes_as_spanish_does(translated):
+    assert [text for text in spanish() if translated in text] == []
+
+
+INFORMAL = r"\b(tú|tus?|te|ti|contigo|puedes|tienes|quieres|eres|has|haz|inténtalo|guárdalo|escríbelo|descomprímelo)\b"
+
+
+def test_spanish_addresses_the_reader_as_usted():
+    assert [text for text in spanish() if re.search(INFORMAL, text, re.IGNORECASE)] == []

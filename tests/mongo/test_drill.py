@@ -241,7 +241,7 @@ def test_an_import_that_goes_on_is_an_objection_and_one_that_stands_still_is_non
     imports.insert_one({"_id": uuid4(), "source": "old.csv", "by": "ana", "started_at": begun - timedelta(hours=2)})
     try:
         with open_drill(operator, cluster.members) as parts:
-            assert preflight(DrillPlan(("rsB",)), parts) == ["an import is at work: ana imports new.csv"]
+            assert preflight(DrillPlan(("rsB",)), parts) == ["an import is running: ana imports new.csv"]
             assert preflight(DrillPlan(("rsU",)), parts) == []
     finally:
         imports.delete_many({})

@@ -202,7 +202,7 @@ def test_a_member_is_stopped_and_started_by_order_and_the_majority_is_kept(web, 
         assert (gone.state, cluster.members.is_running(address)) == (ActionState.DONE, False)
         refused = ended(ActionKind.STOP, "rsB-2")
         assert refused.state is ActionState.REFUSED
-        assert "rsB would lose its majority: 2 members work, 2 must stay" in refused.reason
+        assert "rsB would lose its majority: 2 members are running, 2 are needed" in refused.reason
         assert ended(ActionKind.START, "rsB-3").state is ActionState.DONE
         assert cluster.members.is_running(address)
     finally:

@@ -108,7 +108,9 @@ def _check_form() -> Response | None:
         if can_be_draft():
             g.draft = True
         elif back and not is_partial():
-            flash(gettext("Your login has changed since this page was opened, so nothing was done. Try again."), "note")
+            flash(
+                gettext("You have logged in again since this page was opened, so nothing was done. Try again."), "note"
+            )
             return redirect(back, 303)
         else:
             raise

@@ -129,7 +129,7 @@ def take_proof() -> Response | None:
     except (AuthError, InvalidInput) as error:
         if isinstance(error, NotAuthenticated) and current_identity() is None:
             raise
-        wrong = gettext("The password or the code is not right.") if code else _refusal(error)
+        wrong = gettext("The password or the code is not correct.") if code else _refusal(error)
         return proof_form(wait_text(error) if isinstance(error, TooManyAttempts) else wrong, asks_code=bool(code))
     return None
 

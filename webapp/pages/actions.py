@@ -58,16 +58,16 @@ SENTENCES: dict[str, Any] = {
     "another range is being moved": lazy_gettext("Another range is being moved: wait for it, or undo that move."),
     "there is no shard {shard}; there are {shards}": lazy_gettext("There is no shard {shard}. There are: {shards}."),
     "the move of {range} was taken back": lazy_gettext("The move of {range} was undone."),
-    "the move of {range} is over": lazy_gettext("The move of {range} is over."),
+    "the move of {range} is over": lazy_gettext("The move of {range} has already finished."),
     "the move of {range} is not paused": lazy_gettext("The move of {range} is not paused."),
     "the drill runner was stopped; the move goes on when it runs again": lazy_gettext(
-        "The drill runner was stopped. The move continues when it runs again."
+        "The drill runner was stopped. The move continues when it is active again."
     ),
     "the drill runner was cut off: look at the cluster before you repeat it": lazy_gettext(
-        "The drill runner was interrupted: look at the cluster before you repeat the action."
+        "The drill runner was interrupted: check the cluster before you repeat the action."
     ),
     "it failed unexpectedly, perhaps half done: the log of the drill runner has why": lazy_gettext(
-        "It failed unexpectedly, perhaps half done. The drill runner's log has the reason."
+        "It failed unexpectedly and may be half done. The drill runner's log has the reason."
     ),
     "no active drill runner took the order in time": lazy_gettext("No active drill runner took the order in time."),
     "a drill, or another action on a member, is at work": lazy_gettext(
@@ -86,22 +86,22 @@ SENTENCES: dict[str, Any] = {
     "{set}: no new primary within 30 s": lazy_gettext("{set}: no new primary within 30 s."),
     "{set}: {member} has not rejoined within 30 s": lazy_gettext("{set}: {member} has not rejoined within 30 s."),
     "{set}: {member} became primary, not {chosen}": lazy_gettext("{set}: {member} became primary, not {chosen}."),
-    "anybody who reaches it may do anything": lazy_gettext("Anybody who reaches it has full access."),
+    "anybody who reaches it may do anything": lazy_gettext("Anyone who can connect to it has full access."),
     "start it with a keyFile": lazy_gettext("start it with a keyFile"),
     "it listens on every address of its host": lazy_gettext("It listens on every address of its host."),
     "bindIp: loopback and its own": lazy_gettext("bindIp: loopback and its own address"),
     "it offers zlib compression, which leaked memory to anybody in older versions ({cve})": lazy_gettext(
-        "It offers zlib compression, which leaked memory to anybody in older versions ({cve})."
+        "It offers zlib compression, which in older versions leaks memory to anyone who can connect ({cve})."
     ),
     "its oplog holds {size} MB: a member that is away for long must copy everything again": lazy_gettext(
-        "Its oplog holds {size} MB: a member that is away for long must copy everything again."
+        "Its oplog holds {size} MB: a member that is down for long has to copy everything again."
     ),
     "replSetResizeOplog to at least {size} MB": lazy_gettext("replSetResizeOplog to at least {size} MB"),
     "a client that names no write concern gets w: {w}": lazy_gettext(
-        "A client that names no write concern gets w: {w}."
+        "A client that does not specify a write concern gets w: {w}."
     ),
     "setDefaultRWConcern with w: majority": lazy_gettext("setDefaultRWConcern with w: majority"),
-    "mongod {version} has known security holes": lazy_gettext("mongod {version} has known security holes."),
+    "mongod {version} has known security holes": lazy_gettext("mongod {version} has known vulnerabilities."),
     "update to {version} or newer": lazy_gettext("update to {version} or newer"),
     "1 product stays in {shard}: {why}": lazy_gettext("One product stays on {shard}: {why}"),
     "{n} products stay in {shard}: {why}": lazy_gettext("{n} products stay on {shard}: {why}"),

@@ -143,7 +143,7 @@ def run() -> View:
     if "typed" not in request.form:
         return _page(choice, values)
     if request.form["typed"].strip() != str(len(choice.seen)):
-        return _page(choice, values, {"typed": gettext("Write this number: %(n)s", n=len(choice.seen))}), 422
+        return _page(choice, values, {"typed": gettext("Type this number: %(n)s", n=len(choice.seen))}), 422
     sent = {name: request.form.get(name, "") for name in _SENT}
     work = Run(action, _ADDRESS, _STATUSES[action], sent, len(choice.seen))
     work.portions = portions([_plain(seen) for seen in choice.seen])
@@ -230,7 +230,7 @@ def _cannot(any_chosen: bool) -> str:
     if not any_chosen:
         return str(gettext("Choose products first."))
     text = gettext(
-        "The browser changes at most %(n)s products at once. The command line has no limit.", n=show_number(MOST)
+        "The browser changes at most %(n)s products at a time. The command line has no limit.", n=show_number(MOST)
     )
     return str(text)
 

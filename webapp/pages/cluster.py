@@ -39,11 +39,11 @@ SENTENCES: dict[str, Any] = {
     "not_working": lazy_gettext("{set}: {member} is {role}"),
     "lag": lazy_gettext("{set}: {member} is {seconds} s behind the primary"),
     "former_primary": lazy_gettext(
-        "{set}: {member} still believes it is primary in term {term}; {primary} is, in term {newer}"
+        "{set}: {member} still believes it is primary in term {term}; the primary is {primary}, in term {newer}"
     ),
     "other_primary": lazy_gettext("{set}: {member} believes {believed} is primary, not {primary}"),
-    "no_believed_primary": lazy_gettext("{set}: {member} believes there is no primary, although {primary} is"),
-    "cut_off": lazy_gettext("{set}: {member} cannot reach {other}, which answers us"),
+    "no_believed_primary": lazy_gettext("{set}: {member} believes there is no primary, although {primary} is primary"),
+    "cut_off": lazy_gettext("{set}: {member} cannot reach {other}, although it responds from here"),
     "configurations": lazy_gettext("{set}: the members hold different configurations: {told}"),
     "map_unreadable": lazy_gettext("shard map: cannot be read from {set}"),
     "map_copy_differs": lazy_gettext(
@@ -61,7 +61,7 @@ SENTENCES: dict[str, Any] = {
     "no_guard": lazy_gettext("No guard is active to compare with"),
     "fault_not_possible": lazy_gettext("{why}"),
     "import_at_work": lazy_gettext("An import is running: {what}"),
-    "another_is_primary": lazy_gettext("Only a primary can step down; that is {primary}"),
+    "another_is_primary": lazy_gettext("Only a primary can step down; the primary is {primary}"),
 }
 """By the codes of ``prodcore.replicaset.diagnostic``."""
 

@@ -229,7 +229,7 @@ def follow(order: UUID) -> Response | str:
 def stop(order: UUID) -> Redirect:
     """End it now; the runner puts everything back."""
     current_desk().board().ask_to_stop(str(order), required_identity().username)
-    flash(gettext("The drill is stopping: everything it broke is being restored."), "note")
+    flash(gettext("The drill is stopping: everything that it stopped is being restored."), "note")
     return redirect(url_for("pages.drills.follow", order=order), 303)
 
 

@@ -23,17 +23,17 @@ _FIELD_MESSAGES: dict[str, Any] = {
     **{code: lazy_gettext(text) for code, text in SENTENCES.items()},
     "forbidden_character": lazy_gettext("It contains a character that cannot be stored."),
     "unknown_currency": lazy_gettext("Use an ISO 4217 code such as EUR."),
-    "string_pattern_mismatch": lazy_gettext("Use letters, digits and signs without spaces or accents."),
-    "unroutable_name": lazy_gettext("Write at least one letter, digit or sign."),
-    "empty_range": lazy_gettext("It must come after the first name."),
+    "string_pattern_mismatch": lazy_gettext("Use letters, digits and symbols without spaces or accents."),
+    "unroutable_name": lazy_gettext("Use at least one letter, digit or symbol."),
+    "empty_range": lazy_gettext("It must sort after the first name."),
     "too_long": lazy_gettext("At most 20 tags."),
     "decimal_max_places": lazy_gettext("At most 4 decimals."),
-    "int_type": lazy_gettext("Write a whole number such as 40."),
+    "int_type": lazy_gettext("Enter a whole number such as 40."),
     "greater_than_equal": lazy_gettext("It cannot be negative."),
     "string_unicode": lazy_gettext("It contains a character that cannot be stored."),
     "literal_error": lazy_gettext("This option does not exist."),
     "bool_parsing": lazy_gettext("This option does not exist."),
-    "datetime_parsing": lazy_gettext("Write a day such as 2026-01-31."),
+    "datetime_parsing": lazy_gettext("Enter a date such as 2026-01-31."),
     "password_too_short": lazy_gettext("Too short: use a sentence of several words."),
     "password_too_long": lazy_gettext("Too long: at most 1024 characters."),
     "username": lazy_gettext("Use 1 to 64 Latin letters, digits and . _ - @, beginning with a letter or digit."),
@@ -49,7 +49,7 @@ def field_message(problem: Problem, *, price_example: str = "") -> str:
     """What is wrong with one field, as a sentence."""
     field = problem.field.split(".")[0]
     if problem.code in ("decimal_type", "decimal_parsing"):
-        return str(gettext("Write a price such as %(example)s.", example=price_example))
+        return str(gettext("Enter a price such as %(example)s.", example=price_example))
     if problem.code == "string_too_long" and field in _LENGTHS:
         return str(gettext("At most %(count)s characters.", count=show_number(_LENGTHS[field])))
     if problem.code in ("less_than", "less_than_equal", "int_parsing_size"):
@@ -128,11 +128,11 @@ _STATUS_TEXTS: dict[int, tuple[Any, Any]] = {
     ),
     409: (
         lazy_gettext("This conflicts with existing data"),
-        lazy_gettext("Nothing was changed. Go back and look at what is there now."),
+        lazy_gettext("Nothing was changed. Go back and check the current values."),
     ),
     413: (
         lazy_gettext("This is too large"),
-        lazy_gettext("Send less at once."),
+        lazy_gettext("Send less at a time."),
     ),
     422: (
         lazy_gettext("Something in this request is not valid"),
@@ -182,7 +182,7 @@ _REFUSALS: dict[str, Any] = {
     "unclosed_quote": lazy_gettext("A quoted cell is never closed."),
     "bad_quotes": lazy_gettext("A quoted cell goes on after its closing quote: write a quote in a cell twice."),
     "too_many_cells": lazy_gettext("The row has more cells than the header."),
-    "unclear_currency": lazy_gettext("The sign may stand for several currencies: write a code such as EUR."),
+    "unclear_currency": lazy_gettext("The symbol may stand for several currencies: use a code such as EUR."),
     "ambiguous_number": lazy_gettext("The number can be read in two ways: choose the number format."),
     "formula_error": lazy_gettext("The cell shows an error of its formula."),
     "not_a_price": lazy_gettext("It is not a price."),
@@ -192,12 +192,10 @@ _REFUSALS: dict[str, Any] = {
     "formula_without_value": lazy_gettext(
         "It is a formula without a value: open the file in a spreadsheet and save it."
     ),
-    "date": lazy_gettext("It is a date: give the column the format Text, and type it again."),
-    "digits_lost": lazy_gettext("Digits are missing: give the column the format Text, and type it again."),
-    "shown_otherwise": lazy_gettext(
-        "The sheet shows it otherwise: give the column the format Text, and type it again."
-    ),
-    "yes_or_no": lazy_gettext("It is true or false, not a text."),
+    "date": lazy_gettext("It is a date: format the column as text and type it again."),
+    "digits_lost": lazy_gettext("Digits are missing: format the column as text and type it again."),
+    "shown_otherwise": lazy_gettext("The sheet shows it differently: format the column as text and type it again."),
+    "yes_or_no": lazy_gettext("It must be true or false, not text."),
     "decimal_type": lazy_gettext("It is not a price."),
     "decimal_parsing": lazy_gettext("It is not a price."),
     "not_a_number": lazy_gettext("It is not a number in the chosen number format."),
@@ -207,7 +205,7 @@ _REFUSALS: dict[str, Any] = {
     "missing": lazy_gettext("A value is missing."),
     "duplicate_in_file": lazy_gettext("An earlier row has the same product with other values."),
     "wrong_cell_count": lazy_gettext("The row has more or fewer cells than the header."),
-    "wrong_type": lazy_gettext("It has the wrong type: a text, a number or a list is expected."),
+    "wrong_type": lazy_gettext("It has the wrong type: text, a number or a list is expected."),
     "bad_json": lazy_gettext("It is not a JSON object."),
     "shard_unavailable": lazy_gettext("Its shard is not responding: nothing was done."),
     "no_primary": lazy_gettext("Its shard is not responding: nothing was done."),
@@ -239,19 +237,21 @@ _CORE_SENTENCES: dict[str, Any] = {
     "save the sheet as CSV UTF-8: that may have any size": lazy_gettext("Save it as .xlsx or as CSV UTF-8."),
     "this is one JSON list": lazy_gettext("This is a JSON list: write one object a line."),
     "this is NDJSON in UTF-16, and JSON is UTF-8": lazy_gettext("This is NDJSON in UTF-16: save it as UTF-8."),
-    "this is no text and no workbook": lazy_gettext("This is neither a text nor a workbook."),
-    "this is a ZIP archive that holds {held}": lazy_gettext("This is a ZIP archive: unpack it. It holds: {held}"),
+    "this is no text and no workbook": lazy_gettext("This is neither text nor a workbook."),
+    "this is a ZIP archive that holds {held}": lazy_gettext("This is a ZIP archive: unpack it. It contains: {held}"),
     "this is {what}": lazy_gettext("This is not a file of products: CSV, XLSX, ODS and NDJSON can be read."),
-    "no column gives {what}; the columns are {titles}": lazy_gettext("No column gives {what}. The columns: {titles}"),
-    "the columns {names} both give the {what}": lazy_gettext("The columns {names} both give {what}."),
-    "the columns {names} all give the {what}": lazy_gettext("The columns {names} all give {what}."),
+    "no column gives {what}; the columns are {titles}": lazy_gettext(
+        "No column contains {what}. The columns: {titles}"
+    ),
+    "the columns {names} both give the {what}": lazy_gettext("The columns {names} both contain {what}."),
+    "the columns {names} all give the {what}": lazy_gettext("The columns {names} all contain {what}."),
     "it was stopped": lazy_gettext("It was stopped."),
     "another drill is at work, ordered by {by}": lazy_gettext("Another drill is running, started by {by}."),
     "round {n}, {set}: {problem}": lazy_gettext("Round {n}, {set}: {problem}"),
     "acknowledged writes lost: {n}, allowed: {limit}": lazy_gettext("Acknowledged writes lost: {n}, allowed: {limit}"),
     "acknowledged writes lost: {n}": lazy_gettext("Acknowledged writes lost: {n}"),
     "records stored more than once: {n}": lazy_gettext("Records stored more than once: {n}"),
-    "records without what was written last: {n}": lazy_gettext("Records without what was written last: {n}"),
+    "records without what was written last: {n}": lazy_gettext("Records that lack their last write: {n}"),
     "records stored although their request was refused: {n}": lazy_gettext(
         "Records stored although their request was refused: {n}"
     ),
@@ -293,8 +293,8 @@ _NOTICES = {
     "password_reset": lazy_gettext("Your password was set with a one-time code."),
     "second_factor_added": lazy_gettext("A second factor was set up for your account."),
     "second_factor_removed": lazy_gettext("The second factor of your account was removed."),
-    "reset_code_made": lazy_gettext("An administrator made a one-time code for a new password of yours."),
-    "token_made": lazy_gettext("A service token was made in your name."),
+    "reset_code_made": lazy_gettext("An administrator created a one-time code to reset your password."),
+    "token_made": lazy_gettext("A service token was created in your name."),
 }
 
 
@@ -372,11 +372,11 @@ def _to_login() -> Response:
     back = came_from()
     if can_be_draft():
         draft = typed_draft(request.path).packed()
-        reason = gettext("You are not logged in any more. What you typed is kept: log in to continue.")
+        reason = gettext("You are no longer logged in. What you typed is kept: log in to continue.")
         page = render_template("login/login.html", note=reason, kept=draft, next=back)
         return make_response(page, HTTPStatus.UNAUTHORIZED)
     if request.method == "POST":
-        flash(gettext("You are not logged in any more, so nothing was done. Log in to continue."), "note")
+        flash(gettext("You are no longer logged in, so nothing was done. Log in to continue."), "note")
     elif "session_ended" in g:
         flash(gettext("Your session has ended. Log in to continue."), "note")
     target = with_query(url_for("pages.login.login"), next="" if back == "/" else back)

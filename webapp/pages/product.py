@@ -184,7 +184,10 @@ def restore(product_id: UUID) -> Response:
         flash(_taken(error), "note")
     except (VersionConflict, ProductNotFound):
         flash(
-            gettext("It has changed since you saw it: another user restored it, or the time to restore it has passed."),
+            gettext(
+                "It has changed since this page was loaded: "
+                "another user restored it, or the time to restore it has passed."
+            ),
             "note",
         )
     else:

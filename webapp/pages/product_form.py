@@ -248,7 +248,7 @@ def _refused(error: ProdError, subject: Subject, values: Values) -> tuple[str, i
     elif isinstance(error, SkuTaken):
         errors["sku"] = gettext("Another product has this SKU.")
     elif isinstance(error, UnroutableName):
-        errors["name"] = gettext("Use at least one letter, digit or sign.")
+        errors["name"] = gettext("Use at least one letter, digit or symbol.")
     elif isinstance(error, InvalidInput):
         errors = problems_by_field(error, price_example=example_price())
     elif isinstance(error, Unavailable | OutcomeUnknown):

@@ -116,7 +116,7 @@ def _carry_out(username: str, action: str) -> str:
         try:
             account("DELETE", f"{_USER}/second-factor", username=username)
         except Conflict:
-            return str(gettext("Their password may be too short without it: make a one-time code first."))
+            return str(gettext("Without it, their password may be too short: create a one-time code first."))
         return str(gettext("The second factor was removed."))
     raise BadRequest
 
