@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 
 from prodcore.errors import InvalidInput
 from prodcore.identity.rights import SCOPES, Right, Role
-from prodcore.support.validation import WholeNumber, problems_of
+from prodcore.support.validation import Moment, WholeNumber, problems_of
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=8192)]
@@ -177,8 +177,8 @@ class TrustRequest(Request):
 class AuditQuery(Request):
     """Which audit entries."""
 
-    since: datetime | None = Field(None, strict=False)
-    before: datetime | None = Field(None, strict=False)
+    since: Moment | None = None
+    before: Moment | None = None
     limit: WholeNumber = Field(100, ge=1, le=1000, strict=False)
     action: Text | None = None
     by: Text | None = None

@@ -20,16 +20,19 @@ from prodcore.errors import InvalidInput, Problem
 from prodcore.identity.rights import Right, Role
 
 _USERNAME = re.compile(r"[\w][\w.@-]{0,63}")
+_LETTERS = frozenset("ßæøœþðđłħŧŋ")
+"""Those that are no ASCII letter with an accent, and no look-alike of one, as ı, ɑ and ɡ are."""
 
 
 def clean_username(text: str) -> str:
     """A user name as it is shown. Raises InvalidInput.
 
-    Latin letters only, so that no name can be written in look-alikes of another one's letters.
+    Letters of Europe's languages and plain digits only, so that no name can be written in look-alikes of another one's:
+    of other scripts, such as the Devanagari zero, or of phonetics.
     """
     name = unicodedata.normalize("NFKC", text).strip()
-    latin = all(not c.isalpha() or unicodedata.name(c, "").startswith("LATIN") for c in name)
-    if not _USERNAME.fullmatch(name) or not latin:
+    plain = all(unicodedata.normalize("NFKD", c)[0].isascii() or c.lower() in _LETTERS for c in name)
+    if not _USERNAME.fullmatch(name) or not plain:
         raise InvalidInput(
             problems=[Problem("username", "username", "is 1 to 64 Latin letters, digits and . _ - @, a letter first")]
         )
@@ -144,7 +147,7 @@ class ServiceToken:
 
 
 LIFE = timedelta(hours=24)
-_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that look alike
+_CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # none that look alike
 _GROUPS = 4
 _GROUP_LENGTH = 7
 
@@ -155,7 +158,7 @@ def new_setup_code() -> str:
     >>> len(new_setup_code())
     31
     """
-    return "-".join("".join(secrets.choice(_LETTERS) for _ in range(_GROUP_LENGTH)) for _ in range(_GROUPS))
+    return "-".join("".join(secrets.choice(_CODE_LETTERS) for _ in range(_GROUP_LENGTH)) for _ in range(_GROUPS))
 
 
 def seal(code: str, made_at: datetime) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from prodcore.errors import InvalidInput, Problem
@@ -26,6 +27,29 @@ def _in_digits(value: Any) -> Any:
 
 WholeNumber = Annotated[int, BeforeValidator(_in_digits)]
 """Of a query string: in digits alone, where pydantic would read 1_0 and 4.0 too."""
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{5,15}([Zz]|[+-][0-9]{2}:?[0-9]{2})")
+_FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""A day within what is known, so that it stays so in every time zone."""
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        return f"{value}T00:00:00Z"
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        raise PydanticCustomError("datetime_parsing", "must be a date or a time such as 2026-01-31T08:00:00Z")
+    return value
+
+
+def _in_our_time(value: datetime) -> datetime:
+    if not _FIRST <= value <= _LAST:
+        raise PydanticCustomError("out_of_range", "must lie between the years 1970 and 9999")
+    return value.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_as_written), AfterValidator(_in_our_time)]
+"""Of a query string: a date or a time with its zone, in UTC then; one that no calendar or database holds is refused."""
 
 
 def validate(model: type[M], data: Any) -> M:

@@ -38,6 +38,7 @@ _NUMBER = {
 _EXPORTED = re.compile(r"[0-9]+(\.([0-9]{1,2}|[0-9]{4,}))?")
 """As exports write a number: never with exactly three decimals, which could be a thousand."""
 _TAG = re.compile(r"(?:\\[\\|]|[^|])+")
+_MOST_DIGITS = 40
 _EXAMPLE = {"es": "1.234,50", "en": "1,234.50", None: "1,234.50 or 1.234,50"}
 _YES = frozenset(fold(w) for w in ("yes", "y", "true", "1", "sí", "s", "verdadero", "active", "activo", "x"))
 _NO = frozenset(fold(w) for w in ("no", "n", "false", "0", "falso", "inactive", "inactivo"))
@@ -155,6 +156,8 @@ def read_stock(text: str, form: NumberForm) -> int:
         _refuse_what_is_no_number(text, "a number", form)
         plain = _plain(text.strip(), form)
     number = Decimal(plain)
+    if number.is_infinite() or number.adjusted() > _MOST_DIGITS:  # the service reads no number that is longer
+        raise CellRefused("int_parsing_size", "is too large")
     if number != number.to_integral_value():
         raise CellRefused("not_a_whole_number", "is not a whole number")
     return int(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from prodcore.product.fields import FIELDS, NAMES, names_of_kind
@@ -54,7 +54,9 @@ def _read(number: int, line: bytes, wanted: Mapping[str, str], required: Sequenc
     except UnicodeDecodeError:
         return refused(number, "bad_encoding", "is not UTF-8", value=excerpt(line.decode("utf-8", "replace")))
     try:
-        data = json.loads(text, parse_constant=_refuse, parse_float=_number, object_pairs_hook=_unique)
+        data = json.loads(
+            text, parse_constant=_refuse, parse_int=_integer, parse_float=_number, object_pairs_hook=_unique
+        )
         if "\\u" in text:
             json.dumps(data, ensure_ascii=False).encode()
         if not isinstance(data, dict):
@@ -120,10 +122,24 @@ def _mistaken(target: str, value: Any) -> str:
 
 def _number(text: str) -> PlainNumber:
     """A number with a fraction or an exponent, as the service reads it: its value counts, not how it is written."""
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent that no library counts in
+        raise _unworldly(text) from None
     if abs(number.adjusted()) > _MOST_DIGITS:
-        raise ValueError(f"{text[:20]} is no number of this world")
+        raise _unworldly(text)
     return PlainNumber(format(number, "f"))
+
+
+def _integer(text: str) -> int:
+    """One that is too long for the service would have it refuse the other rows too."""
+    if len(text) > _MOST_DIGITS:
+        raise _unworldly(text)
+    return int(text)
+
+
+def _unworldly(text: str) -> ValueError:
+    return ValueError(f"{text[:20]}{'…' if len(text) > 20 else ''} is no number of this world")
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -63,10 +63,9 @@ class Sheet:
                 yield CsvRecord(row.line, [*row.cells, *[""] * (width - len(row.cells))])
 
     def _read_rows(self) -> Iterator[CsvRecord | RefusedRow]:
-        import zlib
         from xml.etree.ElementTree import ParseError
 
-        defused = _defused()
+        damage: tuple[type[Exception], ...] = (*broken_archive(), _defused(), ParseError, KeyError, IndexError)
         try:
             refuse_bombs(self._file)
             with ZipFile(self._file) as archive:
@@ -76,8 +75,21 @@ class Sheet:
                     if line > MAX_ROWS:
                         return
                     yield _record(line, cells)
-        except (BadZipFile, ParseError, defused, zlib.error, KeyError, ValueError, IndexError, EOFError) as error:
+        except damage as error:
             raise UnreadableInput(f"the workbook is damaged ({type(error).__name__})") from None
+
+
+def broken_archive() -> tuple[type[Exception], ...]:
+    """What reading a ZIP archive raises where a byte is not as it should be, or where it is locked.
+
+    The directory may hold any place, name and method of packing, and each method has an error of its own.
+    """
+    import lzma
+    import struct
+    import zlib
+
+    packing = (zlib.error, lzma.LZMAError, OSError, EOFError)
+    return (BadZipFile, *packing, struct.error, ValueError, NotImplementedError, RuntimeError)
 
 
 def refuse_bombs(file: BinaryIO) -> None:

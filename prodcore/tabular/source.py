@@ -16,7 +16,7 @@ from prodcore.tabular.csv import CsvRecord, CsvText, wide_encoding
 from prodcore.tabular.ndjson import JsonLines
 from prodcore.tabular.report import RefusedRow
 from prodcore.tabular.rows import Keep, RepeatedRow, Row, RowIndex, read_rows, without_repeats
-from prodcore.tabular.sheets import Sheet
+from prodcore.tabular.sheets import Sheet, broken_archive
 
 T = TypeVar("T")
 
@@ -155,9 +155,11 @@ def _kind_of_archive(file: BinaryIO) -> Kind:
     try:
         with ZipFile(file) as archive:
             names = archive.namelist()
-            mimetype = archive.read("mimetype")[:100].decode("ascii", "replace") if "mimetype" in names else ""
-    except (BadZipFile, OSError, NotImplementedError, RuntimeError):
+            mimetype = _beginning(archive, "mimetype") if "mimetype" in names else ""
+    except BadZipFile:
         raise UnreadableInput("the workbook is damaged: it is a ZIP archive without an end") from None
+    except broken_archive() as error:
+        raise UnreadableInput(f"the workbook is damaged ({type(error).__name__})") from None
     finally:
         file.seek(place)
     for part, what, hint in _PACKED:
@@ -173,6 +175,12 @@ def _kind_of_archive(file: BinaryIO) -> Kind:
     held = [name for name in names if not name.endswith("/")]
     listed = ", ".join(held[:3]) + (" …" if len(held) > 3 else "")
     raise UnreadableInput(f"this is a ZIP archive that holds {listed or 'nothing'}", hint=_UNPACK)
+
+
+def _beginning(archive: ZipFile, name: str) -> str:
+    """The first characters of a part, which may unfold to anything."""
+    with archive.open(name) as part:
+        return part.read(100).decode("ascii", "replace")
 
 
 Table = CsvText | Sheet

@@ -92,16 +92,24 @@ class Moment(click.ParamType[str]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """As the REST API takes it; a time without a zone is this machine's."""
         text = str(value).strip()
-        ago = _DURATION.fullmatch(text)
-        if ago and ago[2]:
-            return (datetime.now(UTC) - timedelta(seconds=_seconds(text) or 0)).isoformat().replace("+00:00", "Z")
         try:
-            moment = datetime.fromisoformat(text)
+            return _moment(text)
         except ValueError:
             self.fail(f"{value!r} is neither a moment such as 2026-11-24 nor an age such as 24h", param, ctx)
-        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
-            return text
-        return (moment if moment.tzinfo else moment.astimezone()).astimezone(UTC).isoformat().replace("+00:00", "Z")
+        except OverflowError:
+            self.fail(f"{value!r} lies outside the calendar, whose years are 1 to 9999", param, ctx)
+
+
+def _moment(text: str) -> str:
+    ago = _DURATION.fullmatch(text)
+    if ago and ago[2]:
+        moment = datetime.now(UTC) - timedelta(seconds=_seconds(text) or 0)
+    elif re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
+        return datetime.fromisoformat(text).date().isoformat()
+    else:
+        given = datetime.fromisoformat(text)
+        moment = (given if given.tzinfo else given.astimezone()).astimezone(UTC)
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _completing(words: Callable[[], Iterable[str]]) -> Complete:

@@ -55,6 +55,13 @@ def test_other_moments_are_refused(text):
         Moment()(text)
 
 
+@pytest.mark.parametrize("text", ["999999999w", "999999d", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize("arguments", [("product", "list", "--updated-since"), ("audit", "list", "--since")])
+def test_a_moment_outside_the_calendar_is_refused(arguments, text):
+    result = CliRunner().invoke(prodctl, [*arguments, text])
+    assert (result.exit_code, "lies outside the calendar" in result.output) == (2, True)
+
+
 def test_the_beginning_of_an_id_is_enough_while_it_is_unique():
     items = [{"id": "6f1c0c2e-1"}, {"id": "6f1c0c2e-2"}, {"id": "77"}]
     assert by_prefix(items, "7", "login") == {"id": "77"}

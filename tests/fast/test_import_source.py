@@ -1,6 +1,7 @@
 """A file is taken for what it is: CSV, XLSX or JSON objects; damaged and dangerous ones are refused in a sentence."""
 
 import io
+import tracemalloc
 import zipfile
 from decimal import Decimal
 
@@ -12,7 +13,7 @@ from prodcore.errors import InvalidInput, UnreadableInput
 from prodcore.tabular.report import RefusedRow
 from prodcore.tabular.rows import RowIndex, without_repeats
 from prodcore.tabular.sheets import MAX_TEXTS_BYTES
-from prodcore.tabular.source import Reading, open_source
+from prodcore.tabular.source import Reading, kind_of, open_source
 
 
 def opened(data, **how):
@@ -116,6 +117,10 @@ def test_an_object_says_exactly_what_it_is():
         ('{"name": "a", "price": 1', "", "bad_json"),
         ('{"name": "a", "name": "b"}', "", "bad_json"),
         ('{"name": "a", "price": NaN}', "", "bad_json"),
+        ('{"name": "a", "price": 1e99999999999999999999}', "", "bad_json"),
+        ('{"name": "a", "price": 0e-99999999999999999999}', "", "bad_json"),
+        ('{"name": "a", "price": 1, "stock": ' + "9" * 70 + "}", "", "bad_json"),
+        ('{"name": "a", "price": 1, "stock": ' + "9" * 5000 + "}", "", "bad_json"),
         (r'{"name": "a\ud800", "price": 1}', "", "bad_json"),
         ("[" * 100_000, "", "line_too_long"),
         ('{"name": ' + "[" * 20_000, "", "bad_json"),
@@ -135,6 +140,12 @@ def test_a_line_that_is_no_product_is_refused_alone(line, column, code):
     data = json_lines('{"name": "before", "price": 1}', line, '{"name": "after", "price": 1}')
     assert refusals(data) == [(2, column, code)]
     assert len(list(opened(data).rows)) == 3
+
+
+@pytest.mark.parametrize("line", ['"price": 1e99999999999999999999', '"stock": ' + "9" * 5000])
+def test_a_number_beyond_all_is_refused_in_our_words(line):
+    [row] = opened(json_lines(f'{{"name": "a", {line}}}')).rows
+    assert row.problems[0].reason.endswith("is no number of this world")
 
 
 def test_a_line_that_is_not_utf8_is_refused_alone():
@@ -191,6 +202,74 @@ def unfolding(name, size):
         for _ in range(size >> 20):
             part.write(b" " * (1 << 20))
     return file.getvalue()
+
+
+def changed(data, name, change):
+    """An archive in which one part is another."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(file, "w") as new:
+        for part in old.infolist():
+            content = old.read(part)
+            new.writestr(part.filename, change(content) if part.filename == name else content)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1e300", "9" * 60])
+def test_a_count_beyond_all_refuses_its_row_and_no_other(number):
+    """The service would not read such a number, nor the rows beside it."""
+    book = workbook(["name", "price", "stock"], ["before", 1, 2], ["a", 1, 77], ["after", 1, 2])
+    sheet = changed(book, "xl/worksheets/sheet1.xml", lambda part: part.replace(b">77<", f">{number}<".encode()))
+    assert refusals(sheet) == [(3, "stock", "int_parsing_size")]
+    if number.isdigit():
+        assert refusals(f"name;price;stock\na;1;{number}\n".encode()) == [(2, "stock", "int_parsing_size")]
+
+
+@pytest.mark.parametrize("damage", ["place", "data", "end", "method", "locked", "name"])
+def test_an_archive_with_a_wrong_byte_is_damaged_and_nothing_worse(damage):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet" * 9)
+        archive.writestr("xl/workbook.xml", "<a/>" * 9)
+    data = bytearray(file.getvalue())
+    listed, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
+    packed = 30 + len("mimetype")
+    match damage:
+        case "place":
+            data[listed + 42 : listed + 46] = b"\xff\xff\xff\x7f"
+        case "data":
+            data[packed : packed + 20] = b"\xff" * 20
+        case "end":
+            data[end + 16 : end + 20] = b"\xff\xff\0\0"
+        case "method":
+            data[8:10] = data[listed + 10 : listed + 12] = b"\x63\0"
+        case "locked":
+            data[6], data[listed + 8] = 1, 1
+        case "name":
+            data[listed + 8 : listed + 10], data[listed + 46] = b"\0\x08", 0xFF
+    with pytest.raises(UnreadableInput, match="the workbook is damaged"):
+        list(opened(bytes(data)).rows)
+
+
+def test_a_text_nested_without_end_is_damage():
+    spans = 3_000
+    cell = f"<p>{'<span>' * spans}a{'</span>' * spans}</p>"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("content.xml", f"<t><table><table-row><table-cell>{cell}</table-cell></table-row></table></t>")
+    with pytest.raises(UnreadableInput, match="the workbook is damaged"):
+        opened(file.getvalue())
+
+
+def test_what_an_archive_is_is_told_by_its_first_characters_alone():
+    """Its mimetype may unfold to anything: 64 MiB here, of which nothing is held."""
+    data = unfolding("mimetype", 64 << 20)
+    tracemalloc.start()
+    try:
+        assert kind_of(data[:512], io.BytesIO(data)) == "XLSX"
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_zip_bomb_is_refused_unread():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from apiflask import APIBlueprint
 from flask import Response, request
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
 from prodcore.catalog import Query, Sort, search_words
@@ -20,7 +18,7 @@ from prodcore.catalog.listing import MAX_PAGE
 from prodcore.catalog.stores import MAX_SEARCH_LENGTH, SORTS
 from prodcore.product.fields import FILTERED, MAX_STOCK
 from prodcore.product.model import SHOWN, Price, show_fields
-from prodcore.support.validation import WholeNumber
+from prodcore.support.validation import Moment, WholeNumber
 from prodcore.tabular.export import as_csv, as_ndjson, csv_head
 from prodcore.web import json_response
 from webapp.api.products import ProductOut
@@ -29,9 +27,6 @@ from webapp.security import refuse_stale, stale_shards
 
 blueprint = APIBlueprint("listing", __name__, tag="Products")
 
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{5,15}([Zz]|[+-][0-9]{2}:?[0-9]{2})")
-_FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 _Tag = Annotated[str, Field(min_length=1, max_length=50)]
 _SAME = ("category", "price_min", "price_max", "stock_min", "stock_max", "active", "shard", "updated_since")
 EXPORT = "listing.export_products"
@@ -66,20 +61,6 @@ def _list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _time(value: Any) -> Any:
-    if isinstance(value, str) and _DATE.fullmatch(value):
-        return f"{value}T00:00:00Z"
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
-        raise PydanticCustomError("datetime_parsing", "must be a date or a time such as 2026-01-31T08:00:00Z")
-    return value
-
-
-def _in_our_time(value: datetime) -> datetime:
-    if not _FIRST <= value <= _LAST:
-        raise PydanticCustomError("out_of_range", "must lie between the years 1970 and 9999")
-    return value.astimezone(UTC)
-
-
 def _fields(value: str) -> str:
     unknown = [name for name in value.split(",") if name not in SHOWN]
     if unknown:
@@ -109,7 +90,7 @@ class FilterQuery(_codes):  # type: ignore[misc]  # and what the table of fields
     stock_max: WholeNumber | None = Field(None, ge=0, le=MAX_STOCK)
     active: bool | None = Field(None, description="Whether it is for sale")
     shard: str | None = Field(None, max_length=100, description="Of this shard only")
-    updated_since: Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_in_our_time)] | None = None
+    updated_since: Moment | None = None
     sort: Literal[SORTS] = Field("name", description="With - before it the other way round")  # type: ignore[valid-type]
 
     def query(self) -> Query:
