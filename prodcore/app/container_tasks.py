@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prodcore.deadline import budget, remaining
-from prodcore.errors import ClusterUnavailable, InvalidInput, ProdError, Unavailable
+from prodcore.errors import ClusterUnavailable, Conflict, InvalidInput, ProdError, Unavailable
 from prodcore.installation import no_progress
 from prodcore.installation.secret import Secrets
 from prodcore.installation.set_up import HEARTBEAT_MS, SetBringUp, roles_of, users_of
@@ -86,6 +86,17 @@ def _verify(request: Request) -> dict[str, Any]:
     return {"documents": examined, "found": len(found), "first": found[:_SHOWN_FINDINGS]}
 
 
+def _check_unused(request: Request) -> dict[str, Any]:
+    """Nothing where a shard is in use by nobody; else why it cannot be removed, and what helps."""
+    from prodcore.app.shards import check_unused
+
+    try:
+        check_unused(_operator_settings(request), request["shard"])
+    except Conflict as refused:
+        return {"refusal": refused.message, "hint": refused.hint}
+    return {}
+
+
 def _wait_healthy(request: Request) -> None:
 
     SetTask(request["set"]).wait_healthy(_HEALTHY_SECONDS)
@@ -115,6 +126,7 @@ _TASKS: dict[str, Callable[[Request], dict[str, Any] | None]] = {
     "set-up": _set_up,
     "count": _count,
     "verify": _verify,
+    "check-unused": _check_unused,
     "wait-healthy": _wait_healthy,
     "hand-over": _hand_over,
     "prepare": _prepare,

@@ -64,6 +64,16 @@ def apply(system: DeployedSystem, progress: Progress = no_progress) -> Applied:
     return applied
 
 
+def remove_shard(system: DeployedSystem, name: str, progress: Progress = no_progress) -> None:
+    """Take a further shard away with its data: first from the services, which fail no request by it, then at all.
+
+    Raises ShardNotFound, and Conflict where it is in use. Cut short it is a shard still.
+    """
+    system.check_removable(name)
+    apply(system.without_shard(name), progress)
+    system.remove_containers(name, progress)
+
+
 class Apply:
     """One run. Whatever a killed one has left is a difference like any other."""
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prodcore.errors import ConfigError, Problem
-from prodcore.installation.sets import SETS
+from prodcore.installation.sets import SETS, TABLES, table_of
 
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,60}[a-z0-9]$")]
 Optional = Annotated[str, Field(pattern="^([A-Za-z0-9][A-Za-z0-9_.-]{0,62})?$")]
@@ -119,10 +119,8 @@ class Deployment(_Table):
     incus: IncusTable = IncusTable()
     web: WebTable = WebTable()
     auth: AuthTable = AuthTable()
-    sets: dict[str, SetTable] = Field(
-        default_factory=lambda: {name: SetTable(name=s.table) for name, s in SETS.items()}
-    )
-    """By the name of the replica set; in the file each is a table of its own (db1 …)."""
+    sets: dict[str, SetTable] = Field(default_factory=lambda: {name: SetTable(name=table_of(name)) for name in SETS})
+    """By the name of the replica set; in the file each has a table (db1 …). Further shards may have one."""
     mongod: MongodTable = MongodTable()
     tls: TlsTable = TlsTable()
     release: ReleaseTable = ReleaseTable()
@@ -156,19 +154,17 @@ def load_deployment(path: Path) -> Deployment:
 
 def _with_sets(given: dict[str, object]) -> dict[str, object]:
     """The tables of the sets in one, by the names of the sets; one that leaves its name out has the table's."""
-    tables = {name: given.get(one.table, {}) for name, one in SETS.items()}
+    tables = {table: given.get(table, {}) for table, name in TABLES.items() if table in given or name in SETS}
     sets = {
-        name: {"name": SETS[name].table, **table} if isinstance(table, dict) else table
-        for name, table in tables.items()
+        TABLES[name]: {"name": name, **table} if isinstance(table, dict) else table for name, table in tables.items()
     }
-    rest = {name: value for name, value in given.items() if name not in {one.table for one in SETS.values()}}
-    return rest | {"sets": sets}
+    return {name: value for name, value in given.items() if name not in tables} | {"sets": sets}
 
 
 def _key_path(location: tuple[int | str, ...]) -> tuple[str, ...]:
     """Where a setting of the model is in the file."""
     words = tuple(map(str, location))
-    return (SETS[words[1]].table, *words[2:]) if words[0] == "sets" and len(words) > 1 else words
+    return (table_of(words[1]), *words[2:]) if words[0] == "sets" and len(words) > 1 else words
 
 
 def _without_empty_paths(given: dict[str, object]) -> dict[str, object]:

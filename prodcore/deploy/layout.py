@@ -9,10 +9,10 @@ from ipaddress import IPv4Address
 
 from prodcore.deploy.config import Deployment, SetTable
 from prodcore.errors import ConfigError, MemberNotFound, Problem
-from prodcore.installation.sets import MEMBERS_OF_A_SET, SETS, USERS_SET
+from prodcore.installation.sets import MEMBERS_OF_A_SET, TABLES, USERS_SET, table_of
 
-_SEED_HOST = {name: 12 + number for number, name in enumerate(SETS)}
-_SPREAD_FIRST_HOST = {name: 21 + 10 * number for number, name in enumerate(SETS)}
+_SEED_HOST = {name: 12 + number for number, name in enumerate(TABLES.values())}
+_SPREAD_FIRST_HOST = {name: 21 + 10 * number for number, name in enumerate(TABLES.values())}
 """The last number of a default address."""
 _ELECTION_TIMEOUT_MS = {"seed": 1_000, "spread": 10_000}
 
@@ -219,7 +219,7 @@ def _wrong_counts(deployment: Deployment) -> list[Problem]:
     wanted = MEMBERS_OF_A_SET if deployment.layout == "spread" else 1
     return [
         Problem(
-            f"{SETS[name].table}.{field}",
+            f"{table_of(name)}.{field}",
             "wrong_count",
             f"the layout {deployment.layout} needs {wanted} of them, not {count}",
         )

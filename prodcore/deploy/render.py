@@ -40,14 +40,16 @@ from prodcore.deploy.spec import (
 from prodcore.installation.mongod import MemberFiles, render_env, render_mongod
 from prodcore.installation.secret import Secrets
 from prodcore.installation.set_up import HEARTBEAT_MS
-from prodcore.installation.sets import credentials
+from prodcore.installation.sets import SETS, credentials
 from prodcore.mongo.admin.replica_set_admin import SetTiming
+from prodcore.settings import is_set_setting
 
 MONGOD_USER = "mongodb"
 MASK = "(secret)\n"
 """Shown instead of a secret."""
 _UNIT_FILES = Path(__file__).parent / "systemd"
 _SERVICES = {"web": "webapp", "auth": "authsvc"}
+_NAMED_BY_UNITS = {one.setting for one in SETS.values()}
 _OPERATOR_PROGRAMS = ("guard", "drills", "drill")
 """Programs on containers of members; they work with the operator's rights."""
 
@@ -222,6 +224,10 @@ class _Renderer:
         written = [self._add(File(f"{SETTINGS_DIR}/{name}.env", render_env(public).encode()))]
         for setting, value in secret.items():
             written.append(self._add(File(f"{directory}/{setting}", value.encode(), 0o600, is_secret=True)))
+        if more := [setting for setting in secret if is_set_setting(setting) and setting not in _NAMED_BY_UNITS]:
+            handed_over = "".join(f"LoadCredential={setting}:{directory}/{setting}\n" for setting in more)
+            drop_in = f"{UNITS_DIR}/prodctl-{name}.service.d/shards.conf"
+            written.append(self._add(File(drop_in, f"[Service]\n{handed_over}".encode())))
         return written + ([CA_PATH] if self._tls else [])
 
     def _add_apt_source(self) -> None:

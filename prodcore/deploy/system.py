@@ -21,7 +21,7 @@ from prodcore.deploy.observe import Observed, observe, setup_url, volumes
 from prodcore.deploy.plan import Plan, make_plan
 from prodcore.deploy.render import Inputs, render_hosts
 from prodcore.deploy.spec import CA_PATH, MARK, PUSHED_MONGOD_DIR, Binary, HostSpec
-from prodcore.errors import ConfigError, IncusRefused
+from prodcore.errors import ConfigError, Conflict, IncusRefused, ShardNotFound, Unavailable
 from prodcore.incus import Incus
 from prodcore.installation import Progress, no_progress
 from prodcore.installation.mongod import render_env
@@ -40,13 +40,14 @@ from prodcore.installation.secret import (
     locked,
     new_secrets,
 )
-from prodcore.installation.sets import USERS_SET, set_urls, variable
+from prodcore.installation.sets import SETS, USERS_SET, set_urls, variable
 from prodcore.support.secure_files import make_private_directory, write_private
 
 IMPORT_NOTE = "import.json"
 """How far an import has come."""
 _OK = 200
 _READY_SECONDS = 120
+_UNUSED_SECONDS = 60.0
 _ID_DIGITS = 12
 
 
@@ -144,6 +145,41 @@ class DeployedSystem:
             for one in self.incus.query("GET", "/1.0/instances?recursion=1")
             if one["config"].get(MARK) == self.deployment.name
         )
+
+    def check_removable(self, name: str) -> None:
+        """Raise ShardNotFound or Conflict where a shard cannot be removed: it is not a further one, or is in use."""
+        if name not in self.deployment.sets:
+            there = ", ".join(shard for shard in self.deployment.sets if shard != USERS_SET)
+            raise ShardNotFound(f"{self.file.name} describes no shard {name}; its shards are {there}", shard=name)
+        if name in SETS:
+            raise Conflict(f"{name} is a set that every deployment has: it cannot be removed", shard=name)
+        container = Container(self.incus, self.layout.users_host.name)
+        request = {"urls": self.set_requests[USERS_SET]["urls"], "shard": name}
+        answer = container.prodctl("check-unused", request, seconds=_UNUSED_SECONDS)
+        if answer is None:
+            raise Unavailable(f"{container.name} has no release that could ask {name}", hint="prodctl deploy apply")
+        if answer:
+            raise Conflict(answer["refusal"], hint=answer["hint"], shard=name)
+
+    def without_shard(self, name: str) -> DeployedSystem:
+        """The same deployment as it would be described without this shard."""
+        sets = {other: table for other, table in self.deployment.sets.items() if other != name}
+        deployment = self.deployment.model_copy(update={"sets": sets})
+        return DeployedSystem(deployment, self.directory.parent.parent, self.file)
+
+    def remove_containers(self, name: str, progress: Progress = no_progress) -> None:
+        """Remove the containers of a set that nothing uses any more, with their data."""
+        steps = IncusSteps(self.layout, self.incus, progress)
+        hosts = [host for host in self.layout.db_hosts if host.members[0].replica_set == name]
+        with locked(self.directory):
+            steps.wait_for_others()
+            run_parallel(steps.remove, {host.name for host in hosts} & set(self.owned_instances()))
+            volumes = self.observe_volumes()
+            for volume in (host.volume for host in hosts if host.volume):
+                if (volume.pool, volume.name) in volumes:
+                    steps.remove_volume(volume.pool, volume.name)
+            for host in hosts:
+                (self.directory / f"{host.name}.pem").unlink(missing_ok=True)
 
     def observe_volumes(self) -> frozenset[tuple[str, str]]:
         """Pool and name of every data volume that carries our mark."""

@@ -1,6 +1,7 @@
 """The replica sets of an installation, and the addresses by which programs know them. Pure.
 
-``SETS`` says which a new installation has. Further shards have the settings that ``prodcore.settings`` gives them.
+``SETS`` says which a new installation has. Further shards have the settings that ``prodcore.settings`` gives them, and
+in a deployment the tables that ``TABLES`` says.
 """
 
 from __future__ import annotations
@@ -22,11 +23,6 @@ class SetDefinition:
     setting: str
     database: str
 
-    @property
-    def table(self) -> str:
-        """Its table in ``deploy.toml``."""
-        return self.setting.removesuffix("_url")
-
 
 USERS_SET = "rsU"
 SETS = {
@@ -37,8 +33,20 @@ SETS = {
 REPLICA_SETS = tuple(SETS)
 """Those of a new installation: the shards of the default map in its order, and last the users' set."""
 
+TABLES = {f"db{number}": f"rs{letter}" for number, letter in enumerate("ABUCDEFGHIJKLMNOPQRSTVWXYZ", start=1)}
+"""The replica set of each table in ``deploy.toml``: the third has always been the users'."""
+
 Members = Mapping[str, Sequence[str]]
 """The addresses (``host:port``) of each set's members."""
+
+
+def table_of(replica_set: str) -> str:
+    """The table of a replica set in ``deploy.toml``.
+
+    >>> [table_of(name) for name in ("rsA", "rsB", "rsU", "rsC", "rsZ")]
+    ['db1', 'db2', 'db3', 'db4', 'db26']
+    """
+    return next(table for table, name in TABLES.items() if name == replica_set)
 
 
 def settings_of(sets: Iterable[str]) -> dict[str, str]:

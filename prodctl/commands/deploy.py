@@ -12,7 +12,7 @@ import click
 
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, counted, message, output_option, print_rows, print_text, success, visible
-from prodctl.terminal.prompt import typed
+from prodctl.terminal.prompt import confirm, confirm_options, typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,6 +210,31 @@ def destroy(file: Path | None, yes: bool) -> None:
         _ask_for_name(system.deployment.name, names)
     system.destroy(_progress_printer())
     success(f"The deployment {system.deployment.name} is removed.")
+
+
+@deploy.command("remove-shard")
+@click.argument("name", metavar="SHARD")
+@_file_option
+@confirm_options
+def remove_shard(name: str, file: Path | None, yes: bool, no_input: bool) -> None:
+    """Remove a further shard with its containers and their data, after asking.
+
+    Refused (exit status 5) while it owns a range or holds any document: products, deleted ones that can be restored,
+    old places of moved ones. The services work without it first, and fail no request by it. Remove its table from the
+    description afterwards: apply would make it again, empty.
+
+    \b
+    Examples:
+      prodctl shard drain rsC && prodctl deploy remove-shard rsC
+    """
+    from prodcore.deploy.apply import remove_shard as take_away
+    from prodcore.installation.sets import table_of
+
+    system = _open(file)
+    system.check_removable(name)
+    confirm(f"Remove {name}, its containers and their data?", yes=yes, no_input=no_input)
+    take_away(system, name, _progress_printer())
+    success(f"{name} is removed. Next: remove [{table_of(name)}] from {system.file.name}")
 
 
 @deploy.command(name="export")

@@ -4,7 +4,9 @@ import pytest
 
 from prodcore.deploy.config import Deployment, default_text, load_deployment
 from prodcore.deploy.layout import Layout
-from prodcore.errors import ConfigError, MemberNotFound
+from prodcore.deploy.system import DeployedSystem
+from prodcore.errors import ConfigError, Conflict, MemberNotFound, ShardNotFound
+from prodcore.installation.sets import SETS
 
 
 @pytest.fixture
@@ -51,6 +53,42 @@ def test_spread_puts_every_member_into_a_container_of_its_own(load):
     assert layout.set_members["rsB"] == ["10.10.10.7:27017", "10.10.10.8:27017", "10.10.10.9:27017"]
     assert all(len(h.members) == 1 for h in layout.db_hosts)
     assert layout.election_timeout_ms == 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("[db4]", {"db4": "10.10.10.15"}),
+        ('[db4]\nname = "fruit"\n[db6]\naddresses = ["10.10.10.99"]', {"fruit": "10.10.10.15", "db6": "10.10.10.99"}),
+        ('layout = "spread"\n[db4]', {f"db4-{n}": f"10.10.10.{50 + n}" for n in (1, 2, 3)}),
+    ],
+)
+def test_a_further_shard_is_one_more_table(load, text, hosts):
+    layout = Layout(load(text))
+    added = [h for h in layout.db_hosts if h.members[0].replica_set not in SETS]
+    assert {h.name: h.address for h in added} == hosts
+    assert layout.users_host.name.startswith("db3")
+    names = [name for name in layout.deployment.sets if name not in SETS]
+    assert names == (["rsC", "rsE"] if "db6" in text else ["rsC"])
+
+
+def test_a_mistake_in_a_further_shard_is_told_with_its_place(load):
+    assert problems_of(lambda: load("[db4]\nport = 0\n[db27]")) == [
+        ("deploy.toml:2: db4.port", "input should be greater than or equal to 1"),
+        ("deploy.toml:3: db27", "there is no such setting"),
+    ]
+
+
+@pytest.mark.parametrize(("name", "error"), [("rsC", ShardNotFound), ("rsA", Conflict), ("rsU", Conflict)])
+def test_only_a_further_shard_can_be_removed(load, tmp_path, name, error):
+    system = DeployedSystem(load(""), tmp_path, tmp_path / "deploy.toml")
+    with pytest.raises(error):
+        system.check_removable(name)
+
+
+def test_without_a_shard_everything_else_is_as_described(load, tmp_path):
+    system = DeployedSystem(load("[db4]"), tmp_path, tmp_path / "deploy.toml").without_shard("rsC")
+    assert (system.deployment, system.directory) == (load(""), tmp_path / "deploy" / "prodctl")
 
 
 def test_a_member_is_found_by_its_address_and_by_its_name(load):

@@ -31,7 +31,7 @@ from prodcore.deploy.spec import (
 from prodcore.deploy.status import differences, drift, read_status
 from prodcore.errors import Conflict
 from prodcore.installation.secret import new_secrets
-from prodcore.installation.sets import REPLICA_SETS, SETS
+from prodcore.installation.sets import REPLICA_SETS, SETS, table_of
 
 SECRETS = new_secrets()
 INPUTS = Inputs(SECRETS, "k" * 60, "0123456789ab", Binary("/opt/mongod/abc/mongod", "/here/mongod"))
@@ -376,7 +376,7 @@ def test_a_mongod_that_is_installed_needs_no_source(world):
 
 
 def with_db1(**table):
-    sets = {name: SetTable(name=one.table) for name, one in SETS.items()}
+    sets = {name: SetTable(name=table_of(name)) for name in SETS}
     return Layout(Deployment(sets=sets | {"rsA": SetTable(name="db1", **table)}))
 
 
@@ -388,6 +388,40 @@ def test_limits_and_a_data_volume_are_of_the_container(world):
     assert spec["devices"]["prodctl-data"]["path"] == "/var/lib/mongod"
     plan = make_plan(layout, render_hosts(layout, INPUTS), "mark", Observed())
     assert [(v.pool, v.name, v.size) for v in plan.incus.volumes] == [("fast", "prodctl-db1-data", "90GiB")]
+
+
+def with_rsc():
+    sets = {name: SetTable(name=table_of(name)) for name in (*SETS, "rsC")}
+    return Layout(Deployment(sets=sets))
+
+
+def test_a_third_shard_is_one_more_container_and_every_program_that_asks_shards_gets_its_address(world):
+    layout = with_rsc()
+    specs = render_hosts(layout, INPUTS)
+    assert list(layout.set_members) == ["rsA", "rsB", "rsU", "rsC"]
+    plan = make_plan(layout, specs, "mark", world.observe())
+    assert [one.host.name for one in plan.incus.instances if one.create] == ["db4"]
+    handed_over = {}
+    for host, spec in specs.items():
+        for file in spec.files:
+            if file.path.endswith("/shards.conf"):
+                program = file.path.removeprefix(f"{UNITS_DIR}/prodctl-").removesuffix(".service.d/shards.conf")
+                secret = f"{SETTINGS_DIR}/{program}/db4_url"
+                assert file.content.decode() == f"[Service]\nLoadCredential=db4_url:{secret}\n"
+                assert next(f for f in spec.files if f.path == secret).content.decode().endswith("authSource=admin")
+                handed_over.setdefault(host, set()).add(program)
+    guard = {"guard"}
+    assert handed_over == {
+        "web-server": {"webapp"},
+        "db1": guard,
+        "db2": guard,
+        "db3": {"guard", "drills", "drill"},
+        "db4": guard,
+    }
+    restarted = {(c.where, c.what) for c in plan.changes if c.action == "restart"}
+    assert ("web-server", "unit prodctl-webapp.service") in restarted
+    assert ("db3", "unit prodctl-drills.service") in restarted
+    assert not [what for _where, what in restarted if "mongod" in what or "authsvc" in what]
 
 
 @pytest.mark.parametrize(("proxy", "nat"), [("10.0.0.5:80", "true"), ("0.0.0.0:80", None), ("127.0.0.1:80", None)])
