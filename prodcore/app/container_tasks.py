@@ -15,9 +15,8 @@ from prodcore.installation import no_progress
 from prodcore.installation.secret import Secrets
 from prodcore.installation.set_up import HEARTBEAT_MS, SetBringUp, roles_of, users_of
 from prodcore.installation.sets import USERS_SET, set_url
-from prodcore.mongo.admin.inspection import MongoSetInspector
+from prodcore.mongo.admin.inspection import MongoSetInspector, SetCheck
 from prodcore.mongo.admin.replica_set_admin import ReplicaSetAdmin, SetTiming, keyfile_login
-from prodcore.mongo.admin.set_check import SetCheck
 from prodcore.replicaset.status import Health
 from prodcore.settings import Settings, load_settings
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from prodcore.catalog.distribution import Sample
     from prodcore.catalog.moves import Moves
     from prodcore.mongo.products.checks import MongoCheckedShard
-    from prodcore.mongo.products.claim_store import MongoClaimStore
     from prodcore.mongo.products.map_store import MongoMapStore, MongoMoveOrders, MongoOwnedRangesStore
     from prodcore.mongo.products.store import MongoProductStore
+    from prodcore.mongo.products.users_set import MongoClaimStore
     from prodcore.product.move import Move
     from prodcore.routing import ShardMap
     from prodcore.sharding.repair import Mended
@@ -260,9 +260,9 @@ class _Mover:
 def open_shards(settings: Settings) -> Iterator[Shards]:
     """The shards and the map, whether they agree or not; closes the connections at the end."""
     from prodcore.mongo.products.checks import MongoCheckedShard
-    from prodcore.mongo.products.claim_store import MongoClaimStore
     from prodcore.mongo.products.map_store import MongoMapStore, MongoMoveOrders, MongoOwnedRangesStore
     from prodcore.mongo.products.store import MongoProductStore
+    from prodcore.mongo.products.users_set import MongoClaimStore
 
     with open_replica_sets(settings) as (users, sets):
         yield Shards(

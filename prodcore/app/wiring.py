@@ -132,9 +132,9 @@ def catalog_over(settings: Settings, users: ReplicaSet, shards: Mapping[str, Rep
     """The catalogue over sets that are open already; see ``open_catalog``."""
     from prodcore.catalog import Catalog
     from prodcore.catalog.current_map import CurrentMap
-    from prodcore.mongo.products.claim_store import MongoClaimStore
     from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
     from prodcore.mongo.products.store import MongoProductStore
+    from prodcore.mongo.products.users_set import MongoClaimStore, MongoViewStore
     from prodcore.sharding.trust import trusted_map
 
     maps, owned = MongoMapStore(users), {n: MongoOwnedRangesStore(s) for n, s in shards.items()}
@@ -148,6 +148,7 @@ def catalog_over(settings: Settings, users: ReplicaSet, shards: Mapping[str, Rep
         CurrentMap(shard_map, stores, maps.load, oldest, as_of=as_of),
         stores,
         MongoClaimStore(users),
+        views=MongoViewStore(users),
         default_currency=settings.currency,
         deleted_days=settings.deleted_days,
     )
@@ -159,8 +160,8 @@ def prepare_cluster(settings: Settings) -> None:
     Harmless when all is there.
     """
     from prodcore.mongo.products.checks import claim_stored_skus, ensure_indexes, upgrade_products
-    from prodcore.mongo.products.claim_store import MongoClaimStore
     from prodcore.mongo.products.map_store import MongoMapStore, MongoOwnedRangesStore
+    from prodcore.mongo.products.users_set import MongoClaimStore
     from prodcore.routing import DEFAULT_MAP
     from prodcore.sharding.trust import install_map
 

@@ -17,6 +17,7 @@ from prodcore.catalog.listing import Listing, Page
 from prodcore.catalog.lookup import Finder, absence
 from prodcore.catalog.moves import Moves, no_step
 from prodcore.catalog.stores import EVERYTHING, BeingMoved, Deleted, Key, ListRow, ProductStore, Query
+from prodcore.catalog.views import SavedViews, ViewStore
 from prodcore.catalog.write_errors import exists, has_other_version, id_was_used
 from prodcore.deadline import remaining
 from prodcore.errors import (
@@ -62,6 +63,7 @@ class Catalog:
         stores: Mapping[str, ProductStore],
         claims: ClaimStore | None = None,
         *,
+        views: ViewStore | None = None,
         default_currency: str = "EUR",
         deleted_days: int = 30,
         clock: Callable[[], datetime] = now,
@@ -73,6 +75,7 @@ class Catalog:
         self.moves = Moves({name: store.moves for name, store in stores.items()}, clock=clock, new_id=new_id, step=step)
         self.finder = Finder(stores, self.moves)
         self.claims = Claims(claims, self.finder)
+        self.views = SavedViews(views, clock)
         self._currency = default_currency
         self.deleted_life = timedelta(days=deleted_days)
         self._clock = clock

@@ -121,6 +121,8 @@ SKU_CLAIMER = DatabaseRole(
 )
 """Who writes products claims their SKUs."""
 
+VIEW_KEEPER = DatabaseRole("viewKeeper", "prodctl_meta", "saved_views", ("find", "insert", "update"))
+"""Pages save lists under names; which user has which is webapp's to know."""
 
 RULE_KEEPER = DatabaseRole("ruleKeeper", "products_db", "products", ("collMod",))
 """The rule by which a shard refuses what it does not own is an operator's: no router can change it."""
@@ -128,7 +130,7 @@ RULE_KEEPER = DatabaseRole("ruleKeeper", "products_db", "products", ("collMod",)
 
 def roles_of(replica_set: str) -> tuple[DatabaseRole, ...]:
     """The roles of one set that are ours, not the server's."""
-    return (AUDIT_WRITER, DRILL_ORDERER, SKU_CLAIMER) if replica_set == USERS_SET else (RULE_KEEPER,)
+    return (AUDIT_WRITER, DRILL_ORDERER, SKU_CLAIMER, VIEW_KEEPER) if replica_set == USERS_SET else (RULE_KEEPER,)
 
 
 def users_of(replica_set: str, secrets: Secrets) -> tuple[DatabaseUser, ...]:
@@ -145,6 +147,7 @@ def users_of(replica_set: str, secrets: Secrets) -> tuple[DatabaseUser, ...]:
                     ("read", "prodctl_meta"),
                     (DRILL_ORDERER.name, "admin"),
                     (SKU_CLAIMER.name, "admin"),
+                    (VIEW_KEEPER.name, "admin"),
                     ("clusterMonitor", "admin"),
                 ),
             ),

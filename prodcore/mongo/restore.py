@@ -27,10 +27,9 @@ from prodcore.catalog.write_errors import exists
 from prodcore.errors import Conflict, InvalidInput, NotFound, Problem
 from prodcore.identity.users import fold_username
 from prodcore.mongo.client.replica_set import Document, ReplicaSet, is_transient
-from prodcore.mongo.products.claim_store import COLLECTION as CLAIMS
-from prodcore.mongo.products.claim_store import MongoClaimStore
 from prodcore.mongo.products.document import HELD, as_move, as_product
 from prodcore.mongo.products.map_store import VALIDATION_FAILURE
+from prodcore.mongo.products.users_set import CLAIMS, VIEWS, MongoClaimStore
 from prodcore.mongo.snapshot import CODEC, PRODUCTS, PRODUCTS_DATABASE, OnDocuments
 from prodcore.product.model import Author, Product
 from prodcore.routing import ShardMap, fold, ranges_from_documents
@@ -38,9 +37,12 @@ from prodcore.routing import ShardMap, fold, ranges_from_documents
 _BATCH = 500
 _MOST_BYTES = 16 * 1024 * 1024 + 16 * 1024
 _DUPLICATE_KEY = 11000
-_IDENTITY = (("auth_db", "users"), ("auth_db", "service_tokens"), ("auth_db", "marks"))
-"""What identity stands on. Sessions, invitations and counts of failed logins do not come back: who was logged out, or
-invited and came, since the backup must not be logged in, or invited, again."""
+_IDENTITY = (
+    *(("auth_db", "users"), ("auth_db", "service_tokens"), ("auth_db", "marks")),
+    ("prodctl_meta", VIEWS),
+)
+"""What identity stands on, and the views that users have saved. Sessions, invitations and counts of failed logins do
+not come back: who was logged out, or invited and came, since the backup must not be logged in, or invited, again."""
 
 REPLACED_BY_SHARD = ((PRODUCTS_DATABASE, PRODUCTS), (PRODUCTS_DATABASE, "imports"))
 REPLACED_OF_USERS = (

@@ -91,7 +91,7 @@ _FLAG, _FLAG_TAGS = "\U0001f3f4", frozenset(map(chr, range(0xE0020, 0xE0080)))
 """The flags of Scotland and others are a black flag and letters that nobody sees."""
 
 
-def _clean(text: Any, *, multiline: bool = False) -> Any:
+def clean_text(text: Any, *, multiline: bool = False) -> Any:
     """Drop what nobody sees (format characters), refuse what breaks terminals and files (control characters)."""
     if not isinstance(text, str):
         return text
@@ -116,7 +116,7 @@ def _clean(text: Any, *, multiline: bool = False) -> Any:
 
 
 def _clean_paragraphs(text: Any) -> Any:
-    return _clean(text, multiline=True)
+    return clean_text(text, multiline=True)
 
 
 def _price(value: Any) -> Any:
@@ -176,7 +176,7 @@ Price = Annotated[
     BeforeValidator(_price),
     AfterValidator(_not_negative_zero),
 ]
-Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_LENGTH), BeforeValidator(_clean)]
+Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_LENGTH), BeforeValidator(clean_text)]
 Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS), AfterValidator(_unique_tags)]
 
 
@@ -184,9 +184,9 @@ def type_of(row: FieldRow) -> Any:
     """What pydantic makes of a row's values."""
     limits: dict[str, Any] = {"min_length": row.min_length or None, "max_length": row.max_length}
     types: dict[Kind, Any] = {
-        "text": Annotated[str, Field(**limits), BeforeValidator(_clean), _checked(row)],
+        "text": Annotated[str, Field(**limits), BeforeValidator(clean_text), _checked(row)],
         "paragraphs": Annotated[str, Field(**limits), BeforeValidator(_clean_paragraphs), _checked(row)],
-        "code": Annotated[str, Field(**limits, pattern=r"^[!-~]+$"), BeforeValidator(_clean), _checked(row)],
+        "code": Annotated[str, Field(**limits, pattern=r"^[!-~]+$"), BeforeValidator(clean_text), _checked(row)],
         "tags": Tags,
         "price": Price,
         "currency": Annotated[str, Field(json_schema_extra={"pattern": "^[A-Z]{3}$"}), AfterValidator(_currency)],

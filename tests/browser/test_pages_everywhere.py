@@ -32,6 +32,7 @@ def paths(product):
         "/products",
         "/products?search=zzzzzz",
         "/products/facets",
+        "/products/views",
         "/products/new",
         mine,
         f"{mine}/edit",

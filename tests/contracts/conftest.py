@@ -8,7 +8,7 @@ import pytest
 from prodcore.catalog import Catalog
 from prodcore.catalog.catalog import now
 from prodcore.routing import DEFAULT_MAP
-from tests.support.memory_products import MemoryClaimStore, MemoryProductStore
+from tests.support.memory_products import MemoryClaimStore, MemoryProductStore, MemoryViewStore
 
 
 def ticking(moment):
@@ -27,6 +27,6 @@ def catalog(request):
     """The catalogue without products."""
     if request.param == "memory":
         stores = {shard: MemoryProductStore(shard) for shard in DEFAULT_MAP.shards}
-        return Catalog(DEFAULT_MAP, stores, MemoryClaimStore(), clock=ticking(now()))
+        return Catalog(DEFAULT_MAP, stores, MemoryClaimStore(), views=MemoryViewStore(), clock=ticking(now()))
     request.getfixturevalue("raw_products")
     return request.getfixturevalue("shared_catalog")

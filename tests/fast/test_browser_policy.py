@@ -21,7 +21,7 @@ from prodcore.web.front import Front
 from prodctl.client.api import ApiClient
 from tests.support.identity import SERVICE_SECRET, SESSION_SECRET
 from webapp.app import create_app
-from webapp.identity.login_gate import LoginGate
+from webapp.identity.auth_client import LoginGate
 from webapp.pages.forms import typed_draft
 
 NOBODY_LISTENS = "http://127.0.0.1:9"

@@ -180,3 +180,11 @@ def test_a_bulk_is_undone_but_for_what_was_changed_since(desk, action):
     left = [desk.catalog.get(product.id).category for product in products]
     assert left == ["Nueva" if action == "edit" else "Vieja", "Vieja", "Vieja", "Vieja"]
     assert 'name="made"' not in undone.text
+
+
+@pytest.mark.parametrize(("site", "cookie"), [("http://localhost", "columns"), ("https://localhost", "__Host-columns")])
+def test_a_row_comes_back_with_the_columns_that_were_chosen(desk, rice, site, cookie):
+    headers = {"HX-Request": "true", "Referer": f"{site}/products", "Cookie": f"{cookie}=sku,stock"}
+    address = f"/products/quick?keep=1&field=stock&id={rice.id}"
+    row = desk.app.test_client(use_cookies=False).get(address, base_url=site, headers=headers).text
+    assert re.findall(r'class="c-(\w+)', row) == ["sku", "stock"]

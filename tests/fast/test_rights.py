@@ -78,7 +78,7 @@ def test_what_is_done_has_one_form_of_names_and_the_audit_page_has_words_for_all
     said = {name for text in sources.values() for name in re.findall(r'(?:note\(|audit_action = )"([^"]+)"', text)}
     named = said | set(ACTIONS.values()) | set(STEP_ACTIONS.values()) | set(AUDITED.values())
     assert named == set(SHOWN_ACTIONS)
-    nouns = "session|account|user|token|key|product|import|drill|shard|set|member"
+    nouns = "session|account|user|token|key|product|view|import|drill|shard|set|member"
     assert [name for name in named if not re.fullmatch(rf"({nouns})\.[a-z]+(_[a-z]+)*", name)] == []
 
 

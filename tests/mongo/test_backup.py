@@ -34,7 +34,8 @@ def system(root_settings, catalog, raw_clients):
     def empty():
         for name in USERS:
             raw_clients["rsU"]["auth_db"][name].delete_many({})
-        raw_clients["rsU"]["prodctl_meta"]["sku_claims"].delete_many({})
+        for name in ("sku_claims", "saved_views"):
+            raw_clients["rsU"]["prodctl_meta"][name].delete_many({})
         for shard in ("rsA", "rsB"):
             raw_clients[shard]["products_db"]["products"].delete_many({})
             raw_clients[shard]["products_db"]["imports"].delete_many({})
@@ -76,8 +77,10 @@ def test_restore_brings_back_what_there_was_and_nothing_of_later(system, made, c
     raw_clients["rsU"]["auth_db"]["users"].insert_one({"_id": "u1", "username": "ana", "name_key": "ana"})
     raw_clients["rsU"]["auth_db"]["sessions"].insert_one({"_id": "s1", "user_id": "u1", "refresh_hash": "x"})
     histories = {p.id: catalog.history(p.id) for p in kept.values()}
+    view = catalog.views.save("u1", "Agotados", "stock_max=0", "ana")
     backup = made()
 
+    catalog.views.rename("u1", view.id, "Tarde", "ana")
     catalog.create(draft("Tarde"), ANA)
     catalog.delete(kept["Zumo"].id, ANA, 1)
     raw_clients["rsU"]["auth_db"]["users"].delete_many({})
@@ -90,6 +93,7 @@ def test_restore_brings_back_what_there_was_and_nothing_of_later(system, made, c
     assert catalog.restore(gone.id, ANA, 2).name == "Huevos"
     assert sorted(p.name for p in catalog.page().items) == ["Huevos", "Yuca", "Zumo", "Ñandu"]
     assert findings(root_settings) == []
+    assert catalog.views.of("u1") == [(view,)]
     users = raw_clients["rsU"]["auth_db"]
     assert [u["username"] for u in users["users"].find()] == ["ana"]
     assert users["sessions"].count_documents({}) == 0

@@ -13,7 +13,7 @@ from prodcore.identity.rights import Role
 from prodcore.identity.tokens import Identity
 from prodcore.routing import DEFAULT_MAP
 from prodcore.settings import load_settings
-from tests.support.memory_products import MemoryClaimStore, MemoryProductStore
+from tests.support.memory_products import MemoryClaimStore, MemoryProductStore, MemoryViewStore
 from webapp.app import create_app
 
 _SECRET = "secret-of-the-tests-that-nobody-else-knows"
@@ -34,8 +34,9 @@ class Desk:
 
     def __init__(self, role=Role.EDITOR, language="en", **catalog):
         self.stores = {shard: MemoryProductStore(shard) for shard in DEFAULT_MAP.shards}
+        catalog.setdefault("views", MemoryViewStore())
         self.catalog = Catalog(DEFAULT_MAP, self.stores, MemoryClaimStore(), **catalog)
-        self.role, self.language = role, language
+        self.role, self.language, self.user_id = role, language, str(uuid4())
         settings = load_settings(session_secret=_SECRET, service_secret=_SECRET, auth_server_url="http://127.0.0.1:9")
         self.app = create_app(settings, _Provider(self.catalog))
         self.app.before_request_funcs[None].insert(0, self._log_in)
@@ -43,7 +44,7 @@ class Desk:
 
     def _log_in(self):
         ends = datetime.now(UTC) + timedelta(minutes=5)
-        g.identity = Identity(str(uuid4()), "ana", self.role, "session", ends)
+        g.identity = Identity(self.user_id, "ana", self.role, "session", ends)
 
     def get(self, path, **headers):
         headers.setdefault("Accept-Language", self.language)

@@ -35,6 +35,7 @@ from prodcore.catalog.stores import (
     Touched,
     Traces,
 )
+from prodcore.catalog.views import Shelf, Views
 from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted, is_not_owned
 from prodcore.deadline import remaining
 from prodcore.errors import ProdError, ProductExists, ProductNotFound, StaleShardMap, Unavailable, VersionConflict
@@ -626,6 +627,25 @@ class MemoryClaimStore:
     def _read(self, skus: Iterable[str]) -> dict[str, Claim]:
         found = {sku: self._claims[sku] for sku in skus if sku in self._claims}
         return {sku: Claim(sku, owner, at, bool(writes)) for sku, (owner, at, writes) in found.items()}
+
+
+class MemoryViewStore:
+    """A ``ViewStore``."""
+
+    def __init__(self) -> None:
+        self._shelves: dict[str, Shelf] = {}
+        self._lock = threading.Lock()
+
+    def load(self, owners: Sequence[str]) -> dict[str, Shelf]:
+        with self._lock:
+            return {owner: self._shelves[owner] for owner in owners if owner in self._shelves}
+
+    def replace(self, owner: str, seen: int, views: Views) -> bool:
+        with self._lock:
+            if self._shelves.get(owner, Shelf()).version != seen:
+                return False
+            self._shelves[owner] = Shelf(views, seen + 1)
+            return True
 
 
 class MemoryOwnedRangesStore:

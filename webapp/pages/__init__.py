@@ -34,6 +34,7 @@ from webapp.pages import (
     product_form,
     products,
     users,
+    views,
 )
 from webapp.pages.assets import compress
 from webapp.pages.cluster import problem_text, reason_text
@@ -51,6 +52,7 @@ _PARTS = (
     account,
     home,
     products,
+    views,
     product,
     product_form,
     bulk,

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.utils import redirect
 
 from prodcore.catalog.stores import MAX_SEARCH_LENGTH
+from prodcore.catalog.views import MAX_VIEW_NAME, MAX_VIEW_QUERY
 from prodcore.errors import InvalidInput, NotAuthenticated, Problem, ProdError, ProofRequired, Unavailable
 from prodcore.product.fields import FIELDS, MAX_PRICE, MAX_STOCK, MAX_TAG_LENGTH, SENTENCES
 from webapp.pages.forms import came_from, can_be_draft, is_event_stream, is_partial, typed_draft, with_query
@@ -37,11 +38,15 @@ _FIELD_MESSAGES: dict[str, Any] = {
     "password_too_short": lazy_gettext("Too short: use a sentence of several words."),
     "password_too_long": lazy_gettext("Too long: at most 1024 characters."),
     "username": lazy_gettext("Use 1 to 64 Latin letters, digits and . _ - @, beginning with a letter or digit."),
+    "name_taken": lazy_gettext("Another view has this name."),
+    "too_many_views": lazy_gettext("There are 20 views already: remove one that nobody needs."),
     "password_guessable": lazy_gettext("Too easy to guess: use several words that have nothing to do with each other."),
 }
 _LENGTHS = {row.name: row.max_length for row in FIELDS if row.max_length} | {
     "tags": MAX_TAG_LENGTH,
     "search": MAX_SEARCH_LENGTH,
+    "view": MAX_VIEW_NAME,
+    "list": MAX_VIEW_QUERY,
 }
 
 

@@ -36,7 +36,7 @@ from webapp.identity.caller import current_author
 from webapp.live import current_catalog
 from webapp.pages.errors import error_text, problems_by_field
 from webapp.pages.forms import came_from, flash_change, is_draft, is_partial, keeps_drafts, posted_number
-from webapp.pages.language import COLUMNS_COOKIE
+from webapp.pages.language import COLUMNS_COOKIE, remembered
 from webapp.pages.product_form import example_price, read_typed, values_of
 from webapp.pages.products import ListState, read_state
 
@@ -174,7 +174,7 @@ def _cell(given: Mapping[str, str]) -> Cell:
 
 
 def _state(query: str) -> ListState:
-    return read_state(MultiDict(parse_qsl(query[:4_000])), request.cookies.get(COLUMNS_COOKIE))
+    return read_state(MultiDict(parse_qsl(query[:4_000])), remembered(COLUMNS_COOKIE))
 
 
 def _query_of_referrer() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,12 +32,15 @@ from prodcore.catalog.finding import (
 )
 from prodcore.catalog.listing import Cursor, encode_cursor
 from prodcore.catalog.stores import EVERYTHING
-from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, ShardNotFound, UnroutableName
+from prodcore.catalog.views import EVERYBODY, MAX_VIEW_NAME, Views
+from prodcore.deadline import budget
+from prodcore.errors import InvalidCursor, InvalidInput, QueryTooBroad, ShardNotFound, Unavailable, UnroutableName
 from prodcore.product.fields import LISTED
 from prodcore.routing import LAST, fold
 from prodcore.support.validation import validate
 from prodcore.tabular.export import XlsxBook, as_csv, as_ndjson, csv_head
 from webapp.api.listing import FilterQuery
+from webapp.identity.caller import required_identity
 from webapp.live import current_catalog
 from webapp.pages.errors import error_text, problems_by_field
 from webapp.pages.forms import is_partial, with_query
@@ -66,6 +70,7 @@ _NOTHING: Page[dict[str, Any]] = Page((), None)
 MOST_ROWS = 50_000
 """Of a workbook, which is sent when it is whole."""
 _PAGE_SECONDS = 15.0
+_VIEWS_SECONDS = 0.5
 FORMATS = ("csv", "ndjson", "xlsx") if find_spec("openpyxl") else ("csv", "ndjson")
 _TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -117,6 +122,11 @@ class ListState:
         size = self.size if self.size != PAGE_SIZE else None
         kept = {"columns": columns or ("name" if columns == "" else None), "size": size}
         return with_query(path, **{**self.given, **kept, **changes})
+
+    @property
+    def kept(self) -> str:
+        """What a saved view keeps of this list: its filters, its order and how many there are on a page."""
+        return self.url(columns=None).partition("?")[2]
 
     def cleared(self) -> str:
         """The address of this list without filters, and without what means nothing."""
@@ -243,7 +253,7 @@ def where() -> str:
 @blueprint.get("/products/facets")
 def narrow() -> str:
     """By which categories and tags a list can be narrowed: a part of the list, and a page without a script."""
-    state = read_state(request.args, request.cookies.get(COLUMNS_COOKIE))
+    state = read_state(request.args, remembered(COLUMNS_COOKIE))
     found = facets(current_catalog(), state.query) if state.query else Facets()
     template = "products/facets.html" if is_partial() else "products/facets_page.html"
     return render_template(template, state=state, facets=found)
@@ -264,6 +274,7 @@ def _results(catalog: Catalog, state: ListState) -> dict[str, Any]:
         except ShardNotFound as error:
             problems = {"shard": error_text(error, error.http_status)[0]}
     matches = _matches(catalog, state, page)
+    own, shared = _views(catalog)
     exact = [] if state.cursor else with_code(catalog, state.given.get("search", ""), state.fields)
     codes = {values["id"] for values in exact}
     nothing = state.given.get("search") and not (page.items or page.unavailable or too_broad or state.cursor or exact)
@@ -272,6 +283,9 @@ def _results(catalog: Catalog, state: ListState) -> dict[str, Any]:
         "page": replace(page, items=(*exact, *(values for values in page.items if values["id"] not in codes))),
         "exact": codes,
         "matches": matches,
+        "own_views": own,
+        "shared_views": shared,
+        "most_letters": MAX_VIEW_NAME,
         "instead": other_spellings(catalog, state.query) if nothing and state.query else [],
         "page_sizes": PAGE_SIZES,
         "problems": problems,
@@ -282,6 +296,14 @@ def _results(catalog: Catalog, state: ListState) -> dict[str, Any]:
         "sorted_by": SORTED_BY,
         "formats": FORMATS,
     }
+
+
+def _views(catalog: Catalog) -> tuple[Views | None, Views]:
+    """The user's own saved views and those of everybody; None where they cannot be read just now."""
+    with suppress(Unavailable), budget(_VIEWS_SECONDS):
+        own, shared = catalog.views.of(required_identity().user_id, EVERYBODY)
+        return own, shared
+    return None, ()
 
 
 def _matches(catalog: Catalog, state: ListState, page: Page[dict[str, Any]]) -> Matches | None:

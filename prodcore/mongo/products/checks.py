@@ -20,7 +20,6 @@ from prodcore.catalog.write_errors import exists, is_not_owned
 from prodcore.deadline import budget
 from prodcore.errors import Conflict, InvalidInput
 from prodcore.mongo.client.replica_set import Document, ReplicaSet, is_transient
-from prodcore.mongo.products.claim_store import MongoClaimStore
 from prodcore.mongo.products.document import (
     MARK,
     NO_HISTORY,
@@ -33,6 +32,7 @@ from prodcore.mongo.products.document import (
 )
 from prodcore.mongo.products.map_store import VALIDATION_FAILURE, breaks_rule, keeping_keys
 from prodcore.mongo.products.query import INDEXES
+from prodcore.mongo.products.users_set import MongoClaimStore
 from prodcore.product.fields import NAMES, SCHEMA_VERSION
 from prodcore.product.model import Product, ProductDraft
 from prodcore.routing import LAST

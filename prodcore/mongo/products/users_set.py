@@ -1,21 +1,24 @@
-"""Claims of SKUs, in ``prodctl_meta.sku_claims`` of the users' set."""
+"""What the users' set keeps of the catalogue, in ``prodctl_meta``: claims of SKUs, and saved views."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from pymongo import DeleteOne, UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from prodcore.catalog.claims import PATIENCE, Claim
+from prodcore.catalog.views import Shelf, View, Views
 from prodcore.mongo.client.replica_set import Document, ReplicaSet, is_transient
 
-COLLECTION = "sku_claims"
+CLAIMS = "sku_claims"
+VIEWS = "saved_views"
 _DATABASE = "prodctl_meta"
 _DUPLICATE_KEY = 11000
 
@@ -40,7 +43,7 @@ class MongoClaimStore:
 
     @property
     def _claims(self) -> Collection[Document]:
-        return self._set.collection(COLLECTION, _DATABASE)
+        return self._set.collection(CLAIMS, _DATABASE)
 
     def claim(self, wanted: Mapping[str, UUID], write: UUID) -> dict[str, Claim]:
         """Note what a write is at work for; see the port."""
@@ -109,3 +112,33 @@ class MongoClaimStore:
 
         found = self._set.read(read, fresh=True)
         return [Claim(d["_id"], d["product"], d["at"], d["at_work"]) for d in found]
+
+
+class MongoViewStore:
+    """A ``prodcore.catalog.views.ViewStore``, a document for each owner."""
+
+    def __init__(self, replica_set: ReplicaSet) -> None:
+        self._set = replica_set
+        self._views = replica_set.collection(VIEWS, _DATABASE)
+
+    def load(self, owners: Sequence[str]) -> dict[str, Shelf]:
+        """What these owners have, from the primary alone: nothing stale is written over."""
+        wanted = {"_id": {"$in": list(owners)}}
+        found = self._set.read(lambda: list(self._views.find(wanted)), fresh=True)
+        return {d["_id"]: Shelf(tuple(View(**view) for view in d["views"]), d["version"]) for d in found}
+
+    def replace(self, owner: str, seen: int, views: Views) -> bool:
+        """Store the views of an owner over a version; see the port."""
+        mark = uuid4()
+        document = {"views": [asdict(view) for view in views], "version": seen + 1, "write": mark}
+
+        def attempt(again: bool) -> bool:
+            try:
+                # where nothing is stored yet there is no version 0 to be found, so it is inserted
+                done = self._views.replace_one({"_id": owner, "version": seen}, document, upsert=seen == 0)
+            except DuplicateKeyError:
+                done = None
+            stored = done is not None and (done.matched_count > 0 or done.upserted_id is not None)
+            return stored or (again and self._views.find_one({"_id": owner, "write": mark}) is not None)
+
+        return self._set.write(attempt)
