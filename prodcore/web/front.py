@@ -1,5 +1,8 @@
 """Between granian and the WSGI app: a thread is given to a request when the whole of it is here.
 
+The thread hands the answer to granian itself: going back to the event loop for that would cost as much as a small
+request does. The loop is only told later, with others, that the request is done.
+
 granian's event loop holds the connections: those that are idle, that send their head or body byte by byte, that read
 their answer slowly. None of them has a thread, so that a thousand of them cost others nothing. A body must arrive
 within the budget of its request, and what all unfinished bodies hold together is bounded, for each address and in all.
@@ -13,18 +16,21 @@ import contextvars
 import io
 import re
 import sys
+import threading
 import time
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
 
 from prodcore.web.problem import BARE_POLICY, code_of
 from prodcore.web.strict_json import dump
 
+T = TypeVar("T")
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Headers = list[tuple[str, str]]
 
@@ -39,6 +45,8 @@ _MOST_DISCARDED = 64 * 1024 * 1024
 """Bytes that a browser may send for nothing, so that it shows why."""
 _READ_SECONDS = 30.0
 """How long a reader may take for one piece of a streamed answer."""
+_SETTLED_SECONDS = 0.1
+"""How long after its answer a request may be kept in the event loop."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _UNREADABLE = "\xc3\xbf"
 """Stands for the value of a header that is not ASCII, of which granian tells the name alone: it was given."""
@@ -58,12 +66,19 @@ class _Refused(Exception):
         self.detail = detail
 
 
-class _Answer(NamedTuple):
+class _Streamed(NamedTuple):
+    """An answer that comes in pieces."""
+
     status: int
     headers: Headers
     first: bytes
-    more: Iterator[bytes] | None
-    """What follows, where it is streamed."""
+    rest: Iterator[bytes]
+    whole: Iterable[bytes]
+    """What is to be closed at the end."""
+
+
+_SENT = _Streamed(0, [], b"", iter(()), ())
+"""Instead of an answer that has gone out whole."""
 
 
 class Front:
@@ -72,7 +87,7 @@ class Front:
     def __init__(self, app: App, *, threads: int, budget: float) -> None:
         self._app = app
         self._budget = budget
-        self._pool = ThreadPoolExecutor(threads, "request")
+        self._threads = _Threads(threads)
         self._held: Counter[str] = Counter()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
@@ -108,12 +123,9 @@ class Front:
 
     async def _answer(self, environ: dict[str, Any], protocol: Any) -> None:
         context = contextvars.copy_context()  # all steps of an answer run in it, whichever thread takes them
-        loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._pool, context.run, _call, self._app, environ)
-        if answer.more is None:
-            protocol.response_bytes(answer.status, answer.headers, answer.first)
-            return
-        await self._stream(answer, answer.more, protocol, context)
+        streamed = await self._threads.run(context, _reply, self._app, environ, protocol)
+        if streamed is not _SENT:
+            await self._stream(streamed, protocol, context)
 
     async def _body(self, scope: Any, names: Sequence[str], protocol: Any) -> bytes:
         """The whole body. Raises _Refused for one that is too large, or takes too long."""
@@ -152,22 +164,91 @@ class Front:
         if self._held[address] > _ALL_BODIES // 2 or self._held[""] > _ALL_BODIES:
             raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many bodies are under way: try again in a moment")
 
-    async def _stream(
-        self, answer: _Answer, more: Iterator[bytes], protocol: Any, context: contextvars.Context
-    ) -> None:
+    async def _stream(self, answer: _Streamed, protocol: Any, context: contextvars.Context) -> None:
         """Send pieces as they come, each when the one before was taken."""
-        loop = asyncio.get_running_loop()
         try:
             transport = protocol.response_stream(answer.status, answer.headers)
             piece: bytes | None = answer.first
             while piece is not None:
                 async with asyncio.timeout(_READ_SECONDS):
                     await transport.send_bytes(piece)
-                piece = await loop.run_in_executor(self._pool, context.run, _next, more)
+                piece = await self._threads.run(context, _next, answer.rest)
         except (TimeoutError, RuntimeError):  # granian's errors for a connection that is gone are RuntimeErrors
             pass
         finally:
-            await loop.run_in_executor(self._pool, context.run, _close, more)
+            await self._threads.run(context, _close, answer.whole)
+
+
+class _Threads:
+    """So many threads for steps that may wait."""
+
+    def __init__(self, count: int) -> None:
+        self._steps: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._sent: deque[asyncio.Future[Any]] = deque()
+        """Requests that are answered, of which the event loop has not heard yet."""
+        self._under_way = 0
+        self._is_to_look = False
+        """Whether the event loop will look for those."""
+        for number in range(count):
+            threading.Thread(target=self._work, name=f"request_{number}", daemon=True).start()
+
+    async def run(self, context: contextvars.Context, step: Callable[..., T], *arguments: Any) -> T:
+        """Run a step in one of the threads and return its result; ``_SENT`` a little later. Raises what it raises."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._settle()
+        self._under_way += 1
+        if not self._is_to_look:
+            self._is_to_look = True
+            loop.call_later(_SETTLED_SECONDS, self._look, loop)
+        self._steps.put(lambda: self._run(loop, future, context, step, arguments))
+        try:
+            result: T = await future
+        finally:
+            self._under_way -= 1
+        return result
+
+    def _work(self) -> None:
+        while True:
+            self._steps.get()()
+
+    def _run(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        future: asyncio.Future[Any],
+        context: contextvars.Context,
+        step: Callable[..., Any],
+        arguments: Sequence[Any],
+    ) -> None:
+        try:
+            result = context.run(step, *arguments)
+        except BaseException as error:  # noqa: BLE001  raised where it is waited for
+            loop.call_soon_threadsafe(_fail, future, error)
+            return
+        if result is _SENT:
+            self._sent.append(future)
+        else:
+            loop.call_soon_threadsafe(_settle, future, result)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._settle()
+        self._is_to_look = self._under_way > 0
+        if self._is_to_look:
+            loop.call_later(_SETTLED_SECONDS, self._look, loop)
+
+    def _settle(self) -> None:
+        while self._sent:
+            _settle(self._sent.popleft(), _SENT)
+
+
+def _settle(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 def _wants_page(scope: Any) -> bool:
@@ -217,17 +298,17 @@ def _environ(scope: Any, names: Sequence[str], body: bytes) -> dict[str, Any]:
         if name == "content-type":
             environ["CONTENT_TYPE"] = value
         elif name not in ("content-length", "transfer-encoding") and "_" not in name:
-            key = f"HTTP_{name.upper().replace('-', '_')}"
+            key = _key(name)
             environ[key] = f"{environ[key]},{value}" if key in environ else value
     return environ
 
 
-def _call(app: App, environ: dict[str, Any]) -> _Answer:
-    """Run the app up to the first piece of its answer, or to the end where there is no more."""
+def _reply(app: App, environ: dict[str, Any], protocol: Any) -> _Streamed:
+    """Run the app and send its answer; one of several pieces is given back to be streamed."""
     begun: list[Any] = []
 
     def start_response(status: str, headers: Headers, *_exc_info: Any) -> Callable[[bytes], None]:
-        begun[:] = [int(status[:3]), [(name.lower(), value) for name, value in headers]]
+        begun[:] = [int(status[:3]), [(_lower(name), value) for name, value in headers]]
         raise_write: Callable[[bytes], None] = _no_write
         return raise_write
 
@@ -238,23 +319,20 @@ def _call(app: App, environ: dict[str, Any]) -> _Answer:
     length = next((value for name, value in headers if name == "content-length"), "")
     if environ["REQUEST_METHOD"] == "HEAD" or length == str(len(first)) or not first:
         _close(pieces)
-        return _Answer(status, headers, first, None)
-    return _Answer(status, headers, first, _Closing(iterator, pieces))
+        protocol.response_bytes(status, headers, first)
+        return _SENT
+    return _Streamed(status, headers, first, iterator, pieces)
 
 
-class _Closing(Iterator[bytes]):
-    """The rest of an answer, with the ``close`` of the whole."""
+@lru_cache(maxsize=1_000)
+def _lower(name: str) -> str:
+    return name.lower()
 
-    def __init__(self, rest: Iterator[bytes], whole: Iterable[bytes]) -> None:
-        self._rest = rest
-        self._whole = whole
 
-    def __next__(self) -> bytes:
-        return next(self._rest)
-
-    def close(self) -> None:
-        """Let the app clean up."""
-        _close(self._whole)
+@lru_cache(maxsize=1_000)
+def _key(header: str) -> str:
+    """What WSGI calls it."""
+    return f"HTTP_{header.upper().replace('-', '_')}"
 
 
 def _next(pieces: Iterator[bytes]) -> bytes | None:
