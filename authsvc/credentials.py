@@ -146,7 +146,7 @@ class SecondFactor:
     def confirm(self, user: User, code: str) -> list[str]:
         """Put the secret in force, now that the app has shown a right code; the recovery codes, shown once."""
         if user.totp_confirmed or user.totp_secret is None:
-            raise Conflict("there is no second factor to confirm", hint="Begin anew")
+            raise Conflict("there is no second factor to confirm", hint="Start again")
         step = self._step(user, code)
         if step is None:
             raise NotAuthenticated(_WRONG_CODE)

@@ -135,7 +135,7 @@ class Sessions:
         now = self._clock()
         in_force = self._is_current(identity) if identity.role else self._stores.tokens.is_live(identity.sid, now)
         if not in_force or not identity.is_live(now, LEEWAY):
-            raise NotAuthenticated("the token is not valid any more")
+            raise NotAuthenticated("the token is no longer valid")
         return identity
 
     def _is_current(self, identity: Identity) -> bool:

@@ -81,7 +81,7 @@ class Accounts:
     def _first_admin(self, code: str, username: str, password: str) -> User:
         if not opens(self._sealed_setup_code(), code, self._clock()):
             raise NotAuthenticated(
-                "this is not the setup code, or it has ended", hint="prodctl local up prints the one that is good now"
+                "this is not the setup code, or it has expired", hint="prodctl local up prints the current one"
             )
         user = replace(self._new(username, password, Role.ADMIN), last_login_at=self._clock())
         self._users.add_first_admin(user)
@@ -131,7 +131,7 @@ class Accounts:
         if self.registration == "invitation":
             role = self._invitations.claim(code_hash, user.id, self._clock())
             if role is None:
-                raise Forbidden("the invitation is not valid (any more)", hint="Ask for another one")
+                raise Forbidden("the invitation is not valid, or no longer valid", hint="Ask for another one")
             user = replace(user, role=role)
         try:
             self._users.add(user)
@@ -265,7 +265,7 @@ class OwnAccount:
     def require_proof(self, identity: Identity, proof: str) -> None:
         """Raise ProofRequired unless the session's user has given the password within five minutes."""
         if identity.role is None:
-            raise Forbidden("a service token gives nobody access that outlives it", hint="Log in as an admin")
+            raise Forbidden("a service token cannot give access that outlives it", hint="Log in as an admin")
         user = self._me(identity)
         second = proof.partition(".")[0]
         now = self._clock()
@@ -273,7 +273,7 @@ class OwnAccount:
         expected = self._proof(identity, user, int(second) if in_time else 0)
         if not (hmac.compare_digest(proof.encode("utf-8", "replace"), expected.encode()) and in_time):
             raise ProofRequired(
-                "this needs your password once more",
+                "this needs your password again",
                 hint="POST it to /api/v1/account/proof, and repeat this with the answer's proof in the header X-Proof",
                 second_factor=user.totp_confirmed,
             )
@@ -363,7 +363,7 @@ class OwnAccount:
         if user.totp_confirmed and user.has_short_password is not False:
             raise Conflict(
                 f"the password of {user.username} may be too short without a second factor",
-                hint=f"make a one-time code first (prodctl user reset {user.username}), for a longer password",
+                hint=f"create a one-time code first (prodctl user reset {user.username}), for a longer password",
             )
         self._second_factor.remove(user)
         self._sessions.end(user_id=user.id)
@@ -383,7 +383,7 @@ class OwnAccount:
     def _me(self, identity: Identity) -> User:
         user = self._stores.users.get(identity.user_id)
         if user is None:
-            raise NotAuthenticated("the token is not valid any more")
+            raise NotAuthenticated("the token is no longer valid")
         return user
 
     def _proven(self, identity: Identity, password: str, code: str) -> User:

@@ -6,8 +6,8 @@ It brings up three replica sets of its own. First products go to and fro between
 over get, search and the whole list in pages of twenty; halfway one of the ranges is split, which who renames then knows
 and the readers do not. Then, under the same readers, a process is killed with SIGKILL
 after each step of a move, and the primary of the source and of the target: so many times each. After every kill the
-product must be there once, and nothing may be left of the move but its old place. Exit status 1 when anything was seen
-twice, not at all, or was left over.
+product must be there once, and nothing may be left of the move but its old location. Exit status 1 when anything was
+seen twice, not at all, or was left over.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ class UnroutableName(InvalidInput):
     """Nothing is left of the name once it is folded, so no shard can be chosen."""
 
     code = "unroutable_name"
-    title = "The name holds nothing to route by"
+    title = "The name contains nothing to route by"
 
 
 class InvalidCursor(InvalidInput):
@@ -139,7 +139,7 @@ class QueryTooBroad(InvalidInput):
     """No index serves this list, and too many products would have to be looked at for it."""
 
     code = "query_too_broad"
-    title = "Too many products would have to be looked at for this list"
+    title = "This list would have to read too many products"
 
 
 class IdempotencyKeyReused(InvalidInput):
@@ -154,7 +154,7 @@ class PreconditionRequired(InvalidInput):
 
     code = "precondition_required"
     http_status = 428
-    title = "Say which version you saw"
+    title = "State which version you saw"
 
 
 class ConfigError(ProdError):
@@ -162,7 +162,7 @@ class ConfigError(ProdError):
 
     code = "config_error"
     exit_status = 2
-    title = "The settings cannot work"
+    title = "The settings are not valid"
 
     def __init__(self, message: str = "", *, problems: Sequence[Problem] = (), hint: str = "") -> None:
         super().__init__(message or "; ".join(f"{p.field}: {p.message}" for p in problems), hint=hint)
@@ -261,7 +261,7 @@ class SecondFactorRequired(NotAuthenticated):
     """The password was right; this account needs the code of its second factor too."""
 
     code = "second_factor_required"
-    title = "Give the code of your second factor too"
+    title = "The code of your second factor is needed too"
 
 
 class Forbidden(AuthError):
@@ -276,7 +276,7 @@ class ProofRequired(Forbidden):
     """A session is not enough for this: the password (and second factor) must have been given within five minutes."""
 
     code = "proof_required"
-    title = "Prove once more that it is you"
+    title = "Confirm your identity again"
 
 
 class TooManyAttempts(AuthError):
@@ -293,7 +293,7 @@ class Conflict(ProdError):
     code = "conflict"
     http_status = 409
     exit_status = 5
-    title = "It conflicts with what is there"
+    title = "It conflicts with existing data"
 
 
 class ProductExists(Conflict):
@@ -336,14 +336,14 @@ class LastAdmin(Conflict):
     """It would leave nobody who can administer users."""
 
     code = "last_admin"
-    title = "The last admin stays"
+    title = "The last admin cannot be removed"
 
 
 class AlreadySetUp(Conflict):
     """The first admin exists; the setup code is spent."""
 
     code = "already_set_up"
-    title = "The system has its first admin already"
+    title = "The system already has its first admin"
 
 
 class IncusRefused(Conflict):
@@ -408,7 +408,7 @@ class DrillRunning(Unavailable):
     """Another drill holds the lock, or has left something to put back."""
 
     code = "drill_running"
-    title = "Another drill is at work"
+    title = "Another drill is running"
 
 
 class ClusterUnavailable(Unavailable):

@@ -251,21 +251,23 @@ def _translated(what: str, seconds: float, *, changes: bool) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise IncusUnavailable("there is no command incus here", hint="apt-get install incus-client") from None
+        raise IncusUnavailable("the command incus is not installed", hint="apt-get install incus-client") from None
     except subprocess.TimeoutExpired:
         text = f"incus {what} gave no answer within {seconds:.0f} s"
         if not changes:
             raise IncusUnavailable(text) from None
-        raise OutcomeUnknown(text, hint="see what is there, then repeat it") from None
+        raise OutcomeUnknown(text, hint="check what exists, then repeat it") from None
 
 
 def check_name(field: str, name: str) -> None:
     """Raise InvalidInput for what is no name of a thing in Incus, and might be taken for an option or a remote."""
     if not _NAME.fullmatch(name) or name.startswith("-"):
-        raise InvalidInput(problems=[Problem(field, "pattern", f"{name!r} is no name: letters a-z, digits, hyphens")])
+        raise InvalidInput(
+            problems=[Problem(field, "pattern", f"{name!r} is not a name: use letters a-z, digits, hyphens")]
+        )
 
 
 def check_path(path: str) -> None:
     """Raise InvalidInput for what is no absolute path of a file."""
     if not path.startswith("/") or path.endswith("/") or ".." in path.split("/") or "\0" in path:
-        raise InvalidInput(problems=[Problem("path", "pattern", f"{path!r} is no absolute path of a file")])
+        raise InvalidInput(problems=[Problem("path", "pattern", f"{path!r} is not an absolute path of a file")])

@@ -82,7 +82,7 @@ def name_key(name: str) -> str:
     """
     key = fold(name)
     if not key:
-        raise UnroutableName(hint="Give the product a name with at least one letter, digit or sign")
+        raise UnroutableName(hint="Give the product a name with at least one letter, digit or symbol")
     return key
 
 

@@ -150,7 +150,7 @@ class Settings:
     workers: int = _setting(2, ge=1, le=64, description="Worker processes of webapp")
     threads: int = _setting(8, ge=1, le=256, description="Threads of each worker")
     trusted_proxies: int = _setting(
-        0, ge=0, le=8, description="How many proxies in front may be believed about the client's address"
+        0, ge=0, le=8, description="How many proxies in front are trusted about the client's address"
     )
     trusted_hosts: str = _setting(
         "",
@@ -160,7 +160,7 @@ class Settings:
         None, description="Signs browser sessions; at least 32 characters", min_length=32
     )
     service_secret: SecretStr | None = _setting(
-        None, description="How webapp proves itself to authsvc; at least 32 characters", min_length=32
+        None, description="Secret by which webapp authenticates to authsvc; at least 32 characters", min_length=32
     )
     currency: str = _setting("EUR", pattern="[A-Z]{3}", description="Currency of a price that names none (ISO 4217)")
     deleted_days: int = _setting(30, ge=1, le=3650, description="How long a deleted product can be restored")
@@ -177,7 +177,7 @@ class Settings:
         "AUTH_SERVER_URL", default="http://127.0.0.1:5000", description="Where webapp finds authsvc"
     )
     setup_code_file: Path | None = _setting(
-        None, description="File with hash and end of the one-time code that makes the first admin"
+        None, description="File with hash and end of the one-time code that creates the first admin"
     )
     trust_file: Path | None = _setting(
         None, description="Where webapp keeps what it knows of authsvc, to start while authsvc is down"
@@ -275,7 +275,7 @@ def _read(one: Field[Any], value: Any) -> Any:
     if "choices" in facts and read not in facts["choices"]:
         raise ValueError(f"must be {', '.join(facts['choices'][:-1])} or {facts['choices'][-1]}")
     if "pattern" in facts and not re.fullmatch(facts["pattern"], text):
-        raise ValueError(f"is not of the right form: {facts['description']}")
+        raise ValueError(f"does not have the right form: {facts['description']}")
     return read
 
 
@@ -307,7 +307,7 @@ def _read_bool(value: Any) -> bool:
 
 def _read_str(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("must be a text")  # noqa: TRY004  one kind of error for all of them
+        raise ValueError("must be text")  # noqa: TRY004  one kind of error for all of them
     return value
 
 

@@ -29,13 +29,13 @@ _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "shard": ("shard:shard", "Which shard a name belongs to, and what each shard holds."),
         "cluster": ("cluster:cluster", "Shards and their members: roles, health, lag."),
         "failover-test": ("failover_test:failover_test", "Kill a primary under load and prove that nothing is lost."),
-        "backup": ("backup:backup", "Everything in one directory, and from it again."),
+        "backup": ("backup:backup", "Back up everything into one directory, and restore from it."),
     },
     "Incus containers": {
-        "deploy": ("deploy:deploy", "The system in Incus containers: plan, apply, look, destroy."),
+        "deploy": ("deploy:deploy", "The system in Incus containers: plan, apply, inspect, destroy."),
     },
     "This machine": {
-        "local": ("local:local", "The whole system on this machine: start, look, stop."),
+        "local": ("local:local", "The whole system on this machine: start, inspect, stop."),
         "expose": ("doctor:expose", "The way in from the internet, hop by hop."),
         "doctor": ("doctor:doctor", "What is wrong or risky on this machine, each with its fix."),
         "config": ("doctor:config", "Every setting, its value and where it comes from."),

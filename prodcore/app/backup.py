@@ -162,7 +162,7 @@ class System:
             found = True
             yield item
         if not found:
-            raise NotFound("the backup holds none of these", hint="prodctl backup show says what is in it")
+            raise NotFound("the backup contains none of these", hint="prodctl backup show lists its contents")
 
     def _renew(self, schema_version: int) -> None:
         """Give products that an earlier version stored the terms and fields of this one."""

@@ -149,7 +149,7 @@ class SetTask:
     def observe(self) -> dict[str, Any]:
         """What it lacks, and each member's role."""
         if self._ca_file and not Path(self._ca_file).exists():
-            return {"unknown": "its certificates are not there yet"}
+            return {"unknown": "its certificates are not in place yet"}
         check = SetCheck(self.name, self.members, self._login)
         try:
             roles = check.roles()
@@ -163,7 +163,7 @@ class SetTask:
             check.close()
 
     def _certificates(self) -> Iterator[tuple[str, str, str]]:
-        yield from (("renew", f"the certificate of {member}", "it shows another one") for member in self._stale())
+        yield from (("renew", f"the certificate of {member}", "it presents another one") for member in self._stale())
 
     def _stale(self) -> list[str]:
         """Members that show another certificate than they shall."""
@@ -208,7 +208,9 @@ class SetTask:
         inspector = MongoSetInspector(set_url(self.name, self.members, self._secrets, "root", self._ca_file), ())
         while (observed := inspector.inspect()).health is not Health.HEALTHY:
             if time.monotonic() > ends:
-                raise Unavailable(f"{self.name} is not healthy in time: {'; '.join(map(str, observed.problems))}")
+                raise Unavailable(
+                    f"{self.name} did not become healthy in time: {'; '.join(map(str, observed.problems))}"
+                )
             time.sleep(_POLL_SECONDS)
 
     @contextmanager
@@ -232,7 +234,7 @@ def _wait_listening(address: str) -> None:
         except OSError as error:
             if remaining() <= 0:
                 reason = (error.strerror or str(error)).lower()
-                raise ClusterUnavailable(f"{address} does not begin to listen in time: {reason}") from None
+                raise ClusterUnavailable(f"{address} did not start to listen in time: {reason}") from None
             time.sleep(_POLL_SECONDS)
         else:
             return

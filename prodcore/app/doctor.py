@@ -219,7 +219,7 @@ def _one_machine(facts: DoctorFacts) -> Found:
         return
     targets = {host.target for host in facts.layout.db_hosts}
     if len(targets) < 2 or "" in targets:
-        text = "all containers are on one Incus host: nothing is within reach while that machine is down"
+        text = "all containers are on one Incus host: nothing can be reached while that machine is down"
         yield Diagnostic("one_machine", "machine", Severity.NOTE, text, "an Incus cluster, and targets in deploy.toml")
 
 
@@ -228,7 +228,7 @@ def _client_addresses(facts: DoctorFacts) -> Found:
     """Behind a proxy on all addresses every client has the same one, for the log, the audit and the limits."""
     proxy = facts.layout.deployment.web.proxy if facts.layout else ""
     if proxy and not shows_clients(proxy):
-        text = f"behind the proxy at {proxy} all clients have one address, in logs, audit and limits of attempts"
+        text = f"behind the proxy at {proxy} all clients appear under one address in logs, audit and login limits"
         fix = "[web] proxy with an address of the Incus host, such as 192.168.1.5:3000"
         yield Diagnostic("one_client_address", "proxy", Severity.NOTE, text, fix)
 
@@ -259,7 +259,7 @@ def _certificates(facts: DoctorFacts) -> Found:
 @check("members", needs_system=False)
 def _no_system(facts: DoctorFacts) -> Found:
     if not facts.has_system and not facts.settings_error:
-        text = "no local cluster and no address of one: the other checks need a system"
+        text = "there is no local cluster, and no address is set: the other checks need a system"
         yield Diagnostic("no_system", "system", Severity.SKIPPED, text, "prodctl local up")
 
 
@@ -276,7 +276,9 @@ def _members(facts: DoctorFacts) -> Found:
     reachable = facts.reachable_sets
     if deployment and not reachable:
         text = "no member responds to this machine, which may have no route to them; their units are under Containers"
-        yield Diagnostic("unreachable", "sets", Severity.SKIPPED, text, "run it where the members are within reach")
+        yield Diagnostic(
+            "unreachable", "sets", Severity.SKIPPED, text, "run it on a machine that can reach the members"
+        )
         return
     for status in statuses:
         if status not in reachable:

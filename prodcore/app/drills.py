@@ -211,7 +211,7 @@ class _Actions:
             given = moves.give_one_by_one(orders, lambda order: self._until_carried(moves, order))
         carried = [str(order.bounds) for order in given if order.wanted == "move" and order.carried_at]
         if len(carried) < len(given):
-            raise Conflict(f"the move of {given[-1].bounds} was taken back")
+            raise Conflict(f"the move of {given[-1].bounds} was undone")
         return {"moved": carried}
 
     def _until_carried(self, moves: RangeMoves, order: MoveOrder) -> MoveOrder:
@@ -220,14 +220,14 @@ class _Actions:
             with suppress(Unavailable, OutcomeUnknown):
                 if (now := moves.order(order.id)).carried_at:
                     return now
-        raise Unavailable("the drill runner was stopped; the move goes on when it runs again")
+        raise Unavailable("the drill runner was stopped; the move continues when it is active again")
 
     def _want(self, action: ClusterAction) -> Mapping[str, Any]:
         with open_shards(self._settings) as shards:
             moves = RangeMoves(shards)
             order = moves.order_at_work()
             if str(order.id) != action.arguments["move"]:
-                raise NotFound(f"the move of {action.arguments['move']} is over")
+                raise NotFound(f"the move of {action.arguments['move']} has already finished")
             if action.kind is ActionKind.RESUME and order.wanted != "pause":
                 raise Conflict(f"the move of {order.bounds} is not paused")
             moves.want(order, _WANTED[action.kind])
@@ -259,4 +259,4 @@ class _Actions:
             with journal.lock():
                 yield
         except DrillRunning:
-            raise Conflict("a drill, or another action on a member, is at work", hint="wait for it to end") from None
+            raise Conflict("a drill, or another action on a member, is running", hint="wait for it to end") from None

@@ -69,7 +69,7 @@ def _webapp(layout: Layout, incus: Incus, known: KnownInstance) -> HopResult:
     if not result.is_ok or found.urls[ready].fact("status") == "ready":
         return result
     state = found.urls[ready].fact("status") or found.urls[ready].status
-    return HopResult(False, f"webapp answers and is not ready: {state}", "prodctl cluster status")
+    return HopResult(False, f"webapp answers, but is not ready: {state}", "prodctl cluster status")
 
 
 def _proxy(layout: Layout, incus: Incus, known: KnownInstance, ca_file: Path | None) -> HopResult:
@@ -83,12 +83,12 @@ def _proxy(layout: Layout, incus: Incus, known: KnownInstance, ca_file: Path | N
     if not any(d["type"] == "proxy" and d.get("listen") == wanted for d in devices):
         return HopResult(False, f"{layout.web.name} has no proxy device that listens on {wanted}", _APPLY)
     if not host:
-        return HopResult(True, "it is there; its port is observed from this machine only through the next hop")
+        return HopResult(True, "it is there; from this machine its port can be checked only through the next hop")
     address, _, port = layout.deployment.web.proxy.rpartition(":")
     scheme = layout.url(layout.web).partition(":")[0]
     url = f"{scheme}://{host if address in ('0.0.0.0', '127.0.0.1') else address}:{port}"  # noqa: S104  it is compared
     fixes = LOCAL_FIXES | {
         "refused": "incus info --show-log; does another program hold the port?",
-        "certificate": "[web] proxy with this address: the certificate is for it then",
+        "certificate": "set [web] proxy to this address: the certificate then covers it",
     }
     return same_instance(url, known, fixes, "another program has this port of the Incus host", ca_file=ca_file)

@@ -161,7 +161,7 @@ class RangeMoves:
         self.close_settled()
 
     def close_settled(self) -> None:
-        """Give the ranges to their owners alone that have no old places in the other shard any more."""
+        """Give the ranges to their owners alone that have no old locations in the other shard any more."""
         with self.shards.budget():
             settling = [order for order in self.shards.orders.open() if order.carried_at]
         for order in settling:
@@ -371,6 +371,6 @@ def serve_moves(
 
 def _serve(moves: RangeMoves, waiting: Sequence[MoveOrder], stop: threading.Event, log: Callable[[str], None]) -> None:
     for order in waiting:
-        log(f"{order.by} orders that {order.bounds} moves to {order.target}")
+        log(f"{order.by} ordered the move of {order.bounds} to {order.target}")
         moves.carry_out(order.id, lambda _order, _trouble: None, stop=stop.is_set)
     moves.close_settled()

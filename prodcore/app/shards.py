@@ -205,8 +205,8 @@ def check_unused(settings: Settings, name: str) -> None:
         if shards.checked[name].documents(None, 1):
             raise Conflict(
                 f"{name} still holds {counted(shards.checked[name].count(), 'document')}: it cannot be removed",
-                hint="prodctl shard repair moves products home; the old places of moved ones go after 20 minutes, "
-                "deleted products when they can be restored no more",
+                hint="prodctl shard repair moves products to the shards that own them; old locations expire after "
+                "20 minutes, deleted products when they can no longer be restored",
                 shard=name,
             )
 
@@ -242,7 +242,7 @@ class _Mover:
 
         product = self._catalog.store(shard).get(product_id)
         if product is None or (product.move and product.move.state == "moved"):
-            raise ProductNotFound("it is gone meanwhile", product_id=str(product_id))
+            raise ProductNotFound("it was deleted meanwhile", product_id=str(product_id))
 
         def move() -> str:
             part = self._catalog.where(product.name).range

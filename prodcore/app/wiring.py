@@ -97,7 +97,7 @@ def open_users_set(settings: Settings) -> ReplicaSet:
 def _not_set(*names: str) -> ConfigError:
     return ConfigError(
         problems=[Problem(name.upper(), "missing", "is not set") for name in names],
-        hint="prodctl local up makes a cluster on this machine; or give mongodb://…/?replicaSet=…",
+        hint="prodctl local up creates a cluster on this machine; or set mongodb://…/?replicaSet=…",
     )
 
 
@@ -189,11 +189,11 @@ def preparation_lacks(settings: Settings) -> Iterator[tuple[str, str, str]]:
             if owned[name].load() is None:
                 yield "store", f"the ranges of {name}", "they are missing"
             elif not owned[name].is_enforced():
-                yield "set", f"the rule of {name}", "it takes products of other shards' names"
+                yield "set", f"the rule of {name}", "it accepts products whose names belong to other shards"
             for index in missing_indexes(replica_set):
                 yield "make", f"index {index} of {name}", "it is missing"
             if not is_upgraded(replica_set):
-                yield "renew", f"the products' terms in {name}", "another version stored them"
+                yield "renew", f"the search terms of the products in {name}", "another version stored them"
             if not has_claimed_skus(replica_set):
                 yield "claim", f"the SKUs of the products in {name}", "another version stored them"
 

@@ -94,7 +94,7 @@ class Manifest(_Part):
     old_places: int = Field(0, ge=0)
     """The documents of products that are in another shard now, or not yet in this one."""
     unresolved: tuple[str, ...] = ()
-    """The ids of products that an old place points to and no shard has."""
+    """The ids of products that an old location points to and no shard has."""
     encryption: Encryption | None = None
 
     @property
@@ -187,11 +187,13 @@ class BackupWriter:
         """
         self._make_parent()
         if self.path.exists():
-            raise Conflict(f"{self.path} is there already: one was begun in this second", hint="repeat it")
+            raise Conflict(f"{self.path} already exists: another backup was started in this second", hint="repeat it")
         try:
             self._beside.mkdir(mode=0o700)
         except FileExistsError:
-            raise Conflict(f"{self._beside} is there: one was begun in this second", hint="repeat it") from None
+            raise Conflict(
+                f"{self._beside} exists: another backup was started in this second", hint="repeat it"
+            ) from None
         in_use = os.open(self._beside, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(in_use, fcntl.LOCK_EX)
         try:
@@ -199,7 +201,7 @@ class BackupWriter:
         except OSError as error:
             raise Unavailable(
                 f"{self.path.parent} cannot be written: {(error.strerror or str(error)).lower()}",
-                hint="nothing was left of the backup",
+                hint="the incomplete backup was removed",
             ) from None
         finally:
             os.close(in_use)
@@ -305,7 +307,7 @@ class Backup:
         if size != listed.size:
             return Problem(listed.path, "damaged", f"has {size:,} bytes, and had {listed.size:,} when it was made")
         if digest != listed.sha256:
-            return Problem(listed.path, "damaged", "has another checksum than when it was made")
+            return Problem(listed.path, "damaged", "its checksum has changed since it was made")
         return None
 
 
@@ -315,7 +317,7 @@ def _read_manifest(path: Path) -> tuple[Manifest, bytes]:
             text, expected = file.read(_MANIFEST_BYTES), checksum.read(1000)
     except OSError as error:
         raise UnreadableInput(
-            f"{path} is no backup: {(error.strerror or str(error)).lower()}",
+            f"{path} is not a backup: {(error.strerror or str(error)).lower()}",
             hint="name one backup, such as backups/20260131T080000Z; prodctl backup list shows them",
         ) from None
     if expected != f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n".encode():
@@ -324,7 +326,7 @@ def _read_manifest(path: Path) -> tuple[Manifest, bytes]:
         return Manifest.model_validate_json(text), text
     except ValidationError as error:
         fields = [".".join(map(str, e["loc"])) or "it" for e in error.errors(include_input=False)]
-        found = [Problem(MANIFEST, "damaged", f"{field} is not as this version writes it") for field in fields]
+        found = [Problem(MANIFEST, "damaged", f"{field} is not in the form of this version") for field in fields]
         raise InvalidInput(problems=found, hint="another version of prodctl may have made it") from None
 
 
@@ -336,7 +338,7 @@ def _open_plain(path: Path) -> BufferedReader:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError("it is no plain file")
+        raise OSError("it is not a regular file")
     return BufferedReader(FileIO(descriptor), 1024 * 1024)
 
 

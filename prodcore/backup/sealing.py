@@ -120,7 +120,7 @@ class _SealedReader(io.RawIOBase):
         self._number = 0
         self._clear = b""
         if file.read(len(MAGIC)) != MAGIC:
-            raise DamagedChunk("it does not begin as an encrypted file of a backup")
+            raise DamagedChunk("it is not an encrypted file of a backup")
         self._next = file.read(_CHUNK + _TAG)
 
     def readable(self) -> bool:
@@ -135,7 +135,7 @@ class _SealedReader(io.RawIOBase):
             try:
                 self._clear = self._cipher.decrypt(_nonce(self._number, last=not self._next), chunk, None)
             except (InvalidTag, ValueError):
-                raise DamagedChunk(f"chunk {self._number:,} is not as it was written") from None
+                raise DamagedChunk(f"chunk {self._number:,} was altered") from None
             self._number += 1
         count = min(len(view), len(self._clear))
         view[:count] = self._clear[:count]

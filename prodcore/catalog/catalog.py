@@ -160,7 +160,9 @@ class Catalog:
                 if made.content() != product.content():
                     raise id_was_used(product.id)
                 return made
-        raise OutcomeUnknown("the product is there, and its shard became unreachable", product_id=str(product.id))
+        raise OutcomeUnknown(
+            "the product was stored, but then its shard became unreachable", product_id=str(product.id)
+        )
 
     def _insert(self, product: Product, *, own_id: bool) -> tuple[Product, bool]:
         """Insert it where its name belongs: the product there, and whether it is new."""
@@ -432,5 +434,7 @@ def create_once(catalog: Catalog, draft: ProductDraft, by: Author, key: str) -> 
             if (made := catalog.first_made(product_id, certainly=True)) is None:
                 raise
     if made.content() != catalog.draft(draft, by, product_id).content():
-        raise IdempotencyKeyReused("this Idempotency-Key has made another product", product_id=str(product_id))
+        raise IdempotencyKeyReused(
+            "this Idempotency-Key has already created another product", product_id=str(product_id)
+        )
     return made

@@ -52,8 +52,8 @@ class CurrentMap:
             if unknown := set(new.shards) - self._known:
                 shards = ", ".join(sorted(unknown))
                 raise StaleShardMap(
-                    f"this process was started before {shards} was added: it cannot use the shard map of now",
-                    hint="Start it again; a service takes over its settings by SIGHUP too",
+                    f"this process was started before {shards} was added: it cannot use the current shard map",
+                    hint="Restart it; a service also reloads its settings on SIGHUP",
                     shard=shards,
                 )
             self.value = new

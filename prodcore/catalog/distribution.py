@@ -152,7 +152,9 @@ def middle(shard_map: ShardMap, samples: Mapping[str, Sample]) -> str:
     held = [samples[r.shard].within(r) for r in shard_map.ranges if r.shard in samples and not r.other]
     keys = max(held, key=lambda sample: sample.size, default=Sample(0, 0, ())).keys
     if (found := _cut_near(keys, len(keys) // 2)) is None:
-        raise Conflict("no range has products of several names", hint="name the place: prodctl shard split g")
+        raise Conflict(
+            "no range has products of several names", hint="give the name to split at: prodctl shard split g"
+        )
     return found
 
 

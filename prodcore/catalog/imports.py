@@ -92,7 +92,7 @@ def _read_cursor(cursor: str) -> UUID:
     try:
         return UUID(cursor)
     except ValueError:
-        raise InvalidCursor("this is no cursor of an undo") from None
+        raise InvalidCursor("the cursor does not belong to an undo") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class _Undoing:
         return done + self._delete(deleted) + self._restore(restored, touched)
 
     def anew(self, undone: Undone, now_touched: Touched | None) -> Undone:
-        """What became of a product that was changed by somebody else meanwhile."""
+        """What became of a product that was changed by another user meanwhile."""
         if now_touched is None or not isinstance(undone.error, VersionConflict):
             return undone
         judged = self._former(now_touched)

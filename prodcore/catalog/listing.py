@@ -45,7 +45,7 @@ class Page(Generic[T]):
         """Raise ShardUnavailable if a product may be missing."""
         if self.unavailable:
             shards = ", ".join(self.unavailable)
-            raise ShardUnavailable(f"{shards} unavailable: the list would not be whole", shard=shards)
+            raise ShardUnavailable(f"{shards} unavailable: the list would be incomplete", shard=shards)
 
 
 class Listing:

@@ -64,7 +64,7 @@ class Finder:
         while (product := self.get(product_id)).move:
             self._moves.finish(product.move)
             if remaining() <= 0:
-                raise Unavailable(f"{product.name!r} is being renamed again and again")
+                raise Unavailable(f"{product.name!r} keeps being renamed")
         return product
 
     def history(self, product_id: UUID) -> list[Change]:
@@ -73,10 +73,10 @@ class Finder:
         for _ in range(MOST_MOVES):
             shard = self._shard_of(product_id)
             changes = self._stores[shard].history(product_id)
-            if changes or shard == asked:  # where it has moved meanwhile its old place has none
+            if changes or shard == asked:  # where it has moved meanwhile its old location has none
                 return changes or []
             asked = shard
-        raise Unavailable("the product moves again and again", product_id=str(product_id))
+        raise Unavailable("the product keeps moving", product_id=str(product_id))
 
     def _shard_of(self, product_id: UUID) -> str:
         try:
@@ -141,7 +141,7 @@ class Finder:
                 return found.product
             if found and found.product.move:
                 self._moves.finish(found.product.move)
-        raise Unavailable("the deleted product moves again and again", product_id=str(product_id))
+        raise Unavailable("the deleted product keeps moving", product_id=str(product_id))
 
     def find_skus(self, skus: Sequence[str]) -> tuple[dict[str, list[Product]], Unavailable | None]:
         """The products that have one of these SKUs, no move of theirs unfinished; and a silence, if any."""
@@ -228,7 +228,7 @@ class Finder:
             if pair == {"pending", "moved"}:  # decided, and not published yet
                 return product if move.state == "pending" else other
             product = other
-        raise Unavailable(f"{product.name!r} is being renamed again and again")
+        raise Unavailable(f"{product.name!r} keeps being renamed")
 
     def _other(self, product: Product) -> Product:
         """The product's document at the other end of its move."""
@@ -268,10 +268,10 @@ def _ask(
 
 
 def _get_many(store: ProductStore, product_ids: Sequence[UUID]) -> list[tuple[UUID, Product | Deleted]]:
-    """The products that a shard has, not what only keeps an old place."""
+    """The products that a shard has, not what only keeps an old location."""
     return [(i, found) for i, found in store.get_many(product_ids).items() if not _has_left(found)]
 
 
 def _has_left(product: Product | Deleted) -> bool:
-    """Whether it is only the old place of a product."""
+    """Whether it is only the old location of a product."""
     return isinstance(product, Product) and product.move is not None and product.move.state == "moved"

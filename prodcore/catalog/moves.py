@@ -7,7 +7,7 @@ The steps, each one write of one document:
 3. *commit*: the source says that it has moved. This alone decides: before it the product is the source's, after it the
    target's, whoever dies.
 4. *publish*: the target's document is simply the product.
-5. *retire*: the source's keeps the old place for lists that have begun, and goes after a while.
+5. *retire*: the source's keeps the old location for lists that have begun, and goes after a while.
 
 Whoever meets an unfinished move can finish it from what the documents tell; steps that were done already do nothing.
 
@@ -35,7 +35,7 @@ MOST_MOVES = 10
 """So often a product can move on while somebody looks for it."""
 
 _PLACE_LIFE = LIST_LIFE + timedelta(minutes=5)
-"""How long the old place is kept: longer, by as much as clocks may differ."""
+"""How long the old location is kept: longer, by as much as clocks may differ."""
 
 _GRACE = timedelta(seconds=5)
 """A younger move is left to whoever began it."""
@@ -72,7 +72,7 @@ class Moves:
         self._step("intended")
         decided = self._decide(move)
         if decided is None:
-            raise Unavailable("the rename was taken back by somebody who could not finish it", shard=target)
+            raise Unavailable("the rename was undone by another client, which could not finish it", shard=target)
         with suppress(Unavailable, OutcomeUnknown):  # it is decided: readers see it, and the next completes it
             self._complete(move, {product.id: decided})
         return replace(product, shard=target)
@@ -245,7 +245,7 @@ def _refusal(target: MoveStore, traces: Traces, until: datetime) -> ProdError | 
         return next(iter(target.receive([traces.parcel], until).values()), None)
     except (Unavailable, OutcomeUnknown) as error:
         shard = error.details.get("shard", "the target")
-        return Unavailable(f"{shard} does not take the product: it is left as it was", shard=shard)
+        return Unavailable(f"{shard} does not accept the product: nothing was changed", shard=shard)
 
 
 def grouped(moves: Iterable[Move]) -> Iterator[tuple[Move, list[UUID]]]:
@@ -259,8 +259,8 @@ def grouped(moves: Iterable[Move]) -> Iterator[tuple[Move, list[UUID]]]:
 
 def _may_have_happened(what: str, move: Move) -> OutcomeUnknown:
     return OutcomeUnknown(
-        f"{move.source} stopped answering: {what} may yet happen",
-        hint="Look it up before you repeat it",
+        f"{move.source} stopped answering: {what} may still happen",
+        hint="Check whether it happened before you repeat it",
         shard=move.source,
         product_id=str(move.product_id),
     )

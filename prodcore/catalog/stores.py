@@ -198,7 +198,7 @@ class ImportStore(Protocol):
     """Of one shard. Reads raise Unavailable; writes too, or OutcomeUnknown."""
 
     def note(self, record: ImportRecord) -> None:
-        """Remember an import; what is known of it already stays, but for what ``record`` says."""
+        """Register an import; what is known of it already stays, but for what ``record`` says."""
 
     def undone(self, import_id: UUID, at: datetime) -> bool:
         """Note that it was taken back; False for one that was never noted."""
@@ -237,7 +237,7 @@ class ByShard(dict[str, T]):
     def __missing__(self, shard: str) -> T:
         raise ShardUnavailable(
             f"this process was started before {shard} was added",
-            hint="Start it again; a service takes over its settings by SIGHUP too",
+            hint="Restart it; a service also reloads its settings on SIGHUP",
             shard=shard,
         )
 
@@ -269,7 +269,7 @@ class MoveStore(Protocol):
         """
 
     def keeps_places(self, part: Range) -> bool:
-        """Whether there is anything of a range here: a product, live or deleted, or an old place."""
+        """Whether there is anything of a range here: a product, live or deleted, or an old location."""
 
     def traces(self, product_ids: Sequence[UUID]) -> dict[UUID, Traces]:
         """What the products' documents here tell, as of now: nothing that was ever acknowledged is overlooked."""
@@ -277,7 +277,7 @@ class MoveStore(Protocol):
     def receive(self, parcels: Sequence[Any], until: datetime) -> dict[UUID, ProdError]:
         """Store products in the target, not to be seen yet; ProductExists or StaleShardMap for those it refuses.
 
-        Where a product's document here keeps an old place, that is kept by another one until then.
+        Where a product's document here keeps an old location, that is kept by another one until then.
         """
 
     def commit(self, move: Move, product_ids: Sequence[UUID]) -> None:
@@ -287,7 +287,7 @@ class MoveStore(Protocol):
         """Make products simply the target's, with a move completed at this time of the source."""
 
     def retire(self, move: Move, product_ids: Sequence[UUID], until: datetime) -> None:
-        """Let the source's documents keep their old places until then."""
+        """Let the source's documents keep their old locations until then."""
 
     def undo(self, move: Move) -> None:
         """Take the intention back, in the source."""

@@ -33,8 +33,8 @@ def exists(product: Product) -> ProductExists:
 def id_was_used(product_id: UUID) -> ProductExists:
     """Another product has or had its id: under another name, or renamed or deleted since."""
     return ProductExists(
-        f"a product with the id {product_id} was created already, under another name or renamed or deleted since",
-        hint=f"Look with: prodctl product history {product_id}",
+        f"a product with the id {product_id} was already created: under another name, or renamed or deleted since",
+        hint=f"See prodctl product history {product_id}",
         product_id=str(product_id),
     )
 
@@ -65,7 +65,7 @@ def is_not_owned(product: Product, shard: str) -> StaleShardMap:
     """The shard refuses it, since its name belongs to another one."""
     return StaleShardMap(
         f"{shard} does not own the name {product.name!r}: nothing was written",
-        hint="Repeat it in a moment; if it stays so, look with: prodctl shard verify",
+        hint="Try again in a moment; if the error persists, run prodctl shard verify",
         shard=shard,
         name=product.name,
     )
@@ -74,7 +74,7 @@ def is_not_owned(product: Product, shard: str) -> StaleShardMap:
 def changed_meanwhile(product: Product) -> VersionConflict:
     """Somebody else wrote it between our reading and our writing."""
     return VersionConflict(
-        f"{product.name!r} was changed by somebody else meanwhile", product_id=str(product.id), version=product.version
+        f"{product.name!r} was changed by another user meanwhile", product_id=str(product.id), version=product.version
     )
 
 

@@ -289,7 +289,7 @@ def boot(request: Answer) -> None:
     ends = time.monotonic() + request["seconds"]
     while (state := output(["systemctl", "is-active", "basic.target"]).strip()) != "active":
         if time.monotonic() > ends:
-            raise RuntimeError(f"systemd does not finish its start: {state or 'it gives no answer'}")
+            raise RuntimeError(f"systemd has not finished starting: {state or 'it does not answer'}")
         time.sleep(0.1)
     while not has_address(request["address"]):
         if time.monotonic() > ends:
@@ -378,10 +378,10 @@ def unpack(request: Answer) -> None:
     with subprocess.Popen(extract, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as tar:  # noqa: S603  no shell
         shutil.copyfileobj(sys.stdin.buffer, tar.stdin or sys.stdout.buffer, 1 << 20)
     if tar.returncode:
-        raise RuntimeError(f"the release cannot be unpacked: tar ends with status {tar.returncode}")
+        raise RuntimeError(f"the release cannot be unpacked: tar exited with status {tar.returncode}")
     manifest = describe_release(beside / target.name)
     if digest_of(manifest) != request["digest"]:
-        raise RuntimeError("the copy of the release is not what was installed: run apply again")
+        raise RuntimeError("the copy of the release differs from what was installed: run apply again")
     set_aside(target)
     (beside / target.name).rename(target)
     beside.rmdir()
@@ -428,7 +428,7 @@ def run(argv: list[str], environment: dict[str, str] | None = None) -> None:
     )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-5:]
-        raise RuntimeError(f"{' '.join(argv[:3])} ends with status {done.returncode}: {' / '.join(said)}")
+        raise RuntimeError(f"{' '.join(argv[:3])} exited with status {done.returncode}: {' / '.join(said)}")
 
 
 def main() -> None:

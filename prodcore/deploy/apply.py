@@ -263,7 +263,7 @@ class SetSteps:
         except Unavailable as error:
             raise Unavailable(f"{error.message}{self._explanation()}", hint=error.hint) from None
         if answer is None:
-            raise Unavailable(f"{host.name}: release {self._release} is not whole", hint="run apply once more")
+            raise Unavailable(f"{host.name}: release {self._release} is incomplete", hint="run apply once more")
         return answer
 
 

@@ -91,7 +91,7 @@ def describe_file(path: Path) -> BundledFile:
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise OSError("it is no plain file")
+            raise OSError("it is not a regular file")
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return BundledFile(name=path.name, size=status.st_size, sha256=digest)
 
@@ -163,7 +163,7 @@ def match_hosts(manifest: Manifest, layout: Layout) -> list[tuple[BundledInstanc
             text = f"members have their data under their ports, {', '.join(map(str, given[seat].ports))}"
             problems.append(Problem(f"{wanted[seat].name}.port", "differs", text))
     if problems:
-        raise InvalidInput(problems=problems, hint="names and addresses of containers may be others, these may not")
+        raise InvalidInput(problems=problems, hint="names and addresses of containers may differ, these may not")
     return [(given[seat], host) for seat, host in wanted.items()]
 
 

@@ -32,7 +32,7 @@ class Container:
             answer = json.loads(done.stdout)
         except ValueError:
             raise Unavailable(
-                f"{self.name}: its python3 ends with status {done.status}: {_last_line(done.stderr)}"
+                f"{self.name}: its python3 exited with status {done.status}: {_last_line(done.stderr)}"
             ) from None
         if "error" in answer:
             raise Unavailable(f"{self.name}: {answer['error']}")
@@ -47,14 +47,14 @@ class Container:
             return None
         if done.status:
             said = done.stderr.decode(errors="replace").strip()
-            raise Unavailable(f"{self.name}: {said.removeprefix('Error: ') or f'{task} ends with {done.status}'}")
+            raise Unavailable(f"{self.name}: {said.removeprefix('Error: ') or f'{task} exited with {done.status}'}")
         return json.loads(done.stdout)
 
     def output(self, argv: list[str], *, seconds: float) -> bytes:
         """What a command there writes."""
         done = self._incus.execute(self.name, argv, timeout_seconds=seconds)
         if done.status:
-            raise Unavailable(f"{self.name}: {argv[0]} ends with status {done.status}: {_last_line(done.stderr)}")
+            raise Unavailable(f"{self.name}: {argv[0]} exited with status {done.status}: {_last_line(done.stderr)}")
         return done.stdout
 
     def push(self, path: str, source: Path, *, seconds: float) -> None:

@@ -37,7 +37,7 @@ class IncusSteps:
         running = (self._incus.query("GET", "/1.0/operations?recursion=1") or {}).get("running", ())
         for one in running:
             if one["class"] == "task" and ours & set((one["resources"] or {}).get("instances", ())):
-                self._progress("incus", f"is still at work: {one['description'].lower()}")
+                self._progress("incus", f"is still running: {one['description'].lower()}")
                 path = f"/1.0/operations/{one['id']}/wait?timeout={_WAIT_SECONDS}"
                 with suppress(IncusRefused):  # it has just ended
                     self._incus.query("GET", path, timeout_seconds=_WAIT_SECONDS + 10)

@@ -129,7 +129,7 @@ def _host_obstacles(layout: Layout, host: Host, observed: Observed) -> Iterator[
     if there and (DATA in devices) != (DATA in wanted):
         is_made = host.volume and (host.volume.pool, host.volume.name) in observed.volumes
         if DATA in devices or not is_made:
-            text = "where the data is cannot change while the container is there: its members would begin with none"
+            text = "the data cannot be moved while the container exists: its members would start without data"
             yield Problem(f"{host.name}: data_pool", "differs", text)
 
 
@@ -211,8 +211,8 @@ def _plan_instance(
     _check_ours(layout, f"the container {host.name}", there["config"])
     if there["config"].get(SECRETS_MARK) != secrets_mark:
         raise Conflict(
-            f"{host.name} was made with other secrets than those in this machine's state directory",
-            hint=f"copy deploy/{layout.deployment.name}/ from the state directory where it was made",
+            f"{host.name} was created with other secrets than those in this machine's state directory",
+            hint=f"copy deploy/{layout.deployment.name}/ from the state directory where it was created",
         )
     put = _instance_put(host, spec, there, changes)
     start = there["status"] != _RUNNING
@@ -377,7 +377,9 @@ class _Comparison:
 
     def _set_aside(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         for path in self._inside.drop_ins:
-            self._note("set aside", [f"file {path}"], "a drop-in that is not the deployment's changes its unit")
+            self._note(
+                "set aside", [f"file {path}"], "its unit is changed by a drop-in that is not part of the deployment"
+            )
             yield path, self._spec.unit_files(path)
 
     def _directories(self) -> Iterator[Directory]:

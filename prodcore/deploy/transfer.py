@@ -93,7 +93,8 @@ class Export:
             raise Conflict(f"not every container runs: {', '.join(lacking)} does not", hint="prodctl deploy apply")
         if not system.operator.has_secrets:
             raise Conflict(
-                "the deployment's secrets are not on this machine", hint="export it where it was made, or imported"
+                "the deployment's secrets are not on this machine",
+                hint="export it on the machine where it was created or imported",
             )
         count_documents(system)  # with a release that cannot, or an unreachable set, it would fail only later
 
@@ -251,7 +252,7 @@ class Import:
             target = self._system.directory / name
             if name in SECRETS and target.exists() and target.read_text(encoding="utf-8") != text:
                 raise Conflict(
-                    f"{target} is of another deployment of this name",
+                    f"{target} belongs to another deployment of this name",
                     hint="prodctl deploy destroy removes it; or set PRODCTL_STATE_DIR",
                 )
             write_private(target, text)

@@ -148,11 +148,11 @@ def judge_keys(keys: Iterable[Mapping[str, Any]], now: datetime) -> Iterator[Dia
 def judge_setup_code(open_: bool, sealed: str | None, now: datetime) -> Diagnostic:
     """The first admin; ``sealed`` is the content of the code's file where it can be seen."""
     if not open_:
-        return Diagnostic("first_admin", "first admin", Severity.OK, "has been made; the setup code is spent")
+        return Diagnostic("first_admin", "first admin", Severity.OK, "has been created; the setup code is used up")
     if sealed is not None and has_ended(sealed, now):
-        text = "is still to be made, and the setup code has expired"
+        text = "is still to be created, and the setup code has expired"
         return Diagnostic(
             "setup_code_expired", "first admin", Severity.PROBLEM, text, "prodctl local up prints a new code"
         )
-    text = "is still to be made: whoever has the setup code becomes the first admin"
+    text = "is still to be created: whoever has the setup code becomes the first admin"
     return Diagnostic("no_admin", "first admin", Severity.WARNING, text, "prodctl login")

@@ -88,7 +88,7 @@ def run_drill(plan: DrillPlan, parts: Parts, on_progress: OnProgress, ledger: Le
         restore_leftovers(parts.journal, parts.control, parts.sets, on_progress)
         on_progress(Progress(DrillStep.PREFLIGHT, ", ".join(plan.sets)))
         if against := preflight(plan, parts):
-            raise Unavailable("the drill cannot begin: " + "; ".join(against), hint="prodctl cluster status shows more")
+            raise Unavailable("the drill cannot start: " + "; ".join(against), hint="prodctl cluster status shows more")
         parts.journal.open(parts.run, tuple(parts.judged(plan)))
         try:
             return _Drill(plan, parts, on_progress, ledger or Ledger()).run()
@@ -290,7 +290,7 @@ def restore_leftovers(
     """Put back what an earlier drill left; returns what that was, None when there was nothing. Hold the lock."""
     left = journal.unfinished()
     if left is not None:
-        on_progress(Progress(DrillStep.RESTORED, f"drill {left.run} was cut off; putting back what it left"))
+        on_progress(Progress(DrillStep.RESTORED, f"drill {left.run} was interrupted; restoring what it left behind"))
         clean_up(journal, control, sets, on_progress)
     return left
 

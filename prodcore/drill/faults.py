@@ -116,7 +116,7 @@ class Fault(StrEnum):
         FaultAction(
             lambda t: t.set.step_down(t.member),
             _allow_election,
-            "replSetStepDown: the primary hands over and lives on",
+            "replSetStepDown: the primary steps down and keeps running",
             needs_control=False,
             only_primary=True,
         ),
@@ -126,7 +126,7 @@ class Fault(StrEnum):
         FaultAction(
             lambda t: t.control.pause(t.member),
             lambda t: t.control.resume(t.member),
-            "SIGSTOP: the process hangs with its connections open, and goes on later",
+            "SIGSTOP: the process freezes with its connections open, and resumes later",
         ),
     )
     PARTITION = (
@@ -134,7 +134,7 @@ class Fault(StrEnum):
         FaultAction(
             lambda t: t.control.isolate(t.member),
             lambda t: t.control.rejoin(t.member),
-            "the network between the member and everybody else is cut, and mended later",
+            "the network between the member and all others is cut, and restored later",
             unmet=lambda control: control.cannot_isolate(),
             orderable=False,
         ),
@@ -144,7 +144,7 @@ class Fault(StrEnum):
         FaultAction(
             lambda t: t.control.stop_host(t.member),
             _start_host_again,
-            "the member's container is stopped at once, with all that runs in it, and started later",
+            "the member's container is stopped at once, with everything in it, and started later",
             affected=_on_its_host,
             unmet=lambda control: control.cannot_stop_host(),
             orderable=False,
@@ -227,7 +227,7 @@ class DrillJournal:
                 descriptor = stack.enter_context(locked(path, wait=False))
             except BlockingIOError:
                 holder = path.read_text(errors="replace").strip()[:32] or "unknown"
-                raise DrillRunning(f"another drill is at work (process {holder})", hint="wait for it to end") from None
+                raise DrillRunning(f"another drill is running (process {holder})", hint="wait for it to end") from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
             yield

@@ -313,7 +313,7 @@ class DrillRunner:
             order = None
             with suppress(ProdError), budget(_WRITE_SECONDS):
                 if not self._told:
-                    self._board.break_off_running("the drill runner was cut off; what it had broken is put back")
+                    self._board.break_off_running("the drill runner was interrupted; what it had stopped was restored")
                     self._told = True
                 self._give_sign()
                 order = self._next()
@@ -372,7 +372,7 @@ class DrillRunner:
                 self._give_sign()
                 for other in self._board.waiting():
                     if isinstance(other, DrillOrder) and other.id != order.id:
-                        self._refuse(other, f"another drill is at work, ordered by {order.by}")
+                        self._refuse(other, f"another drill is running, ordered by {order.by}")
                 if not asked and self._board.is_to_stop(order.id):
                     asked = True
                     self._interrupt()

@@ -48,8 +48,8 @@ def render_junit(report: Report) -> str:
     verdict = report["verdict"]
     broken = {k: verdict[k] for k in ("lost", "duplicated", "wrong", "contradicted") if verdict[k]}
     told = "; ".join([*(f"{n} {what}" for what, n in broken.items()), *verdict["examples"]])
-    cases.append(_case("promises", "nothing acknowledged is lost, doubled or wrong", 0, told if broken else ""))
-    cases.append(_case("limits", "no limit is missed", 0, "; ".join(report["missed"])))
+    cases.append(_case("promises", "no acknowledged write is lost, duplicated or wrong", 0, told if broken else ""))
+    cases.append(_case("limits", "no limit is exceeded", 0, "; ".join(report["missed"])))
     failures = sum("<failure" in case for case in cases)
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -89,7 +89,7 @@ def render_markdown(report: Report) -> str:
         f"Acknowledged **{verdict['acknowledged']}** ({verdict.get('moved', 0)} renames to the other shard), "
         f"lost **{verdict['lost']}**, duplicated **{verdict['duplicated']}**, wrong **{verdict['wrong']}**, "
         f"failed **{verdict['failed']}**, sent again {verdict.get('retries', 0)} times, "
-        f"unknown and there {verdict['phantom']}.",
+        f"unknown but stored {verdict['phantom']}.",
     ]
     without = report.get("write_gap_without_guard_seconds")
     lines += [] if without is None else ["", f"Longest write gap without the guard: **{seconds(without)}**."]

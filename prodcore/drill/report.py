@@ -200,7 +200,7 @@ def missed_limits(limits: DrillLimits, verdict: Verdict, rounds: Sequence[RoundR
     counts = (
         (verdict.lost, limits.max_lost, "acknowledged writes lost"),
         (verdict.duplicated, 0, "records stored more than once"),
-        (verdict.wrong, 0, "records without what was written last"),
+        (verdict.wrong, 0, "records that lack their last write"),
         (verdict.contradicted, 0, "records stored although their request was refused"),
         (verdict.failed, limits.max_failed, "requests failed"),
     )

@@ -156,13 +156,13 @@ def _judge_record(
     if not holders or (len(sets) == 1 and missing):
         states.add(None)
     if None in states and None not in expected.allowed:
-        yield "lost", f"acknowledged, and missing on {', '.join(missing) or 'every member'}"
+        yield "lost", f"acknowledged, but missing on {', '.join(missing) or 'every member'}"
     for state in states - expected.allowed - {None}:
         if state in expected.refused:
-            yield "contradicted", f"refused, and there: {state}"
+            yield "contradicted", f"refused, but stored: {state}"
         elif expected.allowed == {None}:
-            yield "lost", "its delete was acknowledged, and it is there"
+            yield "lost", "its delete was acknowledged, but it is still stored"
         else:
             yield "wrong", f"it holds {state}, allowed is {sorted(map(str, expected.allowed))}"
     if states & expected.uncertain - {None}:
-        yield "phantom", "of unknown outcome, and there"
+        yield "phantom", "of unknown outcome, but stored"

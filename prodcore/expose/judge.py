@@ -24,7 +24,7 @@ UNKNOWN_HOST = "prodctl-unknown.invalid"
 _WHERE = "for webapp (deploy.toml under [web]; on one machine config.toml)"
 HOP_FIX = f"trusted_proxies = 1 {_WHERE}: exactly one proxy, the tunnel, is in front of it"
 HOSTS_FIX = f'trusted_hosts = "{{name}}" {_WHERE}'
-SETUP_FIX = "make the first admin before anybody else can try: prodctl login, or the page /setup"
+SETUP_FIX = "create the first admin before anyone else can: prodctl login, or the page /setup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ def judge_instance(answer: Answer, expected: str, fix: str) -> HopResult:
 
 
 def judge_setup(answer: Answer) -> HopResult:
-    """Whether the first admin has been made, by the answer to ``/api/v1/setup``."""
+    """Whether the first admin has been created, by the answer to ``/api/v1/setup``."""
     open_ = answer.fact("open")
     if open_ is False:
-        return HopResult(True, "the first admin has been made")
+        return HopResult(True, "the first admin has been created")
     if open_ is True:
         return HopResult(False, "the setup code is still open: anyone who has it becomes the first admin", SETUP_FIX)
     return HopResult(

@@ -65,13 +65,13 @@ def may_elect(primary: str, standings: Sequence[Standing], majority: int, silenc
     ``silence`` is the limit for witnesses when the primary is silent; None when its process is gone for certain.
     """
     if taken := next((s.address for s in standings if s.is_primary), ""):
-        return f"{taken} is primary already"
+        return f"{taken} is already primary"
     if len([s for s in standings if s.is_secondary]) < majority:
         return "no majority can be reached"
     if silence is not None:
         heard = [s for s in standings if s.heard_primary_seconds is None or s.heard_primary_seconds <= silence]
         if heard:
-            return f"{heard[0].address} has heard of {primary} meanwhile"
+            return f"{heard[0].address} has learnt of {primary} meanwhile"
     return ""
 
 

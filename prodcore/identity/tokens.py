@@ -142,7 +142,7 @@ def authenticate(token: str, keys: Mapping[str, Ed25519PublicKey]) -> Identity:
             },
         )
         if claims != _object(token.split(".")[1]):
-            raise ValueError("a claim stands there twice")
+            raise ValueError("a claim appears twice")
         return _identity(claims)
     except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError):
         raise NotAuthenticated("the token is not valid") from None
@@ -177,7 +177,7 @@ def _object(part: str) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            raise ValueError("a name stands there twice")
+            raise ValueError("a name appears twice")
         return found
 
     value = json.loads(base64url_decode(part), object_pairs_hook=once)
@@ -195,9 +195,9 @@ def _identity(claims: Mapping[str, Any]) -> Identity:
     ):
         raise ValueError("a claim has the wrong type")
     if not set(claims) <= _CLAIMS:
-        raise ValueError("a claim that we do not make")
+        raise ValueError("a claim that is never issued")
     if not 0 <= claims["exp"] - claims["iat"] <= LONGEST_LIFE.total_seconds():
-        raise ValueError("a life that we do not give")
+        raise ValueError("a lifetime that is never issued")
     if claims["iss"] != ISSUER:  # PyJWT takes a list that holds it, too
         raise ValueError("another issuer")
     role, scope = claims.get("role"), claims.get("scope")

@@ -74,8 +74,8 @@ class Authority:
             key = None
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != self._certificate.public_key():
             raise ConfigError(
-                f"{self._key_file} and {self.ca_file.name} are no authority",
-                hint="restore them from a copy; or remove both while the system is stopped: new ones are made",
+                f"{self._key_file} and {self.ca_file.name} are not a certificate authority",
+                hint="restore them from a copy; or remove both while the system is stopped: new ones are created",
             )
         self._key = key
 
@@ -208,7 +208,7 @@ def _load_key(path: Path) -> PrivateKeyTypes:
     try:
         return serialization.load_pem_private_key(_read(path), None)
     except TypeError:
-        raise ConfigError(f"{path}: the private key has a passphrase, which nobody could type in") from None
+        raise ConfigError(f"{path}: the private key has a passphrase, which a service cannot enter") from None
     except ValueError:
         raise ConfigError(
             f"{path} holds no private key in PEM form", hint="the file holds the key and the certificate"

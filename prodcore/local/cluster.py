@@ -262,14 +262,14 @@ class LocalCluster:
     def _require_supervisor(self) -> None:
         self._require_cluster()
         if not self._supervisor.is_alive():
-            raise ClusterUnavailable("the local cluster does not run", hint="prodctl local up")
+            raise ClusterUnavailable("the local cluster is not running", hint="prodctl local up")
 
 
 def _wait_process_gone(pid: int, seconds: float) -> None:
     ends = time.monotonic() + seconds
     while _exists(pid):
         if time.monotonic() > ends:
-            raise ClusterUnavailable(f"supervisord (process {pid}) does not end")
+            raise ClusterUnavailable(f"supervisord (process {pid}) did not exit")
         time.sleep(0.01)
 
 

@@ -60,7 +60,7 @@ def _checked(path: Path, origin: str) -> Mongod:
     if not path.is_file():
         raise ConfigError(f"there is no mongod at {path} ({origin})")
     if not os.access(path, os.X_OK):
-        raise ConfigError(f"{path} ({origin}) may not be executed", hint=f"chmod +x {path}")
+        raise ConfigError(f"{path} ({origin}) is not executable", hint=f"chmod +x {path}")
     try:
         done = subprocess.run(  # noqa: S603  the very program that is to be run, with a fixed argument
             [path, "--version"], capture_output=True, text=True, timeout=_VERSION_SECONDS, check=False

@@ -58,7 +58,7 @@ def load_state(directory: Path) -> LocalState | None:
             hint="choose a directory of your own with --dir",
         ) from None
     except (ValueError, TypeError):
-        raise ConfigError(f"{path} is damaged", hint="prodctl local destroy, then start anew") from None
+        raise ConfigError(f"{path} is damaged", hint="prodctl local destroy, then start again") from None
     if state.format != _FORMAT:
         raise ConfigError(f"{path} was written by another version of prodctl (format {state.format})")
     return state
@@ -79,7 +79,7 @@ def claim_directory(directory: Path) -> None:
             raise ConfigError(f"{directory} cannot be used: {(error.strerror or str(error)).lower()}") from None
         if strange is not None:
             raise ConfigError(
-                f"{directory} holds {strange} and no local cluster: it is left alone", hint="choose another --dir"
+                f"{directory} holds {strange} and no local cluster: nothing was changed", hint="choose another --dir"
             )
     make_private_directory(directory)
 

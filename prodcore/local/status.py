@@ -178,7 +178,7 @@ def wait_ready(
             if seen.state == "ready" or (seen.state == "degraded" and time.monotonic() - down_at > _DEGRADED_SECONDS):
                 del waiting[service]
                 found[service.name] = seen
-                how = "is ready" if seen.state == "ready" else f"works in part ({seen.detail})"
+                how = "is ready" if seen.state == "ready" else f"works partly ({seen.detail})"
                 progress(service.name, f"{how} at {service.url}")
         for service in waiting:
             if supervisor.program(service.name).is_gone:

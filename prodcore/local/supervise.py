@@ -185,7 +185,7 @@ def reload_service(supervisor: Supervisor, name: str) -> None:
         supervisor.send(name, signal.SIGHUP)
         _gone, left = psutil.wait_procs(former, timeout=_RELOAD_SECONDS)
         if left:
-            raise ClusterUnavailable(f"{name} does not replace its workers", hint=f"prodctl local logs {name}")
+            raise ClusterUnavailable(f"{name} has not replaced its workers", hint=f"prodctl local logs {name}")
 
 
 def _reread(plan: LocalPlan, supervisor: Supervisor, running: set[str]) -> set[str]:
@@ -267,7 +267,7 @@ class MemberStarter:
             if failure := self._failure(address):
                 raise failure
             if address not in self._listening:
-                raise ClusterUnavailable(f"{address} does not begin to listen in time")
+                raise ClusterUnavailable(f"{address} did not start to listen in time")
 
     def _failure(self, address: str) -> Exception | None:
         return self._failures.get(address) or self._failures.get("")

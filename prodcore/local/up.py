@@ -105,7 +105,7 @@ def bring_up(
 def _without(failures: Mapping[str, Exception]) -> ClusterUnavailable:
     first = next(iter(failures.values()))
     hint = first.hint if isinstance(first, ProdError) else ""
-    what = "; ".join(f"{name} is not whole: {failure}" for name, failure in failures.items())
+    what = "; ".join(f"{name} is incomplete: {failure}" for name, failure in failures.items())
     return ClusterUnavailable(f"{what}; everything else is started and works", hint=hint)
 
 
@@ -125,7 +125,7 @@ def _check_same_tls(plan: LocalPlan, state: LocalState | None, running: Collecti
     if state and running and state.tls != plan.tls:
         how = "--tls" if plan.tls else "--no-tls"
         raise Conflict(
-            "the cluster runs: whether its connections are encrypted changes while it is stopped",
+            "the cluster is running: encryption can be switched only while it is stopped",
             hint=f"prodctl local down, then prodctl local up {how}",
         )
 
@@ -159,7 +159,7 @@ def take_certificate(plan: LocalPlan, supervisor: Supervisor, running: Collectio
                 admin.close()
         if shown_fingerprint(LOOPBACK, program.port) != wanted:
             raise ClusterUnavailable(
-                f"{program.name} does not take its new certificate", hint=f"prodctl local logs {program.name}"
+                f"{program.name} has not loaded its new certificate", hint=f"prodctl local logs {program.name}"
             )
         progress(program.name, "uses the new certificate")
 
@@ -390,6 +390,6 @@ class Assembly:
             try:
                 name, error = done.get(timeout=remaining())
             except queue.Empty:
-                raise ClusterUnavailable("the replica sets do not come up in time") from None
+                raise ClusterUnavailable("the replica sets did not come up in time") from None
             if error:
                 self.failures[name] = error

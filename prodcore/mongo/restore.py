@@ -1,7 +1,7 @@
 """A backup read from disk: every document of it checked, and put back into the sets of a system.
 
 Products go where the present map sends them, whatever set they were in. What a move leaves means nothing in other
-sets: old places are left out, and products that were moving are restored from the file of those alone, so that each
+sets: old locations are left out, and products that were moving are restored from the file of those alone, so that each
 comes back once.
 """
 
@@ -350,7 +350,7 @@ class SelectiveRestorer:
         if present.content() == product.content():
             return "unchanged", ""
         if not self._replace:
-            return "left_out", "it is there, and differs: --replace gives it what it had"
+            return "left_out", "it exists and differs: --replace restores its values"
         self._change(present, product)
         return "replaced", ""
 
@@ -379,7 +379,7 @@ class SelectiveRestorer:
         if all(present.get(name) == value for name, value in document.items() if name not in _OF_THE_VERSION):
             return replace(item, outcome="unchanged")
         if not self._replace:
-            return replace(item, reason="it is there, and differs: --replace gives it what it had")
+            return replace(item, reason="it exists and differs: --replace restores its values")
         return self._replace_user(item, document, present, now)
 
     def _replace_user(self, item: RestoredItem, document: Document, present: Document, now: datetime) -> RestoredItem:
@@ -387,14 +387,14 @@ class SelectiveRestorer:
         others = {"role": "admin", "disabled": False, "removed_at": None, "_id": {"$ne": document["_id"]}}
         is_admin = document["role"] == "admin" and not document["disabled"]
         if not is_admin and self._users.read(lambda: users.find_one(others), fresh=True) is None:
-            return replace(item, reason="it is the only admin, and was none then")
+            return replace(item, reason="it is the only admin, and was not an admin then")
         stamp = {"version": present["version"] + 1, "epoch": present["epoch"] + 1, "changed_at": now}
         seen = {"_id": document["_id"], "version": present["version"]}
         try:
             done = self._users.write(lambda _again: users.replace_one(seen, document | stamp).matched_count)
         except DuplicateKeyError:
             return replace(item, reason="another user has this name")
-        return replace(item, outcome="replaced") if done else replace(item, reason="somebody changed it just now")
+        return replace(item, outcome="replaced") if done else replace(item, reason="it was changed meanwhile")
 
 
 _AUTHOR = Author("prodctl backup restore")

@@ -6,7 +6,7 @@ product that moves in between may be in two shards, or in none: in the source af
 came. Both can be told from what moves leave, and such products are read once more, as they are now:
 
 - a document that is a part of an unfinished move;
-- an old place whose product the target did not have at its instant;
+- an old location whose product the target did not have at its instant;
 - a product that came by a move that ended after its source's instant.
 """
 
@@ -161,15 +161,15 @@ def _look_away(_batch: bytes) -> None:
 
 def _not_allowed(name: str) -> Forbidden:
     return Forbidden(
-        f"the database user of {name}'s address may not read, or not write, all that a backup holds",
+        f"the database user of {name}'s address is not allowed to read or write everything that a backup contains",
         hint="run it where the system was set up, or give addresses (DB1_URL …) of a user with the role root",
     )
 
 
 def _gone(name: str) -> Unavailable:
     return Unavailable(
-        f"{name} does not keep what it was at the backup's instant any longer: nothing was written",
-        hint="an index was made meanwhile, or reading took longer than minSnapshotHistoryWindowInSeconds (300): "
+        f"{name} no longer keeps its state at the instant of the backup: nothing was written",
+        hint="an index was created meanwhile, or reading took longer than minSnapshotHistoryWindowInSeconds (300): "
         "repeat it, or raise that parameter on each member",
         shard=name,
     )
@@ -230,7 +230,7 @@ class Snapshots:
         return sum(document["move"]["state"] in ("moved", "pending") for document in documents)
 
     def _present(self, shard: str, ids: set[UUID]) -> set[UUID]:
-        """Those that the shard had, and not only the old place of."""
+        """Those that the shard had, and not only the old location of."""
         present: set[UUID] = set()
 
         def note(documents: list[Document]) -> int:

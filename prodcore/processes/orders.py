@@ -20,7 +20,7 @@ from prodcore.errors import InvalidInput, OutcomeUnknown, Problem, ProdError, Un
 TAKEN_WITHIN_SECONDS = 60.0
 """An order that nobody took for so long is refused: whoever gave it has gone."""
 MAX_ARGUMENT_LENGTH = 1_000
-UNEXPECTED = "it failed unexpectedly, perhaps half done: the log of the drill runner has why"
+UNEXPECTED = "it failed unexpectedly and may be half done: the drill runner's log has the reason"
 _LOOK_SECONDS = 1.0
 _WRITE_SECONDS = 3.0
 _LAST_WRITE_SECONDS = 60.0
@@ -104,7 +104,7 @@ def read_action(id_: str, by: str, at: datetime, kind: object, arguments: object
     known = ActionKind(str(kind))
     given = arguments if isinstance(arguments, Mapping) else {}
     problems = [
-        Problem(name, "missing", "must be a text")
+        Problem(name, "missing", "must be text")
         for name in ARGUMENTS[known]
         if not isinstance(given.get(name), str) or len(given[name]) > MAX_ARGUMENT_LENGTH
     ]
@@ -148,7 +148,7 @@ class ActionRunner:
         while not stop.wait(_LOOK_SECONDS):
             with suppress(Unavailable, OutcomeUnknown), budget(_WRITE_SECONDS):
                 if not self._cleared:
-                    self._board.end_running("the drill runner was cut off: look at the cluster before you repeat it")
+                    self._board.end_running("the drill runner was interrupted: check the cluster before you repeat it")
                     self._cleared = True
                 for run in self._board.waiting():
                     self._take(run)
@@ -177,4 +177,4 @@ class ActionRunner:
             with budget(_LAST_WRITE_SECONDS):
                 self._board.publish(run)
         except ProdError as error:
-            self._log(f"What became of {action.id} could not be written: {error.message}")
+            self._log(f"The outcome of {action.id} could not be stored: {error.message}")

@@ -258,7 +258,9 @@ class SupervisedMembers:
 
     def cannot_isolate(self) -> str:
         """Always something: no rule can tell who sent what among processes of one user on one address."""
-        return "the local members share 127.0.0.1, so the network around one of them cannot be cut: take pause instead"
+        return (
+            "the local members share 127.0.0.1, so one of them cannot be partitioned from the others: use pause instead"
+        )
 
     def isolate(self, address: str) -> None:
         """Refused: see ``cannot_isolate``."""
@@ -274,7 +276,7 @@ class SupervisedMembers:
 
     def cannot_stop_host(self) -> str:
         """Always something: their host is this machine."""
-        return "the local members run in no container: take kill instead"
+        return "the local members do not run in containers: use kill instead"
 
     def stop_host(self, address: str) -> None:
         """Refused: see ``cannot_stop_host``."""

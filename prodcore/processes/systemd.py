@@ -96,7 +96,7 @@ class IncusMembers:
         """From the unit: whether it starts again after a crash, and with its container."""
         at = self._at(address)
         if self._show(at, "Restart") in ("no", "on-success"):
-            return f"{at.unit} in {at.instance} stays dead after a crash"
+            return f"{at.unit} in {at.instance} is not restarted after a crash"
         if not self._show(at, "UnitFileState").startswith("enabled"):
             return f"{at.unit} does not start when {at.instance} does"
         return ""

@@ -88,7 +88,7 @@ SENTENCES = {
 
 def _routable(name: str) -> None:
     if not fold(name):
-        raise FieldRefused("unroutable_name", "holds no letter, digit or sign to route by")
+        raise FieldRefused("unroutable_name", "contains no letter, digit or symbol to route by")
 
 
 _BARCODE_LENGTHS = (8, 12, 13, 14)
@@ -100,7 +100,7 @@ def _barcode(text: str) -> None:
         raise FieldRefused("not_a_barcode", "must be the 8, 12, 13 or 14 digits of an EAN, UPC or GTIN")
     weighed = sum(int(digit) * (3, 1)[i % 2] for i, digit in enumerate(reversed(text[:-1])))
     if (expected := -weighed % 10) != int(text[-1]):
-        raise FieldRefused("wrong_check_digit", f"ends with {text[-1]} where its other digits ask for {expected}")
+        raise FieldRefused("wrong_check_digit", f"ends with {text[-1]} but its check digit should be {expected}")
 
 
 def _same_barcode(text: str) -> tuple[str, ...]:

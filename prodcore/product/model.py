@@ -107,7 +107,7 @@ def clean_text(text: Any, *, multiline: bool = False) -> Any:
         if category[0] == "C" and category != "Cf" and not (multiline and char in "\n\t\r"):
             raise PydanticCustomError(
                 "forbidden_character",
-                "holds the character U+{code}, which names and texts cannot hold",
+                "holds the character U+{code}, which names and texts must not contain",
                 {"code": f"{ord(char):04X}"},
             )
         kept.append(char)

@@ -14,13 +14,13 @@ from uuid import UUID
 State = Literal["intended", "leaving", "pending", "moved", "entering"]
 """``intended``: the source's document says where it is to go. ``leaving``: the same of a product that stays as it is,
 since its range moves. ``pending``: the target's document, not to be seen unless
-the source says ``moved``. ``moved``: the source's document keeps its old place, and says where the product is.
+the source says ``moved``. ``moved``: the source's document keeps its old location, and says where the product is.
 ``entering``: the document of a new product whose id somebody else gave, until no other shard is seen to have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """An unfinished move, or the old place of a finished one, as one of the product's two documents tells it."""
+    """An unfinished move, or the old location of a finished one, as one of the product's two documents tells it."""
 
     id: UUID
     product_id: UUID

@@ -127,7 +127,7 @@ def _lint_auth(setup: MemberSetup) -> Iterator[Diagnostic]:
             "no_auth",
             setup.address,
             Severity.PROBLEM,
-            "anybody who reaches it may do anything",
+            "anyone who can connect to it has full access",
             "start it with a keyFile",
         )
 
@@ -151,7 +151,8 @@ def _lint_compressors(setup: MemberSetup) -> Iterator[Diagnostic]:
             "zlib",
             setup.address,
             Severity.WARNING,
-            "it offers zlib compression, which leaked memory to anybody in older versions (CVE-2025-14847)",
+            "it offers zlib compression, which in older versions leaks memory to anyone who can connect "
+            "(CVE-2025-14847)",
             "networkMessageCompressors: snappy,zstd",
         )
 
@@ -163,7 +164,7 @@ def _lint_oplog(setup: MemberSetup) -> Iterator[Diagnostic]:
             "small_oplog",
             setup.address,
             Severity.WARNING,
-            f"its oplog holds {float(size):.0f} MB: a member that is away for long must copy everything again",
+            f"its oplog holds {float(size):.0f} MB: a member that is down for long has to copy everything again",
             f"replSetResizeOplog to at least {_OPLOG_MB} MB",
         )
 
@@ -174,7 +175,7 @@ def _lint_write_concern(setup: MemberSetup) -> Iterator[Diagnostic]:
             "write_concern",
             setup.address,
             Severity.PROBLEM,
-            f"a client that names no write concern gets w: {setup.default_write_concern['w']}",
+            f"a client that does not specify a write concern gets w: {setup.default_write_concern['w']}",
             "setDefaultRWConcern with w: majority",
         )
 
@@ -193,7 +194,7 @@ def floor_missed(version: str) -> str:
 def _lint_version(address: str, version: str) -> Iterator[Diagnostic]:
     if floor := floor_missed(version):
         severity = Severity.WARNING if _is_loopback(address) else Severity.PROBLEM
-        text = f"mongod {version} has known security holes"
+        text = f"mongod {version} has known vulnerabilities"
         yield Diagnostic("old_version", address, severity, text, f"update to {floor} or newer")
 
 

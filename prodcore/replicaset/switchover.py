@@ -76,7 +76,7 @@ def choose_successor(status: SetStatus, to: str = "") -> Member:
         raise Unavailable(f"{status.name} is not healthy: " + "; ".join(status.problems))
     electable = {c.address for c in status.config if c.priority > 0 and c.votes and not c.hidden}
     if chosen and chosen == status.primary:
-        raise Unavailable(f"{to} is the primary already")
+        raise Unavailable(f"{to} is already the primary")
     if chosen and chosen.address not in electable:
         raise Unavailable(f"{to} cannot become primary: its priority is 0, or it has no vote")
     candidates = [

@@ -5,7 +5,7 @@
 2. *give*: the target takes new names of the range, then the source refuses them, then the stored map says so. Who is
    refused by the one writes to the other, and looks for the name in both.
 3. *carry*: the products go as they are, some hundred at a time; names come to the source no more.
-4. *close*: when no old place is left in the source either, the stored map gives the range to the target alone.
+4. *close*: when no old location is left in the source either, the stored map gives the range to the target alone.
 
 What is known is in the map, the copies and the products, so each step may be repeated, by anybody. To abort is to give
 the range back and to carry what has moved.
@@ -77,7 +77,7 @@ Wanted = Literal["move", "pause", "abort"]
 HEARTBEAT = timedelta(seconds=15)
 """Whoever was not heard of for so long is not at work any more."""
 PLACES_KEPT = timedelta(minutes=21)
-"""So long after the last product has moved the source still has old places: lists that have begun need them."""
+"""So long after the last product has moved the source still has old locations: lists that have begun need them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class MoveOrder:
     seconds: float = 0.0
     """How long products were being carried."""
     carried_at: datetime | None = None
-    """When the last product was where it is to be: from then on only old places are waited for."""
+    """When the last product was where it is to be: from then on only old locations are waited for."""
     closed_at: datetime | None = None
     worker: str = ""
     """Who is at work on it, or was when it was last seen."""
@@ -246,17 +246,17 @@ class RangeMover:
         holders = {frozenset(r.holders) for r in parts}
         if (moving := [r for r in parts if r.other]) and (len(holders) > 1 or target not in moving[0].holders):
             raise Conflict(
-                f"{moving[0]} still has products or old places in {moving[0].other}",
+                f"{moving[0]} still has products or old locations in {moving[0].other}",
                 hint="prodctl shard status says until when; it can move again after that",
             )
         sources = {shard for r in parts for shard in r.holders} - {target}
         if not sources:
-            raise Conflict(f"{self._bounds} is all in {target} already", shard=target)
+            raise Conflict(f"{self._bounds} is already on {target}", shard=target)
         if len(sources) > 1 or len({r.shard for r in parts}) > 1:
             owners = ", ".join(dict.fromkeys(r.shard for r in parts))
             raise Conflict(
                 f"{self._bounds} belongs to several shards: {owners}",
-                hint="move what belongs to one of them first; prodctl shard list shows the ranges",
+                hint="move the part of one of them first; prodctl shard list shows the ranges",
             )
         (source,) = sources
         return current, Range(self._bounds.lower, self._bounds.upper, source, target)
@@ -348,7 +348,7 @@ class RangeMover:
             why = next(iter(refused.values()))
             stay = "1 product stays" if len(refused) == 1 else f"{len(refused)} products stay"
             raise Conflict(
-                f"{stay} in {source}: {why.message}",
+                f"{stay} on {source}: {why.message}",
                 hint=STAYING_HINT,
                 shard=source,
             )

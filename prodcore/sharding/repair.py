@@ -68,7 +68,7 @@ class Repairer:
             if not finding.mendable:
                 yield Mended(finding, False, "left as it is")
             elif self._dry_run:
-                yield Mended(finding, False, "would be mended")
+                yield Mended(finding, False, "would be repaired")
             else:
                 yield self._mended(finding)
 
@@ -83,12 +83,12 @@ class Repairer:
     def _copy(self, finding: Finding) -> str:
         current = self._maps.load()
         if current is None:
-            raise NotFound("the shard map is gone")
+            raise NotFound("the shard map no longer exists")
         copy, ranges = self._owned[finding.shard].load(), current.owned_by(finding.shard)
         if copy and copy[0] == current.version and copy[1] != ranges:  # the copy of a version never changes
             current = replace(current, version=current.version + 1)
             if not self._maps.swap(current.version - 1, current):
-                raise VersionConflict("somebody else changed the shard map meanwhile")
+                raise VersionConflict("another client changed the shard map meanwhile")
         for shard, store in self._owned.items():
             store.save(current.version, current.owned_by(shard))
         return f"now a copy of version {current.version}"
@@ -103,9 +103,9 @@ class Repairer:
             renewed = shard.renew(_document(finding))
         except StaleShardMap:  # nobody looks for such a name here: it gets its keys where they belong
             moved = self._misplaced(finding)
-            shard.renew(_document(finding))  # the old place that it leaves
-            return f"computed anew, and {moved}"
-        return "computed anew" if renewed else "changed meanwhile, which computed it anew"
+            shard.renew(_document(finding))  # the old location that it leaves
+            return f"recomputed, and {moved}"
+        return "recomputed" if renewed else "changed meanwhile, which recomputed it"
 
     def _misplaced(self, finding: Finding) -> str:
         return f"moved to {self._mover.bring_home(_document(finding).id, finding.shard)}"

@@ -163,7 +163,7 @@ def recut_map(cut: Callable[[ShardMap], ShardMap], maps: MapStore, owned: Mappin
     current = trusted_map(maps, owned)
     new = cut(current)
     if new != current and not maps.swap(current.version, new):
-        raise VersionConflict("somebody else changed the shard map meanwhile", hint="Look at it and repeat the command")
+        raise VersionConflict("another client changed the shard map meanwhile", hint="Check it and repeat the command")
     for shard, store in owned.items():
         store.save(new.version, new.owned_by(shard))
     return new

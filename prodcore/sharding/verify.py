@@ -40,7 +40,7 @@ class Stored:
     """A UUID, unless the document is damaged."""
     shard: str
     state: Literal["product", "place", "deleted", "unreadable"]
-    """``place``: the old place of a product that moved away."""
+    """``place``: the old location of a product that moved away."""
     version: int = 0
     name: str = ""
     key: tuple[str, str] = ("", "")

@@ -66,14 +66,14 @@ def path_of(rule: str, **names: str) -> str:
     >>> path_of("/users/<username>/reset", username="..")
     Traceback (most recent call last):
     ...
-    prodcore.errors.NotFound: there is nothing called '..'
+    prodcore.errors.NotFound: there is no path '..'
     """
     if not _RULE.fullmatch(rule):
         raise ValueError(f"{rule!r} is no rule: give what varies as a name")
     path = rule
     for name, value in names.items():
         if value in ("", ".", "..") or any(c in "/\\" or not c.isprintable() for c in value):
-            raise NotFound(f"there is nothing called {value[:100]!r}")
+            raise NotFound(f"there is no path {value[:100]!r}")
         path = path.replace(f"<{name}>", quote(value, safe=""))
     return path
 
@@ -169,13 +169,13 @@ def _why(error: Exception) -> tuple[str, str]:
     if isinstance(error, socket.gaierror):
         return "name", "no such name"
     if isinstance(error, TimeoutError):
-        return "silent", "nothing came in time"
+        return "silent", "no answer in time"
     if isinstance(error, ConnectionRefusedError):
         return "refused", "nothing listens there"
     if isinstance(error, ssl.SSLError):
         return "protocol", "it does not speak TLS"
     if isinstance(error, http.client.HTTPException | ConnectionError):
-        return "protocol", "it hung up, or does not speak HTTP"
+        return "protocol", "it closed the connection, or does not speak HTTP"
     return "silent", (getattr(error, "strerror", None) or str(error)).lower()
 
 

@@ -98,7 +98,7 @@ def _pattern(context: Mapping[str, Any]) -> str:
 
 
 _PATTERNS = {
-    "^[!-~]+$": "must be letters, digits and signs without spaces or accents",
+    "^[!-~]+$": "must be letters, digits and symbols without spaces or accents",
     "^[A-Z]{3}$": "must be an ISO 4217 currency code such as EUR",
     "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$": "must be a UUID",
     "^[0-9a-f]{32}$": "must be 32 hexadecimal digits",
@@ -108,7 +108,7 @@ _PATTERNS = {
 _SENTENCES: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
-    "string_type": "must be a text",
+    "string_type": "must be text",
     "string_unicode": "holds half of a character, which cannot be stored",
     "string_too_short": lambda c: (
         "must not be empty" if c["min_length"] == 1 else f"must be at least {_count(c, 'min_length', 'character')} long"

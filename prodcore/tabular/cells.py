@@ -47,7 +47,7 @@ _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?E[+-][0-9]+|[0-9]+[.,][0-9]+E[0-9]+
 """A long number as a spreadsheet shows it: most of its digits are gone."""
 _WITH_DECIMALS = re.compile(r"[0-9]{6,}[.,]0+")
 
-TYPE_AGAIN = "give the column the format Text in the spreadsheet, and type it again"
+TYPE_AGAIN = "format the column as text in the spreadsheet and type it again"
 
 
 class CellRefused(Exception):
@@ -134,7 +134,7 @@ def read_price(text: str, form: NumberForm) -> tuple[str, str | None]:
     _refuse_what_is_no_number(text, "a price", form)
     text = text.strip()
     if negative := _IN_PARENTHESES.fullmatch(text):
-        raise CellRefused("negative", f"is -{negative[1].strip()} as accountants write it, and a price is not negative")
+        raise CellRefused("negative", f"is -{negative[1].strip()} in accounting notation, but a price is not negative")
     match = _AMOUNT.fullmatch(text)
     if not match:
         raise CellRefused("not_a_price", f"is not a price such as {_EXAMPLE[form.locale]}")
@@ -174,7 +174,7 @@ def read_active(text: str) -> bool:
 def read_text(text: str) -> str:
     """A text as people see it. Raises CellRefused where what they typed is lost."""
     if isinstance(text, SheetFlag):
-        raise CellRefused("yes_or_no", f"is true or false in the sheet, and no text: {TYPE_AGAIN}")
+        raise CellRefused("yes_or_no", f"is true or false in the sheet, not text: {TYPE_AGAIN}")
     if isinstance(text, PlainNumber):
         if text.shown is None:
             raise CellRefused("shown_otherwise", f"{text.why}: {TYPE_AGAIN}")
@@ -196,7 +196,7 @@ def read_code(text: str) -> str:
     if _SHORTENED.fullmatch(code) and not isinstance(text, PlainNumber):
         raise CellRefused("digits_lost", f"is a long number of which a spreadsheet kept some digits: {TYPE_AGAIN}")
     if _WITH_DECIMALS.fullmatch(code):
-        raise CellRefused("shown_otherwise", f"is a number with decimals, which a code has not: {TYPE_AGAIN}")
+        raise CellRefused("shown_otherwise", f"is a number with decimals, which a code does not have: {TYPE_AGAIN}")
     return code
 
 
@@ -281,7 +281,7 @@ def _plain(text: str, form: NumberForm) -> str:
         if settled := form.settle():
             return said[settled]
         raise CellRefused(
-            "ambiguous_number", f"may be {said['es']} (--locale es) or {said['en']} (--locale en): say which"
+            "ambiguous_number", f"may be {said['es']} (--locale es) or {said['en']} (--locale en): specify which"
         )
     return fitting[0]
 

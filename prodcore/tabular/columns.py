@@ -100,7 +100,7 @@ def map_columns(
         if len(giving) > 1 and target not in _REPEATABLE:
             names = " and ".join(f"{column.title!r} ({numbered(column.index)})" for column in giving)
             raise UnreadableInput(
-                f"the columns {names} {'both' if len(giving) == 2 else 'all'} give the {target}",
+                f"the columns {names} {'both' if len(giving) == 2 else 'all'} contain the {target}",
                 hint=f"leave one out with --map '{numbered(giving[-1].index)}={IGNORE}'",
             )
         if not giving and target in required:
@@ -114,9 +114,9 @@ def map_columns(
 def _missing(target: str, what: str, titles: Sequence[str]) -> UnreadableInput:
     hint = f"say which with --map COLUMN={target}; a wrong --delimiter also looks like this"
     if len(titles) > 1 and sum(bool(t.strip()) for t in titles) == 1:
-        hint = "the first row is to have the headings: delete what stands above them"
+        hint = "the first row must contain the headings: delete everything above them"
     return UnreadableInput(
-        f"no column gives {what}; the columns are {', '.join(_one_line(t) or '(blank)' for t in titles)}", hint=hint
+        f"no column contains {what}; the columns are {', '.join(_one_line(t) or '(blank)' for t in titles)}", hint=hint
     )
 
 

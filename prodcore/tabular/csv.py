@@ -114,7 +114,7 @@ class CsvText:
                 cells = next(csv.reader([text], delimiter=delimiter, strict=True))
             except csv.Error:
                 if text.count('"') % 2 == 0:
-                    reason = "a quoted cell goes on after its closing quote; inside a cell a quote is written twice"
+                    reason = "a quoted cell continues after its closing quote; inside a cell a quote is written twice"
                     problem = _refused(first, "bad_quotes", reason)
                     break
             else:

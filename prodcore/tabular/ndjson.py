@@ -60,9 +60,9 @@ def _read(number: int, line: bytes, wanted: Mapping[str, str], required: Sequenc
         if "\\u" in text:
             json.dumps(data, ensure_ascii=False).encode()
         if not isinstance(data, dict):
-            raise ValueError("it is no object {…}")  # noqa: TRY004  the same refusal as for the rest
+            raise ValueError("it is not an object {…}")  # noqa: TRY004  the same refusal as for the rest
     except (ValueError, RecursionError) as error:
-        reason = f"is no JSON object: {_said(error)}"
+        reason = f"is not a JSON object: {_said(error)}"
         return refused(number, "bad_json", reason, value=excerpt(text), cells=[text.strip()])
     return _as_row(number, text.strip(), data, wanted, required)
 
@@ -114,9 +114,13 @@ def _mistaken(target: str, value: Any) -> str:
     """Why a value cannot be what the target is made of; the service looks closer at what passes."""
     is_text = isinstance(value, str) and not isinstance(value, PlainNumber)
     if target in _TEXTS:
-        return "" if is_text or (value is None and target in _MAY_BE_NULL) else "must be a text"
+        return "" if is_text or (value is None and target in _MAY_BE_NULL) else "must be text"
     if target == "tags":
-        return "" if isinstance(value, list) and all(type(tag) is str for tag in value) else "must be a list of texts"
+        return (
+            ""
+            if isinstance(value, list) and all(type(tag) is str for tag in value)
+            else "must be a list of text values"
+        )
     return "must be one value" if isinstance(value, list | dict) else ""
 
 
@@ -125,21 +129,21 @@ def _number(text: str) -> PlainNumber:
     try:
         number = Decimal(text)
     except InvalidOperation:  # an exponent that no library counts in
-        raise _unworldly(text) from None
+        raise _too_long(text) from None
     if abs(number.adjusted()) > _MOST_DIGITS:
-        raise _unworldly(text)
+        raise _too_long(text)
     return PlainNumber(format(number, "f"))
 
 
 def _integer(text: str) -> int:
     """One that is too long for the service would have it refuse the other rows too."""
     if len(text) > _MOST_DIGITS:
-        raise _unworldly(text)
+        raise _too_long(text)
     return int(text)
 
 
-def _unworldly(text: str) -> ValueError:
-    return ValueError(f"{text[:20]}{'…' if len(text) > 20 else ''} is no number of this world")
+def _too_long(text: str) -> ValueError:
+    return ValueError(f"{text[:20]}{'…' if len(text) > 20 else ''} has too many digits")
 
 
 def _refuse(constant: str) -> NoReturn:

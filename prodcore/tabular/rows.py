@@ -135,7 +135,7 @@ def _set_currency(fields: dict[str, Any], currency: str | None) -> None:
     if currency is None or (known and is_sign(currency)):
         return
     if known and known != currency and not is_sign(known):
-        raise CellRefused("two_currencies", f"the row says both {known} and {currency}")
+        raise CellRefused("two_currencies", f"the row contains both {known} and {currency}")
     fields["currency"] = currency
 
 
@@ -161,7 +161,7 @@ def _judge(row: Row, index: RowIndex, keep: Keep) -> Row | RefusedRow | Repeated
     try:
         key = _key_of(row)
     except UnroutableName:
-        return row.refusal(row.problem("name", UnroutableName.code, "holds nothing to route by"))
+        return row.refusal(row.problem("name", UnroutableName.code, "contains nothing to route by"))
     if key is None:
         return row
     if keep == "last" and (last := index.last(key)) and last != row.line:

@@ -36,7 +36,7 @@ _NO_VALUE = "is a formula whose value is not in the file: open it in a spreadshe
 _TOO_LONG = "has more digits than a spreadsheet keeps, so the last ones are lost"
 _A_DATE = (
     "is a date or a time in the sheet, and what was typed is lost: "
-    "give the column the format Text in the spreadsheet, and type it again"
+    "format the column as text in the spreadsheet and type it again"
 )
 
 
@@ -102,7 +102,7 @@ def refuse_bombs(file: BinaryIO) -> None:
     if whole > MAX_UNPACKED_BYTES or any(
         part.file_size > max(_RATIO_FROM_BYTES, MAX_RATIO * part.compress_size) for part in parts
     ):
-        raise UnreadableInput("the XLSX file would unfold to far more than a sheet of products: it is not read")
+        raise UnreadableInput("the XLSX file would unpack to far more than a sheet of products: it was not read")
     if texts > MAX_TEXTS_BYTES:
         raise UnreadableInput(
             f"the workbook holds {texts >> 20} MiB of different texts, more than is held in memory",

@@ -141,7 +141,7 @@ def kind_of(start: bytes, file: BinaryIO | None = None) -> Kind:
     if wide and start.decode(wide, "ignore").lstrip("\ufeff \r\n").startswith("{"):
         raise UnreadableInput("this is NDJSON in UTF-16, and JSON is UTF-8", hint="save it as UTF-8")
     if not wide and b"\0" in start:
-        raise UnreadableInput("this is no text and no workbook", hint="products come as CSV, XLSX, ODS or NDJSON")
+        raise UnreadableInput("this is neither text nor a workbook", hint="products come as CSV, XLSX, ODS or NDJSON")
     if text.startswith(b"[") and text[1:].lstrip()[:1] in (b"{", b"]"):
         raise UnreadableInput("this is one JSON list", hint="write an object a line, as jq -c '.[]' does")
     if text.split(b"\n", 1)[0].strip() == b"{":
@@ -174,7 +174,7 @@ def _kind_of_archive(file: BinaryIO) -> Kind:
         return "XLSX"
     held = [name for name in names if not name.endswith("/")]
     listed = ", ".join(held[:3]) + (" …" if len(held) > 3 else "")
-    raise UnreadableInput(f"this is a ZIP archive that holds {listed or 'nothing'}", hint=_UNPACK)
+    raise UnreadableInput(f"this is a ZIP archive that contains {listed or 'nothing'}", hint=_UNPACK)
 
 
 def _beginning(archive: ZipFile, name: str) -> str:
@@ -265,4 +265,4 @@ def _copied(pipe: io.BufferedReader[Any], most: int | None) -> io.BufferedReader
 
 def _refuse_options(kind: str, **given: str | None) -> None:
     if wrong := [name for name, value in given.items() if value]:
-        raise InvalidInput(f"this is {kind}, for which --{wrong[0]} means nothing", hint=f"leave --{wrong[0]} out")
+        raise InvalidInput(f"this is {kind}, for which --{wrong[0]} has no effect", hint=f"leave --{wrong[0]} out")

@@ -155,14 +155,16 @@ class Front:
             if self._held[address] <= 0:
                 del self._held[address]
         if "content-length" in names and size != int(length):
-            raise _Refused(HTTPStatus.BAD_REQUEST, "The body is not as long as it says")
+            raise _Refused(HTTPStatus.BAD_REQUEST, "The body is not as long as its Content-Length says")
         return b"".join(pieces)
 
     def _refuse_too_much(self, address: str, size: int) -> None:
         if size > MAX_BODY:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {MAX_BODY} bytes")
         if self._held[address] > _ALL_BODIES // 2 or self._held[""] > _ALL_BODIES:
-            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many bodies are under way: try again in a moment")
+            raise _Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE, "Too many request bodies are arriving: try again in a moment"
+            )
 
     async def _stream(self, answer: _Streamed, protocol: Any, context: contextvars.Context) -> None:
         """Send pieces as they come, each when the one before was taken."""
@@ -266,9 +268,9 @@ def _refuse_ambiguous(scope: Any) -> list[str]:
         raise _Refused(HTTPStatus.BAD_REQUEST, "A request names one Host")
     encodings = [value.strip().lower() for name, value in items if name == "transfer-encoding"]
     if encodings not in ([], ["chunked"]) or (encodings and "content-length" in names):
-        raise _Refused(HTTPStatus.BAD_REQUEST, "The length of the body can be read in two ways")
+        raise _Refused(HTTPStatus.BAD_REQUEST, "The length of the body is ambiguous")
     if sum(name == "content-length" for name, _value in items) > 1:
-        raise _Refused(HTTPStatus.BAD_REQUEST, "The length of the body can be read in two ways")
+        raise _Refused(HTTPStatus.BAD_REQUEST, "The length of the body is ambiguous")
     return names
 
 

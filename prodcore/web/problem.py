@@ -44,7 +44,7 @@ def as_prod_error(error: Exception) -> ProdError | HTTPException:
     # It may have happened after the write was acknowledged, so nobody may be told that nothing was done.
     return OutcomeUnknown(
         "Something went wrong here, perhaps after the work was done; the request id leads to it in the log",
-        hint="look whether it was done before you repeat it",
+        hint="check whether it was done before you repeat it",
     )
 
 

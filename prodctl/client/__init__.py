@@ -29,5 +29,5 @@ def _ask_proof(with_code: bool) -> dict[str, str]:
     from prodctl.terminal.prompt import ask_secret, from_stdin
 
     read = ask_secret if sys.stdin.isatty() else from_stdin
-    given = {"password": read("your password once more" if sys.stdin.isatty() else "password")}
+    given = {"password": read("your password again" if sys.stdin.isatty() else "password")}
     return given | ({"code": read("code of the second factor")} if with_code else {})

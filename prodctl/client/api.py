@@ -84,7 +84,7 @@ class Credentials:
             yield
         except OSError as error:
             raise ConfigError(
-                f"no login can be kept in {self._path.parent}: {(error.strerror or str(error)).lower()}",
+                f"the login cannot be stored in {self._path.parent}: {(error.strerror or str(error)).lower()}",
                 hint="PRODCTL_STATE_DIR names another directory; with PRODCTL_TOKEN no login is needed",
             ) from None
 
@@ -189,8 +189,8 @@ class ApiClient:
     def _not_logged_in(self) -> NotAuthenticated:
         """Why there is no login. Raises ServiceUnavailable where there is no webapp to log in at."""
         first = self._send("GET", "/setup", None, None, {})["open"]
-        hint = "prodctl login, with the setup code: it makes the first admin" if first else "prodctl login"
-        return NotAuthenticated(f"nobody is logged in at {self._url}", hint=hint)
+        hint = "prodctl login, with the setup code: it creates the first admin" if first else "prodctl login"
+        return NotAuthenticated(f"you are not logged in at {self._url}", hint=hint)
 
     def _refresh(self, stale: str) -> str:
         with self._credentials.locked():
@@ -218,7 +218,7 @@ class ApiClient:
             asked = f"?{urlencode(query, doseq=True)}" if query else ""
             answer = self._connections.ask(method, f"/api/v1{path}{asked}", data, sent)
         except UnicodeEncodeError:
-            raise InvalidInput("what was given holds bytes that are not UTF-8 text") from None
+            raise InvalidInput("the input contains bytes that are not UTF-8 text") from None
         except NotSent as error:
             raise self._unreachable(error) from None
         except NoAnswer as error:
@@ -226,11 +226,11 @@ class ApiClient:
                 raise self._unreachable(error) from None
             raise OutcomeUnknown(
                 f"{self._url} took the request and gave no answer: it may have happened",
-                hint="Look before you repeat it",
+                hint="Check whether it happened before you repeat it",
             ) from None
         except KeyboardInterrupt as interruption:
             if method not in SAFE:
-                interruption.add_note("The request was sent and is not answered: it may have happened.")
+                interruption.add_note("The request was sent, but no answer came: it may have happened.")
             raise
         return self._read(answer)
 
@@ -247,7 +247,7 @@ class ApiClient:
 
     def _read(self, answer: Answer) -> Any:
         if place := answer.header("location") if 300 <= answer.status < 400 else None:
-            raise ServiceUnavailable(f"{self._url} sends on to {place}", hint="PRODCTL_URL is to be that address")
+            raise ServiceUnavailable(f"{self._url} redirects to {place}", hint="set PRODCTL_URL to that address")
         try:
             document = json.loads(answer.body) if answer.body else None
         except ValueError:

@@ -54,7 +54,7 @@ def create(client: ApiClient, product: Product, notify: Callable[[str], None]) -
         if time.monotonic() >= gives_up:
             raise OutcomeUnknown(
                 f"it is not known whether {product['name']!r} was added, with id {product['id']}",
-                hint=f"look with: prodctl product show {product['id']}; or repeat it with --id {product['id']}",
+                hint=f"check with: prodctl product show {product['id']}; or repeat it with --id {product['id']}",
                 product_id=product["id"],
             )
         time.sleep(_PAUSE_SECONDS)

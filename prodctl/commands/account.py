@@ -38,8 +38,8 @@ SESSION_COLUMNS = columns(
     "Ends=expires_at+",
     "Whole ID=id+",
 )
-_HINT = "in a script: give them on stdin, a line each, with the option --stdin"
-_stdin_option = click.option("--stdin", "stdin", is_flag=True, help="Read what is secret from stdin, a line each.")
+_HINT = "in a script: give them on stdin, one line each, with the option --stdin"
+_stdin_option = click.option("--stdin", "stdin", is_flag=True, help="Read secrets from stdin, one line each.")
 
 
 @click.group(cls=NounGroup)
@@ -127,7 +127,7 @@ def add_second_factor(stdin: bool) -> None:
     print_text(begun["uri"])
     code = _secret("code that the app shows", stdin)
     codes = open_client().call("PUT", "/account/second-factor", body={"code": code})["recovery_codes"]
-    message("The second factor is in force. Recovery codes, each good once, for the day when the app is lost:")
+    message("The second factor is enabled. Recovery codes, each valid once, in case you lose the app:")
     print_text("\n".join(codes))
 
 
@@ -170,7 +170,7 @@ def register(username: str, invitation_file: str | None, stdin: bool) -> None:
         body["invitation"] = from_file(invitation_file, "invitation")
     body["password"] = _secret("password", stdin, twice=True)
     made = open_client().call("POST", "/register", body=body, authenticate=False)["user"]
-    success(f"Made the account {made['username']} ({made['role']}). Now: prodctl login -u {made['username']}")
+    success(f"Created the account {made['username']} ({made['role']}). Now: prodctl login -u {made['username']}")
 
 
 @account.command()
@@ -214,7 +214,7 @@ _SCRIPTED = "in a script: prodctl login --username NAME --password-stdin < FILE"
 @click.option("-u", "--username", help="Who logs in; asked for when not given.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from the next line of stdin.")
 @click.option(
-    "--setup-code-file", type=FILE, metavar="FILE", help="Make the first admin with the code in FILE (- is stdin)."
+    "--setup-code-file", type=FILE, metavar="FILE", help="Create the first admin with the code in FILE (- is stdin)."
 )
 @click.option("--code-stdin", is_flag=True, help="Read the second factor's code from the last line of stdin.")
 def login(username: str | None, password_stdin: bool, setup_code_file: str | None, code_stdin: bool) -> None:
@@ -232,7 +232,7 @@ def login(username: str | None, password_stdin: bool, setup_code_file: str | Non
     client = open_client()
     first = client.call("GET", "/setup", authenticate=False)["open"]
     if first:
-        message("There is no user yet: this makes the first admin. A password needs 15 characters or more.")
+        message("There is no user yet: this creates the first admin. A password needs 15 characters or more.")
         code = from_file(setup_code_file, "setup code") if setup_code_file else ask_secret("setup code", hint=_SCRIPTED)
         name = username or ask("user name", default="admin", hint=_SCRIPTED)
         password = from_stdin("password") if password_stdin else ask_secret("password", twice=True, hint=_SCRIPTED)
@@ -264,7 +264,7 @@ def logout(everywhere: bool) -> None:
     with client.credentials.locked():
         stored = client.credentials.get(client.url)
         if stored is None:
-            success(f"Nobody was logged in at {client.url}.")
+            success(f"You were not logged in at {client.url}.")
             return
         client.credentials.put(client.url, None)
     body = {"refresh_token": stored.refresh_token, "everywhere": everywhere}

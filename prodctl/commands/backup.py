@@ -92,7 +92,7 @@ def create(output: str, directory: Path, key_file: Path | None) -> None:
 
     secret, began = _secret(key_file), time.monotonic()
     with (
-        interrupted("Nothing was left of the backup."),
+        interrupted("The incomplete backup was removed."),
         open_system(load_settings()) as system,
         _progress(None, system.count()) as noted,
     ):
@@ -153,11 +153,9 @@ def verify(output: str, path: Path, key_file: Path | None) -> int:
     facts = {"documents": verdict.documents, "elsewhere": verdict.elsewhere}
     print_rows(rows, _PROBLEM_COLUMNS, output, kind="backup_verify", extra=facts, empty="Nothing is wrong.")
     if verdict.elsewhere:
-        message(
-            f"{counted(verdict.elsewhere, 'product')} in a shard that did not own the name: restore puts them right"
-        )
+        message(f"{counted(verdict.elsewhere, 'product')} in a shard that did not own the name: restore corrects this")
     if verdict.documents is None and not rows:
-        message("Only checksums were looked at: it is encrypted, and --key-file was not given.")
+        message("Only checksums were checked: it is encrypted, and --key-file was not given.")
     elif verdict.documents is not None:
         found = counted(len(rows), "fault") if rows else "nothing"
         success(f"{counted(verdict.documents, 'document')} looked at, found: {found}", output)
@@ -237,19 +235,19 @@ def restore(
     with open_system(settings) as system:
         if products or categories or users:
             if replace:
-                confirm(f"Give what differs now what it had at {_moment(source)}?", yes=yes, no_input=no_input)
+                confirm(f"Restore what differs to its values at {_moment(source)}?", yes=yes, no_input=no_input)
             return _restore_some(system, source, (products, categories, users), replace, output)
         if held := system.held():
             has = f"{counted(held.products, 'product')} and {counted(held.users, 'user')}"
             if not replace:
                 raise Conflict(f"the system holds {has}", hint="--replace removes them first")
-            confirm(f"Remove {has}, and restore what there was at {_moment(source)}?", yes=yes, no_input=no_input)
+            confirm(f"Remove {has}, and restore the state at {_moment(source)}?", yes=yes, no_input=no_input)
         return _restore_all(system, source, bool(held), output)
 
 
 def _restore_all(system: System, source: Backup, replace: bool, output: str) -> int:
     began = time.monotonic()
-    with interrupted("It is restored in part: run it again with --replace."), _progress(source.manifest) as noted:
+    with interrupted("It is partly restored: run it again with --replace."), _progress(source.manifest) as noted:
         restored = system.restore(source, replace=replace, on_documents=noted)
     for problem in restored.left_out:
         message(f"Left out: {problem.field} {problem.message}")
@@ -273,7 +271,7 @@ def _restore_some(
 
     writer = row_writer(_ITEM_COLUMNS, output, "restored_items", "Nothing was restored.")
     outcomes: Counter[str] = Counter()
-    with interrupted("Each of them is whole by itself: run it again."), _progress(source.manifest) as noted:
+    with interrupted("Each of them is complete by itself: run it again."), _progress(source.manifest) as noted:
         for item in system.restore_some(source, Selection(*chosen), replace=replace, on_documents=noted):
             outcomes[item.outcome] += 1
             writer.add([item.as_dict()])
@@ -284,7 +282,7 @@ def _restore_some(
 
 @backup.command()
 @click.argument("directory", type=DIRECTORY)
-@click.option("--keep", type=Whole(1), required=True, help="How many whole backups stay.")
+@click.option("--keep", type=Whole(1), required=True, help="How many complete backups to keep.")
 @confirm_options
 @output_option
 def prune(output: str, directory: Path, keep: int, yes: bool, no_input: bool) -> None:

@@ -38,10 +38,10 @@ def cluster() -> None:
 
 
 @cluster.command()
-@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh every second, until Ctrl-C.")
 @click.option("--wait", type=click.Choice(["healthy"]), help="Wait until all is healthy.")
 @click.option("--timeout", type=Duration("100ms"), default="60s", show_default=True, help="How long to --wait.")
-@click.option("--check", is_flag=True, help="One line and exit status 0, 1 or 2, for Nagios and the like.")
+@click.option("--check", is_flag=True, help="One line and exit status 0, 1 or 2, for Nagios and similar.")
 @click.option("--prometheus", is_flag=True, help="Prometheus text format.")
 @output_option
 def status(output: str, watch: bool, wait: str | None, timeout: float, check: bool, prometheus: bool) -> int:
@@ -116,7 +116,7 @@ def history(set_name: str | None, output: str) -> None:
     ]
     if output in ("table", "wide"):
         rows = [_named(row, names) for row in rows]
-    print_rows(rows, _ELECTION_COLUMNS, output, kind="election_history", empty="No member remembers an election.")
+    print_rows(rows, _ELECTION_COLUMNS, output, kind="election_history", empty="No member has a record of an election.")
 
 
 @cluster.command()
@@ -181,7 +181,7 @@ def switchover(set_name: str, to: str, dry_run: bool, yes: bool, no_input: bool,
             print_item({**_named(would, names), "dry_run": True}, output, kind="switchover")
             return
         who = f"{successor.name} ({successor.address}) takes over from {primary.name} ({primary.address})"
-        confirm(f"{set_name}: {who}, with writes held back for a moment. Go on?", yes=yes, no_input=no_input)
+        confirm(f"{set_name}: {who}, writes wait for a moment. Continue?", yes=yes, no_input=no_input)
         print_item(_named(switch_over(parts, successor.address).as_dict(), names), output, kind="switchover")
 
 
@@ -234,7 +234,7 @@ _GUARD_COLUMNS = columns(
     type=Duration("500ms"),
     default="1500ms",
     show_default=True,
-    help="How long until a silent primary counts as hung; more than the set's heartbeat interval.",
+    help="How long until an unresponsive primary counts as hung; more than the set's heartbeat interval.",
 )
 @click.option(
     "--cooldown",
@@ -244,7 +244,9 @@ _GUARD_COLUMNS = columns(
     help="Least time between two actions on a set.",
 )
 @click.option(
-    "--fence-after", type=Duration("1s"), help="Kill a replaced primary that stays silent for so long, such as 30s."
+    "--fence-after",
+    type=Duration("1s"),
+    help="Kill a replaced primary that stays unresponsive for so long, such as 30s.",
 )
 @click.pass_context
 def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: float | None) -> None:
@@ -274,7 +276,7 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
         signal.signal(number, lambda _number, _frame: stop.set())
     control = member_control(settings) if fence_after else None
     if control and not control.addresses():
-        raise click.UsageError(f"--fence-after cannot kill anybody: {control.cannot_stop_host()}")
+        raise click.UsageError(f"--fence-after cannot kill a member: {control.cannot_stop_host()}")
     message("Guarding; stop with Ctrl-C.")
     run_guards(settings, rules, _Log(), stop, control)
 

@@ -71,7 +71,7 @@ def init(file: Path) -> None:
         with file.open("x", encoding="utf-8") as new:
             new.write(default_text())
     except FileExistsError:
-        raise Conflict(f"{file} is there already", hint="name another file, or remove it") from None
+        raise Conflict(f"{file} already exists", hint="name another file, or remove it") from None
     success(f"{file} is written. Next: prodctl deploy plan -f {file}")
 
 
@@ -95,7 +95,7 @@ def plan(file: Path | None, output: str) -> None:
     rows = [asdict(change) for change in (*planned.changes, *planned.unknown)]
     print_rows(rows, _CHANGE_COLUMNS, output, kind="deploy_plan", empty="Nothing would change.")
     if planned.obstacles:
-        raise ConfigError(problems=planned.obstacles, hint="apply would stop here, before it makes anything")
+        raise ConfigError(problems=planned.obstacles, hint="apply would stop here, before it changes anything")
 
 
 @deploy.command()
@@ -298,7 +298,7 @@ def import_(directory: Path, file: Path | None) -> int:
     if problems:
         for problem in problems:
             print_text(visible(problem))
-        message("The containers run, and their data is not as it was exported.")
+        message("The containers run, but their data is not as it was exported.")
         return EXIT_DIFFERENT
     success(f"The deployment {system.deployment.name} is here, in {time.monotonic() - began:.1f} s.")
     _print_next_steps(system)
@@ -346,7 +346,7 @@ def _print_next_steps(system: DeployedSystem) -> None:
     if web.proxy:
         message(f"              port {web.proxy.rpartition(':')[2]} of the Incus host")
     if code := system.operator.setup_code:
-        message(f"  Setup code  {code}   (makes the first admin, once)")
+        message(f"  Setup code  {code}   (creates the first admin, once)")
     message(f"\n  export PRODCTL_ENV_FILE='{system.operator_env}'")
 
 
@@ -354,7 +354,7 @@ def _ask_for_name(name: str, containers: list[str]) -> None:
     from prodcore.errors import InvalidInput
 
     if not sys.stdin.isatty():
-        raise InvalidInput("destroy asks for the deployment's name, and this is no terminal", hint="--yes")
+        raise InvalidInput("destroy asks for the deployment's name, but this is not a terminal", hint="--yes")
     there = f"The containers {', '.join(containers)}" if containers else "What is left"
     if typed(f"{there} will be gone with all data. Type {name!r}") != name:
         raise InvalidInput("that is another name; nothing was removed")

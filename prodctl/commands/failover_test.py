@@ -106,17 +106,19 @@ def failover_test() -> None:
 @click.option("--max-write-gap", type=Duration(), help="Longest time without an acknowledged write, such as 5s.")
 @click.option("--max-read-gap", type=Duration(), help="Longest time without an answered read.")
 @click.option("--max-p99", type=Duration(), help="99th percentile of the answers from fault to recovery.")
-@click.option("--max-failed", type=Whole(0), help="How many requests may fail.")
-@click.option("--max-lost", type=Whole(0), default=0, help="How many acknowledged writes may be lost (0).")
+@click.option("--max-failed", type=Whole(0), help="How many failed requests are allowed.")
+@click.option("--max-lost", type=Whole(0), default=0, help="How many lost acknowledged writes are allowed (0).")
 @click.option(
-    "--fail-if-slower", type=_Percent(), help="Than the median of the last ten such drills, by this much: 25%."
+    "--fail-if-slower",
+    type=_Percent(),
+    help="Fail if slower than the median of the last ten such drills by more than this: 25%.",
 )
 @click.option("--report", "html", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report.")
 @click.option("--json", "json_", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON.")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML, for CI.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write Markdown, for a comment.")
 @click.option("--lose-writes", is_flag=True, hidden=True, help="Lose writes on purpose; the drill must find that out.")
-@click.option("--dry-run", is_flag=True, help="Say whether it could begin; touch nothing.")
+@click.option("--dry-run", is_flag=True, help="Say whether it could start; change nothing.")
 @output_option
 def run(output: str, dry_run: bool, lose_writes: bool, **options: Any) -> int:
     """Rehearse a failover (the default: "failover-test rsA" is enough).
@@ -175,7 +177,7 @@ def restore() -> int:
     settings = load_settings()
     with open_drill(settings, member_control(settings)) as parts, parts.journal.lock():
         left = restore_leftovers(parts.journal, parts.control, parts.sets, show_progress)
-    message(f"Drill {left.run} is cleared away." if left else "There is nothing to put back.")
+    message(f"Drill {left.run} is cleaned up." if left else "There is nothing to restore.")
     return 0
 
 
@@ -264,7 +266,7 @@ def _check_login(client: ApiClient) -> None:
     except (NotAuthenticated, ServiceUnavailable) as error:
         raise type(error)(error.message, hint="; ".join(filter(None, (error.hint, way_out)))) from None
     if "products:write" not in rights:
-        raise Forbidden("the load writes products, and this login may not (products:write)", hint=way_out)
+        raise Forbidden("the load writes products, but this login is not allowed to (products:write)", hint=way_out)
 
 
 def _history() -> Any:
@@ -299,7 +301,7 @@ def _graceful_signals() -> Iterator[None]:
     def interrupt(_number: int, _frame: object) -> None:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, signal.SIG_IGN)
-        message("Interrupted: putting everything back …")
+        message("Interrupted: restoring everything …")
         raise KeyboardInterrupt
 
     before = {name: signal.signal(name, interrupt) for name in (signal.SIGINT, signal.SIGTERM)}
@@ -354,7 +356,7 @@ def _beside(what: str, stop: threading.Event, serve: Callable[[], None]) -> thre
             try:
                 serve()
             except Exception as error:  # noqa: BLE001
-                _log(f"{what} begin again after {type(error).__name__}: {error}")
+                _log(f"{what} restart after {type(error).__name__}: {error}")
                 stop.wait(_BEGIN_AGAIN_SECONDS)
 
     thread = threading.Thread(target=go_on, name=what, daemon=True)
@@ -396,7 +398,7 @@ class _Interrupts:
     def _interrupt(self, _number: int, _frame: object) -> None:
         if self._busy:
             self._busy = False
-            _log("Interrupted: putting everything back …")
+            _log("Interrupted: restoring everything …")
             raise KeyboardInterrupt
 
 
@@ -437,7 +439,7 @@ def _put_back(settings: Settings, control: MemberControl) -> None:
                 with parts.journal.lock():
                     restore_leftovers(parts.journal, parts.control, parts.sets, show_progress)
     except ProdError as error:
-        _log(f"Not everything could be put back: {error.message}")
+        _log(f"Not everything could be restored: {error.message}")
 
 
 def _log(text: str) -> None:

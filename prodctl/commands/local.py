@@ -55,7 +55,7 @@ def _directory_option(command: F) -> F:
 
 @click.group(cls=NounGroup)
 def local() -> None:
-    """The whole system on this machine: start, look, stop.
+    """The whole system on this machine: start, inspect, stop.
 
     Nine mongod in three replica sets (rsA, rsB, rsU), and three more for each added shard, authsvc, webapp and the
     guard, all on 127.0.0.1, under a supervisor that goes on when the command has ended. A program is named as in the
@@ -73,7 +73,7 @@ def local() -> None:
 @click.option(
     "--tls/--no-tls",
     default=None,
-    help="Encrypt all connections, or no longer; while the cluster is stopped.  [default: as it was]",
+    help="Encrypt all connections, or stop doing so; only while the cluster is stopped.  [default: as it was]",
 )
 @_directory_option
 def up(directory: Path | None, tls: bool | None) -> None:
@@ -125,8 +125,8 @@ def status(directory: Path | None, output: str) -> int:
 
 @local.command()
 @click.argument("names", metavar="[NAME]…", nargs=-1, shell_complete=_complete_name)
-@click.option("-f", "--follow", is_flag=True, help="Go on with new lines as they come, until Ctrl-C.")
-@click.option("-n", "--lines", type=Whole(0), default=20, show_default=True, help="How many old lines.")
+@click.option("-f", "--follow", is_flag=True, help="Follow new lines as they come, until Ctrl-C.")
+@click.option("-n", "--lines", type=Whole(0), default=20, show_default=True, help="How many existing lines.")
 @_directory_option
 def logs(names: tuple[str, ...], follow: bool, lines: int, directory: Path | None) -> None:
     """The logs of these programs, or of all.
@@ -196,7 +196,7 @@ def down(directory: Path | None) -> None:
       prodctl local down
     """
     began = time.monotonic()
-    with interrupted("prodctl local status shows what still runs; prodctl local down goes on."):
+    with interrupted("prodctl local status shows what still runs; prodctl local down continues."):
         stopped = _open(directory).down(_progress_printer())
     success(f"Everything is stopped, in {time.monotonic() - began:.1f} s." if stopped else "Nothing was running.")
 
@@ -217,7 +217,7 @@ def add_shard(name: str, port: int | None, directory: Path | None) -> None:
       prodctl local add-shard rsC --port 27057
     """
     cluster = _open(directory).with_shard(name, port)
-    with interrupted(f"prodctl local up finishes it; prodctl local remove-shard {name} takes it back."):
+    with interrupted(f"prodctl local up finishes it; prodctl local remove-shard {name} undoes it."):
         report = cluster.up(_progress_printer(), lambda: _prepare(cluster))
     success(f"{name} is there, in {report.seconds:.1f} s: empty, and it owns no range.")
 
@@ -230,7 +230,7 @@ def remove_shard(name: str, directory: Path | None, yes: bool, no_input: bool) -
     """Remove an added shard with its three members, after asking.
 
     Refused (exit status 5) while it owns a range or holds any document: products, deleted ones that can be restored,
-    old places of moved ones. The services work without it before its members stop, and fail no request by it.
+    old locations of moved ones. The services work without it before its members stop, and fail no request by it.
 
     \b
     Examples:
@@ -245,7 +245,7 @@ def remove_shard(name: str, directory: Path | None, yes: bool, no_input: bool) -
     settings = load_settings(**cluster.addresses("operator"))
     check_unused(settings, name)
     confirm(f"Remove {name} and its three members?", yes=yes, no_input=no_input)
-    with interrupted("The same command goes on."):
+    with interrupted("The same command continues."):
         cluster.remove_shard(name, lambda: check_unused(settings, name), _progress_printer())
     success(f"{name} is removed.")
 
@@ -284,7 +284,7 @@ def destroy(directory: Path | None, yes: bool) -> None:
     cluster.status()  # before asking: is there anything at all?
     if not yes:
         _ask_for_name(place)
-    with interrupted("Some of it may be gone. prodctl local destroy goes on."):
+    with interrupted("Some of it may be gone. prodctl local destroy continues."):
         cluster.destroy(_progress_printer())
     left = " It holds other files, and they are still there." if place.exists() else ""
     success(f"The local cluster in {place} is removed.{left}")
@@ -298,8 +298,8 @@ def _explain_interruption(cluster: LocalCluster) -> None:
         running = [p.name for p in cluster.status() if p.pid]
     except ProdError:
         running = []
-    what = f"{', '.join(running)} run, and go on running" if running else "Nothing was started"
-    message(f"\n{what}. prodctl local up goes on from here; prodctl local down stops everything.")
+    what = f"{', '.join(running)} are running, and stay so" if running else "Nothing was started"
+    message(f"\n{what}. prodctl local up continues from here; prodctl local down stops everything.")
 
 
 def _open(directory: Path | None, *, tls: bool | None = None) -> LocalCluster:
@@ -335,7 +335,7 @@ def _print_next_steps(cluster: LocalCluster, report: UpReport) -> None:
     message(f"\n  Browser     {web.url}")
     code = cluster.setup_code()
     if code:
-        message(f"  Setup code  {code}   (makes the first admin, once)")
+        message(f"  Setup code  {code}   (creates the first admin, once)")
     message("\nNext:")
     from prodcore.settings import env_file
 
@@ -354,7 +354,7 @@ def _ask_for_name(place: Path) -> None:
     from prodcore.errors import InvalidInput
 
     if not sys.stdin.isatty():
-        raise InvalidInput("destroy asks for the directory's name, and this is no terminal", hint="--yes")
+        raise InvalidInput("destroy asks for the directory's name, but this is not a terminal", hint="--yes")
     if typed(f"All data in {visible(str(place))} will be gone. Type {visible(place.name)!r}") != place.name:
         raise InvalidInput("that is another name; nothing was removed")
 

@@ -152,9 +152,9 @@ def show(name_or_id: str, variant: str | None, output: str) -> None:
 )
 @click.option("--new-variant", metavar="VARIANT", help="Another variant.")
 @_value_options
-@click.option("--add-tag", "add_tags", multiple=True, help="Give this tag too; may be given several times.")
-@click.option("--remove-tag", "remove_tags", multiple=True, help="Take this tag away; may be given several times.")
-@click.option("--no-tags", is_flag=True, help="Take all tags away.")
+@click.option("--add-tag", "add_tags", multiple=True, help="Add this tag; may be given several times.")
+@click.option("--remove-tag", "remove_tags", multiple=True, help="Remove this tag; may be given several times.")
+@click.option("--no-tags", is_flag=True, help="Remove all tags.")
 @click.option("--version", type=Whole(1), help="Edit this version only: fail if it is not the current one.")
 @output_option
 def edit(
@@ -227,7 +227,7 @@ def rename(name_or_id: str, new_name: str, variant: str | None, version: int | N
     seen = {"If-Match": f'"{version or old["version"]}"'}
     new = client.call("PATCH", f"/products/{old['id']}", body={"name": new_name}, headers=seen)
     moved = f" and moved from {old['shard']} to {new['shard']}" if new["shard"] != old["shard"] else ""
-    success(f"{_title(old)} is called {_title(new)} now{moved}.", output)
+    success(f"{_title(old)} is now called {_title(new)}{moved}.", output)
     print_item(new, output, kind="product")
 
 
@@ -252,7 +252,7 @@ def rm(name_or_id: str, variant: str | None, version: int | None, yes: bool, no_
         f"Remove {_title(old)}, {old['price']} {old['currency']}, stock {old['stock']}?", yes=yes, no_input=no_input
     )
     client.call("DELETE", f"/products/{old['id']}", headers={"If-Match": f'"{version or old["version"]}"'})
-    message(f"Removed {_title(old)} from {old['shard']}. To bring it back: prodctl product restore {old['id']}")
+    message(f"Removed {_title(old)} from {old['shard']}. To restore it: prodctl product restore {old['id']}")
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ def history(name_or_id: str, variant: str | None, output: str) -> None:
     changes = client.call("GET", f"/products/{find_any(client, name_or_id, variant)['id']}/history")["items"]
     warn_if_stale(client.stale)
     shown = [c | {"was": _before(c["was"])} for c in changes] if output in ("table", "wide", "csv") else changes
-    print_rows(shown, _CHANGES, output, kind="product_history", empty="Nothing is known of its changes.")
+    print_rows(shown, _CHANGES, output, kind="product_history", empty="No changes are recorded.")
 
 
 @product.command()
@@ -327,7 +327,7 @@ def deleted(limit: int, everything: bool, output: str) -> None:
         writer.add(page.items)
         lacks.add(page)
     writer.finish(lacks.as_dict())
-    lacks.refuse("removed products are missing")
+    lacks.refuse("deleted products are missing")
 
 
 @product.command()

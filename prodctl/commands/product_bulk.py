@@ -60,8 +60,8 @@ def _running_options(command: F) -> F:
 
 @bulk.command()
 @click.option("--set", "values", multiple=True, metavar="FIELD=VALUE", help=f"One of {_FIELDS}.")
-@click.option("--add-tag", "add_tags", multiple=True, help="Give this tag; may be given several times.")
-@click.option("--remove-tag", "remove_tags", multiple=True, help="Take this tag away; may be given several times.")
+@click.option("--add-tag", "add_tags", multiple=True, help="Add this tag; may be given several times.")
+@click.option("--remove-tag", "remove_tags", multiple=True, help="Remove this tag; may be given several times.")
 @_running_options
 def edit(values: tuple[str, ...], add_tags: tuple[str, ...], remove_tags: tuple[str, ...], **how: Any) -> int:
     """Change fields of all products of a filter.
@@ -131,7 +131,7 @@ def _run(
             interruption.add_note(
                 f"Done: {run.done:,} of {counted(run.count, 'product')}; up to {run.under_way:,} more may be."
             )
-            interruption.add_note("The same command again does the others.")
+            interruption.add_note("Run the same command again for the rest.")
             raise
 
 

@@ -38,7 +38,7 @@ _DIFFERENCE_COLUMNS = columns("Line>", "Field", "Old", "New")
     metavar="FILE",
     help="Write every refused row here as CSV, with what is wrong, to be corrected and imported.",
 )
-@click.option("--batch", type=Whole(1, 1000), default=1000, show_default=True, help="Rows a request.")
+@click.option("--batch", type=Whole(1, 1000), default=1000, show_default=True, help="Rows per request.")
 @patience_option
 @output_option
 def import_file(
@@ -132,7 +132,7 @@ def _print_report(report: ImportReport, output: str, facts: dict[str, Any]) -> N
     if facts.get("dry_run"):
         message("Nothing was stored: this was a dry run.")
     elif report.created + report.changed:
-        message(f"To take it back: prodctl product import undo {facts['import_id']}")
+        message(f"To undo it: prodctl product import undo {facts['import_id']}")
 
 
 def _what_stands(report: ImportReport, journal: ImportJournal) -> str:
@@ -140,11 +140,11 @@ def _what_stands(report: ImportReport, journal: ImportJournal) -> str:
     stored = report.created + report.changed
     lines = [f"Of the rows that were read, {stored:,} are stored, {report.unknown:,} were sent and not answered."]
     if journal.file:
-        lines.append(f"The same command again goes on after line {journal.line:,} and stores no row twice.")
+        lines.append(f"The same command continues after line {journal.line:,} and stores no row twice.")
     else:
-        lines.append("The same command again begins from the start and stores no row twice.")
+        lines.append("The same command starts from the beginning and stores no row twice.")
     if stored + report.unknown:
-        lines.append(f"To take it back: prodctl product import undo {journal.import_id}")
+        lines.append(f"To undo it: prodctl product import undo {journal.import_id}")
     return "\n".join(lines)
 
 
@@ -159,7 +159,7 @@ def _print_first(rows: list[dict[str, Any]], shown: Any, output: str, kind: str,
 
 def _raise_unsettled(report: ImportReport) -> None:
     """Raises OutcomeUnknown or Unavailable where rows are left that another import of the file settles."""
-    again = "import the same file again with the same options: it goes on where it ended"
+    again = "import the same file again with the same options: it continues where it stopped"
     left = report.unavailable + report.not_sent
     if report.unknown:
         raise OutcomeUnknown(f"sent and not answered, may be stored: {counted(report.unknown, 'row')}", hint=again)
@@ -198,12 +198,12 @@ def list_imports(limit: int, output: str) -> None:
 
     found = open_client().call("GET", "/imports", query={"limit": limit})["items"]
     rows = [item | ({} if output in ("json", "yaml") else item["counts"]) for item in with_short_ids(found, output)]
-    print_rows(rows, _IMPORT_COLUMNS, output, kind="imports", empty="No import yet.")
+    print_rows(rows, _IMPORT_COLUMNS, output, kind="imports", empty="No imports yet.")
 
 
 @product_import.command("undo")
 @click.argument("import_id", metavar="[ID]", required=False, shell_complete=complete_imports)
-@click.option("--last", is_flag=True, help="The newest import that changed anything and was not taken back.")
+@click.option("--last", is_flag=True, help="The newest import that changed anything and was not undone.")
 @patience_option
 @confirm_options
 @output_option
@@ -234,16 +234,14 @@ def undo(import_id: str | None, last: bool, patience: float, yes: bool, no_input
     found = find_import(client, import_id)
     total = found["counts"].get("created", 0) + found["counts"].get("changed", 0)
     message(_described(found))
-    confirm("Take it back?", yes=yes, no_input=no_input)
+    confirm("Undo it?", yes=yes, no_input=no_input)
     report = UndoReport()
     try:
         with row_progress(report.done, total or None, "products") as tell:
             undo_import(client, UUID(found["id"]), Patience(patience, message), report, tell)
     except KeyboardInterrupt as interruption:
-        interruption.add_note(
-            f"Taken back: {counted(report.done(), 'product')}; the others are as the import left them."
-        )
-        interruption.add_note(f"To go on: prodctl product import undo {found['id']}")
+        interruption.add_note(f"Undone: {counted(report.done(), 'product')}; the others are as the import left them.")
+        interruption.add_note(f"To continue: prodctl product import undo {found['id']}")
         raise
     facts = {"import_id": found["id"]}
     if output in ("json", "yaml"):
@@ -259,5 +257,5 @@ def undo(import_id: str | None, last: bool, patience: float, yes: bool, no_input
                 message(f"… and {len(report.left) - len(shown):,} more: -o json lists them all")
     if report.unavailable or report.open:
         silent = ", ".join(report.unavailable) or "a shard"
-        raise Unavailable(f"not all is taken back: {silent} did not answer", hint="repeat the command: it goes on")
+        raise Unavailable(f"not everything is undone: {silent} did not answer", hint="repeat the command: it continues")
     return Conflict.exit_status if report.refused else EXIT_OK

@@ -44,7 +44,7 @@ _COLUMNS = columns(
 @click.option("--limit", type=Whole(1), default=50, show_default=True, help="How many at most.")
 @click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
 @click.option("--page", type=Whole(1), default=1, help="Of --limit products each: 2 shows the next ones.")
-@click.option("--cursor", help="Go on at the next_cursor of an earlier list, as -o json shows it.")
+@click.option("--cursor", help="Continue at the next_cursor of an earlier list, as -o json shows it.")
 @click.option("--fields", metavar="NAMES", help="Only these fields, with commas between: name,price,stock.")
 @click.option("--require-all", is_flag=True, help="Print nothing of a list that is incomplete or may be out of date.")
 @output_option
@@ -157,8 +157,8 @@ _FORMATS = ("csv", "ndjson", "xlsx")
 @sort_option
 @click.option("--bom", is_flag=True, help="Begin CSV with the mark by which Excel knows UTF-8, so that accents show.")
 @click.option("--raw", is_flag=True, help="Leave cells of CSV as they are, formulas too: for programs.")
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
-@click.option("--allow-partial", is_flag=True, help="Write what there is while a shard does not answer.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+@click.option("--allow-partial", is_flag=True, help="Write what is available while a shard does not answer.")
 def export_products(
     file: Path, kind: str | None, bom: bool, raw: bool, force: bool, allow_partial: bool, **filters: Any
 ) -> None:
@@ -183,7 +183,7 @@ def export_products(
     query = query_of(filters) | ({} if allow_partial else {"require_all": "true"})
     done = export_to(file, kind or _kind_of(file), open_client(), query, force=force, bom=bom, raw=raw)
     message(_told(done, file))
-    done.lacks.refuse("the file is not whole")
+    done.lacks.refuse("the file is incomplete")
 
 
 def _kind_of(file: Path) -> str:

@@ -269,7 +269,7 @@ def repair(output: str, dry_run: bool) -> int:
     writer = row_writer(_REPAIR_COLUMNS, output, "shard_repair", "Nothing is wrong.")
     done: Counter[bool] = Counter()
     with (
-        interrupted("Each repair is whole by itself. The same command does the others."),
+        interrupted("Each repair is complete by itself. Run the same command again for the rest."),
         _opened() as (shards, looked),
     ):
         for mended in _batched(shards.mend(shards.findings(looked.note), dry_run=dry_run)):

@@ -114,7 +114,7 @@ def move(
     after twelve seconds, in which all processes learn of it, and shows how far it is. The drill runner carries it out,
     which "local up" and "deploy apply" keep running, or this command where there is none. It slows down while others
     wait for it. Ctrl-C pauses it; killed anywhere it goes on, or is taken back by "prodctl shard abort". The former
-    shard keeps old places for twenty minutes more. One range moves at a time (exit status 5).
+    shard keeps old locations for twenty minutes more. One range moves at a time (exit status 5).
 
     \b
     Examples:
@@ -190,7 +190,7 @@ def _tell_balance(balance: Sequence[Balance], orders: Sequence[MoveOrder], rate:
 def drain(output: str, name: str, targets: tuple[str, ...], dry_run: bool, yes: bool, no_input: bool) -> None:
     """Move all that a shard has to the others, after asking: each range to the one with fewest products.
 
-    As "prodctl shard move" for one range after the other; repeated, it goes on. When the old places have gone, after
+    As "prodctl shard move" for one range after the other; repeated, it goes on. When the old locations have gone, after
     twenty minutes, the shard can be removed.
 
     \b
@@ -215,7 +215,7 @@ def status(output: str) -> None:
     moving, aborting  products are being carried
     paused            somebody paused it: prodctl shard resume
     interrupted       nobody works on it: "prodctl shard resume" goes on
-    settling          all have moved; old places are kept for twenty minutes
+    settling          all have moved; old locations are kept for twenty minutes
     done, aborted     the range is one shard's alone
 
     \b
@@ -239,7 +239,7 @@ def pause(output: str) -> None:
     with _open_moves() as moves:
         order = moves.order_at_work()
         moves.want(order, "pause")
-        success(f"The move of {order.bounds} to {order.target} pauses: prodctl shard resume goes on with it.", output)
+        success(f"The move of {order.bounds} to {order.target} pauses: prodctl shard resume continues it.", output)
 
 
 @click.command()
@@ -334,7 +334,7 @@ def _follow(moves: RangeMoves, order: MoveOrder) -> MoveOrder:
             ended = moves.carry_out(order.id, tell, patience=RUNNER_TAKES_SECONDS)
         except KeyboardInterrupt:
             moves.want(order, "pause")
-            message("The move is paused: prodctl shard resume goes on with it, prodctl shard abort takes it back.")
+            message("The move is paused: prodctl shard resume continues it, prodctl shard abort undoes it.")
             raise
     if ended.trouble:
         raise Conflict(ended.trouble, hint=STAYING_HINT)

@@ -33,7 +33,7 @@ def token() -> None:
 @click.option("--name", required=True, help="What it is for: small letters, digits and . _ -")
 @click.option("--scope", required=True, metavar="SCOPE[,SCOPE…]", help="Such as products:read,drill:run.")
 @click.option(
-    "--expires", type=Duration("1d", "400d"), default="90d", show_default=True, help="How long it is good: 30d, 12w."
+    "--expires", type=Duration("1d", "400d"), default="90d", show_default=True, help="How long it is valid: 30d, 12w."
 )
 @output_option
 def add_token(name: str, scope: str, expires: float, output: str) -> None:
@@ -49,7 +49,7 @@ def add_token(name: str, scope: str, expires: float, output: str) -> None:
     body = {"name": name, "scopes": scopes, "days": round(expires / 86_400)}
     made = open_client().call("POST", "/tokens", body=body)
     if output in ("table", "wide"):
-        message(f"Token {made['name']}, good until {made['expires_at'][:10]}; it is not shown again:")
+        message(f"Token {made['name']}, valid until {made['expires_at'][:10]}; it is not shown again:")
         print_text(made["token"])
     else:
         print_item(made, output, kind="token")

@@ -99,7 +99,8 @@ def add(username: str, role: str, password_stdin: bool, output: str) -> None:
 @click.argument("role", type=click.Choice(ROLES))
 @output_option
 def set_role(username: str, role: str, output: str) -> None:
-    """Give a user another role. It holds on every worker within seconds. The last admin stays one (exit status 5).
+    """Give a user another role. It holds on every worker within seconds. The last admin keeps the
+    role (exit status 5).
 
     \b
     Examples:
@@ -122,7 +123,7 @@ def rename(username: str, new_username: str, output: str) -> None:
       prodctl user rename ana ana.ruiz
     """
     changed = open_client().call("PATCH", _path(username), body={"username": new_username})
-    success(f"{username} is called {changed['username']} now.", output)
+    success(f"{username} is now called {changed['username']}.", output)
     _show_to_programs(changed, output)
 
 
@@ -160,7 +161,7 @@ def enable(username: str, output: str) -> None:
 @click.argument("username", shell_complete=complete_users)
 @confirm_options
 def rm(username: str, yes: bool, no_input: bool) -> None:
-    """Remove a user and end their logins. The last admin stays (exit status 5).
+    """Remove a user and end their logins. The last admin cannot be removed (exit status 5).
 
     \b
     Examples:
@@ -178,7 +179,7 @@ def rm(username: str, yes: bool, no_input: bool) -> None:
 @click.argument("username", shell_complete=complete_users)
 @output_option
 def reset(username: str, output: str) -> None:
-    """Make a one-time code for a new password. It is shown this once and good for a day.
+    """Create a one-time code for a new password. It is shown this once and good for a day.
 
     \b
     Examples:
@@ -186,7 +187,7 @@ def reset(username: str, output: str) -> None:
     """
     made = open_client().call("POST", f"{_path(username)}/reset")
     if output in ("table", "wide"):
-        message(f"One-time code for {made['username']}, good until {made['expires_at']}; it is not shown again:")
+        message(f"One-time code for {made['username']}, valid until {made['expires_at']}; it is not shown again:")
         message(f"They use it with: prodctl account reset {made['username']}")
         print_text(made["code"])
     else:
@@ -195,7 +196,7 @@ def reset(username: str, output: str) -> None:
 
 @user.command()
 @click.option("--role", type=click.Choice(ROLES), default="viewer", show_default=True, help="What they may do.")
-@click.option("--expires", type=Duration("1d", "90d"), default="7d", show_default=True, help="How long it is good.")
+@click.option("--expires", type=Duration("1d", "90d"), default="7d", show_default=True, help="How long it is valid.")
 @click.option("--days", type=Whole(1, 90), hidden=True, help="The same as a number of days.")
 @output_option
 def invite(role: str, expires: float, days: int | None, output: str) -> None:
@@ -208,7 +209,7 @@ def invite(role: str, expires: float, days: int | None, output: str) -> None:
     """
     made = open_client().call("POST", "/invitations", body={"role": role, "days": days or round(expires / 86_400)})
     if output in ("table", "wide"):
-        message(f"Invitation as {made['role']}, good until {made['expires_at']}; it is not shown again:")
+        message(f"Invitation as {made['role']}, valid until {made['expires_at']}; it is not shown again:")
         print_text(made["code"])
     else:
         print_item(made, output, kind="invitation")
@@ -253,7 +254,7 @@ def remove_second_factor(username: str, yes: bool, no_input: bool) -> None:
     """
     confirm(f"Remove the second factor of {username}?", yes=yes, no_input=no_input)
     open_client().call("DELETE", f"{_path(username)}/second-factor")
-    success(f"{username} has no second factor any more.")
+    success(f"{username} no longer has a second factor.")
 
 
 def _path(username: str) -> str:
@@ -289,7 +290,7 @@ _ENTRY_COLUMNS = columns(
 @click.option("--action", help="Only this action, such as user.add or session.login.")
 @click.option("--by", shell_complete=complete_users, help="Only what this user did.")
 @click.option("--subject", help="Only what was done to this user, product or other id, as the table shows it.")
-@click.option("-n", "--limit", type=Whole(1, 1000), default=100, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=Whole(1, 1000), default=100, show_default=True, help="At most this many.")
 @output_option
 def list_entries(
     since: str | None, action: str | None, by: str | None, subject: str | None, limit: int, output: str

@@ -91,9 +91,9 @@ def _aside(file: Path, force: bool) -> Iterator[IO[bytes]]:
         return
     file = file.resolve()  # of a link, what it leads to
     if file.exists() and not file.is_file():
-        raise InvalidInput(f"{file} is no file", hint="- writes to stdout")
+        raise InvalidInput(f"{file} is not a file", hint="- writes to stdout")
     if file.exists() and not force:
-        raise InvalidInput(f"{file} is there already", hint="--force writes over it")
+        raise InvalidInput(f"{file} already exists", hint="--force overwrites it")
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")

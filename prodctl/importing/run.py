@@ -50,12 +50,12 @@ class ImportRun:
         try:
             make_private_directory(settings.state_dir / "imports")
         except ConfigError as error:
-            message(f"This import cannot go on after an interruption, it begins again then: {error.message}")
+            message(f"This import cannot be continued after an interruption, it would start again: {error.message}")
             yield ImportJournal()
             return
         with journal_of(settings.state_dir, self.file, self.reading, settings.url) as journal:
             if journal.line:
-                message(f"Going on with import {journal.import_id} after line {journal.line:,}")
+                message(f"Continuing import {journal.import_id} after line {journal.line:,}")
             yield journal
 
     def run(self, report: ImportReport, journal: ImportJournal) -> None:
@@ -177,7 +177,7 @@ def find_import(client: ApiClient, text: str | None) -> dict[str, Any]:
     if len(found) > 1:
         raise InvalidInput(f"{len(found)} imports have an id that begins with {text}", hint="give more of it")
     if not found:
-        what = "there is no import that was not taken back" if text is None else f"no import has an id like {text!r}"
+        what = "there is no import left to undo" if text is None else f"no import has an id like {text!r}"
         raise ImportNotFound(what, hint="prodctl product import list")
     return found[0]
 

@@ -83,7 +83,7 @@ def _guards(seen: ClusterStatus) -> list[str]:
 
 
 def status_line(seen: ClusterStatus) -> str:
-    """One line for Nagios and the like, with figures after the bar."""
+    """One line for Nagios and similar, with figures after the bar."""
     word = {"healthy": "OK", "degraded": "WARNING", "down": "CRITICAL"}[seen.health.value]
     members = [(s, m) for s in seen.sets for m in s.members]
     up = sum(m.answers for _s, m in members)

@@ -35,7 +35,7 @@ def show_progress(progress: Progress) -> None:
 def show_preflight(against: Sequence[str], output: str) -> None:
     """Whether a drill could begin, and what speaks against it."""
     if output in ("table", "wide"):
-        print_text("The drill may begin." if not against else "The drill must not begin:")
+        print_text("The drill can start." if not against else "The drill cannot start:")
         for line in against:
             print_text(f"  ! {line}")
     else:
@@ -67,8 +67,8 @@ def _show_summary(report: Mapping[str, Any]) -> None:
         f"sent again {v.get('retries', 0)} times"
     )
     print_text(
-        f"Lost {v['lost']}, duplicated {v['duplicated']}, wrong {v['wrong']}, refused and there all the same "
-        f"{v['contradicted']}, unknown and there {v['phantom']}"
+        f"Lost {v['lost']}, duplicated {v['duplicated']}, wrong {v['wrong']}, refused but stored "
+        f"{v['contradicted']}, unknown but stored {v['phantom']}"
     )
     for line in (*report["missed"], *v["examples"]):
         print_text(f"  ! {line}")
@@ -153,5 +153,5 @@ def keep(settings: Settings, report: dict[str, Any], percent: float | None = Non
     except ProdError as error:
         message(f"The report could not be kept: {error.message}")
         if percent is not None and report["outcome"] == "passed":
-            report["missed"].append(f"nobody knows whether it was slower than the drills before: {error.message}")
+            report["missed"].append(f"it could not be compared with earlier drills: {error.message}")
             report["outcome"] = "failed"

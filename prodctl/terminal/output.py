@@ -198,7 +198,7 @@ def _report_own(error: ProdError) -> None:
 
 def _report_lost(error: OutputLost) -> int:
     tell(f"Error: the output could not be written: {error}")
-    tell("Hint:  whatever the command changed is changed; only what it had to say is lost")
+    tell("Hint:  what the command changed stays changed; only its output is lost")
     return EXIT_OUTPUT_LOST
 
 

@@ -62,7 +62,7 @@ def require_terminal(*, no_input: bool) -> None:
     """Raise InvalidInput where no confirmation can be asked for."""
     if no_input or not sys.stdin.isatty():
         raise InvalidInput(
-            "this needs confirmation, and input is not interactive", hint="pass --yes to go ahead without asking"
+            "this needs confirmation, but the input is not interactive", hint="pass --yes to go ahead without asking"
         )
 
 
@@ -70,7 +70,7 @@ def from_stdin(what: str) -> str:
     """The next line of stdin. Raises InvalidInput at its end."""
     line = sys.stdin.readline().rstrip("\r\n")
     if not line:
-        raise InvalidInput(f"stdin ends before the {what}", hint="give what is asked for on stdin, a line each")
+        raise InvalidInput(f"stdin ends before the {what}", hint="give it on stdin, one line each")
     return line
 
 
@@ -91,7 +91,7 @@ def from_file(path: str, what: str) -> str:
 def ask_secret(what: str, *, twice: bool = False, hint: str = "") -> str:
     """Ask on the terminal, showing nothing. Raises InvalidInput where there is no terminal to ask on."""
     if not sys.stdin.isatty():
-        raise InvalidInput(f"the {what} is missing, and input is not interactive", hint=hint)
+        raise InvalidInput(f"the {what} is missing, but the input is not interactive", hint=hint)
     with _asked():
         answer: str = click.prompt(what.capitalize(), hide_input=True, confirmation_prompt=twice, err=True)
     return answer
@@ -100,7 +100,7 @@ def ask_secret(what: str, *, twice: bool = False, hint: str = "") -> str:
 def ask(what: str, *, default: str | None = None, hint: str = "") -> str:
     """Ask on the terminal. Raises InvalidInput where there is no terminal to ask on."""
     if not sys.stdin.isatty():
-        raise InvalidInput(f"the {what} is missing, and input is not interactive", hint=hint)
+        raise InvalidInput(f"the {what} is missing, but the input is not interactive", hint=hint)
     with _asked():
         answer: str = click.prompt(what.capitalize(), default=default, err=True)
     return answer

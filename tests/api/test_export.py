@@ -58,7 +58,7 @@ def test_a_file_that_is_there_stays_as_it_is(cli, tmp_path, category):
     file.write_text("mine")
     refused = cli("product", "export", str(file), "--category", category)
     assert (refused.status, file.read_text()) == (2, "mine")
-    assert refused.err.endswith("Hint:  --force writes over it\n")
+    assert refused.err.endswith("Hint:  --force overwrites it\n")
     failed = cli("product", "export", str(file), "--category", category, "--price-min", "x", "--force")
     assert (failed.status, file.read_text()) == (2, "mine")
     assert cli("product", "export", str(file), "--category", category, "--force").status == 0
@@ -106,5 +106,5 @@ def test_nothing_is_exported_while_a_shard_is_out_unless_it_may_be(cli, site, to
         part = cli("product", "export", str(file), "--category", category, "--allow-partial")
         assert part.status == 6
         assert "Exported 116 products" in part.err
-        assert "rsB unavailable: the file is not whole" in part.err
+        assert "rsB unavailable: the file is incomplete" in part.err
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [file.name]

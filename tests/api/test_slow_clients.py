@@ -17,9 +17,9 @@ PATIENCE = 10  # seconds: where the threads are taken, nothing is answered for l
 SLOW = {
     "a body of which one byte came": LOGIN + b"Content-Length: 1000\r\n\r\n{",
     "a body of which nothing came": LOGIN + b"Content-Length: 1000\r\n\r\n",
-    "a chunk that does not end": LOGIN + b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n{",
+    "a chunk that did not exit": LOGIN + b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n{",
     "a body that is large and half there": LOGIN + b"Content-Length: 4000000\r\n\r\n" + b" " * 50_000,
-    "a head that does not end": LOGIN + b"X-Slow: " + b"a" * 8_000,
+    "a head that did not exit": LOGIN + b"X-Slow: " + b"a" * 8_000,
     "a page login half sent": b"POST /login HTTP/1.1\r\nHost: localhost\r\n"
     b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\nuser",
     "nothing at all": b"",

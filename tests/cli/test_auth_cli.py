@@ -47,7 +47,7 @@ def person(admin, cli, name):
 def test_log_in_look_and_log_out(cli, site):
     before = cli("whoami")
     assert (before.status, before.out) == (4, "")
-    assert before.err == f"Error: nobody is logged in at {site.url}\nHint:  prodctl login\n"
+    assert before.err == f"Error: you are not logged in at {site.url}\nHint:  prodctl login\n"
 
     entered = cli("login", "-u", ADMIN, "--password-stdin", stdin=lines(PASSWORD))
     assert (entered.status, entered.out) == (0, "")
@@ -68,7 +68,7 @@ def test_log_in_look_and_log_out(cli, site):
     assert (left.status, left.err) == (0, f"Logged out {ADMIN} at {site.url}.\n")
     assert cli("whoami").status == 4
     wait_until(lambda: cli("whoami", PRODCTL_TOKEN=token).status == 4, "the token is refused", seconds=30)
-    assert cli("logout").err == f"Nobody was logged in at {site.url}.\n"
+    assert cli("logout").err == f"You were not logged in at {site.url}.\n"
 
 
 def test_a_wrong_password_is_exit_status_4(cli):
@@ -177,7 +177,7 @@ def test_on_a_terminal_the_app_scans_the_second_factor(person):
         "account",
         "second-factor",
         "add",
-        answers={"Your password once more": f"{PASSWORD}\n", "Code that the app shows": "000000\n"},
+        answers={"Your password again": f"{PASSWORD}\n", "Code that the app shows": "000000\n"},
     )
     assert "otpauth://totp/" in answer.out
     assert answer.out.count("█") > 100

@@ -178,11 +178,11 @@ def test_objects_from_a_pipe_are_stored_and_refused_ones_come_back_as_csv(cli, w
     ("data", "says"),
     [
         (b"", "the file is empty"),
-        (b"\x00\x01\x02", "this is no text and no workbook"),
-        (b"nombre;coste\nArroz;1\n", "no column gives anything but the name; the columns are nombre, coste"),
+        (b"\x00\x01\x02", "this is neither text nor a workbook"),
+        (b"nombre;coste\nArroz;1\n", "no column contains anything but the name; the columns are nombre, coste"),
         (b'[{"name": "Arroz"}]', "this is one JSON list"),
         (b"PK\x03\x04 nothing", "the workbook is damaged: it is a ZIP archive without an end"),
-        (b"nombre;precio;pvp\nArroz;1;1\n", "the columns 'precio' (#2) and 'pvp' (#3) both give the price"),
+        (b"nombre;precio;pvp\nArroz;1;1\n", "the columns 'precio' (#2) and 'pvp' (#3) both contain the price"),
         (b'"nombre;precio\nArroz;1\n', "the header cannot be read"),
     ],
 )
@@ -254,7 +254,7 @@ def test_an_import_that_is_killed_goes_on_where_it_was_under_the_same_id(cli, wo
         running.wait()
     first = json.loads(next((tmp_path / "imports").iterdir()).read_text().splitlines()[0])["import"]
     again = cli(*arguments)
-    assert f"Going on with import {first} after line " in again.err
+    assert f"Continuing import {first} after line " in again.err
     report = again.json
     assert (report["import_id"], report["rows"], report["created"]) == (first, 3002, 3000)
     assert [row["line"] for row in report["refused_rows"]] == [2, 3]
@@ -395,4 +395,4 @@ def test_ctrl_c_ends_an_import_and_tells_what_is_in(cli, word):
     assert "unknown" not in report  # what was sent was waited for
     said = err.decode()
     assert "are stored, 0 were sent and not answered.\n" in said
-    assert said.endswith(f"To take it back: prodctl product import undo {report['import_id']}\n")
+    assert said.endswith(f"To undo it: prodctl product import undo {report['import_id']}\n")

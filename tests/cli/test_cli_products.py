@@ -40,7 +40,7 @@ def test_a_product_from_add_to_rm(cli, word):
     removed = cli("product", "rm", word, "--yes")
     restore = f"prodctl product restore {shown.json['id']}"
     assert (removed.status, removed.out) == (0, "")
-    assert removed.err == f"Removed {word} from rsA. To bring it back: {restore}\n"
+    assert removed.err == f"Removed {word} from rsA. To restore it: {restore}\n"
     gone = cli("product", "show", word)
     assert (gone.status, gone.out) == (3, "")
     assert gone.err == f"Error: there is no product '{word}'\nHint:  prodctl product list --search WORDS\n"
@@ -84,7 +84,7 @@ def test_rm_asks_and_does_nothing_without_a_yes(cli, word):
     assert cli("product", "show", word).status == 0
     agreed = cli.on_terminal("product", "rm", word, answers={question: "y\n"})
     assert agreed.status == 0
-    assert agreed.out.startswith(f"{question}y\nRemoved {word} from rsA. To bring it back: prodctl product restore ")
+    assert agreed.out.startswith(f"{question}y\nRemoved {word} from rsA. To restore it: prodctl product restore ")
 
 
 def test_lists_in_every_format_and_page_by_page(cli, word):
@@ -167,7 +167,7 @@ def test_who_may_not_is_told_so(cli, site, word):
     assert (unknown.status, unknown.out) == (4, "")
     nobody = Cli(cli.state_dir, {"PRODCTL_URL": site.url})("product", "list")
     assert (nobody.status, nobody.out) == (4, "")
-    assert nobody.err == f"Error: nobody is logged in at {site.url}\nHint:  prodctl login\n"
+    assert nobody.err == f"Error: you are not logged in at {site.url}\nHint:  prodctl login\n"
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_odd_names_are_refused(cli, name):
 def test_bytes_that_are_no_text_are_refused_for_what_they_are(cli, command):
     refused = cli.inside(*command, b"nom\xe9")
     assert (refused.status, refused.out) == (2, "")
-    assert refused.err == "Error: what was given holds bytes that are not UTF-8 text\n"
+    assert refused.err == "Error: the input contains bytes that are not UTF-8 text\n"
 
 
 @pytest.mark.parametrize("words", ["[", "(", "\\", "^(a+)+$", "🙂", "=", "%"])

@@ -45,7 +45,7 @@ def test_list_tells_ranges_and_numbers(cli):
 def test_a_name_with_nothing_to_route_by_is_refused(cli, name):
     refused = cli.inside("shard", "where", name)
     assert (refused.status, refused.out) == (2, "")
-    assert refused.err.startswith("Error: The name holds nothing to route by\n")
+    assert refused.err.startswith("Error: The name contains nothing to route by\n")
 
 
 def test_elections_name_members_as_the_status_does(cli):

@@ -67,7 +67,7 @@ def in_shards(catalog, product_id):
 
 
 def nothing_is_left(catalog, product_id):
-    """One shard has the product, and at most one more keeps its old place for a while."""
+    """One shard has the product, and at most one more keeps its old location for a while."""
     documents = in_shards(catalog, product_id)
     (shard,) = [shard for shard, product in documents.items() if not product.move]
     assert all(product.move.state == "moved" for product in documents.values() if product.move)

@@ -167,7 +167,7 @@ def test_encrypted_files_show_nothing_and_need_their_key(cli, tmp_path, key_file
     assert not any(b"arroz" in p.read_bytes() for p in path.rglob("*") if p.is_file())
     locked = cli.inside("backup", "verify", str(path))
     assert locked.status == 0
-    assert "Only checksums were looked at" in locked.err
+    assert "Only checksums were checked" in locked.err
     other = tmp_path / "other.key"
     other.write_bytes(b"o" * 44)
     other.chmod(0o600)
@@ -183,7 +183,7 @@ def test_file_of_one_encrypted_backup_does_not_pass_for_another(tmp_path):
     one, two = write(tmp_path, secret=SECRET), write(tmp_path, "20260131T080001Z", secret=SECRET)
     listed = next(file for file in Backup(one, SECRET).manifest.files if file.path.startswith("rsU"))
     (two / listed.path).write_bytes((one / listed.path).read_bytes())
-    with pytest.raises(Exception, match="is not as it was written"), Backup(two, SECRET).reading(listed) as file:
+    with pytest.raises(Exception, match="was altered"), Backup(two, SECRET).reading(listed) as file:
         file.read()
 
 
@@ -240,7 +240,7 @@ def test_what_is_no_backup_is_said_to_be_none(cli, tmp_path):
     for command in ("verify", "show", "restore"):
         told = cli.inside("backup", command, str(tmp_path))
         assert (told.status, told.out) == (2, "")
-        assert told.err.startswith(f"Error: {tmp_path} is no backup: ")
+        assert told.err.startswith(f"Error: {tmp_path} is not a backup: ")
 
 
 def test_damaged_backup_is_not_restored_and_no_system_is_asked(cli, tmp_path):

@@ -180,6 +180,6 @@ def test_prodctl_follows_nobody_elsewhere_and_says_where_it_was_sent():
     with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         client = ApiClient(Settings(url=f"http://127.0.0.1:{server.server_port}"))
-        with pytest.raises(ServiceUnavailable, match="sends on to /elsewhere"):
+        with pytest.raises(ServiceUnavailable, match="redirects to /elsewhere"):
             client.call("GET", "/products", authenticate=False)
     assert asked == ["/api/v1/products"]

@@ -107,7 +107,7 @@ def test_no_leaf_outlives_its_authority(authority, tmp_path):
 def test_a_damaged_authority_is_said_and_never_replaced(tmp_path):
     Authority(tmp_path, NOW)
     (tmp_path / "ca-key.pem").write_text("lost")
-    with pytest.raises(ConfigError, match=r"ca-key.pem and ca.pem are no authority"):
+    with pytest.raises(ConfigError, match=r"ca-key.pem and ca.pem are not a certificate authority"):
         Authority(tmp_path, NOW)
 
 

@@ -111,7 +111,7 @@ def test_where_no_login_can_be_kept_that_is_said_with_the_way_out(monkeypatch):
 
     kept = Credentials(Path("/dev/null/x"))
     assert kept.get("http://127.0.0.1:9") is None
-    with pytest.raises(ConfigError, match="no login can be kept in /dev/null/x: not a directory") as refused:
+    with pytest.raises(ConfigError, match="the login cannot be stored in /dev/null/x: not a directory") as refused:
         kept.put("http://127.0.0.1:9", Login("ana", "a", "b"))
     assert "PRODCTL_STATE_DIR" in refused.value.hint
 

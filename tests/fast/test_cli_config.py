@@ -57,14 +57,14 @@ def test_secrets_are_masked(tmp_path):
         ({"toml": "workers = 0"}, "workers: must be at least 1 (from {tmp}/config.toml)"),
         ({"PORT": "x"}, "PORT: must be a whole number (from environment)"),
         ({"PRODCTL_REGISTRATION": "maybe"}, "PRODCTL_REGISTRATION: must be closed, invitation or open (from"),
-        ({"PRODCTL_CURRENCY": "euro"}, "PRODCTL_CURRENCY: is not of the right form: Currency of a price"),
+        ({"PRODCTL_CURRENCY": "euro"}, "PRODCTL_CURRENCY: does not have the right form: Currency of a price"),
         ({"PRODCTL_REQUEST_BUDGET_SECONDS": "nan"}, "PRODCTL_REQUEST_BUDGET_SECONDS: must be a number (from"),
         ({"PRODCTL_LOCAL_GUARD": "perhaps"}, "PRODCTL_LOCAL_GUARD: must be true or false (from"),
         ({"PRODCTL_SESSION_SECRET": "short"}, "PRODCTL_SESSION_SECRET: must have at least 32 characters (from"),
         ({"PRODCTL_ENV_FILE": "/nope"}, "/nope cannot be read: no such file or directory\n"),
         ({"PRODCTL_ENV_FILE": "/dev/null/x"}, "/dev/null/x cannot be read: not a directory\n"),
         ({"PRODCTL_CONFIG": "/nope"}, "/nope cannot be read: no such file or directory\n"),
-        ({"toml": "url = 5"}, "url: must be a text (from {tmp}/config.toml)"),
+        ({"toml": "url = 5"}, "url: must be text (from {tmp}/config.toml)"),
         ({"toml": "wrokers = 1"}, "wrokers: there is no such setting (from {tmp}/config.toml)"),
         ({"toml": "url = "}, "{tmp}/config.toml is not valid TOML: "),
         ({"env": "PORT=1", "mode": 0o644}, "{tmp}/some.env can be read by other users (mode 0644)"),
@@ -79,7 +79,7 @@ def test_settings_that_cannot_work_are_named_with_their_place(tmp_path, given, s
 def test_all_problems_are_told_at_once(tmp_path):
     out, err, status = config_show(tmp_path, PORT="0", PRODCTL_WORKERS="x")
     assert (out, status) == ("", 2)
-    assert err.splitlines()[0] == "Error: The settings cannot work"
+    assert err.splitlines()[0] == "Error: The settings are not valid"
     assert len(err.splitlines()) == 3
 
 

@@ -86,7 +86,7 @@ def test_counts_read_well_whatever_they_are_and_the_pages_know_them():
     assert told == [
         "acknowledged writes lost: 1",
         "records stored more than once: 2",
-        "records without what was written last: 1",
+        "records that lack their last write: 1",
         "records stored although their request was refused: 1",
         "requests failed: 3, allowed: 2",
     ]

@@ -60,7 +60,7 @@ def test_what_was_sent_again_is_told_and_is_no_failure():
 def test_an_acknowledged_create_that_nobody_holds_is_lost():
     verdict = History().created().held()
     assert verdict.lost == 1
-    assert "acknowledged, and missing on a:1, b:1, c:1" in verdict.examples[0]
+    assert "acknowledged, but missing on a:1, b:1, c:1" in verdict.examples[0]
 
 
 def test_an_acknowledged_create_that_one_member_lacks_is_lost():

@@ -49,7 +49,7 @@ def test_a_primary_that_hangs_is_replaced_once_nobody_hears_of_it(watched):
     watched.set.pause(A)
     watched.set.hearing = {C}
     watched.guard.look()
-    assert watched.told[1:] == [("refrained", f"{C} has heard of {A} meanwhile")]
+    assert watched.told[1:] == [("refrained", f"{C} has learnt of {A} meanwhile")]
     fresh = Watched()
     fresh.set.pause(A)
     fresh.guard.look()

@@ -49,16 +49,16 @@ def test_never_without_a_majority():
 
 
 def test_never_when_there_is_a_new_primary_already():
-    assert may_elect(A, [primary(B), secondary(C)], MAJORITY, None) == "b:1 is primary already"
+    assert may_elect(A, [primary(B), secondary(C)], MAJORITY, None) == "b:1 is already primary"
 
 
 def test_never_when_a_witness_has_heard_of_the_silent_primary():
     witnesses = [secondary(B, heard=9.0), secondary(C, heard=0.3)]
-    assert may_elect(A, witnesses, MAJORITY, 1.5) == "c:1 has heard of a:1 meanwhile"
+    assert may_elect(A, witnesses, MAJORITY, 1.5) == "c:1 has learnt of a:1 meanwhile"
 
 
 def test_never_when_a_witness_cannot_say():
-    assert may_elect(A, [secondary(B, heard=9.0), secondary(C)], MAJORITY, 1.5) == "c:1 has heard of a:1 meanwhile"
+    assert may_elect(A, [secondary(B, heard=9.0), secondary(C)], MAJORITY, 1.5) == "c:1 has learnt of a:1 meanwhile"
 
 
 def test_a_primary_that_nobody_has_heard_of_may_be_replaced():

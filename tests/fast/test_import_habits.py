@@ -168,7 +168,9 @@ def test_half_of_a_character_refuses_its_line_alone_and_the_file_of_refused_rows
     ]
     rows = judged("\n".join(lines) + "\n")
     assert [isinstance(row, RefusedRow) for row in rows] == [False, True, True, False]
-    assert reasons("\n".join(lines)) == ["is no JSON object: it holds half of a character, which cannot be stored"] * 2
+    assert (
+        reasons("\n".join(lines)) == ["is not a JSON object: it holds half of a character, which cannot be stored"] * 2
+    )
     file = io.TextIOWrapper(io.BytesIO(), "utf-8-sig")
     report = ImportReport(sink=RefusedFile(file, ["name", "price"], ";", None))
     for cells in (["b \ud83d", "1"], ["\udcff", "2"]):
@@ -249,7 +251,7 @@ def archive(*names, mimetype=""):
         (b"%PDF-1.7\n", "a PDF document"),
         (b"\xff\xd8\xff\xe0", "a JPEG image"),
         (gzip.compress(b"nombre;precio\n", mtime=0), "a gzip archive"),
-        (archive("productos.csv"), r"a ZIP archive that holds productos\.csv"),
+        (archive("productos.csv"), r"a ZIP archive that contains productos\.csv"),
         (archive("word/document.xml", "[Content_Types].xml"), "a Word document"),
         (archive("xl/workbook.bin", "[Content_Types].xml"), "a binary Excel workbook"),
         (archive("content.xml", mimetype="application/vnd.oasis.opendocument.text"), "a text document"),
@@ -258,7 +260,7 @@ def archive(*names, mimetype=""):
         (b"{\\rtf1", "an RTF document"),
         (b"SQLite format 3\0", "an SQLite database"),
         (b"\x7fELF\2\1\1\0", "a program"),
-        (b"nombre\0;precio\n", "no text and no workbook"),
+        (b"nombre\0;precio\n", "neither text nor a workbook"),
         ('{"name": "a"}\n'.encode("utf-16"), "NDJSON in UTF-16"),
         (b'{\r\n  "name": "a"\r\n}\n', "JSON over several lines"),
         (b"PK\x03\x04", "damaged"),
@@ -271,9 +273,9 @@ def test_what_is_something_else_is_named(data, says):
 
 
 def test_a_title_above_the_headings_is_said_to_be_in_the_way():
-    with pytest.raises(UnreadableInput, match="no column gives the name") as refused:
+    with pytest.raises(UnreadableInput, match="no column contains the name") as refused:
         judged("Lista de precios;;\nNombre;Precio;Stock\nA;1;2\n")
-    assert refused.value.hint == "the first row is to have the headings: delete what stands above them"
+    assert refused.value.hint == "the first row must contain the headings: delete everything above them"
 
 
 def test_columns_without_a_heading_need_no_word_and_equal_ones_are_told_apart_by_their_place():

@@ -185,10 +185,15 @@ def test_columns_can_be_said():
 @pytest.mark.parametrize(
     ("header", "mapping", "error", "says"),
     [
-        ("nombre;coste", {}, UnreadableInput, "no column gives anything but the name; the columns are nombre, coste"),
-        ("a;b", {}, UnreadableInput, "no column gives the name; the columns are a, b"),
-        ("nombre;precio;pvp", {}, UnreadableInput, r"'precio' \(#2\) and 'pvp' \(#3\) both give the price"),
-        ("nombre;precio;precio", {}, UnreadableInput, "both give the price"),
+        (
+            "nombre;coste",
+            {},
+            UnreadableInput,
+            "no column contains anything but the name; the columns are nombre, coste",
+        ),
+        ("a;b", {}, UnreadableInput, "no column contains the name; the columns are a, b"),
+        ("nombre;precio;pvp", {}, UnreadableInput, r"'precio' \(#2\) and 'pvp' \(#3\) both contain the price"),
+        ("nombre;precio;precio", {}, UnreadableInput, "both contain the price"),
         ("nombre;precio", {"coste": "price"}, InvalidInput, "no column 'coste'"),
         ("nombre;precio", {"precio": "cost"}, InvalidInput, "'cost' is none of name, variant"),
     ],
@@ -236,7 +241,7 @@ def test_a_row_of_a_file_by_sku_needs_no_name():
     assert found[0].fields == {"sku": "A-1", "stock": 7}
     assert [r.problems[0].code for r in found[1:3]] == ["missing", "duplicate_in_file"]
     assert isinstance(found[3], RepeatedRow)
-    with pytest.raises(UnreadableInput, match="no column gives the sku"):
+    with pytest.raises(UnreadableInput, match="no column contains the sku"):
         map_columns(["nombre", "precio"], {}, ("sku",))
 
 

@@ -106,5 +106,5 @@ def test_a_file_that_may_not_be_executed_is_said(tmp_path):
     program.chmod(0o644)
     if os.access(program, os.X_OK):
         pytest.skip("this user may execute everything")
-    with pytest.raises(ConfigError, match="may not be executed"):
+    with pytest.raises(ConfigError, match="is not executable"):
         find_mongod(program)

@@ -118,7 +118,7 @@ def test_range_moves_with_all_that_it_holds(system):
 
 
 def test_counts_are_approximate_while_products_are_under_way_and_exact_as_soon_as_they_have_moved(system):
-    """Not for the twenty minutes in which the former shard keeps old places."""
+    """Not for the twenty minutes in which the former shard keeps old locations."""
     router = system.router()
     for name in NAMES:
         router.create(draft(name), ANA)

@@ -233,7 +233,7 @@ _ODD_TIMES = {
     "nbf past": {"nbf": SECOND - 900},
     "nbf of another type": {"nbf": "soon"},
     "without end": {"exp": 10**400},
-    "a claim that we do not make": {"admin": True},
+    "a claim that is never issued": {"admin": True},
     "the first second": {"iat": 0, "exp": 900},
 }
 

@@ -159,7 +159,7 @@ def test_a_unit_that_would_not_come_back_is_told(members, primary):
     Incus().push(HOST, drop_in, b"[Service]\nRestart=no\n")
     Incus().execute(HOST, ["systemctl", "daemon-reload"])
     try:
-        assert members.cannot_come_back(primary) == f"mongod@{port}.service in {HOST} stays dead after a crash"
+        assert members.cannot_come_back(primary) == f"mongod@{port}.service in {HOST} is not restarted after a crash"
     finally:
         Incus().execute(HOST, ["rm", drop_in])
         Incus().execute(HOST, ["systemctl", "daemon-reload"])

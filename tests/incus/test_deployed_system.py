@@ -167,7 +167,7 @@ def test_the_doctor_finds_nothing_to_mend_but_the_old_mongod_of_the_test_bed(dep
     deployed.token()
     done = deployed.prodctl("doctor", "-o", "json", environment=deployed.operator | {"PRODCTL_URL": URL})
     problems = [(one["subject"], one["text"]) for one in done.json["items"] if one["severity"] == "problem"]
-    assert problems == [("9 members", "mongod 6.0.5 has known security holes")]
+    assert problems == [("9 members", "mongod 6.0.5 has known vulnerabilities")]
     assert done.status == 6
 
 

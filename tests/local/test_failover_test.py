@@ -112,7 +112,7 @@ def test_a_missed_limit_exits_8(cli):
 def test_a_dry_run_touches_nothing(cli):
     before = cli("cluster", "history", "-o", "json").json["items"]
     answer = cli("failover-test", "rsA", "--dry-run")
-    assert (answer.status, answer.out) == (0, "The drill may begin.\n")
+    assert (answer.status, answer.out) == (0, "The drill can start.\n")
     assert cli("cluster", "history", "-o", "json").json["items"] == before
 
 
@@ -122,7 +122,7 @@ def test_an_interrupted_drill_puts_everything_back(cli, number):
         read_until(running, "new primary")
         running.send_signal(number)
         assert running.wait(timeout=60) == 130
-        assert "putting everything back" in running.stderr.read().decode()
+        assert "restoring everything" in running.stderr.read().decode()
     assert_whole(cli)
 
 
@@ -134,16 +134,16 @@ def test_after_kill_9_the_next_drill_puts_back_and_says_so(cli):
     assert cli("cluster", "status").status == 6
     answer = cli("failover-test", "rsU", "--fault", "stepdown")
     assert answer.status == 0, answer.err
-    assert "was cut off; putting back what it left" in answer.err
+    assert "was interrupted; restoring what it left behind" in answer.err
     assert_whole(cli)
-    assert "nothing to put back" in cli("failover-test", "restore").err
+    assert "nothing to restore" in cli("failover-test", "restore").err
 
 
 def test_a_second_drill_is_refused(cli):
     with cli.started("failover-test", "rsA", "--fault", "stepdown") as running:
         read_until(running, "load")
         answer = cli("failover-test", "rsU")
-        assert (answer.status, "another drill is at work" in answer.err) == (6, True)
+        assert (answer.status, "another drill is running" in answer.err) == (6, True)
         assert cli("failover-test", "rsU", "--dry-run").status == 6
         assert running.wait(timeout=60) == 0
 

@@ -181,7 +181,7 @@ def test_a_set_that_does_not_come_up_keeps_no_other_from_coming_up(cluster):
     for member in broken:
         cluster.plan.data_directory(member).mkdir()
         (cluster.plan.data_directory(member) / "storage.bson").write_text("no such thing\n")
-    with pytest.raises(ClusterUnavailable, match=r"rsB is not whole: rsB-1 ended with status .*everything else"):
+    with pytest.raises(ClusterUnavailable, match=r"rsB is incomplete: rsB-1 ended with status .*everything else"):
         cluster.up()
     assert {p.what for p in cluster.status() if not p.is_healthy} == {"rsB"}
     for member, kept in zip(broken, aside, strict=True):
@@ -197,7 +197,7 @@ def test_a_set_comes_up_with_two_members_when_the_third_cannot(cluster):
     kept = cluster.plan.data_directory(broken).rename(cluster.plan.directory / "aside")
     cluster.plan.data_directory(broken).mkdir()
     (cluster.plan.data_directory(broken) / "storage.bson").write_text("no such thing\n")
-    with pytest.raises(ClusterUnavailable, match="rsA is not whole: rsA-1 ended with status"):
+    with pytest.raises(ClusterUnavailable, match="rsA is incomplete: rsA-1 ended with status"):
         cluster.up()
     assert [p.name for p in cluster.status() if not p.is_healthy] == ["rsA-1"]
     shutil.rmtree(cluster.plan.data_directory(broken))

@@ -184,7 +184,7 @@ def test_what_runs_in_a_container_sees_and_renews_an_old_certificate_of_a_member
             "shown": dict.fromkeys(members, new),
         }
     )
-    lacks = {("renew", f"the certificate of {member}", "it shows another one") for member in members}
+    lacks = {("renew", f"the certificate of {member}", "it presents another one") for member in members}
     assert set(task.observe()["missing"]) == lacks
     task.set_up(60)
     task.wait_healthy(60)

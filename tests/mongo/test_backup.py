@@ -275,7 +275,7 @@ def test_commands_say_what_they_did_and_refuse_what_would_destroy(system, cluste
     some = cli.inside("backup", "restore", path, "--product", "ARROZ", "-o", "json")
     assert (some.status, some.json["outcomes"]) == (6, {"left_out": 1})
     none = cli.inside("backup", "restore", path, "--user", "nadie")
-    assert (none.status, none.err.splitlines()[0]) == (3, "Error: the backup holds none of these")
+    assert (none.status, none.err.splitlines()[0]) == (3, "Error: the backup contains none of these")
 
     done = cli.inside("backup", "restore", path, "--replace", "--yes", "-o", "json")
     assert (done.status, done.json["products"], done.json["left_out"]) == (0, 1, [])

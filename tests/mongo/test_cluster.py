@@ -87,7 +87,7 @@ def test_a_switchover_is_refused_before_anything_changes(operator, cluster):
     with open_switchover(operator, "rsA") as parts:
         with pytest.raises(MemberNotFound):
             switch_over(parts, "h:1")
-        with pytest.raises(Unavailable, match="is the primary already"):
+        with pytest.raises(Unavailable, match="is already the primary"):
             switch_over(parts, before.primary.address)
     victim = next(m.address for m in before.members if m.role == "SECONDARY")
     cluster.members.kill(victim)

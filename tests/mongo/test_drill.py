@@ -137,7 +137,7 @@ class Pretender:
 
 @pytest.mark.parametrize(("fault", "why"), [
     (Fault.PARTITION, "the local members share 127.0.0.1"),
-    (Fault.CONTAINER, "the local members run in no container"),
+    (Fault.CONTAINER, "the local members do not run in containers"),
 ])  # fmt: skip
 def test_what_needs_a_host_for_each_member_is_refused_on_one_machine(operator, cluster, fault, why):
     with open_drill(operator, cluster.members) as parts:

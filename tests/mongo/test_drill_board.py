@@ -116,7 +116,7 @@ def test_an_order_is_carried_out_and_a_second_one_refused(web, runner_board, ope
         web.place(second)
         wait_until(lambda: web.get(second.id).is_over, "the second one is answered")
         assert web.get(second.id).state is RunState.REFUSED
-        assert "another drill is at work, ordered by Ana" in web.get(second.id).reason
+        assert "another drill is running, ordered by Ana" in web.get(second.id).reason
         assert web.get(first.id).state is RunState.RUNNING
         wait_until(lambda: web.get(first.id).is_over, "the drill ends", DRILL_SECONDS)
     done = web.get(first.id)

@@ -1,4 +1,4 @@
-"""Moves whose old place has gone with time."""
+"""Moves whose old location has gone with time."""
 
 from uuid import uuid4
 

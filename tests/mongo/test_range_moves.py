@@ -249,7 +249,7 @@ def test_process_that_slept_from_the_beginning_to_the_end_misplaces_and_misses_n
 @pytest.mark.parametrize(
     ("lower", "upper", "target", "error", "text"),
     [
-        ("a", "n", "rsA", Conflict, "is all in rsA already"),
+        ("a", "n", "rsA", Conflict, "is already on rsA"),
         ("", "n", "rsC", ShardNotFound, "there is no shard rsC"),
         ("", "c", "rsB", Conflict, "belongs to several shards: rsB, rsA"),
     ],
@@ -262,7 +262,7 @@ def test_what_cannot_move_is_said_before_anything_changes(mover, shards, lower, 
 
 def test_range_that_is_being_moved_is_not_moved_in_part(mover):
     mover("g", "n").announce("rsB")
-    with pytest.raises(Conflict, match="still has products or old places"):
+    with pytest.raises(Conflict, match="still has products or old locations"):
         mover("c", "k").plan("rsB")
 
 
@@ -346,7 +346,7 @@ def test_program_goes_on_where_whoever_was_at_work_has_died(moves, served, route
         assert (ended.state(now()), ended.carried, ended.trouble) == ("settling", 20, "")
         purge(raw_products)
         wait_until(lambda: moves.latest_orders(1)[0].state(now()) == "done", "the order is done", 30)
-    assert "ana orders that g ≤ key < n moves to rsB" in logged
+    assert "ana ordered the move of g ≤ key < n to rsB" in logged
     assert moves.shards.maps.load().range_for("gato").holders == ("rsB",)
 
 
@@ -361,7 +361,7 @@ def test_move_that_cannot_go_on_is_paused_with_the_reason(moves, served, routers
     assert work.give("rsB")
     with served():
         ended = moves.carry_out(order.id, lambda _order, _text: None, patience=60)
-    assert (ended.state(now()), ended.trouble[:25]) == ("paused", "1 product stays in rsA: a")
+    assert (ended.state(now()), ended.trouble[:25]) == ("paused", "1 product stays on rsA: a")
     raw_products["rsB"].delete_one({"_id": twin["_id"]})
     moves.want(ended, "move")
     assert moves.carry_out(order.id, lambda _order, _text: None).state(now()) == "settling"
@@ -423,7 +423,7 @@ def test_what_is_still_at_the_source_is_repaired_and_upgraded(shards, sets, rout
     damage(raw_products["rsA"], made["gato"], words=["perro"])
     damage(raw_products["rsA"], made["higo"], name_key="h")
     mended = {m.finding.product.name: m.text for m in shards.mend(shards.findings(lambda _looked: None), dry_run=False)}
-    assert mended == {"gato": "computed anew", "higo": "computed anew, and moved to rsB"}
+    assert mended == {"gato": "recomputed", "higo": "recomputed, and moved to rsB"}
     assert findings(shards) == []
     damage(raw_products["rsA"], made["kiwi"], words=["kiwi"], facets=["$name"])
     assert upgrade_products(list(sets.values())) == 1

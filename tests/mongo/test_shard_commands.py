@@ -62,7 +62,7 @@ def test_split_shows_the_new_ranges_and_refuses_what_is_no_name(cli, cluster, pu
     assert "n ≤ key < ñ" in cli("shard", "list").out
     refused = cli("shard", "split", " ")
     assert (refused.status, refused.out) == (2, "")
-    assert refused.err.startswith("Error: The name holds nothing to route by\n")
+    assert refused.err.startswith("Error: The name contains nothing to route by\n")
 
 
 def test_a_shard_that_does_not_answer_is_not_called_clean(cli):
@@ -123,7 +123,7 @@ def test_move_is_shown_and_paused_and_is_the_only_one(cli, order):
     (shown,) = cli("shard", "status", "-o", "json").json["items"]
     assert (shown["id"], shown["range"], shown["state"]) == (str(order.id), "g ≤ key < n", "planned")
     assert shown["begun_at"] == order.begun_at.isoformat(timespec="milliseconds")
-    assert cli("shard", "pause").err == "The move of g ≤ key < n to rsB pauses: prodctl shard resume goes on with it.\n"
+    assert cli("shard", "pause").err == "The move of g ≤ key < n to rsB pauses: prodctl shard resume continues it.\n"
     assert cli("shard", "status").out.splitlines()[1].split()[-3:] == ["paused", "0", "0"]
     refused = cli("shard", "move", "--from", "b", "--below", "c", "--to", "rsB", "--yes")
     assert (refused.status, "another range is being moved" in refused.err) == (5, True)

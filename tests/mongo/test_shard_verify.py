@@ -148,7 +148,7 @@ def test_misplaced_product_is_found_and_moved_home(verified, repaired, made, raw
     raw_products["rsA"].delete_one({"_id": made["Arroz"].id})
     (finding,) = verified()
     assert (finding.kind, finding.shard, finding.product.name) == ("misplaced", "rsB", "Arroz")
-    assert [(m.done, m.text) for m in repaired(dry_run=True)] == [(False, "would be mended")]
+    assert [(m.done, m.text) for m in repaired(dry_run=True)] == [(False, "would be repaired")]
     assert kinds(verified()) == ["misplaced"]
     assert [(m.done, m.text) for m in repaired()] == [(True, "moved to rsA")]
     assert verified() == []

@@ -45,7 +45,7 @@ from prodcore.product.terms import INACTIVE, beginning_of, category_term, tag_te
 from prodcore.routing import Range, ShardMap, covers, prefix_range
 
 MARK = "\0"
-"""No key holds it; what stands behind it makes the key of an old place its own."""
+"""No key holds it; what stands behind it makes the key of an old location its own."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class _Document:
 
     @property
     def is_place(self) -> bool:
-        """Whether it only keeps the old place of a product that has moved."""
+        """Whether it only keeps the old location of a product that has moved."""
         return self.move is not None and self.move.state == "moved"
 
     @property

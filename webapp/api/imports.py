@@ -180,7 +180,7 @@ def list_imports(query_data: ImportsQuery) -> Response:
 
 @blueprint.put("/imports/<uuid:import_id>")
 @blueprint.input(ImportIn)
-@blueprint.doc(summary="Remember an import", security="bearer", responses={204: "Remembered"})
+@blueprint.doc(summary="Register an import", security="bearer", responses={204: "Remembered"})
 def note_import(import_id: UUID, json_data: ImportIn) -> Response:
     """Once when it begins and once, with its counts, when it has ended; repeating it does no harm."""
     moment, counts = now(), json_data.counts
@@ -201,7 +201,7 @@ def note_import(import_id: UUID, json_data: ImportIn) -> Response:
 @blueprint.post("/imports/<uuid:import_id>/undo")
 @blueprint.input(UndoIn)
 @blueprint.output(UndoOut)
-@blueprint.doc(summary="Take an import back, some products at a time", security="bearer", responses=[404])
+@blueprint.doc(summary="Undo an import, some products at a time", security="bearer", responses=[404])
 def undo_import(import_id: UUID, json_data: UndoIn) -> Response:
     """Delete what it created, give what it changed its former values; what was changed since stays and is named."""
     catalog = current_catalog()

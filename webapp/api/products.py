@@ -139,7 +139,7 @@ def seen_version() -> int:
         raise PreconditionRequired(hint='Read the product and send its ETag back: If-Match: "3"')
     match = _VERSION.fullmatch(header.strip())
     if not match:
-        raise UnreadableInput('If-Match is not a version of ours, such as "3"')
+        raise UnreadableInput('If-Match must be a version, such as "3"')
     return int(match[1])
 
 

@@ -220,7 +220,8 @@ class AuthClient:
             if "NewConnectionError" in repr(error):
                 raise _silent() from None
             raise OutcomeUnknown(
-                "authsvc took the request and gave no answer: it may have happened", hint="Look before you repeat it"
+                "authsvc took the request and gave no answer: it may have happened",
+                hint="Check whether it happened before you repeat it",
             ) from None
         if response.ok:
             return document

@@ -147,7 +147,7 @@ def prove(password: str, code: str = "") -> None:
 
 
 def complete_setup(code: str, username: str, password: str) -> Identity:
-    """Make the first admin with the one-time setup code, and start a browser session as that admin."""
+    """Create the first admin with the one-time setup code, and start a browser session as that admin."""
     body = {"code": code, "username": username, "password": password}
     return _start_session(auth_client().call("POST", "/setup", body))
 

@@ -226,7 +226,7 @@ class Trust:
     def _refuse_revoked(self, identity: Identity) -> None:
         known = self._known
         if known and (identity.sid in known.sessions or identity.epoch < known.epochs.get(identity.user_id, 0)):
-            raise NotAuthenticated("the token is not valid any more")
+            raise NotAuthenticated("the token is no longer valid")
 
     def _may_ask(self) -> bool:
         """Whether the last question is long enough ago for one beside the thread's."""
@@ -346,4 +346,4 @@ class Trust:
         try:
             self._memory.change(joined)
         except OSError as error:
-            log.warning("what is known of authsvc cannot be kept", why=str(error))
+            log.warning("what is known of authsvc cannot be stored", why=str(error))

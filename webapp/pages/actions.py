@@ -48,8 +48,8 @@ AUDITED: Mapping[ActionKind, str] = {
 }
 """What the audit calls each."""
 SENTENCES: dict[str, Any] = {
-    "{range} is all in {shard} already": lazy_gettext("{range} is already on {shard}."),
-    "{range} still has products or old places in {shard}": lazy_gettext(
+    "{range} is already on {shard}": lazy_gettext("{range} is already on {shard}."),
+    "{range} still has products or old locations in {shard}": lazy_gettext(
         "{range} cannot move yet: {shard} still keeps old locations of its products, for up to twenty minutes."
     ),
     "{range} belongs to several shards: {shards}": lazy_gettext(
@@ -57,23 +57,23 @@ SENTENCES: dict[str, Any] = {
     ),
     "another range is being moved": lazy_gettext("Another range is being moved: wait for it, or undo that move."),
     "there is no shard {shard}; there are {shards}": lazy_gettext("There is no shard {shard}. There are: {shards}."),
-    "the move of {range} was taken back": lazy_gettext("The move of {range} was undone."),
-    "the move of {range} is over": lazy_gettext("The move of {range} has already finished."),
+    "the move of {range} was undone": lazy_gettext("The move of {range} was undone."),
+    "the move of {range} has already finished": lazy_gettext("The move of {range} has already finished."),
     "the move of {range} is not paused": lazy_gettext("The move of {range} is not paused."),
-    "the drill runner was stopped; the move goes on when it runs again": lazy_gettext(
+    "the drill runner was stopped; the move continues when it is active again": lazy_gettext(
         "The drill runner was stopped. The move continues when it is active again."
     ),
-    "the drill runner was cut off: look at the cluster before you repeat it": lazy_gettext(
+    "the drill runner was interrupted: check the cluster before you repeat it": lazy_gettext(
         "The drill runner was interrupted: check the cluster before you repeat the action."
     ),
-    "it failed unexpectedly, perhaps half done: the log of the drill runner has why": lazy_gettext(
+    "it failed unexpectedly and may be half done: the drill runner's log has the reason": lazy_gettext(
         "It failed unexpectedly and may be half done. The drill runner's log has the reason."
     ),
     "no active drill runner took the order in time": lazy_gettext("No active drill runner took the order in time."),
-    "a drill, or another action on a member, is at work": lazy_gettext(
+    "a drill, or another action on a member, is running": lazy_gettext(
         "A drill, or another action on a member, is running: wait for it to end."
     ),
-    "{member} is the primary already": lazy_gettext("{member} is the primary already."),
+    "{member} is already the primary": lazy_gettext("{member} is already the primary."),
     "{member} cannot become primary: its priority is 0, or it has no vote": lazy_gettext(
         "{member} cannot become primary: its priority is 0, or it has no vote."
     ),
@@ -86,25 +86,25 @@ SENTENCES: dict[str, Any] = {
     "{set}: no new primary within 30 s": lazy_gettext("{set}: no new primary within 30 s."),
     "{set}: {member} has not rejoined within 30 s": lazy_gettext("{set}: {member} has not rejoined within 30 s."),
     "{set}: {member} became primary, not {chosen}": lazy_gettext("{set}: {member} became primary, not {chosen}."),
-    "anybody who reaches it may do anything": lazy_gettext("Anyone who can connect to it has full access."),
+    "anyone who can connect to it has full access": lazy_gettext("Anyone who can connect to it has full access."),
     "start it with a keyFile": lazy_gettext("start it with a keyFile"),
     "it listens on every address of its host": lazy_gettext("It listens on every address of its host."),
     "bindIp: loopback and its own": lazy_gettext("bindIp: loopback and its own address"),
-    "it offers zlib compression, which leaked memory to anybody in older versions ({cve})": lazy_gettext(
+    "it offers zlib compression, which in older versions leaks memory to anyone who can connect ({cve})": lazy_gettext(
         "It offers zlib compression, which in older versions leaks memory to anyone who can connect ({cve})."
     ),
-    "its oplog holds {size} MB: a member that is away for long must copy everything again": lazy_gettext(
+    "its oplog holds {size} MB: a member that is down for long has to copy everything again": lazy_gettext(
         "Its oplog holds {size} MB: a member that is down for long has to copy everything again."
     ),
     "replSetResizeOplog to at least {size} MB": lazy_gettext("replSetResizeOplog to at least {size} MB"),
-    "a client that names no write concern gets w: {w}": lazy_gettext(
+    "a client that does not specify a write concern gets w: {w}": lazy_gettext(
         "A client that does not specify a write concern gets w: {w}."
     ),
     "setDefaultRWConcern with w: majority": lazy_gettext("setDefaultRWConcern with w: majority"),
-    "mongod {version} has known security holes": lazy_gettext("mongod {version} has known vulnerabilities."),
+    "mongod {version} has known vulnerabilities": lazy_gettext("mongod {version} has known vulnerabilities."),
     "update to {version} or newer": lazy_gettext("update to {version} or newer"),
-    "1 product stays in {shard}: {why}": lazy_gettext("One product stays on {shard}: {why}"),
-    "{n} products stay in {shard}: {why}": lazy_gettext("{n} products stay on {shard}: {why}"),
+    "1 product stays on {shard}: {why}": lazy_gettext("One product stays on {shard}: {why}"),
+    "{n} products stay on {shard}: {why}": lazy_gettext("{n} products stay on {shard}: {why}"),
 }
 """What the core says of these actions in English, by its pattern."""
 _PLANNED = (ActionKind.MOVE, ActionKind.DRAIN, ActionKind.REBALANCE)
@@ -313,7 +313,7 @@ def _at_work(move: UUID) -> MoveOrder:
     if order is None:
         raise NotFound(f"there is no move {move}")
     if order.carried_at:
-        raise Conflict(f"the move of {order.bounds} is over")
+        raise Conflict(f"the move of {order.bounds} has already finished")
     return order
 
 

@@ -185,7 +185,7 @@ _REFUSALS: dict[str, Any] = {
     "line_too_long": lazy_gettext("The line is too long."),
     "repeated": lazy_gettext("It is given twice."),
     "unclosed_quote": lazy_gettext("A quoted cell is never closed."),
-    "bad_quotes": lazy_gettext("A quoted cell goes on after its closing quote: write a quote in a cell twice."),
+    "bad_quotes": lazy_gettext("A quoted cell continues after its closing quote: inside a cell, double the quotes."),
     "too_many_cells": lazy_gettext("The row has more cells than the header."),
     "unclear_currency": lazy_gettext("The symbol may stand for several currencies: use a code such as EUR."),
     "ambiguous_number": lazy_gettext("The number can be read in two ways: choose the number format."),
@@ -231,7 +231,7 @@ _CORE_SENTENCES: dict[str, Any] = {
     "the workbook is damaged: it is a ZIP archive without an end": lazy_gettext("The workbook is damaged."),
     "the workbook is locked with a password": lazy_gettext("The workbook is locked with a password."),
     "the workbook is too large for a pipe": lazy_gettext("The workbook is too large."),
-    "the XLSX file would unfold to far more than a sheet of products: it is not read": lazy_gettext(
+    "the XLSX file would unpack to far more than a sheet of products: it was not read": lazy_gettext(
         "The Excel file is far larger than a sheet of products."
     ),
     "the workbook holds {size} MiB of different texts, more than is held in memory": lazy_gettext(
@@ -242,21 +242,21 @@ _CORE_SENTENCES: dict[str, Any] = {
     "save the sheet as CSV UTF-8: that may have any size": lazy_gettext("Save it as .xlsx or as CSV UTF-8."),
     "this is one JSON list": lazy_gettext("This is a JSON list: write one object a line."),
     "this is NDJSON in UTF-16, and JSON is UTF-8": lazy_gettext("This is NDJSON in UTF-16: save it as UTF-8."),
-    "this is no text and no workbook": lazy_gettext("This is neither text nor a workbook."),
-    "this is a ZIP archive that holds {held}": lazy_gettext("This is a ZIP archive: unpack it. It contains: {held}"),
+    "this is neither text nor a workbook": lazy_gettext("This is neither text nor a workbook."),
+    "this is a ZIP archive that contains {held}": lazy_gettext("This is a ZIP archive: unpack it. It contains: {held}"),
     "this is {what}": lazy_gettext("This is not a file of products: CSV, XLSX, ODS and NDJSON can be read."),
-    "no column gives {what}; the columns are {titles}": lazy_gettext(
+    "no column contains {what}; the columns are {titles}": lazy_gettext(
         "No column contains {what}. The columns: {titles}"
     ),
-    "the columns {names} both give the {what}": lazy_gettext("The columns {names} both contain {what}."),
-    "the columns {names} all give the {what}": lazy_gettext("The columns {names} all contain {what}."),
+    "the columns {names} both contain the {what}": lazy_gettext("The columns {names} both contain {what}."),
+    "the columns {names} all contain the {what}": lazy_gettext("The columns {names} all contain {what}."),
     "it was stopped": lazy_gettext("It was stopped."),
-    "another drill is at work, ordered by {by}": lazy_gettext("Another drill is running, started by {by}."),
+    "another drill is running, ordered by {by}": lazy_gettext("Another drill is running, started by {by}."),
     "round {n}, {set}: {problem}": lazy_gettext("Round {n}, {set}: {problem}"),
     "acknowledged writes lost: {n}, allowed: {limit}": lazy_gettext("Acknowledged writes lost: {n}, allowed: {limit}"),
     "acknowledged writes lost: {n}": lazy_gettext("Acknowledged writes lost: {n}"),
     "records stored more than once: {n}": lazy_gettext("Records stored more than once: {n}"),
-    "records without what was written last: {n}": lazy_gettext("Records that lack their last write: {n}"),
+    "records that lack their last write: {n}": lazy_gettext("Records that lack their last write: {n}"),
     "records stored although their request was refused: {n}": lazy_gettext(
         "Records stored although their request was refused: {n}"
     ),

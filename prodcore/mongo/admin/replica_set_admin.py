@@ -163,7 +163,7 @@ class ReplicaSetAdmin:
                 raise
             return True
 
-        self._until(reconfigure, Unavailable(f"{self.name} does not take its configuration", replica_set=self.name))
+        self._until(reconfigure, Unavailable(f"{self.name} did not accept its configuration", replica_set=self.name))
 
     def follow_move(self) -> bool:
         """Give a set whose members have all moved its new addresses, by force; whether it had moved.
@@ -193,7 +193,7 @@ class ReplicaSetAdmin:
                 return _hosts(self._stored_config(best) or {}) == set(self._members) or None
             return True
 
-        self._until(reconfigure, Unavailable(f"{best} does not take its new address", replica_set=self.name))
+        self._until(reconfigure, Unavailable(f"{best} did not accept its new address", replica_set=self.name))
         return True
 
     def count_documents(self, database: str, collection: str) -> int:
@@ -254,7 +254,7 @@ class ReplicaSetAdmin:
             status = self._try_command(address, "replSetGetStatus") or {}
             return bool(status.get("syncSourceHost")) or status.get("myState") in _READY_STATES or None
 
-        self._until(begun, Unavailable(f"{address} does not begin to copy {self.name}", replica_set=self.name))
+        self._until(begun, Unavailable(f"{address} did not start to copy {self.name}", replica_set=self.name))
 
     def wait_member_ready(self, address: str) -> str:
         """Wait until this member says that it is PRIMARY or SECONDARY; which of the two."""

@@ -252,7 +252,7 @@ class ReplicaSet:
             if attempted:
                 return OutcomeUnknown(
                     f"{self.name} took the write and gave no answer: it may have happened",
-                    hint="Look it up before you repeat it",
+                    hint="Check whether it happened before you repeat it",
                     shard=self.name,
                     **identity,
                 )

@@ -4,7 +4,7 @@ A **deleted** product is parked in its place: its fields lie under ``deleted.pro
 ``name_key`` begins with the last code point, which no name's does, so its name is free and no list meets it.
 
 A **move** stands under ``move`` while the document is a part of one, and in ``moves`` after it. A document that keeps
-an old place has U+0000 and its id behind its ``variant_key``. No key holds U+0000, so the old name is free, and the
+an old location has U+0000 and its id behind its ``variant_key``. No key holds U+0000, so the old name is free, and the
 place is right behind the one that it was.
 """
 
@@ -184,7 +184,7 @@ def as_move(document: Document) -> Move | None:
 
 
 def as_kept_place(stub: Document, until: datetime) -> Document:
-    """The document that keeps an old place where the product comes back to its shard.
+    """The document that keeps an old location where the product comes back to its shard.
 
     Its id is a text, which no product's is, and it stands right behind the place that it keeps.
     """
@@ -194,7 +194,7 @@ def as_kept_place(stub: Document, until: datetime) -> Document:
 
 
 def as_old_place(document: Document) -> Document:
-    """What a deleted product leaves where it was: its old place, as if it had moved from there before."""
+    """What a deleted product leaves where it was: its old location, as if it had moved from there before."""
     product = as_deleted(document, "").product
     place = as_document(replace(product, sku=None, move=None))
     del place["history"]

@@ -23,7 +23,7 @@ class MongoImportStore:
         self._products = replica_set.collection("products")
 
     def note(self, record: ImportRecord) -> None:
-        """Remember an import; see the port."""
+        """Register an import; see the port."""
         always: Document = {"source": record.source}
         if record.finished_at:
             always |= {"finished_at": record.finished_at, "counts": dict(record.counts)}

@@ -216,7 +216,7 @@ def _as_order(document: Document) -> MoveOrder:
 def _rule(ranges: Sequence[Range]) -> Document:
     """What a document must be like to be stored: a product of an owned name, or one of those that take no name.
 
-    These are deleted ones, those that are leaving, old places, and those that keep the keys that they had here. A
+    These are deleted ones, those that are leaving, old locations, and those that keep the keys that they had here. A
     product that is received by a move counts as one here already.
     """
     owned = [{"name_key": {"$gte": r.lower} | ({} if r.upper is None else {"$lt": r.upper})} for r in joined(ranges)]

@@ -184,7 +184,7 @@ class MongoMoveStore:
         self._step(_turns(move, product_ids, "pending"), [{"$set": {"moves": moves}}, {"$unset": "move"}])
 
     def retire(self, move: Move, product_ids: Sequence[UUID], until: datetime) -> None:
-        """Let the documents keep their old places until then; see the port."""
+        """Let the documents keep their old locations until then; see the port."""
         self._step(_turns(move, product_ids, "moved"), [{"$set": {"purge_at": until}}])
 
     def undo(self, move: Move) -> None:

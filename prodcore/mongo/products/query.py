@@ -208,7 +208,7 @@ def _conditions(part: Slice) -> list[Document]:
     wanted = list(_wanted(part.query))
     if field == "name_key":
         return [{"$and": [*wanted, *_in_range(part)]}]
-    wanted.append(_A_PRODUCTS)  # which came back stands for itself: its old place is only one by name
+    wanted.append(_A_PRODUCTS)  # which came back stands for itself: its old location is only one by name
     if part.after is None:
         return [{"$and": [*wanted, {field: {"$gte": _LEAST[field]}}]}]
     place, last = part.after

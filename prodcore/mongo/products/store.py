@@ -52,7 +52,7 @@ _NO_PRODUCTS = {
 }
 """The documents that do not count: those that will be removed some day, copies of a move, and records of a drill."""
 _UNDER_WAY = {"move.state": {"$in": ["intended", "leaving", "pending", "entering"]}}
-"""Products that are between two shards at this moment: old places of those that have moved are not."""
+"""Products that are between two shards at this moment: old locations of those that have moved are not."""
 
 
 class MongoProductStore:
