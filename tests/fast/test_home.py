@@ -13,13 +13,16 @@ from prodcore.catalog.stores import ImportRecord
 from prodcore.identity.rights import Right, Role
 from prodcore.identity.tokens import Identity
 from prodcore.product.model import Author, ProductDraft
+from prodcore.replicaset.cluster import ClusterStatus
+from prodcore.replicaset.status import Health, Member, SetStatus
 from prodcore.routing import DEFAULT_MAP
 from prodcore.settings import load_settings
 from prodcore.sharding.mover import Bounds, MoveOrder
 from tests.support.identity import SERVICE_SECRET, SESSION_SECRET
 from tests.support.memory_products import MemoryClaimStore, MemoryProductStore
 from webapp.app import create_app
-from webapp.pages.home import Found, tasks
+from webapp.pages.curves import Growth
+from webapp.pages.home import Filling, Found, full_first, tasks
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -149,3 +152,34 @@ def test_a_move_that_does_not_go_on_and_a_drill_that_failed_wait_for_operators(s
         ]
         assert said({"drills": drills}, Right.RUN_DRILLS) == ["The last drill failed"]
         assert said({"drills": drills[:0]}, Right.RUN_DRILLS) == []
+
+
+def shard_of(name, free, documents=1000, size=1_000_000):
+    members = (
+        Member(f"{name}:1", "PRIMARY", term=1, documents=documents, data_bytes=size, free_disk_bytes=10 * free),
+        Member(f"{name}:2", "SECONDARY", free_disk_bytes=free),
+        Member(f"{name}:3", "DOWN", error="refused"),
+    )
+    return SetStatus(name, members, (), Health.HEALTHY, ())
+
+
+def grown(products, hours=24):
+    return Growth(products, NOW - timedelta(hours=hours), ())
+
+
+@pytest.mark.parametrize(
+    ("growth", "first"),
+    [
+        ({"rsA": grown(100), "rsB": grown(100)}, Filling("rsA", 10 * 24 * 3600)),
+        ({"rsA": grown(100), "rsB": grown(1000)}, Filling("rsB", 2 * 24 * 3600)),
+        ({"rsA": grown(-5), "rsB": grown(1000)}, Filling("rsB", 2 * 24 * 3600)),
+        ({"rsA": grown(100, hours=0.5), "rsB": grown(0)}, None),
+        ({"rsU": grown(1)}, None),
+        ({}, None),
+    ],
+)
+def test_the_shard_that_will_be_full_first_is_told(growth, first):
+    status = ClusterStatus((shard_of("rsA", 1_000_000), shard_of("rsB", 2_000_000)), (), 1, Health.HEALTHY, ())
+    found = full_first(status, growth, NOW)
+    assert (found and (found.shard, round(found.seconds))) == (first and (first.shard, first.seconds))
+    assert full_first(None, growth, NOW) is None

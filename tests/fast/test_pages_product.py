@@ -42,6 +42,9 @@ def test_price_and_stock_are_drawn_with_their_values_in_a_table(desk, rice):
     history = desk.catalog.history(rice.id)
     assert [value for _at, value, _by in curve_of(rice, history, "stock").points] == [10, 3]
     assert curve_of(rice, history, "active") is None
+    spots = curve_of(rice, history, "price").spots
+    assert [point[1] for _x, _width, point in spots] == [point[1] for point in curve_of(rice, history, "price").points]
+    assert sum(width for _x, width, _point in spots) == pytest.approx(600, abs=0.2)
     other = desk.catalog.create(draft("Pan"), EVA)
     assert "product-line" not in desk.get(f"/products/{other.id}").text
 
@@ -99,3 +102,10 @@ def test_a_viewer_compares_and_changes_nothing(desk, rice):
     path = f"/products/{rice.id}/versions/1"
     assert "Restore these values" not in desk.get(path).text
     assert desk.post(path, {"version": "4"}, page=path).status_code == 403
+
+
+def test_category_tags_and_shard_lead_to_their_lists(desk):
+    made = desk.catalog.create(draft("Té", category="Té y café", tags=["bio & fair"]), ANA)
+    page = desk.get(f"/products/{made.id}").text
+    for address in ("category=T%C3%A9+y+caf%C3%A9", "tag=bio+%26+fair", f"shard={made.shard}"):
+        assert f'href="/products?{address}"' in page

@@ -25,7 +25,7 @@ from prodcore.sharding.mover import MoveOrder
 from webapp.identity.caller import account, may
 from webapp.live import answers_to, current_catalog, current_desk, current_picture
 from webapp.pages.audit import ACTIONS, OUTCOMES
-from webapp.pages.curves import last_day
+from webapp.pages.curves import Growth, last_day
 from webapp.pages.forms import with_query
 from webapp.pages.language import show_number
 
@@ -36,6 +36,8 @@ LOW_STOCK = 5
 _SHOWN = 6
 _SHOWN_DRILLS = 12
 _LOOKED_AT = 40
+_GROWTH_SECONDS = 3600.0
+"""A growth over less tells nothing of the days to come."""
 _IMPORT_RUNS = timedelta(minutes=10)
 _IMPORT_MATTERS = timedelta(days=7)
 
@@ -84,6 +86,14 @@ class Task(NamedTuple):
     href: str
 
 
+class Filling(NamedTuple):
+    """The shard whose members will be out of disk first, at the growth of the last day."""
+
+    shard: str
+    seconds: float
+    """Until then."""
+
+
 @blueprint.get("/")
 def home() -> str:
     """Everything at a glance, as far as the reader's role may see it."""
@@ -96,6 +106,7 @@ def home() -> str:
         tasks=[task for right, task in tasks(answers, now) if may(right)],
         running=[record for record in imports if is_running(record, now)],
         moves=[move for move in answers.get("moves", []) if not move.closed_at],
+        filling=full_first(answers.get("status"), answers.get("growth", {}), now),
         lists=LISTS,
         low_stock=LOW_STOCK,
         now=now,
@@ -132,6 +143,24 @@ _QUESTIONS: dict[str, tuple[Right, Callable[[], Any]]] = {
     "audit": (Right.READ_AUDIT, lambda: account("GET", "/audit", query={"limit": _SHOWN})["items"]),
 }
 """What the page asks, by name, and the right to know it."""
+
+
+def full_first(status: ClusterStatus | None, growth: Mapping[str, Growth], now: datetime) -> Filling | None:
+    """Which shard will be full first; None where none grows, or is not known for long enough.
+
+    By the least free disk of its members, and the mean size of its products, which are smaller on disk: a safe guess.
+    """
+    found = []
+    for held in status.sets if status else ():
+        grown, primary = growth.get(held.name), held.primary
+        free = [member.free_disk_bytes for member in held.members if member.free_disk_bytes is not None]
+        if not (grown and grown.products > 0 and free and primary and primary.documents and primary.data_bytes):
+            continue
+        seconds = (now - grown.since).total_seconds()
+        if seconds >= _GROWTH_SECONDS:
+            a_second = grown.products / seconds * primary.data_bytes / primary.documents
+            found.append(Filling(held.name, min(free) / a_second))
+    return min(found, key=lambda filling: filling.seconds, default=None)
 
 
 def is_running(record: ImportRecord, now: datetime) -> bool:

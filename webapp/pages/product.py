@@ -134,7 +134,8 @@ class Curve:
     points: list[tuple[datetime, Any, str]]
     """When it became what, and by whom; the first one first."""
     line: str
-    dots: list[tuple[float, float]]
+    spots: list[tuple[float, float, tuple[datetime, Any, str]]]
+    """For how long it had each value: where that begins, how wide it is, and the point."""
     least: Any
     most: Any
 
@@ -161,7 +162,9 @@ def curve_of(product: Product, history: list[Change], name: str) -> Curve | None
     ]
     steps = "".join(f"H{x}V{y}" for x, y in dots[1:])
     line = f"M{dots[0][0]} {dots[0][1]}{steps}H600"
-    return Curve(name, points, line, dots, min(p[1] for p in points), max(p[1] for p in points))
+    ends = [x for x, _y in dots[1:]] + [600.0]
+    spots = [(x, round(end - x, 1), point) for (x, _y), end, point in zip(dots, ends, points, strict=True)]
+    return Curve(name, points, line, spots, min(p[1] for p in points), max(p[1] for p in points))
 
 
 @blueprint.get("/products/deleted")
