@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from prodcore.local.mongod import find_mongod
+from prodcore.installation.mongod import find_mongod
 from prodcore.local.plan import SetMember
 
 _INSIDE = "CAMPAIGN_IN_NAMESPACES"

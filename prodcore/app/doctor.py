@@ -27,7 +27,7 @@ from prodcore.deploy.spec import shows_clients
 from prodcore.doctor import check, machine, run_checks, system
 from prodcore.errors import AuthError, ConfigError, ProdError, Unavailable
 from prodcore.incus import Incus
-from prodcore.local.mongod import find_mongod
+from prodcore.installation.mongod import find_mongod
 from prodcore.local.state import load_state
 from prodcore.replicaset.cluster import HttpServiceProbe
 from prodcore.replicaset.diagnostic import Diagnostic, Severity

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prodcore.errors import ConfigError
-from prodcore.local.mongod import Mongod
+from prodcore.installation.mongod import Mongod
 from prodcore.support.secure_files import make_private_directory, write_private
 
 if TYPE_CHECKING:

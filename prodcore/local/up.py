@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from prodcore.deadline import budget, remaining
 from prodcore.errors import ClusterUnavailable, ConfigError, Conflict, ProdError
 from prodcore.installation import Progress
+from prodcore.installation.mongod import Mongod, find_mongod
 from prodcore.installation.secret import Secrets, ensure_secrets
 from prodcore.installation.sets import USERS_SET
-from prodcore.local.mongod import Mongod, find_mongod
 from prodcore.local.plan import Daemon, LocalPlan, LocalService, SetMember
 from prodcore.local.ports import LOOPBACK, LocalPorts, check_ports_free
 from prodcore.local.render import render_env_files, render_member, render_supervisor

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from prodcore.errors import ConfigError
-from prodcore.local.mongod import find_mongod
+from prodcore.installation.mongod import find_mongod
 
 
 def make_program(path, script):

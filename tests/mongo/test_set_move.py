@@ -13,10 +13,9 @@ from pymongo.errors import PyMongoError
 from prodcore.deadline import budget
 from prodcore.errors import Conflict
 from prodcore.installation import no_progress
-from prodcore.installation.mongod import MemberFiles, render_mongod
+from prodcore.installation.mongod import MemberFiles, find_mongod, render_mongod
 from prodcore.installation.set_up import SetBringUp
 from prodcore.local import find_free_ports
-from prodcore.local.mongod import find_mongod
 from prodcore.mongo.admin.replica_set_admin import DatabaseUser, ReplicaSetAdmin, SetTiming, keyfile_login
 from tests.support.waiting import wait_until
 

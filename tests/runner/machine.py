@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prodcore.errors import ConfigError
-from prodcore.local.mongod import find_mongod
+from prodcore.installation.mongod import find_mongod
 
 
 def _mongod() -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from prodcore.local.mongod import find_mongod
+from prodcore.installation.mongod import find_mongod
 from tests.support.cli import PROGRAM, Answer
 from tests.support.incus_bed import IMAGE, SCRIPT
 from tests.support.site import ADMIN, PASSWORD

@@ -39,8 +39,7 @@ from webapp.pages import (
 from webapp.pages.assets import compress
 from webapp.pages.cluster import problem_text, reason_text
 from webapp.pages.errors import error_page, notice_text, password_help, refusal_text
-from webapp.pages.forms import came_from, can_be_draft, is_draft, is_partial, with_query
-from webapp.pages.live import install_live
+from webapp.pages.forms import came_from, can_be_draft, install_live, is_draft, is_partial, with_query
 from webapp.security import install_security_headers
 
 __all__ = ["error_page", "register"]

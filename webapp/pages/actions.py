@@ -29,9 +29,8 @@ from webapp.identity.caller import required_identity
 from webapp.live import current_catalog, current_desk
 from webapp.pages.cluster import drill_text, required_set
 from webapp.pages.errors import core_text, problems_by_field
-from webapp.pages.forms import is_draft, keeps_drafts
+from webapp.pages.forms import is_draft, keeps_drafts, live_page
 from webapp.pages.language import show_range
-from webapp.pages.live import live_page
 
 blueprint = APIBlueprint("actions", __name__, enable_openapi=False)
 

@@ -24,9 +24,9 @@ from prodcore.sharding.mover import MoveOrder
 from webapp.identity.caller import may
 from webapp.live import current_desk, current_picture, current_status
 from webapp.pages.errors import core_text
+from webapp.pages.forms import live_page
 from webapp.pages.labels import ALL
 from webapp.pages.language import show_number
-from webapp.pages.live import live_page
 
 blueprint = APIBlueprint("cluster", __name__, enable_openapi=False)
 

@@ -29,8 +29,7 @@ from webapp.identity.caller import required_identity
 from webapp.live import DeskState, current_desk, current_status
 from webapp.pages.assets import standalone_style
 from webapp.pages.errors import problems_by_field
-from webapp.pages.forms import is_draft, is_partial, keeps_drafts
-from webapp.pages.live import live_page
+from webapp.pages.forms import is_draft, is_partial, keeps_drafts, live_page
 
 blueprint = APIBlueprint("drills", __name__, enable_openapi=False)
 
