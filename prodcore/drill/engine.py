@@ -108,7 +108,7 @@ class _Drill:
 
     def run(self) -> DrillReport:
         """Load, rounds, judgement."""
-        started_at, started = datetime.now(UTC), time.monotonic()
+        started_at, started = datetime.now(UTC), self._ledger.start()
         with ExitStack() as stack:
             watches = {name: access.watch() for name, access in self._sets.items()}
             traffics = [self._parts.traffic(name) for name in self._sets]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,8 +18,8 @@ from typing import Any, Protocol, TypeVar
 
 from prodcore.deadline import budget
 from prodcore.drill.faults import ORDERABLE, Fault
-from prodcore.drill.ledger import Attempt, Ledger, RequestOutcome
-from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillLimits, DrillPlan, Progress
+from prodcore.drill.plan import TARGET_PRIMARY, TARGET_RANDOM, DrillLimits, DrillPlan
+from prodcore.drill.report import LiveDrill, RunStep
 from prodcore.errors import InvalidInput, Problem, ProdError
 
 T = TypeVar("T")
@@ -39,10 +38,6 @@ _SIGN_SECONDS = 4.0
 """A heartbeat is a write on a majority of the members: one for each look would be the most that an idle set does."""
 _WRITE_SECONDS = 3.0
 _LAST_WRITE_SECONDS = 60.0
-
-_MOST_POINTS = 400
-_SHORTEST_SECONDS = 0.25
-_MOST_STEPS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +65,6 @@ class RunState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RunStep:
-    """A step of a drill that runs; ``at`` in seconds from its begin, ``since_fault`` from the fault of its round."""
-
-    at: float
-    set_name: str
-    step: str
-    text: str
-    since_fault: float | None = None
-
-    @property
-    def member(self) -> str:
-        """The member that the step is about; empty for the others."""
-        last = self.text.rpartition(" ")[2]
-        return last if self.set_name and ":" in last else ""
-
-
-@dataclass(frozen=True, slots=True)
 class DrillRun:
     """What became of an order."""
 
@@ -101,6 +79,8 @@ class DrillRun:
     steps: tuple[RunStep, ...] = ()
     series: tuple[Mapping[str, Any], ...] = ()
     """Load over time, a set each, as in a report."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """What is known so far, under the names that the report has for it."""
 
     @property
     def is_over(self) -> bool:
@@ -193,83 +173,6 @@ def _whole(least: int, most: int) -> Callable[[Any], int | None]:
         return int(number) if number is not None and number.is_integer() else None
 
     return parse
-
-
-@dataclass(slots=True)
-class _Point:
-    acknowledged: int = 0
-    failed: int = 0
-    slowest: float | None = None
-
-    def add(self, other: _Point) -> None:
-        self.acknowledged += other.acknowledged
-        self.failed += other.failed
-        self.slowest = max((s for s in (self.slowest, other.slowest) if s is not None), default=None)
-
-
-@dataclass(slots=True)
-class LiveDrill:
-    """What is known of a drill so far. Steps come from its threads, the rest is asked from another one."""
-
-    ledger: Ledger = field(default_factory=Ledger)
-    started: float = field(default_factory=time.monotonic)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _steps: list[RunStep] = field(default_factory=list)
-    _points: dict[str, list[_Point]] = field(default_factory=lambda: defaultdict(list))
-    _width: float = _SHORTEST_SECONDS
-    _counted: int = 0
-
-    def note(self, progress: Progress) -> None:
-        """A step was taken: an ``OnProgress``."""
-        since = progress.facts.get("seconds_since_fault")
-        step = RunStep(self.seconds, progress.set_name, progress.step.value, progress.text, since)
-        with self._lock:
-            self._steps = [*self._steps, step][-_MOST_STEPS:]
-
-    @property
-    def seconds(self) -> float:
-        """Since the begin."""
-        return round(time.monotonic() - self.started, 3)
-
-    def steps(self) -> tuple[RunStep, ...]:
-        """The steps so far."""
-        with self._lock:
-            return tuple(self._steps)
-
-    def series(self) -> tuple[dict[str, Any], ...]:
-        """Load over time, a set each, in the form of a report's; points become wider as the drill becomes longer."""
-        new = self.ledger.attempts_after(self._counted)
-        self._counted += len(new)
-        for attempt in new:
-            self._count(attempt)
-        length = max((len(points) for points in self._points.values()), default=0)
-        return tuple(
-            {
-                "set": name,
-                "point_seconds": self._width,
-                "acknowledged": [p.acknowledged for p in padded],
-                "failed": [p.failed for p in padded],
-                "max_latency_seconds": [p.slowest for p in padded],
-            }
-            for name, points in self._points.items()
-            for padded in [points + [_Point()] * (length - len(points))]
-        )
-
-    def _count(self, attempt: Attempt) -> None:
-        while (place := int((attempt.ended - self.started) / self._width)) >= _MOST_POINTS:
-            self._halve()
-        points = self._points[attempt.set_name]
-        points.extend(_Point() for _ in range(place + 1 - len(points)))
-        done = attempt.outcome is RequestOutcome.ACKNOWLEDGED
-        latency = round(attempt.latency, 4) if done else None
-        points[max(0, place)].add(_Point(int(done), int(not done), latency))
-
-    def _halve(self) -> None:
-        self._width *= 2
-        for name, points in self._points.items():
-            for first, second in zip(points[::2], points[1::2], strict=False):
-                first.add(second)
-            self._points[name] = points[::2]
 
 
 Perform = Callable[[DrillOrder, LiveDrill], dict[str, Any]]
@@ -382,4 +285,4 @@ class DrillRunner:
         self._board.publish(DrillRun(order, RunState.REFUSED, reason=reason))
 
     def _so_far(self, order: DrillOrder, live: LiveDrill, **how: Any) -> DrillRun:
-        return DrillRun(order, seconds=live.seconds, steps=live.steps(), series=live.series(), **how)
+        return DrillRun(order, **live.so_far(), **how)

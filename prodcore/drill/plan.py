@@ -80,6 +80,7 @@ class DrillStep(StrEnum):
     RESTORE = "restore"
     BACK = "old member back"
     CAUGHT_UP = "caught up"
+    OVER = "round over"
     JUDGE = "judge"
     CLEANUP = "cleanup"
 

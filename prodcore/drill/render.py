@@ -10,6 +10,8 @@ from html import escape
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from prodcore.drill.picture import NARROW, WIDE, Layer, Words, draw
+
 Report = Mapping[str, Any]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -97,8 +99,6 @@ def render_markdown(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-_WIDTH, _HEIGHT, _LEFT, _TOP, _GAP = 1000, 150, 60, 70, 34
-_SHOWN = ("fault", "detected", "new primary", "first acknowledged write", "restore", "old member back", "caught up")
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #667085; --line: #d0d5dd; --paper: #fff;
   --curve: #1d6fd1; --bad: #c4320a; --good: #107a48 }
@@ -114,14 +114,24 @@ td.n { text-align: right; font-variant-numeric: tabular-nums }
 .big { display: flex; gap: 2.5rem; flex-wrap: wrap; margin: 1rem 0 }
 .big b { display: block; font-size: 1.7rem }
 .big span { color: var(--soft) }
-svg { width: 100%; height: auto }
-svg text { fill: var(--soft); font: 11px system-ui, sans-serif }
-.axis { stroke: var(--line) }
-.curve { fill: none; stroke: var(--curve); stroke-width: 1.5 }
-.bar { fill: var(--curve); opacity: .55 }
-.fail { fill: var(--bad) }
-.event { stroke: var(--bad); stroke-dasharray: 3 3 }
-svg text.event-name { fill: var(--bad) }
+.drill-picture { display: block; width: 100%; height: auto; overflow: visible }
+.picture-wide { max-width: 1150px }
+.picture-narrow { max-width: 480px }
+@media (width < 44rem) { .picture-wide { display: none } }
+@media (width >= 44rem) { .picture-narrow { display: none } }
+.drill-picture text { fill: var(--soft); font-size: 12px; paint-order: stroke; stroke: var(--paper); stroke-width: 3px }
+.drill-picture .panel-name, .drill-picture .event-name { font-weight: 600 }
+.drill-picture .gap-name, .drill-picture .dimension-name { fill: var(--bad); font-weight: 600 }
+.drill-picture path, .drill-picture polyline { fill: none; stroke-width: 1.5 }
+.drill-picture .axis { stroke: var(--soft); stroke-width: 1 }
+.drill-picture .grid { stroke: var(--line); stroke-width: 1 }
+.drill-picture .rate { fill: var(--curve); opacity: .55 }
+.drill-picture .curve { stroke: var(--curve) }
+.drill-picture .of-reads { --curve: var(--good) }
+.drill-picture .gap { fill: var(--bad); opacity: .16 }
+.drill-picture .fail, .drill-picture .dimension { stroke: var(--bad) }
+.drill-picture .event { stroke: var(--soft); stroke-dasharray: 3 3; stroke-width: 1 }
+.drill-picture .spot { fill: transparent }
 """
 
 
@@ -152,73 +162,30 @@ def render_html(report: Report) -> str:
         f"<p>{escape(report['started_at'])}, {report['duration_seconds']:.1f} s. {escape(what)}.</p>"
         f'<div class="big">{big}</div>'
         + (f'<h2>What went wrong</h2><ul class="failed">{missed}</ul>' if missed else "")
-        + "".join(_chart(report, series) for series in report["series"])
+        + "".join(_picture(report, series) for series in report["series"])
         + _rounds_table(report["rounds"])
         + "".join(_timeline_table(r) for r in report["rounds"])
         + "</body></html>\n"
     )
 
 
-def _chart(report: Report, series: Mapping[str, Any]) -> str:
-    """Latency above, throughput below, the events on the one axis they share."""
-    step, count = series["point_seconds"], len(series["acknowledged"])
-    duration: float = step * count
-    scale = (_WIDTH - _LEFT) / duration
-    slowest = max((v for v in series["max_latency_seconds"] if v is not None), default=0) or 1
-    rates = [n / step for n in series["acknowledged"]]
-    busiest = max(rates, default=0) or 1
-    floor = _TOP + 2 * _HEIGHT + _GAP
-
-    def x(at: float) -> float:
-        return round(float(_LEFT + at * scale), 1)
-
-    latency = " ".join(
-        f"{x((i + 0.5) * step)},{_TOP + _HEIGHT - v / slowest * _HEIGHT:.1f}"
-        for i, v in enumerate(series["max_latency_seconds"])
-        if v is not None
-    )
-    bars = "".join(
-        f'<rect class="bar" x="{x(i * step)}" width="{max(0.5, step * scale - 0.3):.2f}" '
-        f'y="{floor - r / busiest * _HEIGHT:.1f}" height="{r / busiest * _HEIGHT:.1f}"/>'
-        for i, r in enumerate(rates)
-        if r
-    )
-    failed = "".join(
-        f'<rect class="fail" x="{x(i * step)}" width="{max(1.5, step * scale):.2f}" y="{floor}" height="5">'
-        f"<title>{n} failed</title></rect>"
-        for i, n in enumerate(series["failed"])
-        if n
-    )
-    events = [e for r in report["rounds"] if r["set"] == series["set"] for e in r["timeline"] if e["event"] in _SHOWN]
-    marks = "".join(_mark(x(e["at"]), i, e["event"], floor, e["seconds"]) for i, e in enumerate(events))
-    ticks = "".join(f'<text x="{x(t)}" y="{floor + 20}" text-anchor="middle">{t:g} s</text>' for t in _ticks(duration))
-    return (
-        f"<h2>{escape(series['set'])}: latency and throughput</h2>"
-        f'<svg viewBox="0 0 {_WIDTH + 10} {floor + 30}" role="img" aria-label="latency and throughput over time">'
-        f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH}" y1="{_TOP + _HEIGHT}" y2="{_TOP + _HEIGHT}"/>'
-        f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH}" y1="{floor}" y2="{floor}"/>'
-        f'<text x="0" y="{_TOP + 10}">{slowest:.2f} s</text><text x="0" y="{_TOP + _HEIGHT}">slowest</text>'
-        f'<text x="0" y="{floor - _HEIGHT + 10}">{busiest:.0f}/s</text><text x="0" y="{floor}">answers</text>'
-        f'{bars}{failed}<polyline class="curve" points="{latency}"/>{marks}{ticks}</svg>'
-    )
+def _picture(report: Report, series: Mapping[str, Any]) -> str:
+    rounds = [r for r in report["rounds"] if r["set"] == series["set"]]
+    layer = Layer(series, [(event["at"], event["event"]) for r in rounds for event in r["timeline"]])
+    words = Words(seconds=seconds)
+    told = [
+        f"longest {what} gap {seconds(max(gaps))}"
+        for what in ("write", "read")
+        if (gaps := [gap for r in rounds if (gap := r[f"{what}_gap_seconds"]) is not None])
+    ]
+    title = f"{series['set']}: {', '.join(told) or 'load over time'}"
+    pictures = "".join(draw([layer], words, width, title) for width in (WIDE, NARROW))
+    return f"<h2>{escape(series['set'])}: load over time</h2>{pictures}"
 
 
 def _without_guard(report: Report) -> dict[str, str]:
     gap = report.get("write_gap_without_guard_seconds")
     return {} if gap is None else {"longest write gap without the guard": seconds(gap)}
-
-
-def _mark(x: float, row: int, name: str, floor: int, since_fault: float) -> str:
-    y = 10 + row % 5 * 12
-    return (
-        f'<line class="event" x1="{x}" x2="{x}" y1="{y + 2}" y2="{floor}"/>'
-        f'<text class="event-name" x="{x + 3}" y="{y + 6}">{escape(name)} {since_fault:+.2f} s</text>'
-    )
-
-
-def _ticks(duration: float) -> list[float]:
-    step = next(s for s in (1, 2, 5, 10, 30, 60, 300, 900, 3600, 86400) if duration / s <= 15)
-    return [float(t) for t in range(0, int(duration) + 1, step)]
 
 
 def _rounds_table(rounds: Sequence[Mapping[str, Any]]) -> str:

@@ -1,15 +1,33 @@
-"""What a drill found, held against its limits: a value that every report is made from; and drills compared."""
+"""What a drill found, held against its limits: a value that every report is made from; and drills compared.
+
+What is known of a drill that runs has the same form, and comes from the same functions.
+"""
 
 from __future__ import annotations
 
 import statistics
+import threading
+import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from prodcore.drill.ledger import Attempt, Gap, Percentiles, RequestOutcome, latencies, longest_gap, percentiles
-from prodcore.drill.plan import DrillLimits, DrillPlan, DrillStep
+from prodcore.drill.ledger import (
+    Attempt,
+    Gap,
+    Ledger,
+    LoadCurve,
+    Percentiles,
+    RequestOutcome,
+    by_stream,
+    first_acknowledged,
+    latencies,
+    longest_gaps,
+    percentiles,
+)
+from prodcore.drill.plan import DrillLimits, DrillPlan, DrillStep, Progress
 from prodcore.drill.round import RoundResult, TimedStep
 from prodcore.drill.verdict import Verdict
 
@@ -22,11 +40,21 @@ class RoundReport:
 
     result: RoundResult
     steps: tuple[TimedStep, ...]
-    write_gap: Gap | None
-    read_gap: Gap | None
+    gaps: Mapping[str, Gap]
+    """The longest one of ``writes`` and of ``reads``, where there is one."""
     before: Percentiles
     during: Percentiles
     after: Percentiles
+
+    @property
+    def write_gap(self) -> Gap | None:
+        """The longest time without an acknowledged write."""
+        return self.gaps.get("writes")
+
+    @property
+    def read_gap(self) -> Gap | None:
+        """The longest time without an answered read."""
+        return self.gaps.get("reads")
 
     def as_dict(self, started: float) -> dict[str, Any]:
         """As JSON shows it: ``seconds`` count from the fault, ``at`` from ``started``, the begin of the drill."""
@@ -113,14 +141,20 @@ class DrillReport:
             "verdict": self.verdict.as_dict(),
             "missed": list(self.missed),
             "rounds": [r.as_dict(self.started) for r in self.rounds],
-            "series": series_by_set(self.attempts, self.plan.sets, self.started, self.ended),
+            "series": self._series(),
         }
+
+    def _series(self) -> list[dict[str, Any]]:
+        curve = LoadCurve(self.started)
+        curve.add(self.attempts)
+        return [
+            curve.series(name, [r.gaps for r in self.rounds if r.result.set_name == name]) for name in self.plan.sets
+        ]
 
 
 def report_round(result: RoundResult, attempts: Sequence[Attempt], plan: DrillPlan) -> RoundReport:
     """Measure one round: the load of its set alone, before, during and after."""
     mine = [a for a in attempts if a.set_name == result.set_name and not a.crosses]
-    writes, reads = [a for a in mine if a.is_write], [a for a in mine if not a.is_write]
     fault, end = result.fault_at, result.ended
 
     def measure(start: float, until: float) -> Percentiles:
@@ -128,26 +162,24 @@ def report_round(result: RoundResult, attempts: Sequence[Attempt], plan: DrillPl
 
     return RoundReport(
         result,
-        _with_first_answers(result, writes, reads),
-        longest_gap(writes, fault, end),
-        longest_gap(reads, fault, end),
+        with_first_answers(result.steps, mine),
+        longest_gaps(mine, fault, end),
         measure(fault - plan.baseline_seconds, fault),
         measure(fault, end),
         measure(end, end + plan.baseline_seconds),
     )
 
 
-def _with_first_answers(
-    result: RoundResult, writes: Sequence[Attempt], reads: Sequence[Attempt]
-) -> tuple[TimedStep, ...]:
-    """The steps, and the first request of each kind that succeeded after the election."""
-    elected = next((s.at for s in result.steps if s.step is DrillStep.NEW_PRIMARY), None)
-    steps = list(result.steps)
+def with_first_answers(steps: Sequence[TimedStep], attempts: Sequence[Attempt]) -> tuple[TimedStep, ...]:
+    """The steps of a round, and the first request of each kind that succeeded after the election, in their order."""
+    found = list(steps)
+    elected = next((s.at for s in steps if s.step is DrillStep.NEW_PRIMARY), None)
     if elected is not None:
-        for step, attempts in ((DrillStep.FIRST_WRITE, writes), (DrillStep.FIRST_READ, reads)):
-            ended = [a.ended for a in attempts if a.outcome is RequestOutcome.ACKNOWLEDGED and a.ended >= elected]
-            steps += [TimedStep(min(ended), step)] if ended else []
-    return tuple(sorted(steps, key=lambda s: s.at))
+        streams = by_stream(attempts)
+        for step, name in ((DrillStep.FIRST_WRITE, "writes"), (DrillStep.FIRST_READ, "reads")):
+            at = first_acknowledged(streams[name], elected)
+            found += [] if at is None else [TimedStep(at, step)]
+    return tuple(sorted(found, key=lambda s: s.at))
 
 
 def _longest(gaps: Iterable[Gap | None]) -> float | None:
@@ -158,39 +190,131 @@ def _seconds(gap: Gap | None) -> float | None:
     return None if gap is None else gap.seconds
 
 
-_MAX_POINTS = 600
-_SHORTEST_SECONDS = 0.1
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    """A step of a drill that runs; ``at`` in seconds from its begin, ``since_fault`` from the fault of its round."""
+
+    at: float
+    set_name: str
+    step: str
+    text: str
+    since_fault: float | None = None
+
+    @property
+    def member(self) -> str:
+        """The member that the step is about; empty for the others."""
+        last = self.text.rpartition(" ")[2]
+        return last if self.set_name and ":" in last else ""
 
 
-def series_by_set(attempts: Sequence[Attempt], sets: Sequence[str], start: float, end: float) -> list[dict[str, Any]]:
-    """For each of these sets: the width of a point in seconds, and for each point what ended in it.
+@dataclass(slots=True)
+class _LiveRound:
+    """A round on one set that has begun."""
 
-    ``acknowledged`` and ``failed`` are counts, ``max_latency_seconds`` is None where nothing was acknowledged.
-    """
-    width = max(_SHORTEST_SECONDS, (end - start) / _MAX_POINTS)
-    points = int((end - start) / width) + 1
-    by_set: dict[str, list[Attempt]] = {name: [] for name in sets}
-    for attempt in attempts:
-        if attempt.set_name in by_set and not attempt.crosses:
-            by_set[attempt.set_name].append(attempt)
-    return [
-        {"set": name, "point_seconds": width, **_count(mine, start, width, points)} for name, mine in by_set.items()
-    ]
+    steps: list[TimedStep] = field(default_factory=list)
+    shown: tuple[TimedStep, ...] = ()
+    gaps: Mapping[str, Gap] = field(default_factory=dict)
+    is_closed: bool = False
+    """The next one has begun: nothing of this one changes any more."""
+
+    def moment(self, step: DrillStep) -> float | None:
+        """When a step was taken; None when it was not."""
+        return next((s.at for s in self.steps if s.step is step), None)
+
+    def measure(self, attempts: Sequence[Attempt]) -> None:
+        """Find the gaps and the first answers so far."""
+        fault, over = self.moment(DrillStep.FAULT), self.moment(DrillStep.OVER)
+        self.shown = with_first_answers(self.steps, attempts)
+        if fault is not None:
+            self.gaps = longest_gaps(attempts, fault, time.monotonic() if over is None else over)
 
 
-def _count(attempts: Sequence[Attempt], start: float, width: float, points: int) -> dict[str, Any]:
-    acknowledged, failed = [0] * points, [0] * points
-    slowest: list[float | None] = [None] * points
-    for attempt in attempts:
-        point = int((attempt.ended - start) / width)
-        if not 0 <= point < points:
-            continue
-        if attempt.outcome is RequestOutcome.ACKNOWLEDGED:
-            acknowledged[point] += 1
-            slowest[point] = round(max(slowest[point] or 0.0, attempt.latency), 4)
-        else:
-            failed[point] += 1
-    return {"acknowledged": acknowledged, "failed": failed, "max_latency_seconds": slowest}
+_MOST_STEPS = 400
+
+
+class LiveDrill:
+    """What is known of a drill so far. Steps come from its threads, the rest is asked from another one."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self._begun = time.monotonic()
+        self._lock = threading.Lock()
+        self._around: list[tuple[float, RunStep]] = []
+        self._rounds: dict[str, list[_LiveRound]] = defaultdict(list)
+        self._curve: LoadCurve | None = None
+        self._recent: dict[str, list[Attempt]] = defaultdict(list)
+        self._outcomes: Counter[RequestOutcome] = Counter()
+        self._retries = self._counted = 0
+
+    def note(self, progress: Progress) -> None:
+        """A step was taken: an ``OnProgress``."""
+        moment = progress.facts.get("moment")
+        with self._lock:
+            rounds = self._rounds[progress.set_name]
+            if progress.step is DrillStep.FAULT:
+                rounds.append(_LiveRound())
+            if rounds and moment is not None:
+                rounds[-1].steps.append(TimedStep(moment, progress.step, progress.text))
+            else:
+                step = RunStep(0.0, progress.set_name, progress.step.value, progress.text)
+                self._around.append((time.monotonic(), step))
+
+    def so_far(self) -> dict[str, Any]:
+        """The fields of a ``DrillRun`` that tell how it goes."""
+        self._count()
+        with self._lock:
+            for name, rounds in self._rounds.items():
+                self._measure(name, rounds)
+            gaps = {name: [r.gaps for r in rounds] for name, rounds in self._rounds.items()}
+            steps = self._steps()
+        sets = dict.fromkeys([*self._recent, *(name for name in gaps if name)])
+        return {
+            "seconds": round(time.monotonic() - self._begun, 3),
+            "steps": steps,
+            "series": tuple(self._curve.series(name, gaps.get(name, ())) for name in sets) if self._curve else (),
+            "figures": {
+                "write_gap_seconds": _longest(g.get("writes") for of in gaps.values() for g in of),
+                "read_gap_seconds": _longest(g.get("reads") for of in gaps.values() for g in of),
+                "acknowledged": self._outcomes[RequestOutcome.ACKNOWLEDGED],
+                "failed": self._outcomes[RequestOutcome.REFUSED] + self._outcomes[RequestOutcome.UNKNOWN],
+                "retries": self._retries,
+            },
+        }
+
+    def _count(self) -> None:
+        if self.ledger.started is None:
+            return
+        self._curve = self._curve or LoadCurve(self.ledger.started)
+        new = self.ledger.attempts_after(self._counted)
+        self._counted += len(new)
+        self._curve.add(new)
+        for attempt in new:
+            self._outcomes[attempt.outcome] += 1
+            self._retries += attempt.retries
+            self._recent[attempt.set_name].append(attempt)
+
+    def _measure(self, name: str, rounds: Sequence[_LiveRound]) -> None:
+        """Measure what may have changed, and forget the requests that no round needs any more."""
+        for each in rounds:
+            if not each.is_closed:
+                each.measure(self._recent[name])
+        for each in rounds[:-1]:
+            if not each.is_closed:
+                each.is_closed, over = True, each.moment(DrillStep.OVER) or 0.0
+                self._recent[name] = [a for a in self._recent[name] if a.ended >= over]
+
+    def _steps(self) -> tuple[RunStep, ...]:
+        """In their order; those before the load began have a time below zero."""
+        zero = self.ledger.started or self._begun
+        found = list(self._around)
+        for name, rounds in self._rounds.items():
+            for each in rounds:
+                fault = each.moment(DrillStep.FAULT) or 0.0
+                found += [
+                    (s.at, RunStep(0.0, name, s.step.value, s.detail, round(s.at - fault, 4))) for s in each.shown
+                ]
+        ordered = sorted(found, key=lambda one: one[0])[-_MOST_STEPS:]
+        return tuple(replace(step, at=round(at - zero, 4)) for at, step in ordered)
 
 
 def missed_limits(limits: DrillLimits, verdict: Verdict, rounds: Sequence[RoundReport]) -> list[str]:

@@ -232,7 +232,7 @@ class Round:
 
     def _finish(self, result: RoundResult) -> RoundResult:
         """Add what the members themselves say of the election, and the first request that each kind got through."""
-        ended = time.monotonic()
+        ended = self._note(DrillStep.OVER)
         try:
             after = self._set.inspect().primary
             election = self._set.last_election(after.address) if after else None
@@ -240,7 +240,7 @@ class Round:
             after = election = None
         if election and election.term > result.term_before:
             at = min(max(ended - (time.time() - election.started_at), result.started), ended)
-            self._steps.append(TimedStep(at, DrillStep.ELECTION, election.reason))
+            self._note(DrillStep.ELECTION, election.reason, at=at)
         first_primary = next((s.detail for s in self._steps if s.step is DrillStep.NEW_PRIMARY), "")
         return replace(
             result,
@@ -254,7 +254,7 @@ class Round:
     def _note(self, step: DrillStep, detail: str = "", at: float | None = None) -> float:
         moment = time.monotonic() if at is None else at
         self._steps.append(TimedStep(moment, step, detail))
-        self._emit(Progress(step, detail, self._set.name, self._since_fault(moment)))
+        self._emit(Progress(step, detail, self._set.name, {"moment": moment, **self._since_fault(moment)}))
         return moment
 
     def _since_fault(self, moment: float) -> dict[str, Any]:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from prodcore.drill.engine import Parts
-    from prodcore.drill.orders import DrillOrder, LiveDrill
+    from prodcore.drill.orders import DrillOrder
     from prodcore.drill.plan import DrillPlan
+    from prodcore.drill.report import LiveDrill
     from prodcore.processes.control import MemberControl
     from prodcore.settings import Settings
     from prodctl.client.api import ApiClient

@@ -53,12 +53,15 @@ def show_report(report: Mapping[str, Any], output: str) -> None:
 
 
 def _show_summary(report: Mapping[str, Any]) -> None:
+    from prodcore.drill.ledger import streams
     from prodcore.drill.render import sparkline
 
     v = report["verdict"]
     print_text("")
     for series in report.get("series", ()):
-        print_text(f"Slowest answer over time, {series['set']}  {sparkline(series['max_latency_seconds'])}")
+        for name, stream in streams(series).items():
+            what = {"writes": "write", "reads": "read"}.get(name, "answer")
+            print_text(f"Slowest {what} over time, {series['set']}  {sparkline(stream['max_latency_seconds'])}")
     for what, of in (("acknowledged writes", "write"), ("answered reads", "read")):
         print_text(f"{f'Longest gap between {what}':<39}  {_gaps(report, f'{of}_gap')}")
     print_text(

@@ -1,5 +1,6 @@
 """Drills and single replica sets in the browser."""
 
+import re
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -11,12 +12,18 @@ from prodcore.settings import load_settings
 from tests.support.browser import IN_EVERY_VIEW, complaints_of_axe, log_in, open_page
 
 
+def stream(acknowledged, gaps):
+    slowest, failed = [0.01, 0.02, 0.01, None, 1.1], [0, 0, 0, 2, 0]
+    return {"acknowledged": acknowledged, "failed": failed, "max_latency_seconds": slowest, "gaps": gaps}
+
+
 def report(run, **changed):
     """A drill as the history keeps it."""
     latency = {"count": 9, "p50": 0.01, "p95": 0.02, "p99": 0.03, "max": 1.1}
     timeline = [
         {"seconds": 0.0, "at": 2.0, "event": "fault", "detail": "kill 127.0.0.1:27017"},
         {"seconds": 1.05, "at": 3.05, "event": "new primary", "detail": "127.0.0.1:27018"},
+        {"seconds": 1.15, "at": 3.15, "event": "first acknowledged write", "detail": ""},
     ]
     played = {
         "number": 1,
@@ -52,9 +59,8 @@ def report(run, **changed):
             {
                 "set": "rsA",
                 "point_seconds": 1.0,
-                "acknowledged": [50, 50, 10, 0, 60],
-                "failed": [0, 0, 0, 2, 0],
-                "max_latency_seconds": [0.01, 0.02, 0.01, None, 1.1],
+                "writes": stream([50, 50, 10, 0, 60], [{"at": 1.95, "seconds": 1.2}]),
+                "reads": stream([50, 50, 40, 0, 60], [{"at": 1.98, "seconds": 1.1}]),
             }
         ],
         **changed,
@@ -85,11 +91,47 @@ def test_a_viewer_reads_a_drill_with_its_curve_and_steps(page, runs):
     expect(page.get_by_role("row").filter(has_text="failed").first).to_contain_text("2.4 s")
     page.goto(f"/drills/{good}")
     expect(page.locator(".verdict")).to_contain_text("Passed")
-    assert page.locator(".chart polyline").get_attribute("points").count(",") == 4
-    assert page.locator(".chart .fail").count() == 1
-    expect(page.locator(".steps")).to_contain_text("new primary")
+    picture = page.locator(".picture-wide")
+    expect(picture).to_contain_text("fault to first write: 1.15 s")
+    assert picture.locator(".fail").count() == 2
+    expect(page.locator(".steps").last).to_contain_text("new primary")
+    page.get_by_text("Values of rsA as a table").click()
+    expect(page.get_by_role("row").filter(has_text="1.1 s").last).to_contain_text("60")
     page.goto(f"/drills/{bad}")
     expect(page.locator(".verdict")).to_contain_text("<b>lost</b> & gone")
+
+
+OVERLAPS = """() => {
+  const shown = [...document.querySelectorAll('.drill-picture')].filter((one) => one.checkVisibility());
+  const boxes = shown.flatMap((one) => {
+    const outer = one.getBoundingClientRect();
+    return [...one.querySelectorAll('text')].map((text) => (
+      { text: text.textContent, outer, at: text.getBoundingClientRect() }
+    ));
+  });
+  const meet = (a, b) => a.left < b.right && b.left < a.right && a.top + 3 < b.bottom && b.top + 3 < a.bottom;
+  return boxes.flatMap(({ text, outer, at }, n) => [
+    ...(at.left < outer.left - 1 || at.right > outer.right + 1 ? [`${text} is outside`] : []),
+    ...boxes.slice(n + 1).filter((other) => meet(at, other.at)).map((other) => `${text} / ${other.text}`),
+  ]);
+}"""
+
+
+def test_the_values_of_a_picture_are_read_by_keyboard(page, runs):
+    page.goto(f"/drills/{runs[0]}")
+    picture = page.get_by_role("slider")
+    picture.focus()
+    page.keyboard.press("Home")
+    expect(picture).to_have_attribute("aria-valuetext", re.compile("^0 s · Writes per second 50"))
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".reading")).to_have_text(re.compile("^1 s · .* Slowest write 0.02 s"))
+    page.keyboard.press("Escape")
+    expect(page.locator(".reading")).to_have_count(0)
+    page.goto("/drills")
+    page.get_by_role("slider").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/drills/drill*")
 
 
 def test_two_drills_are_compared(page, runs):
@@ -109,6 +151,7 @@ def test_axe_finds_nothing_on_the_pages_of_drills(browser, site, runs, theme, wi
             page.goto(path)
             assert complaints_of_axe(page) == [], path
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            assert page.evaluate(OVERLAPS) == [], path
 
 
 def test_the_report_is_one_file_to_keep(page, runs, tmp_path):

@@ -61,39 +61,53 @@ def test_another_drill_waits_for_one_that_runs_and_not_for_an_order_that_nobody_
     assert DrillRun(order(age), state).is_at_work(datetime.now(UTC)) is at_work
 
 
-def attempt(live, ended, outcome=RequestOutcome.ACKNOWLEDGED, latency=0.01, set_name="rsA"):
-    begun = live.started + ended - latency
-    return Attempt(set_name, Operation.CREATE, uuid4(), None, begun, live.started + ended, outcome)
+def attempt(ended, outcome=RequestOutcome.ACKNOWLEDGED, latency=0.01, set_name="rsA", kind=Operation.CREATE):
+    return Attempt(set_name, kind, uuid4(), None, ended - latency, ended, outcome)
 
 
-def test_the_load_is_counted_as_it_comes():
+def live_drill(started=100.0):
     live = LiveDrill()
-    live.ledger.add(attempt(live, 0.1))
-    live.ledger.add(attempt(live, 0.2, latency=0.15))
-    [series] = live.series()
-    assert (series["acknowledged"], series["failed"]) == ([2], [0])
-    live.ledger.add(attempt(live, 0.6, RequestOutcome.UNKNOWN))
-    live.ledger.add(attempt(live, 0.3, set_name="rsB"))
-    a, b = live.series()
-    assert (a["acknowledged"], a["failed"], b["acknowledged"]) == ([2, 0, 0], [0, 0, 1], [0, 1, 0])
-    assert a["max_latency_seconds"] == [0.15, None, None]
+    live.ledger.started = started
+    return live
+
+
+def test_the_load_is_counted_as_it_comes_writes_and_reads_apart():
+    live = live_drill()
+    live.ledger.add(attempt(100.05))
+    live.ledger.add(attempt(100.06, latency=0.15))
+    [series] = live.so_far()["series"]
+    assert (series["writes"]["acknowledged"], series["writes"]["failed"]) == ([2], [0])
+    live.ledger.add(attempt(100.25, RequestOutcome.UNKNOWN))
+    live.ledger.add(attempt(100.15, set_name="rsB", kind=Operation.READ))
+    live.ledger.add(attempt(100.15, kind=Operation.MOVE))
+    a, b = live.so_far()["series"]
+    assert (a["writes"]["acknowledged"], a["writes"]["failed"]) == ([2, 0, 0], [0, 0, 1])
+    assert (b["writes"]["acknowledged"], b["reads"]["acknowledged"]) == ([0, 0, 0], [0, 1, 0])
+    assert a["writes"]["max_latency_seconds"] == [0.15, None, None]
+    assert (live.so_far()["figures"]["acknowledged"], live.so_far()["figures"]["failed"]) == (4, 1)
+
+
+def test_nothing_is_shown_of_a_drill_before_its_clock_is_started():
+    so_far = LiveDrill().so_far()
+    assert (so_far["series"], so_far["steps"]) == ((), ())
+    assert so_far["figures"]["write_gap_seconds"] is None
 
 
 def test_a_long_drill_has_wider_points_and_loses_no_request():
-    live = LiveDrill()
+    live = live_drill()
     for n in range(3000):
-        live.ledger.add(attempt(live, n * 0.5))
-    [series] = live.series()
-    assert len(series["acknowledged"]) <= 400
-    assert sum(series["acknowledged"]) == 3000
-    assert series["point_seconds"] * len(series["acknowledged"]) >= 1499.5
+        live.ledger.add(attempt(100 + n * 0.5))
+    [series] = live.so_far()["series"]
+    assert len(series["writes"]["acknowledged"]) <= 400
+    assert sum(series["writes"]["acknowledged"]) == 3000
+    assert series["point_seconds"] * len(series["writes"]["acknowledged"]) >= 1499.5
 
 
 def test_a_step_tells_which_member_it_is_about():
-    live = LiveDrill()
-    live.note(Progress(DrillStep.FAULT, "kill 127.0.0.1:27017", "rsA", {"seconds_since_fault": 0.0}))
+    live = live_drill()
+    facts = {"seconds_since_fault": 0.0, "moment": 102.0}
+    live.note(Progress(DrillStep.FAULT, "kill 127.0.0.1:27017", "rsA", facts))
     live.note(Progress(DrillStep.LOAD, "50 writes a second on each set"))
-    assert [(s.step, s.member, s.since_fault) for s in live.steps()] == [
-        ("fault", "127.0.0.1:27017", 0.0),
-        ("load", "", None),
-    ]
+    found = {s.step: (s.at, s.member, s.since_fault) for s in live.so_far()["steps"]}
+    assert found["fault"] == (2.0, "127.0.0.1:27017", 0.0)
+    assert found["load"][1:] == ("", None)

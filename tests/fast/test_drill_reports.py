@@ -11,9 +11,9 @@ import pytest
 
 from prodcore.drill.faults import Fault
 from prodcore.drill.ledger import Attempt, Operation, RequestOutcome
-from prodcore.drill.plan import DrillLimits, DrillPlan, DrillStep
+from prodcore.drill.plan import DrillLimits, DrillPlan, DrillStep, Progress
 from prodcore.drill.render import render_html, render_junit, render_markdown
-from prodcore.drill.report import DrillReport, compare, missed_limits, report_round, slower_than_before
+from prodcore.drill.report import DrillReport, LiveDrill, compare, missed_limits, report_round, slower_than_before
 from prodcore.drill.round import RoundResult, TimedStep
 from prodcore.drill.verdict import judge
 from prodctl.commands.failover_test import exit_status
@@ -67,7 +67,37 @@ def test_the_report_is_json():
     document = json.loads(json.dumps(a_report().as_dict()))
     assert document["outcome"] == "passed"
     assert document["series"][0]["set"] == "rsA"
-    assert sum(document["series"][0]["acknowledged"]) == len(attempts())
+    [series] = document["series"]
+    assert sum(sum(series[name]["acknowledged"]) for name in ("writes", "reads")) == len(attempts())
+    assert series["writes"]["gaps"] == [{"at": 2.0, "seconds": 1.2}]
+
+
+def test_a_drill_that_runs_and_its_report_have_the_same_figures():
+    """The load and the steps of two rounds, looked at every now and then while they come, and reported at the end."""
+    live, plan, rounds = LiveDrill(), DrillPlan(("rsA",), Fault.KILL, rounds=2), []
+    live.ledger.started = 10.0
+    load = [replace(a, begun=a.begun + shift, ended=a.ended + shift) for shift in (0.0, 6.05) for a in attempts()]
+    for shift in (0.0, 6.05):
+        over = TimedStep(15.5 + shift, DrillStep.OVER)
+        steps = (*(replace(s, at=s.at + shift) for s in STEPS), over)
+        rounds.append(replace(a_round(steps=steps), ended=over.at))
+    steps = [s for of in rounds for s in of.steps]
+    for moment in range(10, 24):
+        for one in [a for a in load if moment - 1 <= a.ended < moment]:
+            live.ledger.add(one)
+        for s in [s for s in steps if moment - 1 <= s.at < moment]:
+            live.note(Progress(s.step, s.detail, "rsA", {"moment": s.at}))
+        so_far = live.so_far()
+    made = live.ledger.attempts()
+    assert len(made) == len(load)
+    reports = tuple(report_round(r, made, plan) for r in rounds)
+    document = replace(a_report(), rounds=reports, attempts=made).as_dict()
+    assert list(so_far["series"]) == document["series"]
+    assert len(document["series"][0]["writes"]["gaps"]) == 2
+    assert so_far["figures"]["write_gap_seconds"] == document["write_gap_seconds"]
+    assert so_far["figures"]["read_gap_seconds"] == document["read_gap_seconds"]
+    timeline = [(t["at"], t["event"], t["seconds"]) for r in document["rounds"] for t in r["timeline"]]
+    assert [(s.at, s.step, s.since_fault) for s in so_far["steps"]] == timeline
 
 
 @pytest.mark.parametrize(("limits", "told"), [
@@ -124,7 +154,7 @@ def test_the_html_report_stands_alone_and_needs_no_script():
     assert "polyline" in seen.tags
     assert "script" not in seen.tags
     assert seen.links == []
-    assert "new primary +1.00 s" in page
+    assert "fault to first write: 1.200 s" in page
 
 
 def test_the_html_report_shows_texts_as_texts():

@@ -4,8 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from prodcore.drill.ledger import Attempt, Operation, RequestOutcome
-from prodcore.drill.report import latencies, longest_gap, percentiles
+from prodcore.drill.ledger import Attempt, Operation, RequestOutcome, latencies, longest_gap, percentiles
 
 
 def write(begun, ended, outcome=RequestOutcome.ACKNOWLEDGED):

@@ -57,11 +57,14 @@ def running(runner):
         assert not thread.is_alive()
 
 
-def make_runner(board, operator, cluster):
+def make_runner(board, operator, cluster, reports=None):
     def perform(order, live):
         plan = DrillPlan(order.plan.sets, order.plan.fault, **BRIEF)
         with open_drill(operator, cluster.members) as parts:
-            return run_drill(plan, parts, live.note, live.ledger).as_dict()
+            report = run_drill(plan, parts, live.note, live.ledger).as_dict()
+        if reports is not None:
+            reports.append(report)
+        return report
 
     return DrillRunner(board, RunnerSign(f"test:{os.getpid()}", cluster.members.addresses()), perform, lambda: None)
 
@@ -107,8 +110,8 @@ def test_a_look_at_the_cluster_tells_roles_operations_and_products(operator):
 
 
 def test_an_order_is_carried_out_and_a_second_one_refused(web, runner_board, operator, cluster):
-    first, second = order(), order(("rsB",))
-    with running(make_runner(runner_board, operator, cluster)):
+    first, second, reports = order(), order(("rsB",)), []
+    with running(make_runner(runner_board, operator, cluster, reports)):
         wait_until(web.runners, "a runner is active")
         assert set(web.runners()[0].members) == set(cluster.members.addresses())
         web.place(first)
@@ -122,7 +125,11 @@ def test_an_order_is_carried_out_and_a_second_one_refused(web, runner_board, ope
     done = web.get(first.id)
     assert (done.state, done.outcome) == (RunState.DONE, "passed")
     assert {"fault", "new primary", "caught up"} <= {s.step for s in done.steps}
-    assert sum(done.series[0]["acknowledged"]) > 20
+    assert sum(done.series[0]["writes"]["acknowledged"]) > 20
+    [report] = reports
+    assert list(done.series) == report["series"]
+    final = {**report["verdict"], **report}
+    assert done.figures == {name: final[name] for name in done.figures}
 
 
 def test_what_nobody_took_in_time_or_nobody_can_read_is_refused(web, runner_board, operator, cluster):

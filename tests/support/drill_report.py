@@ -16,6 +16,7 @@ def _of(names, **inner):
 
 
 _LATENCY = _of("count p50 p95 p99 max")
+_STREAM = _of("acknowledged failed max_latency_seconds", gaps=_of("at seconds"))
 DRILL_REPORT = fields(
     _of(
         "schema_version kind run outcome started_at duration_seconds guarded missed write_gap_seconds read_gap_seconds"
@@ -33,6 +34,6 @@ DRILL_REPORT = fields(
             latency_seconds={"before": _LATENCY, "during": _LATENCY, "after": _LATENCY},
             timeline=_of("seconds at event detail"),
         ),
-        series=_of("set point_seconds acknowledged failed max_latency_seconds"),
+        series=_of("set point_seconds", writes=_STREAM, reads=_STREAM),
     )
 )

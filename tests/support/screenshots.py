@@ -171,7 +171,7 @@ def _drill(camera):
         for variant in LIVE:
             with camera.page(*variant) as other:
                 other.goto(address)
-                other.locator(".chart").first.wait_for()
+                other.locator(".drill-picture:visible").first.wait_for()
                 camera.shoot(other, "drill-live", *variant)
         page.locator("#result-link").wait_for(timeout=DRILL_MS)
         return page.locator("#result-link").get_attribute("href")

@@ -83,7 +83,7 @@ def register(app: Flask, settings: Settings) -> None:
     app.extensions["drill_desk"] = DrillDesk(settings)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
-        asset_url=assets.asset_url, chart_size=drills, with_query=with_query, Right=Right, languages=language.LANGUAGES
+        asset_url=assets.asset_url, with_query=with_query, Right=Right, languages=language.LANGUAGES
     )
     app.jinja_env.globals.update(product_fields=BY_NAME)
     app.jinja_env.globals.update(take_notices=identity.take_notices, notice_text=notice_text)

@@ -70,7 +70,7 @@ _SOURCES: dict[str, tuple[str, Callable[[], str]]] = {
     ),
     "app.js": (
         "text/javascript; charset=utf-8",
-        lambda: _own("vendor/htmx-4.0.1.min.js", "js/app.js", "js/live.js", "js/products.js"),
+        lambda: _own("vendor/htmx-4.0.1.min.js", "js/app.js", "js/live.js", "js/pictures.js", "js/products.js"),
     ),
     "favicon.svg": ("image/svg+xml", lambda: _own("favicon.svg")),
 }

@@ -1,12 +1,13 @@
 """Drills: the list, one with its curves, two side by side, the report; ordering one, seeing it run, ending it.
 
-The drill runner carries them out: the browser may close. A drill's load over time is drawn here as shapes: latency
-above, answers below, the events on the axis they share.
+The drill runner carries them out: the browser may close. A drill's picture comes from ``prodcore.drill.picture``, with
+the words of the reader's language; the table behind it has the same values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,12 +16,15 @@ from uuid import UUID, uuid4
 from apiflask import APIBlueprint
 from flask import Response, flash, g, render_template, request, url_for
 from flask_babel import gettext
+from markupsafe import Markup
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as Redirect
 
 from prodcore.drill import orders
 from prodcore.drill.engine import objections
+from prodcore.drill.ledger import streams
 from prodcore.drill.orders import DrillOrder, DrillRun, read_plan
+from prodcore.drill.picture import MOST_BINS, NARROW, WIDE, Bin, Layer, Words, bins, draw
 from prodcore.drill.plan import DrillPlan
 from prodcore.drill.report import compare
 from prodcore.errors import DrillNotFound, InvalidInput
@@ -30,103 +34,130 @@ from webapp.live import DeskState, current_desk, current_status
 from webapp.pages.assets import standalone_style
 from webapp.pages.errors import problems_by_field
 from webapp.pages.forms import is_draft, is_partial, keeps_drafts, live_page
+from webapp.pages.labels import ALL
+from webapp.pages.language import show_moment, show_number, show_seconds
 
 blueprint = APIBlueprint("drills", __name__, enable_openapi=False)
-
-WIDTH, HEIGHT, TOP, GAP = 1000, 120, 64, 28
-FLOOR = TOP + 2 * HEIGHT + GAP
-
-_MARKED = ("fault", "new primary", "first acknowledged write", "old member back", "caught up")
-_STEPS = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 86400)
-_MOST_TICKS = 12
 
 _SHOWN = 100
 _LIMITS = ("max_write_gap", "max_read_gap", "max_failed")
 _DEFAULTS = {"fault": "kill", "target": "primary", "rounds": "1", "writes_per_second": "50"}
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to the set; ``at`` in seconds from the begin, ``seconds`` from the fault."""
-
-    at: float
-    event: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """An event: where it stands, which row its name takes, and when it was, in seconds from the fault."""
-
-    x: float
-    row: int
-    event: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """What ended in one slice of time."""
-
-    x: float
-    y: float
-    height: float
+_ROWS = MOST_BINS[WIDE]
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One set's picture, in the units of its view box."""
+    """One set's picture at each width, and the same values for a table."""
 
     set_name: str
-    slowest_seconds: float
-    busiest_per_second: float
-    bar_width: float
-    latency: str
-    bars: tuple[Bar, ...]
-    failures: tuple[float, ...]
-    marks: tuple[Mark, ...]
-    ticks: tuple[tuple[float, float], ...]
-    """(x, seconds from the begin)."""
+    pictures: tuple[Markup, ...]
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
-def draw(series: Mapping[str, Any], events: Iterable[Event]) -> Chart:
-    """The picture of one set's series, with the events that matter on it."""
-    step, rates = series["point_seconds"], [n / series["point_seconds"] for n in series["acknowledged"]]
-    duration = step * max(1, len(rates))
-    slowest = max((v for v in series["max_latency_seconds"] if v is not None), default=0) or 1
-    busiest = max(rates, default=0) or 1
+def draw_chart(name: str, layers: Sequence[Layer], told: str, *, is_over: bool = True) -> Chart:
+    """The picture of a set's load; while the drill runs its values are not to be read one by one."""
+    words, title = _words(), f"{name}: {told}"
+    # The drawing escapes every text that it is given.
+    pictures = tuple(Markup(draw(layers, words, width, title, readable=is_over)) for width in (WIDE, NARROW))  # noqa: S704
+    rows = tuple(_row(layer, one) for layer in layers for one in bins(layer, _ROWS)) if is_over else ()
+    names = streams(layers[0].series)
+    titles = tuple(str(words.titles[f"{kind}{name}"]) for name in names for kind in ("", "slowest "))
+    return Chart(name, pictures, titles, rows)
 
-    def x(at: float) -> float:
-        return round(float(at / duration * WIDTH), 1)
 
-    shown = [e for e in events if e.event in _MARKED]
-    tick = next((s for s in _STEPS if duration / s <= _MOST_TICKS), _STEPS[-1])
-    return Chart(
-        set_name=series["set"],
-        slowest_seconds=slowest,
-        busiest_per_second=busiest,
-        bar_width=round(max(0.5, WIDTH / max(1, len(rates)) - 0.3), 2),
-        latency=" ".join(
-            f"{x((i + 0.5) * step)},{TOP + HEIGHT - v / slowest * HEIGHT:.1f}"
-            for i, v in enumerate(series["max_latency_seconds"])
-            if v is not None
-        ),
-        bars=tuple(
-            Bar(x(i * step), round(FLOOR - r / busiest * HEIGHT, 1), round(r / busiest * HEIGHT, 1))
-            for i, r in enumerate(rates)
-            if r
-        ),
-        failures=tuple(x(i * step) for i, n in enumerate(series["failed"]) if n),
-        marks=tuple(Mark(x(e.at), i % 4, e.event, e.seconds) for i, e in enumerate(shown)),
-        ticks=tuple((x(t), t) for t in range(0, int(duration) + 1, tick)),
-    )
+def _row(layer: Layer, one: Bin) -> tuple[str, ...]:
+    """The time, and the responses and the slowest one of each stream."""
+    cells = [(show_number(round(rate, 1)), show_seconds(one.slowest[name])) for name, rate in one.rates.items()]
+    return (show_seconds(one.at), *(cell for pair in cells for cell in pair))
+
+
+def _words() -> Words:
+    titles: dict[str, str] = {
+        "writes": gettext("Writes per second"),
+        "reads": gettext("Reads per second"),
+        "all": gettext("Responses per second"),
+        "slowest writes": gettext("Slowest write"),
+        "slowest reads": gettext("Slowest read"),
+        "slowest all": gettext("Slowest response"),
+    }
+    until_write: str = gettext("fault to first write: {}")
+    return Words(ALL["step_names"], titles, until_write, show_seconds, show_number)
+
+
+def _told(write_gap: float | None, read_gap: float | None) -> str:
+    """What a picture says to those who do not see it."""
+    gaps = {"writes": show_seconds(write_gap), "reads": show_seconds(read_gap)}
+    told: str = gettext("longest write gap %(writes)s, longest read gap %(reads)s", **gaps)
+    return told
 
 
 @blueprint.get("/drills")
 def listing() -> str:
-    """The newest first, and the one at work before all."""
+    """The newest first, the one at work before all, and how their gaps have gone."""
     desk = current_desk()
-    return render_template("drills/list.html", drills=desk.history().last(_SHOWN), at_work=desk.state.get().at_work)
+    drills = desk.history().last(_SHOWN)
+    return render_template("drills/list.html", drills=drills, trend=trend(drills), at_work=desk.state.get().at_work)
+
+
+_TREND_HEIGHT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One drill of the trend: what is told of it, where it leads, and how high its gaps are, from 0 to 100."""
+
+    x: int
+    text: str
+    href: str
+    outcome: str
+    heights: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The gaps of past drills from the oldest to the newest; the scale is one of powers of ten."""
+
+    spots: tuple[Spot, ...]
+    scale: tuple[tuple[float, str], ...]
+    lines: Mapping[str, str]
+    first: datetime
+    last: datetime
+
+
+def trend(drills: Sequence[Mapping[str, Any]]) -> Trend | None:
+    """Of the newest drills, the newest first; None where there are not two that measured a gap."""
+    kinds = ("writes", "write_gap_seconds"), ("reads", "read_gap_seconds")
+    shown = [d for d in reversed(drills) if any(d[name] for _kind, name in kinds)]
+    if len(shown) < 2:
+        return None
+    values = [d[name] for d in shown for _kind, name in kinds if d[name]]
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    high = max(high, low + 1)
+
+    def y(seconds: float) -> float:
+        return round(_TREND_HEIGHT * (high - math.log10(seconds)) / (high - low), 1)
+
+    spots = tuple(
+        Spot(place, _told_of(d), f"/drills/{d['run']}", d["outcome"], {k: y(d[n]) for k, n in kinds if d[n]})
+        for place, d in enumerate(shown)
+    )
+    return Trend(
+        spots,
+        tuple((y(10.0**power), show_seconds(10.0**power)) for power in range(low, high + 1)),
+        {kind: " ".join(f"{s.x + 0.5},{s.heights[kind]}" for s in spots if kind in s.heights) for kind, _name in kinds},
+        *(datetime.fromisoformat(d["started_at"]) for d in (shown[0], shown[-1])),
+    )
+
+
+def _told_of(drill: Mapping[str, Any]) -> str:
+    fault = str(ALL["fault_names"].get(drill["plan"]["fault"], drill["plan"]["fault"]))
+    gaps = _told(drill["write_gap_seconds"], drill["read_gap_seconds"])
+    what = f"{fault} {', '.join(drill['plan']['sets'])}"
+    when = show_moment(drill["started_at"])
+    return " · ".join([when, what, str(ALL["outcome_names"][drill["outcome"]]), gaps])
 
 
 @blueprint.get("/drills/<run>")
@@ -140,10 +171,22 @@ def show(run: str) -> str:
 
 @blueprint.get("/drills/compare")
 def side_by_side() -> str:
-    """The figures of two drills."""
+    """Two drills laid over each other, and their figures."""
     history = current_desk().history()
     a, b = (history.get(request.args.get(name, "")) for name in ("a", "b"))
-    return render_template("drills/compare.html", a=a, b=b, rows=compare(a, b))
+    return render_template("drills/compare.html", a=a, b=b, rows=compare(a, b), charts=_overlaid(a, b))
+
+
+def _overlaid(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Chart]:
+    """The sets that both drilled; where there are none, the first one of each."""
+    first, second = ({series["set"]: series for series in drill["series"]} for drill in (a, b))
+    both = [(name, name) for name in first if name in second] or list(zip(first, second, strict=False))[:1]
+    charts = []
+    for one, other in both:
+        layers = [_layer(a, first[one], "A"), _layer(b, second[other], "B")]
+        told = "; ".join(f"{n}: {_told(*_gaps(drill, s))}" for n, drill, s in (("A", a, one), ("B", b, other)))
+        charts.append(draw_chart(" / ".join(dict.fromkeys((one, other))), layers, told))
+    return charts
 
 
 @blueprint.get("/drills/<run>/report")
@@ -156,17 +199,25 @@ def report(run: str) -> Response:
     return Response(page, headers=headers, content_type="text/html; charset=utf-8")
 
 
-def _charts(drill: dict[str, Any]) -> list[Chart]:
-    return [draw(series, _events(drill, series["set"])) for series in drill["series"]]
-
-
-def _events(drill: dict[str, Any], set_name: str) -> list[Event]:
+def _charts(drill: Mapping[str, Any]) -> list[Chart]:
     return [
-        Event(step["at"], step["event"], step["seconds"])
-        for played in drill["rounds"]
-        if played["set"] == set_name
-        for step in played["timeline"]
+        draw_chart(series["set"], [_layer(drill, series)], _told(*_gaps(drill, series["set"])))
+        for series in drill["series"]
     ]
+
+
+def _gaps(drill: Mapping[str, Any], set_name: str) -> list[float | None]:
+    """The longest write gap and read gap of a set."""
+    rounds = [r for r in drill["rounds"] if r["set"] == set_name]
+    return [
+        max((gap for r in rounds if (gap := r[name]) is not None), default=None)
+        for name in ("write_gap_seconds", "read_gap_seconds")
+    ]
+
+
+def _layer(drill: Mapping[str, Any], series: Mapping[str, Any], name: str = "") -> Layer:
+    steps = [step for played in drill["rounds"] if played["set"] == series["set"] for step in played["timeline"]]
+    return Layer(series, [(step["at"], step["event"]) for step in steps], name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +269,7 @@ def follow(order: UUID) -> Response | str:
         run = desk.run(str(order))
         if run is None:
             raise DrillNotFound(f"no drill was ordered as {order}")
-        charts = [draw(series, _live_events(run, series["set"])) for series in run.series]
+        charts = [_live_chart(run, series) for series in run.series]
         return {"run": run, "charts": charts, "state": desk.state.get()}
 
     return live_page("drills/live.html", "drills/live_state.html", context, desk.state.wait)
@@ -274,5 +325,7 @@ def _order_id() -> str:
         return str(uuid4())
 
 
-def _live_events(run: DrillRun, set_name: str) -> list[Event]:
-    return [Event(step.at, step.step, step.since_fault or 0.0) for step in run.steps if step.set_name == set_name]
+def _live_chart(run: DrillRun, series: Mapping[str, Any]) -> Chart:
+    events = [(step.at, step.step) for step in run.steps if step.set_name == series["set"]]
+    gaps = (run.figures.get("write_gap_seconds"), run.figures.get("read_gap_seconds"))
+    return draw_chart(series["set"], [Layer(series, events)], _told(*gaps), is_over=False)

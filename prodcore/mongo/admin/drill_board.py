@@ -17,8 +17,9 @@ from uuid import uuid4
 from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
-from prodcore.drill.orders import DrillOrder, DrillRun, RunnerSign, RunState, RunStep, read_plan
+from prodcore.drill.orders import DrillOrder, DrillRun, RunnerSign, RunState, read_plan
 from prodcore.drill.plan import DrillPlan
+from prodcore.drill.report import RunStep
 from prodcore.errors import DrillNotFound, InvalidInput
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
 from prodcore.processes.orders import ActionKind, ActionRun, ActionState, ClusterAction, read_action
@@ -130,7 +131,8 @@ class MongoDrillBoard:
         order = self._waiting(document).order
         fields: dict[str, Any] = {name: document[name] for name in ("run", "outcome", "reason", "seconds")}
         steps = tuple(RunStep(**step) for step in document["steps"])
-        return DrillRun(order, RunState(document["state"]), steps=steps, series=tuple(document["series"]), **fields)
+        found = {"steps": steps, "series": tuple(document["series"]), "figures": document.get("figures", {})}
+        return DrillRun(order, RunState(document["state"]), **found, **fields)
 
 
 def add_order(replica_set: ReplicaSet, document: Document) -> None:
