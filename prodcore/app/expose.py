@@ -9,13 +9,14 @@ from prodcore.deploy.config import load_deployment
 from prodcore.deploy.layout import Layout
 from prodcore.deploy.observe import examine
 from prodcore.errors import ProdError
-from prodcore.expose import judge
-from prodcore.expose.judge import HopResult
 from prodcore.expose.walk import (
     LOCAL_FIXES,
     Hop,
+    HopResult,
     HopStep,
     KnownInstance,
+    instance_of,
+    judge_instance,
     local_step,
     public_steps,
     same_instance,
@@ -64,8 +65,8 @@ def _webapp(layout: Layout, incus: Incus, known: KnownInstance) -> HopResult:
         return HopResult(False, error.message, error.hint or _APPLY)
     if not found.urls[alive].status:
         return HopResult(False, f"nothing answers at {base} in {layout.web.name}", _APPLY)
-    result = judge.judge_instance(found.urls[alive], "", _APPLY)
-    known.instance = judge.instance_of(found.urls[alive])
+    result = judge_instance(found.urls[alive], "", _APPLY)
+    known.instance = instance_of(found.urls[alive])
     if not result.is_ok or found.urls[ready].fact("status") == "ready":
         return result
     state = found.urls[ready].fact("status") or found.urls[ready].status

@@ -106,6 +106,18 @@ class Marked(str):
     __slots__ = ()
 
 
+class Typed(str):
+    """A cell that somebody typed over; ``was`` is what the file has there."""
+
+    was: str
+
+    def __new__(cls, text: str, was: str) -> Typed:
+        """Read as a cell of a CSV file is."""
+        made = super().__new__(cls, text)
+        made.was = was
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class NumberForm:
     """How a column writes numbers: as ``locale`` says; where that is None, a number that means one thing only means it.

@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from typing import Any, NoReturn
 
 from prodcore.product.fields import FIELDS, NAMES, names_of_kind
-from prodcore.tabular.cells import PlainNumber
-from prodcore.tabular.columns import IGNORE, REQUIRED, folded_title, refuse_unknown_targets, target_of
+from prodcore.tabular.cells import PlainNumber, Typed
+from prodcore.tabular.columns import IGNORE, REQUIRED, Column, folded_title, refuse_unknown_targets, target_of
 from prodcore.tabular.csv import MAX_LINE, excerpt
 from prodcore.tabular.export import tags_cell
 from prodcore.tabular.report import CellProblem, RefusedRow, refused
-from prodcore.tabular.rows import Row
+from prodcore.tabular.rows import Corrections, Row, Sample
 
 _TEXTS = names_of_kind("text", "paragraphs", "code", "currency") | {"tag"}
 _MOST_DIGITS = 40
@@ -25,8 +27,9 @@ _MAY_BE_NULL = frozenset(row.name for row in FIELDS if row.default is None)
 class JsonLines:
     """An NDJSON file that is read once, from front to end, in bounded memory."""
 
-    def __init__(self, source: io.BufferedReader[Any]) -> None:
+    def __init__(self, source: io.BufferedReader[Any], corrections: Corrections | None = None) -> None:
         self._source = source
+        self._corrections = corrections or {}
 
     def rows(self, given: Mapping[str, str], required: Sequence[str] = REQUIRED) -> Iterator[Row | RefusedRow]:
         """Each object as a row, or why it is none. A field that is not there stays as it is stored; null empties it.
@@ -45,7 +48,30 @@ class JsonLines:
                 reason = f"the line is longer than {MAX_LINE} bytes"
                 yield refused(number, "line_too_long", reason, value=excerpt(line.decode("utf-8", "replace")))
             elif line.strip() and line.strip() != b"\x1a":  # which old programs write at the end of a file
-                yield _read(number, line.removeprefix(b"\xef\xbb\xbf"), wanted, required)
+                line = line.removeprefix(b"\xef\xbb\xbf")
+                was, typed = line.decode("utf-8", "replace").strip(), self._corrections.get(number, {}).get(0, "")
+                if typed.strip() in ("", was):
+                    yield _read(number, line, wanted, required)
+                else:
+                    text = Typed(" ".join(typed.split("\n")).strip(), was)
+                    yield _with_line(_read(number, text.encode(), wanted, required), text)
+
+    def samples(self, columns: Sequence[Column], rows: int, most: int) -> list[list[Sample]]:
+        """The first different values of each key, in so many rows, and what would be stored of them."""
+        found: list[dict[str, Sample]] = [{} for _column in columns]
+        for row in islice(self.rows({column.title: column.target for column in columns}, ()), rows):
+            given = {key: (field, text) for field, (key, text) in row.cells.items()} if isinstance(row, Row) else {}
+            wrong = {problem.column: problem for problem in row.problems} if isinstance(row, RefusedRow) else {}
+            for column, samples in zip(columns, found, strict=True):
+                field, text = given.get(column.title, ("", wrong[column.title].value if column.title in wrong else ""))
+                if text and len(samples) < most and text not in samples:
+                    value = row.fields[field] if isinstance(row, Row) else None
+                    samples[text] = Sample(row.line, text, value, problem=wrong.get(column.title))
+        return [list(samples.values()) for samples in found]
+
+
+def _with_line(row: Row | RefusedRow, text: str) -> Row | RefusedRow:
+    return replace(row, record=[text]) if isinstance(row, Row) else replace(row, cells=[text])
 
 
 def _read(number: int, line: bytes, wanted: Mapping[str, str], required: Sequence[str]) -> Row | RefusedRow:

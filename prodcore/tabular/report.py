@@ -52,6 +52,8 @@ class RefusedRow:
     problems: tuple[CellProblem, ...]
     cells: Sequence[str] = ()
     """The row itself, as far as it could be read."""
+    first: int | None = None
+    """The earlier line that has the same product, or the same SKU, where that is why."""
 
     def as_dicts(self) -> Iterator[dict[str, Any]]:
         """One entry a problem, as reports show it."""

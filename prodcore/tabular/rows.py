@@ -22,6 +22,7 @@ from prodcore.tabular.cells import (
     Locale,
     NoValue,
     NumberForm,
+    Typed,
     is_sign,
     read_price,
     read_tags,
@@ -43,9 +44,9 @@ class Row:
     record: Sequence[str] = ()
     """All cells of the row, as they stand in the file."""
 
-    def refusal(self, *problems: CellProblem) -> RefusedRow:
-        """This row as a refused one."""
-        return RefusedRow(self.line, problems, self.record)
+    def refusal(self, *problems: CellProblem, first: int | None = None) -> RefusedRow:
+        """This row as a refused one; ``first`` is the earlier line that says otherwise."""
+        return RefusedRow(self.line, problems, self.record, first)
 
     def problem(self, field: str, code: str, reason: str) -> CellProblem:
         """A problem with a field, said of the column that gives it; ``field`` may be a path such as ``tags.0``."""
@@ -83,6 +84,79 @@ def read_rows(
             yield refused(record.line, "wrong_cell_count", reason, cells=record.cells)
         else:
             yield _read_row(record, used, required)
+
+
+Corrections = Mapping[int, Mapping[int, str]]
+"""What was typed over cells, by the line of their row and the place of their column, the first being 0."""
+
+
+def corrected(records: Iterable[CsvRecord | RefusedRow], corrections: Corrections) -> Iterator[CsvRecord | RefusedRow]:
+    """The records with what was typed over their cells; a row grows where a cell beyond its end was typed."""
+    for record in records:
+        typed = corrections.get(record.line)
+        if typed and isinstance(record, CsvRecord):
+            yield CsvRecord(record.line, _typed_over(record.cells, typed))
+        else:
+            yield record
+
+
+def _typed_over(cells: Sequence[str], typed: Mapping[int, str]) -> list[str]:
+    grown = [*cells, *[""] * (max(typed) + 1 - len(cells))]
+    return [
+        Typed(typed[i], str(cell)) if i in typed and as_typed(typed[i]) != as_typed(cell) else cell
+        for i, cell in enumerate(grown)
+    ]
+
+
+def as_typed(text: str) -> str:
+    """A text as a form brings it back: its ends of lines are all written one way.
+
+    >>> as_typed("1 L\r\nbotella") == as_typed("1 L\nbotella")
+    True
+    """
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A cell of a column, and what would be stored of it, or why nothing would."""
+
+    line: int
+    text: str
+    value: Any = None
+    """As the REST API has it; None for a column that is left out."""
+    currency: str = ""
+    """Where the cell of a price names one."""
+    problem: CellProblem | None = None
+
+
+def sample_cells(
+    records: Iterable[CsvRecord | RefusedRow],
+    columns: Sequence[Column],
+    form_of: Callable[[Column], NumberForm],
+    most: int,
+) -> list[list[Sample]]:
+    """The first different cells of each column that are not empty, each read by itself."""
+    found: list[dict[str, Sample]] = [{} for _column in columns]
+    for record in in_time(records):
+        if isinstance(record, RefusedRow):
+            continue
+        for column, samples in zip(columns, found, strict=True):
+            text = record.cells[column.index] if column.index < len(record.cells) else ""
+            if text.strip() and len(samples) < most and text not in samples:
+                samples[text] = _sample(record.line, column, text, form_of(column))
+    return [list(samples.values()) for samples in found]
+
+
+def _sample(line: int, column: Column, text: str, form: NumberForm) -> Sample:
+    fields: dict[str, Any] = {}
+    try:
+        if column.target != IGNORE:
+            _read_cell(column.target, text, form, fields)
+    except CellRefused as error:
+        return Sample(line, text, problem=CellProblem(column.title, text, error.code, str(error)))
+    value = fields.get("tags" if column.target == "tag" else column.target)
+    return Sample(line, text, value, fields.get("currency", "") if column.target == "price" else "")
 
 
 def _read_row(
@@ -203,11 +277,11 @@ def _said_before(
     if not others or keep == "first":
         return _left_out(row, index, first)
     if key[0] == "sku":
-        return row.refusal(row.problem("sku", "duplicate_in_file", f"line {first} has this SKU"))
+        return row.refusal(row.problem("sku", "duplicate_in_file", f"line {first} has this SKU"), first=first)
     fields = [name for name in others if name not in ("name", "variant")]
     differing = f"with another {' and '.join(fields)}" if fields else "spelled otherwise"
     reason = f"line {first} has this name and variant, {differing}"
-    return row.refusal(row.problem("name", "duplicate_in_file", reason))
+    return row.refusal(row.problem("name", "duplicate_in_file", reason), first=first)
 
 
 class RowIndex:

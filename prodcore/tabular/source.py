@@ -6,16 +6,29 @@ import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 from typing import Any, BinaryIO, Literal, TypeVar, cast
 from zipfile import BadZipFile, ZipFile
 
 from prodcore.errors import InvalidInput, UnreadableInput
-from prodcore.tabular.cells import Locale, evidence, is_numeric
+from prodcore.tabular.cells import Locale, NumberForm, evidence, is_numeric
 from prodcore.tabular.columns import REQUIRED, Column, count_known, is_export, map_columns, unknown_titles
 from prodcore.tabular.csv import CsvRecord, CsvText, wide_encoding
 from prodcore.tabular.ndjson import JsonLines
 from prodcore.tabular.report import RefusedRow
-from prodcore.tabular.rows import Keep, RepeatedRow, Row, RowIndex, read_rows, without_repeats
+from prodcore.tabular.rows import (
+    Corrections,
+    Keep,
+    RepeatedRow,
+    Row,
+    RowIndex,
+    Sample,
+    corrected,
+    read_rows,
+    sample_cells,
+    without_repeats,
+)
 from prodcore.tabular.sheets import Sheet, broken_archive
 
 T = TypeVar("T")
@@ -74,6 +87,8 @@ class Reading:
     encoding: str = ""
     mapping: Mapping[str, str] = field(default_factory=dict)
     keep: Keep = "refuse"
+    corrections: Corrections = field(default_factory=dict)
+    """Of NDJSON the whole line is one cell."""
 
     @property
     def required(self) -> Sequence[str]:
@@ -119,7 +134,7 @@ def _opened(file: io.BufferedReader[Any], kind: Kind, how: Reading) -> Source:
         _refuse_options("NDJSON", delimiter=how.delimiter, encoding=how.encoding, locale=how.locale)
 
         def rows() -> Iterator[Row | RefusedRow]:
-            return JsonLines(file).rows(how.mapping, how.required)
+            return JsonLines(file, how.corrections).rows(how.mapping, how.required)
 
         return Source("NDJSON", rows(), again=lambda: _from_the_start(file, rows))
     if kind == "CSV":
@@ -193,7 +208,7 @@ def _from_table(kind: Kind, opened: Callable[[], Table], file: io.BufferedReader
     exported = kind == "CSV" and is_export(titles)
 
     def records() -> Iterator[CsvRecord | RefusedRow]:
-        return _from_the_start(file, lambda: opened().records())
+        return _from_the_start(file, lambda: corrected(opened().records(), how.corrections))
 
     settle = _Settling(mapped, records if file.seekable() else lambda: iter(()))
 
@@ -202,12 +217,33 @@ def _from_table(kind: Kind, opened: Callable[[], Table], file: io.BufferedReader
 
     return Source(
         kind,
-        read(table.records()),
+        read(corrected(table.records(), how.corrections)),
         [" ".join(title.split()) for title in titles],
         unknown_titles(mapped, how.mapping),
         table if isinstance(table, CsvText) else None,
         lambda: read(records()),
     )
+
+
+_SAMPLED_ROWS = 1_000
+
+
+def sample(file: io.BufferedReader[Any], how: Reading, columns: Sequence[Column], most: int) -> list[list[Sample]]:
+    """The first different cells of each of ``columns``, and what would be stored of them, whether the choice of columns
+    is a possible one or not. ``file`` can be read again from its start. Raises UnreadableInput.
+    """
+    kind = kind_of(file.peek(512)[:512], file)
+    if kind == "NDJSON":
+        return JsonLines(file, how.corrections).samples(columns, _SAMPLED_ROWS, most)
+
+    def opened() -> Table:
+        return CsvText(file, count_known, how.delimiter, how.encoding) if kind == "CSV" else Sheet(file)
+
+    table = opened()
+    exported = kind == "CSV" and is_export(table.header.cells)
+    settle = _Settling(columns, lambda: _from_the_start(file, lambda: corrected(opened().records(), how.corrections)))
+    rows = corrected(islice(table.records(), _SAMPLED_ROWS), how.corrections)
+    return sample_cells(rows, columns, lambda c: NumberForm(how.locale, exported, partial(settle, c)), most)
 
 
 class _Settling:

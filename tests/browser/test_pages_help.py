@@ -117,7 +117,7 @@ def test_an_import_speaks_one_language(browser, site):
         page.goto("/products/import")
         page.get_by_label("Archivo", exact=True).set_input_files(file)
         page.get_by_role("button", name="Vista previa").click()
-        reasons = page.locator(".steps tbody tr td:last-child")
+        reasons = page.locator(".open-row .field-error")
         expect(reasons).to_have_text([re.compile("precio"), re.compile("celdas"), re.compile("comillas")])
         page.goto("/products/import")
         page.get_by_label("Archivo", exact=True).set_input_files({**file, "buffer": b"\n"})

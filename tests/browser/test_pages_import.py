@@ -32,7 +32,7 @@ def test_a_file_is_looked_at_stored_in_steps_and_the_refused_rows_are_kept(brows
         expect(page.get_by_label("Figures")).to_contain_text("New1,100")
         expect(page.get_by_label("Figures")).to_contain_text("Refused1")
         expect(page.get_by_label("Figures")).to_contain_text("Repeated1")
-        expect(page.locator(".steps")).to_contain_text("It is not a price.")
+        expect(page.locator(".open-row .field-error")).to_contain_text("It is not a price.")
         expect(page.get_by_role("table").last).to_contain_text("€1.20")
         assert stored(site, word) == [], "nothing is stored by looking"
         page.get_by_role("button", name="Store 1,100 rows").click()
@@ -131,7 +131,7 @@ def test_ndjson_is_imported_and_unknown_fields_are_left_out(browser, site, tmp_p
         log_in(page, site, "editor")
         look_at(page, path)
         expect(page.get_by_label("colour")).to_have_value("ignore")
-        expect(page.locator(".steps")).to_contain_text("cheap")
+        expect(page.get_by_label("The whole line")).to_have_value(re.compile("cheap"))
         page.get_by_role("button", name="Store 1 row").click()
         expect(page.locator("dl.facts")).to_contain_text("New1")
     assert [(p["name"], p["tags"]) for p in stored(site, word)] == [(f"Miso {word}", ["soja"])]

@@ -5,13 +5,17 @@ import json
 import pytest
 
 from prodcore.errors import InvalidInput
-from prodcore.expose import judge
-from prodcore.expose.judge import HopResult
 from prodcore.expose.walk import (
     HopOutcome,
+    HopResult,
     HopStep,
     first_broken,
     is_host_name,
+    judge_closed,
+    judge_hosts,
+    judge_https,
+    judge_instance,
+    judge_setup,
     judge_version,
     tunnel_command,
     walk,
@@ -51,16 +55,16 @@ def test_a_whole_way_has_no_broken_hop():
 
 def test_another_system_is_not_taken_for_ours():
     ours, other = answer(instance="aaaa"), answer(instance="bbbb")
-    assert judge.judge_instance(ours, "", "fix").is_ok
-    assert judge.judge_instance(ours, "aaaa", "fix").is_ok
-    assert judge.judge_instance(other, "aaaa", "fix") == HopResult(
+    assert judge_instance(ours, "", "fix").is_ok
+    assert judge_instance(ours, "aaaa", "fix").is_ok
+    assert judge_instance(other, "aaaa", "fix") == HopResult(
         False, "another system answers: instance bbbb, not aaaa", "fix"
     )
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"status": "ok"}', b"\xff"])
 def test_what_is_no_webapp_is_said_to_be_none(body):
-    seen = judge.judge_instance(Answer(200, (), body), "", "fix")
+    seen = judge_instance(Answer(200, (), body), "", "fix")
     assert (seen.is_ok, seen.text) == (False, "something answers 200, and it is not webapp")
 
 
@@ -68,7 +72,7 @@ def test_what_is_no_webapp_is_said_to_be_none(body):
     ("given", "well"), [(answer(open=False), True), (answer(open=True), False), (answer(503), False), (answer(), False)]
 )
 def test_only_a_spent_setup_code_is_good(given, well):
-    assert judge.judge_setup(given).is_ok is well
+    assert judge_setup(given).is_ok is well
 
 
 @pytest.mark.parametrize(
@@ -83,24 +87,24 @@ def test_only_a_spent_setup_code_is_good(given, well):
     ],
 )
 def test_cookies_and_strict_transport_tell_whether_https_is_known(headers, says):
-    seen = judge.judge_https(answer(200, *headers))
+    seen = judge_https(answer(200, *headers))
     assert says in seen.text
     assert seen.is_ok is (headers == [HSTS, GOOD_COOKIE])
 
 
 def test_webapp_must_answer_to_its_own_names_alone():
     refused, ours = answer(400), answer(instance="aaaa")
-    assert judge.judge_hosts(refused, None, "").is_ok
-    assert judge.judge_hosts(refused, ours, "a.example").is_ok
-    assert "any host name" in judge.judge_hosts(ours, None, "").text
-    missing = judge.judge_hosts(refused, refused, "a.example")
+    assert judge_hosts(refused, None, "").is_ok
+    assert judge_hosts(refused, ours, "a.example").is_ok
+    assert "any host name" in judge_hosts(ours, None, "").text
+    missing = judge_hosts(refused, refused, "a.example")
     assert "a.example" in missing.text
     assert missing.fix.startswith('trusted_hosts = "a.example" for webapp')
 
 
 def test_what_must_stay_inside_is_named():
-    assert judge.judge_closed("a.example", []).is_ok
-    seen = judge.judge_closed("a.example", [5000, 27017])
+    assert judge_closed("a.example", []).is_ok
+    seen = judge_closed("a.example", [5000, 27017])
     assert (seen.is_ok, seen.text) == (False, "a.example takes connections on 5000 (authsvc), 27017 (a mongod)")
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 from uuid import UUID, uuid4, uuid5
 
 from apiflask import APIBlueprint
@@ -16,28 +15,23 @@ from flask import Response, render_template, request
 from flask_babel import gettext
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
-from prodcore.catalog import Catalog
 from prodcore.catalog.catalog import now
 from prodcore.catalog.imports import begin_undo, recent_imports, remember, undo_part
 from prodcore.catalog.stores import ImportRecord
-from prodcore.catalog.upsert import By, ItemOutcome, new_item, upsert
+from prodcore.catalog.upsert import By, new_item, upsert
 from prodcore.errors import ConfigError, ImportNotFound, InvalidInput, OutcomeUnknown, Unavailable
-from prodcore.product.model import Author
 from prodcore.tabular.columns import TARGETS, Column
 from prodcore.tabular.report import CellProblem, RefusedFile, RefusedRow
+from prodcore.tabular.rows import Sample
 from webapp.identity.caller import current_author
 from webapp.live import current_catalog
 from webapp.pages.errors import core_text, refusal_text
 from webapp.pages.forms import is_draft, keeps_drafts, posted_uuid
+from webapp.pages.preview import Preview, forecast, problems_of
 from webapp.pages.steps import STEP, Refusal, Run, kept_refusals, portions, resumed
 from webapp.pages.upload import MAX_PACKED_BYTES, Judged, Upload
 
 blueprint = APIBlueprint("imports", __name__, enable_openapi=False)
-
-_BATCH = 1_000
-MOST_ROWS = 5_000
-"""Rows that are looked at: more would keep the visitor waiting."""
-_SHOWN_CHANGES = 10
 
 View = str | tuple[str, int]
 _STATUSES = ("created", "changed", "unchanged", "refused", "unavailable", "unknown")
@@ -48,36 +42,6 @@ _SENT = ("import", "source", "by", "table")
 _SHOWN_IMPORTS = 100
 _LOOKED_AT = 500
 _UNDO_STATUSES = ("deleted", "restored", "refused", "already", "unavailable", "unknown")
-
-
-@dataclass(slots=True)
-class Forecast:
-    """What would become of the first rows."""
-
-    rows: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
-    changes: list[tuple[dict[str, Any], tuple[dict[str, Any], ...]]] = field(default_factory=list)
-    """The first rows that would change a product: their fields, and what they change."""
-    refused: list[tuple[int, str, str]] = field(default_factory=list)
-    """The first rows that would be refused: line, code and reason."""
-
-
-def forecast(catalog: Catalog, judged: Judged, by: Author) -> Forecast:
-    """Ask what would become of the rows; nothing is stored."""
-    seen = Forecast()
-    rows = judged.good[:MOST_ROWS]
-    for i in range(0, len(rows), _BATCH):
-        batch = rows[i : i + _BATCH]
-        items = [new_item(fields, by=judged.by) for _line, fields, _cells in batch]
-        outcomes = upsert(catalog, items, by, found_by=judged.by, dry_run=True)
-        for (line, fields, _cells), outcome in zip(batch, outcomes, strict=True):
-            seen.rows += 1
-            seen.counts[outcome.status] += 1
-            if outcome.differences and len(seen.changes) < _SHOWN_CHANGES:
-                seen.changes.append((fields, outcome.differences))
-            if outcome.error is not None and len(seen.refused) < _SHOWN_CHANGES:
-                seen.refused.append((line, outcome.error.code, outcome.error.message))
-    return seen
 
 
 @blueprint.errorhandler(RequestEntityTooLarge)
@@ -106,18 +70,38 @@ def preview() -> View:
             return _start()
         else:
             return _start(gettext("Choose a file first.")), 422
-        columns = upload.columns()
+        return _previewed(_read(upload, is_back="file" in request.form))
     except RequestEntityTooLarge:
         return _too_large()
     except (InvalidInput, ConfigError) as error:
         return _start(core_text(error.message), core_text(error.hint or "")), 422
-    context = {"upload": upload, "columns": columns, "targets": TARGETS, "meaning": _meaning(upload, columns)}
+
+
+def _previewed(read: Preview, note: str = "") -> View:
+    """The page of a file that was read, with what it would do."""
+    shown = read
+    if read.judged:
+        shown = replace(read, forecast=forecast(current_catalog(), read.judged, current_author()))
+    page = render_template("imports/preview.html", preview=shown, targets=TARGETS, import_id=uuid4(), note=note)
+    return page if shown.judged else (page, 422)
+
+
+def _read(upload: Upload, *, is_back: bool = True) -> Preview:
+    """The file as it is read now. One that came back is shown, whatever is wrong: nobody has to choose it again.
+
+    Raises InvalidInput for a file that has just arrived and cannot be read at all.
+    """
+    columns: list[Column] = []
+    samples: list[list[Sample]] = []
     try:
+        columns = upload.columns()
+        samples = upload.samples(columns)
         judged = upload.read()
     except InvalidInput as error:
-        return render_template("imports/preview.html", **context, judged=None, error=core_text(error.message)), 422
-    seen = forecast(current_catalog(), judged, current_author())
-    return render_template("imports/preview.html", **context, judged=judged, forecast=seen, import_id=uuid4())
+        if not columns and not is_back:
+            raise
+        return Preview(upload, columns, samples, error=core_text(error.message))
+    return Preview(upload, columns, samples, judged)
 
 
 @blueprint.post("/products/import/run")
@@ -126,9 +110,11 @@ def run() -> View:
     """Store the next rows."""
     if "file" in request.form:
         upload = Upload.unpacked(request.form)
-        if is_draft() or request.form.get("looked_at") != _meaning(upload, upload.columns()):
-            return preview()  # other columns were chosen: what they would do was not seen yet
-        judged = upload.read()
+        read = _read(upload)
+        if is_draft() or read.judged is None or request.form.get("looked_at") != read.meaning:
+            return _previewed(read, gettext("The file was read again with your changes. Nothing is stored yet."))
+        judged = read.judged
+        judged.spread()
         work = Run("import", _ADDRESS, _STATUSES, _sent(upload, judged), len(judged.good))
         work.portions = portions(judged.good)
         if sum(map(len, work.portions)) > 2 * MAX_PACKED_BYTES:
@@ -188,19 +174,6 @@ def _store(work: Run) -> None:
         if outcome.error is not None:
             work.refuse([as_refusal(RefusedRow(line, problems_of(outcome), cells))])
     work.done += len(rows)
-
-
-def problems_of(outcome: ItemOutcome) -> tuple[CellProblem, ...]:
-    """Why a row was not stored."""
-    error = outcome.error
-    if isinstance(error, InvalidInput) and error.problems:
-        return tuple(CellProblem(p.field, "", p.code, p.message) for p in error.problems)
-    return (CellProblem("", "", error.code, error.message),) if error else ()
-
-
-def _meaning(upload: Upload, columns: Sequence[Column]) -> str:
-    """How the file is read: what was not seen so before is shown before it is stored."""
-    return ",".join([upload.numbers or "", upload.delimiter, *(column.target for column in columns)])
 
 
 def _sent(upload: Upload, judged: Judged) -> dict[str, str]:
