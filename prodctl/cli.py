@@ -18,7 +18,7 @@ _SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "login": ("account:login", "Log in; the first time, as the first admin."),
         "logout": ("account:logout", "End the login on this machine."),
         "whoami": ("account:whoami", "Who is logged in, with which role."),
-        "product": ("product:product", "Add, find, edit, remove and import products."),
+        "product": ("product:product", "Add, find, edit, delete and import products."),
         "account": ("account:account", "Your own password, logins and second factor."),
         "user": ("user:user", "Who may use the catalogue, and with which role."),
         "token": ("token:token", "Credentials for cron and CI."),

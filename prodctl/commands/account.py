@@ -110,10 +110,10 @@ def second_factor() -> None:
 @second_factor.command("add")
 @_stdin_option
 def add_second_factor(stdin: bool) -> None:
-    """Set up an authenticator app; prints the recovery codes, once.
+    """Set up an authenticator app; prints the recovery codes once.
 
-    On a terminal the app scans the picture; else the secret goes to it by hand, or as the otpauth:// address. Then the
-    app's first code confirms it.
+    On a terminal, scan the picture with the app; elsewhere, enter the secret by hand or open the otpauth:// address.
+    The app's first code confirms it.
 
     \b
     Examples:
@@ -143,7 +143,7 @@ def _print_picture(uri: str) -> None:
 @_stdin_option
 @confirm_options
 def remove_second_factor(stdin: bool, yes: bool, no_input: bool) -> None:
-    """Do without the second factor; asks for the password.
+    """Remove your second factor; asks for the password.
 
     \b
     Examples:
@@ -159,7 +159,7 @@ def remove_second_factor(stdin: bool, yes: bool, no_input: bool) -> None:
 @click.option("--invitation-file", type=FILE, metavar="FILE", help="The invitation's code is in FILE (- is stdin).")
 @_stdin_option
 def register(username: str, invitation_file: str | None, stdin: bool) -> None:
-    """Make an account. Registration must be open, or you were invited.
+    """Create an account. Registration must be open, or you need an invitation.
 
     \b
     Examples:
@@ -220,8 +220,8 @@ _SCRIPTED = "in a script: prodctl login --username NAME --password-stdin < FILE"
 def login(username: str | None, password_stdin: bool, setup_code_file: str | None, code_stdin: bool) -> None:
     """Log in; the first time, as the first admin.
 
-    While the system has no user yet, this asks for the setup code that `prodctl local up` printed, and makes the
-    first admin. Passwords and codes come from a prompt, from stdin or from a file, never from the command line.
+    While the system has no user yet, this asks for the setup code that `prodctl local up` printed, and creates
+    the first admin. Passwords and codes come from a prompt, from stdin or from a file, never from the command line.
 
     \b
     Examples:
@@ -252,8 +252,8 @@ def login(username: str | None, password_stdin: bool, setup_code_file: str | Non
 def logout(everywhere: bool) -> None:
     """End the login on this machine.
 
-    The stored tokens go in any case; when the service cannot be told, that is said (exit status 6), and the login
-    itself goes on until it is ended elsewhere.
+    The stored tokens are always removed. If the service cannot be reached, the exit status is 6 and the login stays
+    valid until it is ended elsewhere.
 
     \b
     Examples:
@@ -277,8 +277,8 @@ def logout(everywhere: bool) -> None:
 def whoami(output: str) -> None:
     """Who is logged in, with which role, and until when.
 
-    At session_expires_at one has to log in again; null for a service token, and while authsvc does not answer. The
-    access token, which ends sooner, is renewed without a word. Exit status 4 when nobody is logged in.
+    session_expires_at says when you have to log in again; it is null for a service token and while authsvc does not
+    answer. The access token, which expires sooner, is renewed automatically. Exit status 4 when nobody is logged in.
 
     \b
     Examples:

@@ -56,9 +56,9 @@ def _key_option(command: F) -> F:
 
 @click.group(cls=NounGroup)
 def backup() -> None:
-    """Everything that the system holds in one directory, and from it again.
+    """Back up everything into one directory, and restore from it.
 
-    A backup is made while people work, and shows one moment: products of every shard, users, shard map, imports, audit.
+    A backup is made while people work and shows one instant: products of every shard, users, shard map, imports, audit.
     It is as secret as the system itself. These commands go straight to the members (DB1_URL, DB2_URL, DB3_URL); list,
     show, verify and prune need no system at all.
 
@@ -78,8 +78,8 @@ def create(output: str, directory: Path, key_file: Path | None) -> None:
     """Make a backup of everything in DIRECTORY, named by its time, while people work.
 
     Every write that was acknowledged before it began is in it, and none that began after it ended. It is written under
-    a name that begins with a dot, and renamed when every file is on the disk: cut short it leaves nothing. The files
-    hold plain BSON, as mongodump writes it; with --key-file they are encrypted.
+    a name that begins with a dot and renamed when every file is on disk, so an interrupted one leaves nothing behind.
+    The files hold plain BSON, as mongodump writes it; with --key-file they are encrypted.
 
     \b
     Examples:
@@ -107,9 +107,9 @@ def create(output: str, directory: Path, key_file: Path | None) -> None:
 @click.argument("directory", type=DIRECTORY)
 @output_option
 def list_backups(output: str, directory: Path) -> None:
-    """List the backups in DIRECTORY, the newest first.
+    """List the backups in DIRECTORY, newest first.
 
-    State is "whole" where the manifest is as it was written and every file has its size; verify looks at every byte.
+    State is "whole" when the manifest is unchanged and every file has its size; "verify" reads every byte.
 
     \b
     Examples:
@@ -136,12 +136,12 @@ def list_backups(output: str, directory: Path) -> None:
 @_key_option
 @output_option
 def verify(output: str, path: Path, key_file: Path | None) -> int:
-    """Look at every byte of BACKUP, without a system: is it what was written?
+    """Check every byte of BACKUP, without a system: is it what was written?
 
-    Checksums and sizes of all files, then every document: is it BSON, and are they as many as there were? Files that do
-    not belong to it are listed too. Without its key an encrypted backup is checked by its checksums alone.
+    Compares checksums and sizes of all files, then reads every document and counts them. Files that do not belong to
+    the backup are listed too. Without its key, an encrypted backup is checked by its checksums alone.
 
-    Exit status 0 all is well, 6 something was found.
+    Exit status 0 when nothing is wrong, 6 when something was found.
 
     \b
     Examples:
@@ -207,17 +207,18 @@ def restore(
     yes: bool,
     no_input: bool,
 ) -> int:
-    """Put everything of BACKUP into the system of the settings, or only some of it.
+    """Restore BACKUP, or a part of it, into the system of the settings.
 
-    The whole backup is verified first; a damaged one changes nothing. Products go to the shards that own their names by
-    the map of this system, however many there were. A system that holds products or users is refused, unless --replace
-    is given: they are removed first, after asking. Nobody should work meanwhile. Everybody logs in again afterwards.
+    The whole backup is verified first; a damaged one changes nothing. Products go to the shards that own their names in
+    this system's shard map, whatever the number of shards before. A system that contains products or users is refused,
+    unless --replace is given: they are removed first, after asking. Nobody should work meanwhile, and everybody has to
+    log in again afterwards.
 
-    With --product, --category or --user only those come back, beside what is there and while people work. A name stands
-    for all its variants. What is there and differs is left out, unless --replace is given: a product is then edited to
-    be what it was, with an entry in its history.
+    With --product, --category or --user, only those are restored, beside existing data and while people work. A name
+    stands for all its variants. What exists and differs is left out, unless --replace is given: the product is then
+    edited to have its old values, with an entry in its history.
 
-    Exit status 6 when something was left out. Cut short, run it again (a restore of everything with --replace).
+    Exit status 6 when something was left out. After an interruption, run it again (a full restore with --replace).
 
     \b
     Examples:
@@ -286,9 +287,9 @@ def _restore_some(
 @confirm_options
 @output_option
 def prune(output: str, directory: Path, keep: int, yes: bool, no_input: bool) -> None:
-    """Remove the oldest backups in DIRECTORY, after asking; the --keep newest whole ones stay.
+    """Remove the oldest backups in DIRECTORY, after asking; the newest --keep complete ones stay.
 
-    A damaged backup does not count, so the last whole one is never removed. What creates that were killed have left is
+    A damaged backup does not count, so the last complete one is never removed. Remains of interrupted backups are
     removed too.
 
     \b

@@ -122,9 +122,9 @@ def history(set_name: str | None, output: str) -> None:
 @cluster.command()
 @output_option
 def lint(output: str) -> int:
-    """What is risky in the set-up, by cause: how much it matters, and its fix.
+    """Risks in the setup, by cause: severity and fix.
 
-    Exit status 6 when there is a problem; warnings and notes are risks that one may live with.
+    Exit status 6 when there is a problem; warnings and notes are risks that may be acceptable.
 
     \b
     Examples:
@@ -157,12 +157,13 @@ def lint(output: str) -> int:
 @confirm_options
 @output_option
 def switchover(set_name: str, to: str, dry_run: bool, yes: bool, no_input: bool, output: str) -> None:
-    """Hand a set over to another primary, and measure what it costs.
+    """Make another member primary, and measure the interruption.
 
-    Refuses before anything changes when the set is not healthy or the successor lags. Ends well only when the
-    chosen member is primary and the old one follows it. A member is named as in the status: rsA-2, or host:port.
+    Refuses before anything changes when the set is not healthy or the successor lags. It succeeds only when the chosen
+    member is primary and the old primary copies from the set again. A member is named as in the status: rsA-2, or
+    host:port.
 
-    Takes some seconds; another member than the first secondary takes longer, since the others have to follow it first.
+    It takes some seconds; longer for a member other than the first secondary, as the others have to sync from it first.
 
     \b
     Examples:
@@ -254,8 +255,8 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
 
     When a primary dies or hangs, the freshest secondary is asked to run for election.
 
-    Runs until it is stopped. Several may run. It can only ask for ordinary elections, so it cannot lose data, and
-    when it is gone the sets behave as MongoDB's do. docs/explanation/guard.md says why.
+    Runs until it is stopped. Several can run. It can only ask for ordinary elections, so it cannot lose data, and
+    without it the sets behave like any other of MongoDB. docs/explanation/guard.md says why.
 
     \b
     Examples:
@@ -284,7 +285,7 @@ def guard(ctx: click.Context, silence: float, cooldown: float, fence_after: floa
 @guard.command()
 @click.option("--for", "seconds", type=Duration("1s"), default="10m", show_default=True, help="How long.")
 def off(seconds: float) -> None:
-    """Disable every guard for a while, as for maintenance; they are enabled again by themselves.
+    """Disable every guard for a while, for example for maintenance; they are enabled again automatically.
 
     \b
     Examples:
@@ -317,7 +318,7 @@ def on() -> None:
 @guard.command()
 @output_option
 def show(output: str) -> int:
-    """The active guards, the successors, what was done. Exit status 6 when there is no guard.
+    """The active guards, the successors and past actions. Exit status 6 when there is no guard.
 
     \b
     Examples:

@@ -43,7 +43,7 @@ def deploy() -> None:
     """The system in Incus containers: from one description to running services.
 
     The description, deploy.toml, says where and how; "deploy init" writes one with every default. Only the command
-    incus is needed here, and a remote that it reaches. What does not carry the deployment's mark is never changed.
+    incus is needed here, and a remote that it can reach. Whatever lacks the deployment's mark is never changed.
 
     \b
     Examples:
@@ -57,7 +57,7 @@ def deploy() -> None:
 @deploy.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default=Path("deploy.toml"))
 def init(file: Path) -> None:
-    """Write a description with every default, and what each means.
+    """Write a description with every default and its meaning.
 
     \b
     Examples:
@@ -79,10 +79,10 @@ def init(file: Path) -> None:
 @_file_option
 @output_option
 def plan(file: Path | None, output: str) -> None:
-    """Everything that apply would do, from looking at what is there. Changes nothing.
+    """Show everything that apply would do, from the observed state. Changes nothing.
 
-    What could not be asked is listed as unknown, and nothing is planned on it. Exit status 2 when apply would refuse,
-    with the setting and the fix.
+    What could not be observed is listed as unknown, and nothing is planned for it. Exit status 2 when apply would
+    refuse, with the setting and the fix.
 
     \b
     Examples:
@@ -104,8 +104,8 @@ def plan(file: Path | None, output: str) -> None:
 def apply(file: Path | None, output: str) -> None:
     """Make everything as it is described; ready when every service is.
 
-    Looks, compares and does what differs, so it may be run again at any time: after a change of the description, with
-    a new wheelhouse, and after it was cut short. Members restart one at a time, the primary last.
+    Observes, compares and changes what differs, so it can be run again at any time: after a change of the description,
+    with a new wheelhouse, or after an interruption. Members restart one at a time, the primary last.
 
     \b
     Examples:
@@ -132,7 +132,7 @@ def status(file: Path | None, output: str) -> int:
     """Containers, members, units and services, and everything that is not as described.
 
     Exit status 0 when all is healthy and as described, 6 when anything is not: a file, its mode, a unit, a device, an
-    address, a release. Changes nothing, so a timer may call it.
+    address, a release. Changes nothing, so a timer can run it.
 
     \b
     Examples:
@@ -161,7 +161,7 @@ def status(file: Path | None, output: str) -> int:
 def diff(file: Path | None) -> int:
     """Everything that is not as described: files line by line, with secrets masked, the rest in words.
 
-    The same as "deploy plan" and "deploy status" see. Exit status 6 when anything differs.
+    The same differences as in "deploy plan" and "deploy status". Exit status 6 when anything differs.
 
     \b
     Examples:
@@ -181,7 +181,7 @@ def diff(file: Path | None) -> int:
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @_file_option
 def render(directory: Path, file: Path | None) -> None:
-    """Write everything that apply would make into DIRECTORY, to be read; secrets are masked. Touches no Incus.
+    """Write every file that apply would create into DIRECTORY, for reading; secrets are masked. Does not use Incus.
 
     \b
     Examples:
@@ -217,11 +217,11 @@ def destroy(file: Path | None, yes: bool) -> None:
 @_file_option
 @confirm_options
 def remove_shard(name: str, file: Path | None, yes: bool, no_input: bool) -> None:
-    """Remove a further shard with its containers and their data, after asking.
+    """Remove an added shard with its containers and their data, after asking.
 
     Refused (exit status 5) while it owns a range or holds any document: products, deleted ones that can be restored,
-    old places of moved ones. The services work without it first, and fail no request by it. Remove its table from the
-    description afterwards: apply would make it again, empty.
+    old places of moved ones. The services stop using it first, so no request fails. Remove its table from the
+    description afterwards: apply would create it again, empty.
 
     \b
     Examples:
@@ -248,10 +248,10 @@ def remove_shard(name: str, file: Path | None, yes: bool, no_input: bool) -> Non
     help="By the Incus host, while everything is stopped.",
 )
 def export_(directory: Path, file: Path | None, compression: str) -> None:
-    """Take everything along: all containers, the description and the secrets, in a new or empty DIRECTORY.
+    """Export everything: all containers, the description and the secrets, into a new or empty DIRECTORY.
 
     The system is stopped meanwhile: webapp and authsvc are shut down first, then the members; whatever happens, all
-    are started again. The directory is there only when it is whole, with the checksum of every file. Snapshots of
+    are started again. The directory appears only when it is complete, with the checksum of every file. Snapshots of
     containers are left out. Whoever can read it can read everything: the containers hold data, passwords and keys.
 
     \b
@@ -275,14 +275,14 @@ def export_(directory: Path, file: Path | None, compression: str) -> None:
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @_file_option
 def import_(directory: Path, file: Path | None) -> int:
-    """Make the deployment that was exported into DIRECTORY, at the addresses of the description.
+    """Create the deployment that was exported to DIRECTORY, at the addresses of the description.
 
     DIRECTORY/deploy.toml is the description it was exported with: copy it, and change what differs here: addresses,
-    names of containers, bridge, pool, remote. The deployment's name, the layout and the members' ports stay.
+    names of containers, bridge, pool, remote. The deployment's name, the layout and the members' ports must not change.
 
-    Every checksum is compared before anything is changed. Then the containers are imported and all that "deploy apply"
-    does is done; the members get their new addresses. In the end products and users are counted, and everything
-    is checked as by "shard verify". Cut short, it continues when it is run again; "deploy destroy" undoes it.
+    Every checksum is compared before anything is changed. Then the containers are imported, everything that
+    "deploy apply" does is done, and the members get their new addresses. Finally products and users are counted, and
+    everything is checked as by "shard verify". After an interruption, run it again; "deploy destroy" undoes it.
     Exit status 5 when there are containers of these names, 6 when something is wrong with the data.
 
     \b

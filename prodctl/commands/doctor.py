@@ -25,11 +25,12 @@ _MARKS = {"ok": "✓", "note": "·", "warning": "!", "problem": "✗", "skipped"
 @click.command()
 @output_option
 def doctor(output: str) -> int:
-    """Examine this machine and this system, and say what to repair.
+    """Check this machine and this system, and say what to fix.
 
-    Versions with known holes, secrets that others may read, ports beyond loopback, members, clocks, disks, what the
-    layout does not survive, keys and tokens that expire. Works with no system, with the one of `local up`, and with a
-    deployment. Changes nothing. Exit status 6 when there is a problem; warnings and notes leave it at 0.
+    Versions with known vulnerabilities, secrets that others can read, ports beyond loopback, members, clocks, disks,
+    failures that the layout does not survive, keys and tokens that expire. Works without a system, with that of `local
+    up`, and with a deployment. Changes nothing. Exit status 6 when there is a problem; warnings and notes leave it at
+    0.
 
     \b
     Examples:
@@ -86,7 +87,7 @@ def expose() -> None:
 @click.option("--url", default="", metavar="PUBLIC", help="The public https address, as scripts/tunnel or ngrok says.")
 @output_option
 def check(url: str, output: str) -> int:
-    """Walk every hop from the inside out, and name the first that is broken.
+    """Check every hop from the inside out, and name the first that is broken.
 
     Hops that do not apply (no deployment, no public address) are skipped. Nothing is changed. Exit status 6 when a
     hop is broken.
@@ -122,9 +123,9 @@ def config() -> None:
 def show(origin: bool, output: str) -> None:
     """Show every setting and its value; secrets are masked.
 
-    A setting is looked for in the environment, then in the env file (PRODCTL_ENV_FILE, else the one that
-    `local up` wrote), in systemd credentials, and in the TOML file (PRODCTL_CONFIG, else
-    ~/.config/prodctl/config.toml). The first place that has it wins.
+    A setting is read from the environment, then from the env file (PRODCTL_ENV_FILE, else the one that `local up`
+    wrote), systemd credentials, and the TOML file (PRODCTL_CONFIG, else ~/.config/prodctl/config.toml). The first
+    place that has it wins.
 
     \b
     Examples:

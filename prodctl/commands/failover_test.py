@@ -124,7 +124,7 @@ def failover_test() -> None:
 def run(output: str, dry_run: bool, lose_writes: bool, **options: Any) -> int:
     """Rehearse a failover (the default: "failover-test rsA" is enough).
 
-    Writes and reads steadily, breaks a member, waits for the new primary, puts the member back, waits until it has
+    Writes and reads steadily, causes the fault, waits for the new primary, restores the member, waits until it has
     caught up, and then compares every acknowledged write with a majority read of every member.
 
     \b
@@ -164,7 +164,7 @@ def run(output: str, dry_run: bool, lose_writes: bool, **options: Any) -> int:
 
 @failover_test.command()
 def restore() -> int:
-    """Put back what a killed drill has left. That is stopped or paused members, and records of its own.
+    """Restore what an interrupted drill has left: stopped or paused members, and its own records.
 
     \b
     Examples:
@@ -202,7 +202,7 @@ def history(limit: int, output: str) -> None:
 @click.option("--report", "html", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report.")
 @output_option
 def show(drill: str, html: Path | None, output: str) -> None:
-    """One drill, by its id or the beginning of it.
+    """One drill, by its id or the beginning of its id.
 
     \b
     Examples:
@@ -318,11 +318,12 @@ def _graceful_signals() -> Iterator[None]:
     "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), help="Where the local cluster lives."
 )
 def serve(directory: Path | None) -> None:
-    """Carry out what operators order in the browser, drills and actions, and the moves of ranges of prodctl shard.
+    """Run the drills and actions that operators order in the browser, and the range moves of prodctl shard.
 
     Runs until it is stopped, on the machine that controls the members; "local up" starts it. It needs an operator's
-    access, so that webapp needs none: orders and progress go through the users' set. One drill at a time; meanwhile
-    it keeps the cluster's curves. Stopped in a drill, it puts everything back first; a move goes on when it runs again.
+    access, so that webapp needs none: orders and progress go through the users' set. It runs one drill at a time and
+    records the cluster's curves. Stopped during a drill, it restores everything first; a move continues when it runs
+    again.
 
     \b
     Examples:

@@ -58,7 +58,7 @@ def local() -> None:
     """The whole system on this machine: start, inspect, stop.
 
     Nine mongod in three replica sets (rsA, rsB, rsU), and three more for each added shard, authsvc, webapp and the
-    guard, all on 127.0.0.1, under a supervisor that goes on when the command has ended. A program is named as in the
+    guard, all on 127.0.0.1, under a supervisor that keeps running after the command. A program is named as in the
     status (rsA-1, webapp) or by its host:port.
 
     \b
@@ -77,12 +77,12 @@ def local() -> None:
 )
 @_directory_option
 def up(directory: Path | None, tls: bool | None) -> None:
-    """Start what does not run, and repair what is half made.
+    """Start what is not running, and complete what was interrupted.
 
     Ready when all replica sets have taken a majority write and both services answer. Run it again at any time.
 
-    With --tls it makes a local certificate authority and a certificate, and from then on members and services speak
-    nothing but TLS. It renews the certificate when a third of its 90 days is left.
+    With --tls it creates a local certificate authority and a certificate; from then on members and services use TLS
+    only. It renews the certificate when a third of its 90 days is left.
 
     \b
     Examples:
@@ -105,7 +105,7 @@ def up(directory: Path | None, tls: bool | None) -> None:
 def status(directory: Path | None, output: str) -> int:
     """Every program: role, address, process, memory.
 
-    Exit status 0 when all of them run and do their work, 6 otherwise.
+    Exit status 0 when all of them run and work, 6 otherwise.
 
     \b
     Examples:
@@ -208,8 +208,8 @@ def down(directory: Path | None) -> None:
 def add_shard(name: str, port: int | None, directory: Path | None) -> None:
     """Add a shard: three more members, their users, indexes and rule.
 
-    The services read their settings again and fail no request by it; the guard and the drill runner are started again.
-    The shard is empty until "prodctl shard move" gives it a range. What was cut short is finished by the next up.
+    The services reload their settings without failing a request; the guard and the drill runner restart. The shard is
+    empty until "prodctl shard move" gives it a range. After an interruption, the next up completes it.
 
     \b
     Examples:
@@ -230,7 +230,7 @@ def remove_shard(name: str, directory: Path | None, yes: bool, no_input: bool) -
     """Remove an added shard with its three members, after asking.
 
     Refused (exit status 5) while it owns a range or holds any document: products, deleted ones that can be restored,
-    old locations of moved ones. The services work without it before its members stop, and fail no request by it.
+    old locations of moved ones. The services stop using it before its members stop, so no request fails.
 
     \b
     Examples:
@@ -253,9 +253,9 @@ def remove_shard(name: str, directory: Path | None, yes: bool, no_input: bool) -
 @local.command("renew-certificate")
 @_directory_option
 def renew_certificate(directory: Path | None) -> None:
-    """Make a new certificate, and have every program use it.
+    """Create a new certificate, and make every program use it.
 
-    Members go on without a restart, and services fail no request. Given files (ca.pem and server.pem under tls/, no
+    Members do not restart, and services fail no request. Files of your own (ca.pem and server.pem under tls/, no
     ca-key.pem) are checked and used as they are.
 
     \b
@@ -272,7 +272,7 @@ def renew_certificate(directory: Path | None) -> None:
 def destroy(directory: Path | None, yes: bool) -> None:
     """Stop everything and remove all its data.
 
-    Asks for the name of the directory first. Only what prodctl has made there is removed.
+    Asks for the name of the directory first. Only what prodctl has created there is removed.
 
     \b
     Examples:

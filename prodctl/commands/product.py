@@ -60,9 +60,9 @@ _DELETED = columns(
 
 @click.group(cls=NounGroup, elsewhere=dict.fromkeys(("search", "find"), "list --search WORDS"))
 def product() -> None:
-    """Add, find, edit, remove, restore, import and export products.
+    """Add, find, edit, delete, restore, import and export products.
 
-    They go through the REST API of the webapp that PRODCTL_URL names, with the rights of who is logged in.
+    They use the REST API of the webapp at PRODCTL_URL, with the rights of the user who is logged in.
     """
 
 
@@ -106,8 +106,8 @@ _variant = click.option("--variant", help="Which one, where several products hav
 def add(name: str, product_id: UUID | None, output: str, **values: Any) -> None:
     """Add a product.
 
-    Name and variant together are unique, whatever the case, accents and spacing. While the answer is lost (a primary
-    dies, webapp restarts) the same product is sent again with the same id, so that it is added once.
+    Name and variant together are unique, whatever the case, accents and spacing. If the answer is lost (a primary
+    dies, webapp restarts), the same product is sent again with the same id, so that it is added once.
 
     \b
     Examples:
@@ -170,7 +170,7 @@ def edit(
 ) -> None:
     """Change fields of a product; those not given stay as they are.
 
-    The edit is for the version that was just read: if somebody else edits the product meanwhile, nothing is changed
+    The edit is for the version that was just read: if another user edits the product meanwhile, nothing is changed
     and the exit status is 5. --tag replaces all tags; an empty text empties a field.
 
     \b
@@ -212,8 +212,8 @@ def edit(
 def rename(name_or_id: str, new_name: str, variant: str | None, version: int | None, output: str) -> None:
     """Give a product another name.
 
-    Where the new name belongs to another shard the product moves there, with its id and its history. Whoever looks
-    meanwhile finds it once, under the old name or the new one; a rename that is interrupted is finished by itself.
+    If the new name belongs to another shard, the product moves there with its id and its history. Meanwhile it is found
+    once, under the old name or the new one; an interrupted rename is completed automatically.
 
     \b
     Examples:
@@ -234,10 +234,10 @@ def rename(name_or_id: str, new_name: str, variant: str | None, version: int | N
 @product.command()
 @_which
 @_variant
-@click.option("--version", type=Whole(1), help="Remove this version only: fail if it is not the current one.")
+@click.option("--version", type=Whole(1), help="Delete this version only: fail if it is not the current one.")
 @confirm_options
 def rm(name_or_id: str, variant: str | None, version: int | None, yes: bool, no_input: bool) -> None:
-    """Remove a product, after asking. It can be restored for 30 days: prodctl product restore.
+    """Delete a product, after asking. It can be restored for 30 days: prodctl product restore.
 
     \b
     Examples:
@@ -249,10 +249,10 @@ def rm(name_or_id: str, variant: str | None, version: int | None, yes: bool, no_
     client = open_client()
     old = find(client, name_or_id, variant)
     confirm(
-        f"Remove {_title(old)}, {old['price']} {old['currency']}, stock {old['stock']}?", yes=yes, no_input=no_input
+        f"Delete {_title(old)}, {old['price']} {old['currency']}, stock {old['stock']}?", yes=yes, no_input=no_input
     )
     client.call("DELETE", f"/products/{old['id']}", headers={"If-Match": f'"{version or old["version"]}"'})
-    message(f"Removed {_title(old)} from {old['shard']}. To restore it: prodctl product restore {old['id']}")
+    message(f"Deleted {_title(old)} from {old['shard']}. To restore it: prodctl product restore {old['id']}")
 
 
 @dataclass(frozen=True)
@@ -289,9 +289,9 @@ def _title(of: Product) -> str:
 @_variant
 @output_option
 def history(name_or_id: str, variant: str | None, output: str) -> None:
-    """Who changed what of a product, and when; of a removed one too.
+    """Who changed what in a product, and when; also of a deleted one.
 
-    The last change comes first, with what the changed fields held before it.
+    The last change comes first, with the previous values of the changed fields.
 
     \b
     Examples:
@@ -312,7 +312,7 @@ def history(name_or_id: str, variant: str | None, output: str) -> None:
 @click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
 @output_option
 def deleted(limit: int, everything: bool, output: str) -> None:
-    """List removed products that can still be restored, the last one first.
+    """List deleted products that can still be restored, newest first.
 
     \b
     Examples:
@@ -335,10 +335,10 @@ def deleted(limit: int, everything: bool, output: str) -> None:
 @_variant
 @output_option
 def restore(name_or_id: str, variant: str | None, output: str) -> None:
-    """Bring a removed product back, as it was.
+    """Restore a deleted product.
 
-    That works for 30 days (PRODCTL_DELETED_DAYS of webapp). If its name or SKU was given to another product meanwhile
-    nothing is changed, and the exit status is 5.
+    This works for 30 days (PRODCTL_DELETED_DAYS of webapp). If another product has its name or SKU meanwhile, nothing
+    is changed, and the exit status is 5.
 
     \b
     Examples:

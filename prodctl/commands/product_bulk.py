@@ -1,4 +1,4 @@
-"""``prodctl product bulk``: edit and remove all products of a filter."""
+"""``prodctl product bulk``: edit and delete all products of a filter."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _FIELDS = ", ".join(row.name for row in IN_BULK)
 
 @click.group(cls=NounGroup)
 def bulk() -> None:
-    """Edit or remove all products of a filter, after a preview.
+    """Edit or delete all products that match a filter, after a preview.
 
-    What the preview counted is what is worked on, each product by the version that was seen: one that somebody
-    changes meanwhile is refused and stays as it is. A filter is needed, or --all. While a shard does not answer
+    Exactly the products of the preview are changed, each in the version that was shown: one that another user changes
+    meanwhile is refused and stays as it is. A filter is needed, or --all. While a shard does not answer,
     nothing is done; --shard leaves it out.
 
     Exit status 0 all done, 5 some were refused, 6 some could not be done now, 7 some outcomes are unknown. The same
@@ -64,7 +64,7 @@ def _running_options(command: F) -> F:
 @click.option("--remove-tag", "remove_tags", multiple=True, help="Remove this tag; may be given several times.")
 @_running_options
 def edit(values: tuple[str, ...], add_tags: tuple[str, ...], remove_tags: tuple[str, ...], **how: Any) -> int:
-    """Change fields of all products of a filter.
+    """Change fields of all products that match a filter.
 
     \b
     Examples:
@@ -88,7 +88,7 @@ def edit(values: tuple[str, ...], add_tags: tuple[str, ...], remove_tags: tuple[
 @bulk.command()
 @_running_options
 def rm(**how: Any) -> int:
-    """Remove all products of a filter; they can be restored for some days.
+    """Delete all products that match a filter; they can be restored for some days.
 
     \b
     Examples:

@@ -57,15 +57,15 @@ def import_file(
     column that is missing, leaves that field as it is. Bad rows are refused with line, column, value and reason; they
     never stop the others.
 
-    Delimiter and encoding (UTF-8 or Windows-1252) are found; headings may be Spanish or English, such as nombre,
+    Delimiter and encoding (UTF-8 or Windows-1252) are detected; headings may be Spanish or English, such as nombre,
     precio, existencias, código or subcategoría (a tag). With --locale es 1.234,50 is a number, with en it is 1,234.50.
-    NDJSON holds an object a line, in the words of the REST API.
+    NDJSON contains one object per line, with the field names of the REST API.
 
-    While a shard elects a primary or does not answer, the import waits and sends the same rows with the same ids
-    again, so that nothing is stored twice.
+    While a shard elects a primary or does not answer, the import waits and sends the same rows again with the same
+    ids, so that nothing is stored twice.
 
-    An import has an id, by which it can be taken back. One that was killed goes on where it was when the same command
-    is given again. A file that is called list or undo is given as ./undo.
+    An import has an id, by which it can be undone. After an interruption, the same command continues where it
+    stopped. Give a file named list or undo as ./undo.
 
     Exit status 0 all rows are in, 2 some were refused, 6 some could not be stored now, 7 some outcomes are unknown.
     Importing the file again settles 6 and 7.
@@ -186,7 +186,7 @@ _LEFT_COLUMNS = columns("Name~", "Variant~", "Why=message~", "Code", "Status+", 
 @click.option("--limit", type=Whole(1, 500), default=50, show_default=True, help="How many at most.")
 @output_option
 def list_imports(limit: int, output: str) -> None:
-    """List the last imports, the newest first.
+    """List the last imports, newest first.
 
     The beginning of an id is enough for undo.
 
@@ -208,15 +208,15 @@ def list_imports(limit: int, output: str) -> None:
 @confirm_options
 @output_option
 def undo(import_id: str | None, last: bool, patience: float, yes: bool, no_input: bool, output: str) -> int:
-    """Take back what an import did, after asking.
+    """Undo an import, after asking.
 
     The beginning of the id is enough.
 
-    What it created is deleted (and can be restored for some days), what it changed gets its former values. Products
-    that somebody has changed since stay as they are and are listed. The command may be repeated: it finds what it has
-    done and goes on.
+    What it created is deleted (and can be restored for some days), what it changed gets its previous values.
+    Products that were changed since stay as they are and are listed. The command can be repeated: it continues where
+    it stopped.
 
-    Exit status 0 all is taken back, 5 some products were changed since, 6 some could not be reached.
+    Exit status 0 everything is undone, 5 some products were changed since, 6 some could not be reached.
 
     \b
     Examples:

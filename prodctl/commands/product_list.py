@@ -58,11 +58,11 @@ def list_products(
     output: str,
     **filters: Any,
 ) -> None:
-    """List products over all shards.
+    """List products of all shards.
 
-    All filters must hold; bounds are inclusive. Rows are printed as they come. When a shard does not answer, the
-    products of the others are printed; of one that has lost its majority, what its last member knows. stderr and JSON
-    (partial, unavailable, stale) say what is missing or may be out of date, and the exit status is 6.
+    Products must match all filters; bounds are inclusive. Rows are printed as they arrive. When a shard does not
+    answer, the products of the others are printed; for one that has lost its majority, what its last member has. stderr
+    and JSON (partial, unavailable, stale) say what is missing or may be out of date, and the exit status is 6.
 
     \b
     Examples:
@@ -162,10 +162,11 @@ _FORMATS = ("csv", "ndjson", "xlsx")
 def export_products(
     file: Path, kind: str | None, bom: bool, raw: bool, force: bool, allow_partial: bool, **filters: Any
 ) -> None:
-    """Write all products of a filter to a FILE (- for stdout) that importing changes nothing.
+    """Write all products that match a filter to a FILE (- for stdout).
 
-    The file appears under its name when it is whole. While a shard does not answer, or has no majority and may show
-    what is out of date, nothing is written; with --allow-partial what there is, and the exit status is 6.
+    Importing the file again changes nothing. It appears under its name when it is complete. While a shard does not
+    answer, or has no majority and may be out of date, nothing is written; with --allow-partial, what is available is
+    written, and the exit status is 6.
 
     In CSV a cell that a spreadsheet would take for a formula begins with ', which the import takes off again (--raw
     leaves it out: for programs, not for a spreadsheet); several tags stand in one cell with | between them.

@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 @click.group(cls=NounGroup)
 def shard() -> None:
-    """Which shard a name belongs to, what each holds, whether all is as it should be; ranges move between shards.
+    """Find, measure, verify and repair shards; move ranges between them.
 
     These commands go straight to the members (DB1_URL, DB2_URL, DB3_URL) and need no webapp; simulate needs nothing.
     """
@@ -65,12 +65,12 @@ for command in (split, merge, move, rebalance, drain, status, pause, resume, abo
 @shard.command("list")
 @output_option
 def list_shards(output: str) -> None:
-    """List the shards: their ranges, how much each holds, what it has to do, and what moves.
+    """List the shards: ranges, size, load, and what is being moved.
 
-    Sizes are estimated from 500 documents of each shard, not compressed. Reads and writes per second are the
-    operations on products that the shard's primary answered within one second, those of all clients: one request
-    to webapp may be several, and those of a move count, too. A range that moves stands with both its shards;
-    "prodctl shard status" says how far it is. Exit status 6 when a shard does not answer; its numbers are then missing.
+    Sizes are estimated from 500 documents of each shard, not compressed. Reads and writes per second are the operations
+    on products that the shard's primary answered within one second, for all clients: one request to webapp can be
+    several, and those of a move are included. A range that is being moved is listed with both its shards; "prodctl
+    shard status" shows its progress. Exit status 6 when a shard does not answer; its numbers are then missing.
 
     \b
     Examples:
@@ -132,11 +132,11 @@ def _as_shares(rows: list[dict[str, Any]], output: str) -> list[dict[str, Any]]:
 @click.option("--histogram", is_flag=True, help="By first letter, with bars, instead of by range.")
 @output_option
 def stats(histogram: bool, output: str) -> None:
-    """Where the products lie: by range, or by first letter.
+    """How the products are distributed: by range, or by first letter.
 
-    What a shard with one range holds is counted. All else is estimated from 500 names of each shard, drawn at random,
+    The products of a shard with one range are counted. Everything else is estimated from 500 random names of each shard
     and marked: "≈" in tables, "approximate" in the other formats. Letters without products are shown as well, since a
-    border may be put there ("prodctl shard split"). Exit status 6 when a shard does not answer; it is then missing.
+    range can be split there ("prodctl shard split"). Exit status 6 when a shard does not answer; it is then missing.
 
     \b
     Examples:
@@ -181,8 +181,8 @@ def stats(histogram: bool, output: str) -> None:
 def where(name: str, output: str) -> None:
     """Which shard and replica set a product NAME belongs to, and why.
 
-    The answer comes from the stored shard map (rsU, or the shards' own copies while rsU is silent), not from a guess:
-    where no map can be read the exit status is 6.
+    The answer comes from the stored shard map (rsU, or the shards' own copies while rsU is not responding). If no map
+    can be read, the exit status is 6.
 
     \b
     Examples:
@@ -212,22 +212,22 @@ def where(name: str, output: str) -> None:
 @shard.command()
 @output_option
 def verify(output: str) -> int:
-    """Look at every product of every shard, and list whatever is not as it should be.
+    """Check every product of every shard, and list everything that is wrong.
 
     \b
     map              the shard map and the shards' copies of it disagree
-    rule             a shard would take products of names that it does not own
-    index            an index is missing or is another one
-    invalid          a document that is no product as the product model has it
-    derived          keys or terms are not those of the product
+    rule             a shard would accept names that it does not own
+    index            an index is missing or differs
+    invalid          a document that is not a valid product
+    derived          keys or search terms do not match the product
     misplaced        its name belongs to another shard
     same_id, same_name, same_sku
-                     two products have what only one may have
-    unfinished_move  a rename that was begun over a minute ago, not finished
-    leftover         a document that only kept a place and should have gone
+                     two products have what must be unique
+    unfinished_move  a rename over a minute old that is not finished
+    leftover         an old location that should have expired
 
-    It changes nothing and may run at any time: what is being moved or edited meanwhile is no finding. Memory does not
-    grow with the catalogue. Exit status 0 all is well, 6 something was found, or a shard does not answer.
+    It changes nothing and can run at any time: moves and edits in progress are not reported. Memory does not grow with
+    the catalogue. Exit status 0 when nothing is wrong, 6 when something was found or a shard does not answer.
 
     \b
     Examples:
@@ -250,15 +250,14 @@ def verify(output: str) -> int:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @output_option
 def repair(output: str, dry_run: bool) -> int:
-    """Look at everything as verify does, and repair what has one right repair.
+    """Check everything as verify does, and repair what can be repaired in only one way.
 
-    Copies of the map are written, and the rules by which each shard refuses the products of others; indexes are made,
-    keys and terms recomputed, moves finished, what undone moves left is removed, and a product in the wrong shard is
-    moved to the one that its name belongs to, with an entry in its history. It may run while others work, and be
-    repeated.
+    It rewrites copies of the map and the rules by which each shard refuses the products of others, creates indexes,
+    recomputes keys and search terms, finishes moves, removes what undone moves left, and moves products to the shard
+    that owns their names, with an entry in their history. It can run while others work, and be repeated.
 
-    Never decided here: which of two products with one name, SKU or id is right, and what a damaged product should be.
-    Such findings are listed and left. Exit status 0 nothing is left, 6 something is.
+    It never decides which of two products with one name, SKU or id is right, or what a damaged product should be: such
+    findings are listed and left. Exit status 0 when nothing is left, 6 when something is.
 
     \b
     Examples:
@@ -323,13 +322,13 @@ def _batched(found: Iterable[T]) -> Iterator[list[T]]:
 @click.option("--rate", type=Whole(1, 10**9), help="Products that a move carries a second.  [default: 430]")
 @output_option
 def simulate(output: str, products: int, shards: int, file: str, ranges: int | None, rate: int | None) -> None:
-    """Work out what far more products and shards come to; no cluster is needed, and nothing is stored.
+    """Calculate how far more products and shards would behave; no cluster is needed, and nothing is stored.
 
-    Products are taken to have names as those in the file, each as often as it stands there. Printed are the balance of
-    the shards, the size of the stored map, what it costs to find the shard of a name (on this machine), what each shard
-    asks of a new name, and how long products move: from the two shards of a new installation to these, and when one
-    more is added. One range moves at a time. Without --rate it is the 430 products a second
-    that were measured on two busy cores (docs/engineering/performance.md); "prodctl shard status" shows your own rate.
+    Product names are assumed to be distributed as in the file. It prints the balance of the shards, the size of the
+    stored map, the cost of finding the shard of a name (on this machine) and of each shard's check of a new name, and
+    how long products would move: from the two shards of a new installation to these, and when one more is added. One
+    range moves at a time. The default rate is the 430 products a second that were measured on two busy cores
+    (docs/engineering/performance.md); "prodctl shard status" shows your own rate.
 
     \b
     Examples:

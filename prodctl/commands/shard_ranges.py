@@ -36,12 +36,12 @@ _DRY = "Nothing was changed: this was a dry run."
 @confirm_options
 @output_option
 def split(output: str, name: str | None, place: str | None, dry_run: bool, yes: bool, no_input: bool) -> None:
-    """Cut the range that holds the name AT there, into two ranges of the same shard, after asking.
+    """Split the range that contains the name AT into two ranges of the same shard, after asking.
 
-    No product moves, and nobody has to stop: a name belongs to the same shard before and after. The map changes in one
-    step, or not at all where somebody else changed it meanwhile (exit status 5); then the shards' copies follow. Where
-    a range begins with AT already nothing changes, so the command may be repeated. With --at auto a place is proposed,
-    from products drawn at random.
+    No product moves, and everyone can keep working: a name belongs to the same shard before and after. The map changes
+    in one step, or not at all if another client changed it meanwhile (exit status 5); the shards' copies follow. If a
+    range already begins at AT, nothing changes, so the command can be repeated. With --at auto, a name is proposed from
+    a random sample.
 
     \b
     Examples:
@@ -70,10 +70,10 @@ def split(output: str, name: str | None, place: str | None, dry_run: bool, yes: 
 @confirm_options
 @output_option
 def merge(output: str, name: str | None, dry_run: bool, yes: bool, no_input: bool) -> None:
-    """Make one range of the one that begins at AT and the one before it, both of one shard, after asking.
+    """Merge the range that begins at AT with the one before it, both of the same shard, after asking.
 
-    Without AT all neighbouring ranges of one shard become one. The reverse of a split: no product moves, nobody has to
-    stop, and repeated it changes nothing more.
+    Without AT, all neighbouring ranges of one shard are merged. The reverse of a split: no product moves, everyone can
+    keep working, and the command can be repeated.
 
     \b
     Examples:
@@ -108,13 +108,13 @@ def _print_map(shard_map: ShardMap, output: str, *, dry_run: bool) -> None:
 def move(
     output: str, name: str | None, lower: str, upper: str | None, target: str, dry_run: bool, yes: bool, no_input: bool
 ) -> None:
-    """Move the range that holds NAME to another shard, or all names from one on and below another, after asking.
+    """Move the range that contains NAME, or all names between two bounds, to another shard, after asking.
 
-    Work continues meanwhile: no write is refused or delayed, and every list shows each product once. It begins
-    after twelve seconds, in which all processes learn of it, and shows how far it is. The drill runner carries it out,
-    which "local up" and "deploy apply" keep running, or this command where there is none. It slows down while others
-    wait for it. Ctrl-C pauses it; killed anywhere it goes on, or is taken back by "prodctl shard abort". The former
-    shard keeps old locations for twenty minutes more. One range moves at a time (exit status 5).
+    Work continues meanwhile: no write is refused or delayed, and every list shows each product once. The first products
+    move after twelve seconds, when all processes know of it. The move is carried out by the drill runner, which "local
+    up" and "deploy apply" keep running, or by this command if there is none. It slows down while other requests wait
+    for it. Ctrl-C pauses it; after a crash it continues, and "prodctl shard abort" undoes it. The former shard keeps
+    old locations for another twenty minutes. One range moves at a time (exit status 5).
 
     \b
     Examples:
@@ -142,10 +142,10 @@ def move(
 @confirm_options
 @output_option
 def rebalance(output: str, apply: bool, dry_run: bool, yes: bool, no_input: bool) -> None:
-    """Propose what to move so that all shards hold about as much, and with --apply move it.
+    """Propose moves that balance the shards, and with --apply carry them out.
 
-    As little as will do goes from the fullest shards to the emptiest, by the bytes that they hold; where names are is
-    estimated from some products of each, drawn at random. Shards within five percent of the mean are left alone.
+    As little as possible moves from the fullest shards to the emptiest, by their size in bytes; the distribution of
+    names is estimated from a random sample of each. Shards within five percent of the mean are left alone.
 
     \b
     Examples:
@@ -188,10 +188,10 @@ def _tell_balance(balance: Sequence[Balance], orders: Sequence[MoveOrder], rate:
 @confirm_options
 @output_option
 def drain(output: str, name: str, targets: tuple[str, ...], dry_run: bool, yes: bool, no_input: bool) -> None:
-    """Move all that a shard has to the others, after asking: each range to the one with fewest products.
+    """Move everything in a shard to the others, after asking: each range to the one with the fewest products.
 
-    As "prodctl shard move" for one range after the other; repeated, it goes on. When the old locations have gone, after
-    twenty minutes, the shard can be removed.
+    Like "prodctl shard move" for one range after the other; run it again to continue. When the old locations have
+    expired, after twenty minutes, the shard can be removed.
 
     \b
     Examples:
@@ -208,15 +208,15 @@ def drain(output: str, name: str, targets: tuple[str, ...], dry_run: bool, yes: 
 @click.command()
 @output_option
 def status(output: str) -> None:
-    """Show the last moves of ranges: how far each is, at which rate, and how long it still needs.
+    """Show the latest range moves: progress, rate and remaining time.
 
     \b
-    planned           nothing has begun
-    moving, aborting  products are being carried
-    paused            somebody paused it: prodctl shard resume
-    interrupted       nobody works on it: "prodctl shard resume" goes on
+    planned           not started yet
+    moving, aborting  products are being moved
+    paused            "prodctl shard resume" continues it
+    interrupted       nothing carries it out: "prodctl shard resume" continues it
     settling          all have moved; old locations are kept for twenty minutes
-    done, aborted     the range is one shard's alone
+    done, aborted     the range belongs to one shard only
 
     \b
     Examples:
@@ -230,7 +230,7 @@ def status(output: str) -> None:
 @click.command()
 @output_option
 def pause(output: str) -> None:
-    """Let the move that is at work stop after its present batch; what has moved stays moved.
+    """Pause the current move after its current batch; what has moved stays moved.
 
     \b
     Examples:
@@ -245,7 +245,7 @@ def pause(output: str) -> None:
 @click.command()
 @output_option
 def resume(output: str) -> None:
-    """Go on with the move that was paused, or whose command was ended, and show how far it is.
+    """Resume a move that was paused or interrupted, and show its progress.
 
     \b
     Examples:
@@ -262,7 +262,7 @@ def resume(output: str) -> None:
 @confirm_options
 @output_option
 def abort(output: str, yes: bool, no_input: bool) -> None:
-    """Take the move back that is at work, paused or interrupted, after asking: what has moved goes back.
+    """Undo the current move, running, paused or interrupted, after asking: what has moved goes back.
 
     \b
     Examples:

@@ -23,7 +23,7 @@ _TOKEN_COLUMNS = columns(
 
 @click.group(cls=NounGroup)
 def token() -> None:
-    """Credentials for cron and CI: named, with rights of their own, ending, revocable.
+    """Credentials for cron and CI: named, limited to what they need, expiring, revocable.
 
     A job uses one as PRODCTL_TOKEN, or in the header Authorization: Bearer ….
     """
@@ -37,7 +37,7 @@ def token() -> None:
 )
 @output_option
 def add_token(name: str, scope: str, expires: float, output: str) -> None:
-    """Make a token; it is shown this once.
+    """Create a token; it is shown only once.
 
     Scopes: products:read products:write cluster:read drill:run shards:change users:manage audit:read
 
@@ -58,7 +58,7 @@ def add_token(name: str, scope: str, expires: float, output: str) -> None:
 @token.command("list")
 @output_option
 def list_tokens(output: str) -> None:
-    """Every token, with its end and last use. Never the tokens themselves.
+    """Every token, with its expiry and last use. Never the tokens themselves.
 
     \b
     Examples:
@@ -72,7 +72,7 @@ def list_tokens(output: str) -> None:
 @click.argument("name", shell_complete=complete_tokens)
 @confirm_options
 def revoke(name: str, yes: bool, no_input: bool) -> None:
-    """End a token; it is refused everywhere within seconds. Exit status 3 when there is none of that name.
+    """Revoke a token; it is refused everywhere within seconds. Exit status 3 when there is none of that name.
 
     \b
     Examples:
@@ -109,7 +109,7 @@ def list_keys(output: str) -> None:
 @key.command()
 @output_option
 def rotate(output: str) -> None:
-    """Make a new key. It is published at once and signs seconds later; nobody is logged out.
+    """Create a new key. It is published at once and signs seconds later; nobody is logged out.
 
     \b
     Examples:

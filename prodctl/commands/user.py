@@ -41,7 +41,7 @@ def user() -> None:
 
     \b
     viewer    reads products and the cluster page
-    editor    also adds, edits, imports and removes products
+    editor    also adds, edits, imports and deletes products
     operator  also runs drills and changes shards from the dashboard
     admin     also manages users, tokens and keys, and reads the audit
     """
@@ -99,8 +99,8 @@ def add(username: str, role: str, password_stdin: bool, output: str) -> None:
 @click.argument("role", type=click.Choice(ROLES))
 @output_option
 def set_role(username: str, role: str, output: str) -> None:
-    """Give a user another role. It holds on every worker within seconds. The last admin keeps the
-    role (exit status 5).
+    """Change a user's role. It takes effect on every worker within seconds. The last admin keeps the role (exit status
+    5).
 
     \b
     Examples:
@@ -116,7 +116,7 @@ def set_role(username: str, role: str, output: str) -> None:
 @click.argument("new_username")
 @output_option
 def rename(username: str, new_username: str, output: str) -> None:
-    """Give a user another name. Exit status 5 when it is taken.
+    """Change a user's name. Exit status 5 when it is taken.
 
     \b
     Examples:
@@ -161,7 +161,7 @@ def enable(username: str, output: str) -> None:
 @click.argument("username", shell_complete=complete_users)
 @confirm_options
 def rm(username: str, yes: bool, no_input: bool) -> None:
-    """Remove a user and end their logins. The last admin cannot be removed (exit status 5).
+    """Delete a user and end their logins. The last admin cannot be removed (exit status 5).
 
     \b
     Examples:
@@ -170,16 +170,16 @@ def rm(username: str, yes: bool, no_input: bool) -> None:
     """
     client = open_client()
     found = client.call("GET", _path(username))
-    confirm(f"Remove {found['username']} ({found['role']})?", yes=yes, no_input=no_input)
+    confirm(f"Delete {found['username']} ({found['role']})?", yes=yes, no_input=no_input)
     client.call("DELETE", _path(username))
-    success(f"Removed {found['username']}.")
+    success(f"Deleted {found['username']}.")
 
 
 @user.command()
 @click.argument("username", shell_complete=complete_users)
 @output_option
 def reset(username: str, output: str) -> None:
-    """Create a one-time code for a new password. It is shown this once and good for a day.
+    """Create a one-time code for a new password. It is shown only once and is valid for a day.
 
     \b
     Examples:
@@ -200,7 +200,7 @@ def reset(username: str, output: str) -> None:
 @click.option("--days", type=Whole(1, 90), hidden=True, help="The same as a number of days.")
 @output_option
 def invite(role: str, expires: float, days: int | None, output: str) -> None:
-    """Make an invitation to register. It is shown this once and good once.
+    """Create an invitation to register. It is shown only once and can be used once.
 
     \b
     Examples:

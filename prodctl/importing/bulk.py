@@ -27,7 +27,7 @@ _PREVIEW = 10
 _SHOWN_FIELDS = ("id", "name", "variant", "version", "price", "stock", "tags", "shard")
 _BULK_FIELDS = ",".join(dict.fromkeys((*_SHOWN_FIELDS, *(row.name for row in IN_BULK))))
 _DONE = {"edit": "changed", "delete": "deleted"}
-_VERBS = {"edit": "change", "delete": "remove"}
+_VERBS = {"edit": "change", "delete": "delete"}
 _REFUSED_COLUMNS = ("id", "name", "variant", "version", "status", "code", "message")
 _EXITS = {"unknown": 7, "unavailable": 6, "refused": 5}
 

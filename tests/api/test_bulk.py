@@ -51,7 +51,7 @@ def test_edit_shows_what_it_will_do_and_reports_what_it_did(cli, category):
 
 
 def test_the_count_is_typed_to_agree(cli, category):
-    question = "Type 12 to remove 12 products:"
+    question = "Type 12 to delete 12 products:"
     arguments = ["product", "bulk", "rm", "--category", category]
     declined = cli.on_terminal(*arguments, answers={question: "y\n"})
     assert (declined.status, declined.out.splitlines()[-1]) == (130, "Nothing was done.")

@@ -119,7 +119,7 @@ def test_a_user_from_add_to_rm(admin, name):
 
     asked = admin("user", "rm", name + "2")
     assert (asked.status, asked.out) == (2, "")
-    assert admin("user", "rm", name + "2", "--yes").err == f"Removed {name}2.\n"
+    assert admin("user", "rm", name + "2", "--yes").err == f"Deleted {name}2.\n"
     gone = admin("user", "show", name + "2")
     assert (gone.status, gone.out, gone.err) == (3, "", f"Error: there is no user '{name}2'\n")
 

@@ -40,7 +40,7 @@ def test_a_product_from_add_to_rm(cli, word):
     removed = cli("product", "rm", word, "--yes")
     restore = f"prodctl product restore {shown.json['id']}"
     assert (removed.status, removed.out) == (0, "")
-    assert removed.err == f"Removed {word} from rsA. To restore it: {restore}\n"
+    assert removed.err == f"Deleted {word} from rsA. To restore it: {restore}\n"
     gone = cli("product", "show", word)
     assert (gone.status, gone.out) == (3, "")
     assert gone.err == f"Error: there is no product '{word}'\nHint:  prodctl product list --search WORDS\n"
@@ -76,7 +76,7 @@ def test_rm_asks_and_does_nothing_without_a_yes(cli, word):
         refused = cli("product", "rm", word, *arguments)
         assert (refused.status, refused.out) == (2, "")
         assert refused.err.endswith("Hint:  pass --yes to go ahead without asking\n")
-    question = f"Remove {word}, 1 EUR, stock 0? [y/N]: "
+    question = f"Delete {word}, 1 EUR, stock 0? [y/N]: "
     declined = cli.on_terminal("product", "rm", word, answers={question: "n\n"})
     assert (declined.status, declined.out) == (130, f"{question}n\nNothing was done.\n")
     interrupted = cli.on_terminal("product", "rm", word, answers={question: "\x03"})
@@ -84,7 +84,7 @@ def test_rm_asks_and_does_nothing_without_a_yes(cli, word):
     assert cli("product", "show", word).status == 0
     agreed = cli.on_terminal("product", "rm", word, answers={question: "y\n"})
     assert agreed.status == 0
-    assert agreed.out.startswith(f"{question}y\nRemoved {word} from rsA. To restore it: prodctl product restore ")
+    assert agreed.out.startswith(f"{question}y\nDeleted {word} from rsA. To restore it: prodctl product restore ")
 
 
 def test_lists_in_every_format_and_page_by_page(cli, word):
