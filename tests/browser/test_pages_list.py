@@ -210,6 +210,32 @@ def test_a_keyboard_is_enough_to_filter_sort_and_select(browser, site, fruits):
         expect(page.get_by_role("heading", level=1)).to_have_text("Change 1 product")
 
 
+@SCRIPT_OR_NOT
+def test_a_list_is_saved_as_a_tab_renamed_and_removed(browser, site, fruits, javascript):
+    with open_page(browser, site, java_script_enabled=javascript, viewport={"width": 390, "height": 844}) as page:
+        log_in(page, site, "viewer")
+        page.goto(f"/products?search={fruits}&sort=-price")
+        page.locator("summary", has_text="Save view").click()
+        if javascript:
+            assert complaints_of_axe(page) == []
+        page.get_by_label("Name of the view").fill("Cestas 🧺")
+        page.keyboard.press("Enter")
+        tab = page.locator(".view[aria-current]")
+        expect(tab).to_have_text("Cestas 🧺")
+        assert short(page) == list("TPDB")
+        page.get_by_role("link", name="All", exact=True).click()
+        expect(tab).to_have_text("All")
+        page.get_by_role("link", name="Manage saved views").click()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth") if javascript else True
+        page.get_by_label("New name of “Cestas 🧺”").fill("Cestas")
+        page.get_by_role("button", name="Rename").click()
+        page.get_by_role("link", name="Cestas", exact=True).click()
+        assert short(page) == list("TPDB")
+        page.get_by_role("link", name="Manage saved views").click()
+        page.get_by_role("button", name="Remove").click()
+        expect(page.get_by_text("The view “Cestas” was removed.")).to_be_visible()
+
+
 def test_escape_closes_a_panel_and_gives_the_focus_back(page):
     page.goto("/products")
     page.locator("summary", has_text="Filters").press("Enter")
