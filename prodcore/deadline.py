@@ -12,9 +12,8 @@ True
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
@@ -25,16 +24,20 @@ DEFAULT_BUDGET_SECONDS = 15.0
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
-@contextmanager
-def budget(seconds: float) -> Iterator[None]:
+class budget:  # noqa: N801  it is used as a function is
     """Give everything inside the block ``seconds`` altogether, or less where an outer budget ends earlier."""
-    ends = time.monotonic() + seconds
-    outer = _deadline.get()
-    token = _deadline.set(ends if outer is None else min(outer, ends))
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+
+    __slots__ = ("_seconds", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        ends, outer = time.monotonic() + self._seconds, _deadline.get()
+        self._token = _deadline.set(ends if outer is None else min(outer, ends))
+
+    def __exit__(self, *_error: object) -> None:
+        _deadline.reset(self._token)
 
 
 def remaining() -> float:

@@ -19,7 +19,7 @@ from webapp import api, pages
 from webapp.identity.caller import install_identity
 from webapp.identity.trust import utc_now
 from webapp.live import CatalogProvider, ClusterPicture
-from webapp.security import install_staleness, install_trusted_hosts
+from webapp.security import install_staleness, install_trusted_hosts, security_headers
 
 READY_SECONDS = 2.0
 
@@ -47,7 +47,8 @@ def create_app(
     catalog = provider or CatalogProvider(settings)
     app.extensions["catalog"] = catalog
     app.extensions["cluster_picture"] = ClusterPicture(settings, catalog)
-    install(app, settings, "webapp", lambda: _ready(catalog), pages.error_page, {"instance": _instance(settings)})
+    alive = {"instance": _instance(settings)}
+    install(app, settings, "webapp", lambda: _ready(catalog), pages.error_page, alive, security_headers())
     install_trusted_hosts(app, settings)
     install_staleness(app)
     install_identity(app, settings, clock)

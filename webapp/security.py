@@ -24,7 +24,7 @@ from werkzeug.exceptions import SecurityError
 from prodcore.errors import ShardUnavailable
 from prodcore.settings import Settings
 from prodcore.support.request_notes import stale_reads
-from prodcore.web.install import add_missing
+from prodcore.web.install import HeadersByScheme, current
 from prodcore.web.problem import problem_response
 
 _OWN = "'self'"
@@ -59,15 +59,10 @@ _HEADERS = Secure(
 )
 
 
-def install_security_headers(app: Flask) -> None:
-    """Send them with every answer of the app."""
+def security_headers() -> HeadersByScheme:
+    """What goes out with every answer of the app."""
     plain = tuple(_HEADERS.headers.items())
-    secure = (*plain, (_HTTPS_ONLY.header_name, _HTTPS_ONLY.header_value))
-
-    @app.after_request
-    def add(response: Response) -> Response:
-        add_missing(response, secure if request.is_secure else plain)
-        return response
+    return {"http": plain, "https": (*plain, (_HTTPS_ONLY.header_name, _HTTPS_ONLY.header_value))}
 
 
 def install_trusted_hosts(app: Flask, settings: Settings) -> None:
@@ -111,8 +106,9 @@ def refuse_stale() -> None:
 
 
 def _allow() -> None:
-    if request.method in ("GET", "HEAD") and request.blueprint:  # health asks whether everything can be done
-        g.stale = g.budget.enter_context(stale_reads())
+    asked, notes = current()
+    if asked.method in ("GET", "HEAD") and asked.blueprint:  # health asks whether everything can be done
+        notes.stale = notes.budget.enter_context(stale_reads())
 
 
 def _say(response: Response) -> Response:

@@ -31,24 +31,24 @@ from dataclasses import dataclass
 _stale: ContextVar[set[str] | None] = ContextVar("stale", default=None)
 
 
-@contextmanager
-def stale_reads() -> Iterator[set[str]]:
+class stale_reads:  # noqa: N801  it is used as a function is
     """Be content inside the block with what may be out of date; the names of the sets that were read so."""
-    sets: set[str] = set()
-    with _content_with(sets):
-        yield sets
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> set[str]:
+        sets: set[str] = set()
+        self._token = _stale.set(sets)
+        return sets
+
+    def __exit__(self, *_error: object) -> None:
+        _stale.reset(self._token)
 
 
 @contextmanager
 def fresh_reads() -> Iterator[None]:
     """Take nothing inside the block that may be out of date, whatever is allowed around it."""
-    with _content_with(None):
-        yield
-
-
-@contextmanager
-def _content_with(sets: set[str] | None) -> Iterator[None]:
-    token = _stale.set(sets)
+    token = _stale.set(None)
     try:
         yield
     finally:

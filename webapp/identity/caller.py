@@ -26,6 +26,7 @@ from prodcore.identity.routes import right_for
 from prodcore.identity.tokens import GRACE, SERVICE_TOKEN_PREFIX, Identity, session_of
 from prodcore.product.model import Author
 from prodcore.settings import Settings
+from prodcore.web.install import current
 from webapp.identity.auth_client import AuthClient, ServiceAccess, cookie_name
 from webapp.identity.trust import Trust, TrustMemory, utc_now
 
@@ -81,9 +82,10 @@ def current_identity() -> Identity | None:
 
     Raises NotAuthenticated for a bearer token that is not in force, ServiceUnavailable while that cannot be known.
     """
-    if "identity" not in g:
-        g.identity = _from_bearer() if request.path.startswith("/api/") else _from_session()
-    return cast("Identity | None", g.identity)
+    asked, notes = current()
+    if "identity" not in notes:
+        notes.identity = _from_bearer() if asked.path.startswith("/api/") else _from_session()
+    return cast("Identity | None", notes.identity)
 
 
 def required_identity() -> Identity:
@@ -216,9 +218,10 @@ def _service_access() -> ServiceAccess:
 
 def _check_rights() -> None:
     """Let only callers with the right of the route in; a route without a row is nobody's."""
-    if request.url_rule is None:
+    asked, _notes = current()
+    if asked.url_rule is None:
         return  # not found, or not with this method: Flask answers
-    right = right_for(request.url_rule.rule, request.method)
+    right = right_for(asked.url_rule.rule, asked.method)
     if right is Right.PUBLIC:
         return
     if right is None or not required_identity().may(right):
@@ -232,7 +235,7 @@ def _from_bearer() -> Identity | None:
 
 
 def _bearer() -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = str(request.environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
@@ -296,8 +299,9 @@ def _report_change(response: Response) -> Response:
     A view may say what it did in ``g.audit_action``, and to what in ``g.audit_subject``; else that is the id in the
     path or in Location.
     """
-    rule = request.url_rule
-    if rule is None or request.method in _SAFE_METHODS or right_for(rule.rule, request.method) not in REPORTED:
+    asked, _notes = current()
+    rule = asked.url_rule
+    if rule is None or asked.method in _SAFE_METHODS or right_for(rule.rule, asked.method) not in REPORTED:
         return response
     action, identity = _done(response.status_code), g.get("identity")
     if action and identity is not None:
@@ -335,7 +339,7 @@ class _SessionCookie(SecureCookieSessionInterface):
     digest_method = staticmethod(hashlib.sha256)  # Flask's own choice is SHA-1
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        if request.path.startswith("/api/"):  # knows bearer tokens only
+        if request.path.startswith("/api/") or "HTTP_COOKIE" not in request.environ:  # the API knows bearer tokens only
             return self.session_class()
         return super().open_session(app, request)
 

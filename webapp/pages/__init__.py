@@ -40,7 +40,6 @@ from webapp.pages.assets import compress
 from webapp.pages.cluster import problem_text, reason_text
 from webapp.pages.errors import error_page, notice_text, password_help, refusal_text
 from webapp.pages.forms import came_from, can_be_draft, install_live, is_draft, is_partial, with_query
-from webapp.security import install_security_headers
 
 __all__ = ["error_page", "register"]
 
@@ -69,7 +68,7 @@ _csrf = CSRFProtect()
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Add every page to the app, with its translations, form tokens and headers."""
+    """Add every page to the app, with its translations and form tokens."""
     app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_TIME_LIMIT=None, DEFAULT_CURRENCY=settings.currency)
     # Only a request that changes the session may send its cookie: the answer to a search or to the live picture, under
     # way while a form is sent, would otherwise bring back the session from before, without its message or its logout.
@@ -78,7 +77,6 @@ def register(app: Flask, settings: Settings) -> None:
     app.config["PASSWORD_MIN_LENGTH"] = settings.password_min_length
     _csrf.init_app(app)  # adds the tokens; ``protect`` below checks them, on pages only
     language.install_language(app)
-    install_security_headers(app)
     install_live(app, settings)
     app.extensions["drill_desk"] = DrillDesk(settings)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

@@ -118,7 +118,7 @@ def compress(response: Response) -> Response:
     lengths could guess the one through the other (BREACH). Random bytes in the gzip header's file name hide the length,
     as Django does it.
     """
-    if response.mimetype != "text/html":
+    if not (response.content_type or "").startswith("text/html"):
         return response
     response.vary.add("Accept-Encoding")
     if (
