@@ -168,7 +168,7 @@ def other_spellings(catalog: Catalog, query: Query) -> list[str]:
     try:
         choices = [_instead(catalog, query, word) for word in words]
         phrases = [" ".join(choice) for choice in islice(product(*choices), 2 * _MOST_SPELLINGS)]
-        asked = {phrase: replace(query, words=tuple(split_words(phrase))) for phrase in phrases}
+        asked = {phrase: replace(query, words=split_words(phrase)) for phrase in phrases}
         found = [
             phrase for phrase in phrases if (matches := count_matches(catalog, asked[phrase], 1)) and matches.products
         ]

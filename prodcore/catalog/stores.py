@@ -53,7 +53,7 @@ class Query:
     """Which products, in which order. All conditions must hold; bounds are inclusive; None asks for nothing."""
 
     words: tuple[str, ...] = ()
-    """Folded beginnings of words; a product must have a word for each."""
+    """Folded beginnings of words; a product must have a word for each. See ``prodcore.product.terms.to_be_met``."""
     category: str | None = None
     tags: tuple[str, ...] = ()
     price_min: Decimal | None = None

@@ -16,7 +16,7 @@ from prodcore.routing import fold
 Kind = Literal["text", "paragraphs", "code", "tags", "price", "currency", "count", "flag"]
 """``code``: printable ASCII without spaces that identifies it; ``count``: a whole number; ``flag``: yes or no."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raise it when stored products need a renewal: other terms or keys, or a new field that is not nullable."""
 
 MAX_TAGS = 20

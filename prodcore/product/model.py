@@ -34,7 +34,7 @@ from prodcore.product.fields import (
 )
 from prodcore.product.fields import Field as FieldRow
 from prodcore.product.move import Move
-from prodcore.product.terms import facets_of, words_of
+from prodcore.product.terms import facets_of, long_words_of, words_of
 from prodcore.routing import fold, name_key
 
 Action = Literal["created", "edited", "renamed", "moved", "deleted", "restored"]
@@ -276,8 +276,15 @@ class Product:
     @property
     def words(self) -> list[str]:
         """All terms it is found by, sorted; see ``prodcore.product.terms``."""
-        texts = [text for name in SEARCHED if (text := getattr(self, name))]
-        return words_of(*texts, category=self.category, tags=self.tags, active=self.active)
+        return words_of(*self._searched(), category=self.category, tags=self.tags, active=self.active)
+
+    @property
+    def long_words(self) -> list[str]:
+        """The words of which ``words`` has only the beginnings, sorted."""
+        return long_words_of(*self._searched())
+
+    def _searched(self) -> list[str]:
+        return [text for name in SEARCHED if (text := getattr(self, name))]
 
     @property
     def facets(self) -> list[str]:

@@ -59,7 +59,12 @@ _FILTERS = {
     "inactive": (Query(active=False), lambda p: not p.active),
     "shard": (Query(shard="rsA"), lambda p: "a" <= p.key[0] < "n"),
     "updated": (Query(updated_since=datetime(2026, 1, 2, tzinfo=UTC)), lambda p: p.updated_at.day >= 2),
-    "word": (Query(search_words("le")), lambda p: any(w.startswith("le") for w in p.key[0].split())),
+    "two letters": (Query(search_words("le")), lambda p: p.key[0].startswith("le")),
+    "word": (Query(search_words("lec")), lambda p: any(w.startswith("lec") for w in p.key[0].split())),
+    "words": (
+        Query(search_words("l caf")),
+        lambda p: {"l", "caf"} <= {w[:n] for w in p.key[0].split() for n in (1, 3)},
+    ),
     "whole word": (Query(search_words("LECHE")), lambda p: "leche" in p.key[0].split()),
     "ñ": (Query(search_words("ñor")), lambda p: "ñora" in p.name.split()),
     "all": (

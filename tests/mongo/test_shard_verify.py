@@ -273,7 +273,7 @@ def test_wrong_derived_fields_are_found_and_computed_anew(verified, repaired, ma
     raw_products["rsA"].update_one({"_id": made["Arroz"].id}, {"$set": change})
     (finding,) = verified()
     assert (finding.kind, finding.text) == ("derived", f"wrong: {next(iter(change))}")
-    assert [m.text for m in repaired()] == ["computed anew"]
+    assert [m.text for m in repaired()] == ["recomputed"]
     assert verified() == []
     assert raw_products["rsA"].find_one({"_id": made["Arroz"].id}) == before
 

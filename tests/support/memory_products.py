@@ -41,7 +41,7 @@ from prodcore.deadline import remaining
 from prodcore.errors import ProdError, ProductExists, ProductNotFound, StaleShardMap, Unavailable, VersionConflict
 from prodcore.product.model import Change, Product
 from prodcore.product.move import CompletedMove, Move
-from prodcore.product.terms import INACTIVE, beginning_of, category_term, tag_term
+from prodcore.product.terms import INACTIVE, category_term, tag_term, to_be_met
 from prodcore.routing import Range, ShardMap, covers, prefix_range
 
 MARK = "\0"
@@ -576,7 +576,7 @@ def _fits(product: Product, query: Query) -> bool:
         (query.updated_since, product.updated_at),
     )
     return (
-        all(_has_word(product.words, word) for word in query.words)
+        all(_has(product, term, beginning) for term, beginning in to_be_met(query.words))
         and set(terms) <= set(product.facets)
         and all(getattr(product, name) in spellings for name, spellings in query.codes)
         and (product.active or not query.active)
@@ -584,9 +584,10 @@ def _fits(product: Product, query: Query) -> bool:
     )
 
 
-def _has_word(words: Sequence[str], beginning: str) -> bool:
+def _has(product: Product, term: str, beginning: str) -> bool:
     lower, upper = prefix_range(beginning)
-    return beginning_of(beginning) in words and any(lower <= word < upper for word in words)
+    words = (*product.words, *product.long_words)
+    return (not term or term in product.words) and (not beginning or any(lower <= word < upper for word in words))
 
 
 class MemoryClaimStore:

@@ -81,7 +81,11 @@ class FilterQuery(_codes):  # type: ignore[misc]  # and what the table of fields
 
     model_config = ConfigDict(extra="forbid")
 
-    search: str = Field("", max_length=MAX_SEARCH_LENGTH, description="Folded word beginnings; all must match")
+    search: str = Field(
+        "",
+        max_length=MAX_SEARCH_LENGTH,
+        description="Folded beginnings of words; all must match. One or two letters alone: of the name, or a word",
+    )
     category: str | None = Field(None, max_length=100, description="Whatever the case and accents; empty: without one")
     tag: Annotated[list[_Tag], BeforeValidator(_list)] = Field([], max_length=20, description="May be repeated: all")
     price_min: Price | None = None

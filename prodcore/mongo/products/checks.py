@@ -111,7 +111,7 @@ def derived_of(product: Product, known: Stored) -> Document:
         return {"name_key": f"{LAST}{product.id}", "variant_key": "", "deleted.name_key": product.key[0]}
     derived = keys_of(product)
     if known.state == "place":
-        del derived["words"]  # they have those of the SKU, and the place does not
+        del derived["words"], derived["long_words"]  # they have those of the SKU, and the place does not
         derived["variant_key"] += f"{MARK}{product.id}"
         if known.move and known.id != product.id:
             derived["variant_key"] += f"{MARK}{known.move.id}"
@@ -334,7 +334,7 @@ def _renew(replica_set: ReplicaSet, batch: list[Document]) -> int:
     for document in batch:
         stored = as_document(as_product(document, ""))
         lacking = {name: stored[name] for name in NAMES if name in stored and name not in document}
-        renewed = {"words": stored["words"], "facets": stored["facets"], **lacking}
+        renewed = {name: stored[name] for name in ("words", "long_words", "facets")} | lacking
         if any(document.get(name) != value for name, value in renewed.items()):
             writes.append(({"_id": document["_id"], "version": document["version"]}, renewed))
 

@@ -129,7 +129,8 @@ def _fields(product: Product) -> Document:
 def keys_of(product: Product) -> Document:
     """What it is found, ordered and kept unique by."""
     name_key, variant_key = product.key
-    return {"name_key": name_key, "variant_key": variant_key, "words": product.words, "facets": product.facets}
+    terms = {"words": product.words, "long_words": product.long_words, "facets": product.facets}
+    return {"name_key": name_key, "variant_key": variant_key, **terms}
 
 
 def _history(product: Product) -> Document:

@@ -25,7 +25,7 @@ from prodcore.errors import QueryTooBroad
 from prodcore.mongo.client.replica_set import Document
 from prodcore.mongo.products.document import MARK, as_completed_moves, as_move, as_timestamp
 from prodcore.product.fields import FILTERED, STORED_DEFAULTS
-from prodcore.product.terms import ANY, INACTIVE, beginning_of, category_term, tag_term
+from prodcore.product.terms import ANY, INACTIVE, category_term, tag_term, to_be_met
 from prodcore.routing import LAST, covers, prefix_range
 
 LIST_SECONDS = 3.0
@@ -231,12 +231,13 @@ def _in_range(part: Slice) -> Iterator[Document]:
 
 def _wanted(query: Query) -> Iterator[Document]:
     """The query's filters."""
-    for word in query.words:
-        beginning = beginning_of(word)
-        yield {"words": beginning}
-        if beginning != word:
-            lower, upper = prefix_range(word)
-            yield {"words": {"$elemMatch": {"$gte": lower, "$lt": upper}}}
+    for term, beginning in to_be_met(query.words):
+        if term:
+            yield {"words": term}
+        if beginning:
+            lower, upper = prefix_range(beginning)
+            begins = {"$elemMatch": {"$gte": lower, "$lt": upper}}
+            yield {"$or": [{"long_words": begins}, {"words": begins}]}
     for name, spellings in query.codes:
         yield {name: {"$in": list(spellings)}}
     yield from _facets(query)
