@@ -20,7 +20,8 @@
     │   ├── ShardNotFound          shard_not_found
     │   ├── MemberNotFound         member_not_found
     │   ├── DrillNotFound          drill_not_found
-    │   └── ImportNotFound         import_not_found
+    │   ├── ImportNotFound         import_not_found
+    │   └── MappingNotFound        mapping_not_found
     ├── AuthError                  auth_error           401  exit 4
     │   ├── NotAuthenticated       not_authenticated    401
     │   │   └── SecondFactorRequired  second_factor_required          the password was right, a code is needed too
@@ -232,6 +233,13 @@ class ImportNotFound(NotFound):
 
     code = "import_not_found"
     title = "No such import"
+
+
+class MappingNotFound(NotFound):
+    """No mapping of imports is kept under that name."""
+
+    code = "mapping_not_found"
+    title = "No such mapping"
 
 
 class MemberNotFound(NotFound):

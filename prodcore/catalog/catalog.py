@@ -17,7 +17,7 @@ from prodcore.catalog.listing import Listing, Page
 from prodcore.catalog.lookup import Finder, absence
 from prodcore.catalog.moves import Moves, no_step
 from prodcore.catalog.stores import EVERYTHING, BeingMoved, Deleted, Key, ListRow, ProductStore, Query
-from prodcore.catalog.views import SavedViews, ViewStore
+from prodcore.catalog.views import MAX_MAPPING, MOST_MAPPINGS, SavedViews, ViewStore
 from prodcore.catalog.write_errors import exists, has_other_version, id_was_used
 from prodcore.deadline import remaining
 from prodcore.errors import (
@@ -76,6 +76,7 @@ class Catalog:
         self.finder = Finder(stores, self.moves)
         self.claims = Claims(claims, self.finder)
         self.views = SavedViews(views, clock)
+        self.mappings = SavedViews(views, clock, most=MOST_MAPPINGS, longest=MAX_MAPPING)
         self._currency = default_currency
         self.deleted_life = timedelta(days=deleted_days)
         self._clock = clock

@@ -1,4 +1,4 @@
-"""Saved views: lists of products under a name, a user's own ones and those that everybody sees.
+"""What is saved under a name: lists of products (views), a user's own ones and those that everybody sees; mappings.
 
 What one owner has is read and written as a whole, over the version that was seen, so two changes at once both come
 about or one is tried again on top of the other. An owner is a user's id, which no other user ever gets, or
@@ -21,6 +21,11 @@ from prodcore.routing import fold
 from prodcore.support.validation import validate
 
 EVERYBODY = "everybody"
+MAPPINGS = "import mappings"
+"""The owner of the mappings of imports, which belong to all who may import."""
+MOST_MAPPINGS = 100
+MAX_MAPPING = 20_000
+"""Characters of a mapping as it is stored."""
 MOST_VIEWS = 20
 """Of one owner."""
 MAX_VIEW_NAME = 40
@@ -66,16 +71,23 @@ class _Text(BaseModel):
     model_config = ConfigDict(strict=True)
 
     view: Annotated[str, Field(min_length=1, max_length=MAX_VIEW_NAME), BeforeValidator(clean_text)]
-    list: Annotated[str, Field(max_length=MAX_VIEW_QUERY)] = ""
+    list: str = ""
 
 
 class SavedViews:
     """Saving, renaming and removing views."""
 
     def __init__(
-        self, store: ViewStore | None, clock: Callable[[], datetime], new_id: Callable[[], UUID] = uuid4
+        self,
+        store: ViewStore | None,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], UUID] = uuid4,
+        *,
+        most: int = MOST_VIEWS,
+        longest: int = MAX_VIEW_QUERY,
     ) -> None:
         self._store = store
+        self._most, self._longest = most, longest
         self._clock = clock
         self._new_id = new_id
 
@@ -90,6 +102,9 @@ class SavedViews:
         Raises InvalidInput for a bad or a taken name (``name_taken``) and for one view too many (``too_many_views``).
         """
         text = validate(_Text, {"view": name, "list": query})
+        if len(query) > self._longest:
+            reason = f"must be at most {self._longest:,} characters long"
+            raise InvalidInput(problems=[Problem("list", "string_too_long", reason)])
         new = View(self._new_id(), text.view, text.list, by, self._clock())
 
         def save(views: Views) -> Views:
@@ -98,11 +113,16 @@ class SavedViews:
                 raise _name_taken(taken)
             if taken:
                 return _changed(views, replace(new, id=taken.id))
-            if len(views) >= MOST_VIEWS:
-                raise InvalidInput(problems=[Problem("view", "too_many_views", f"would be one more than {MOST_VIEWS}")])
+            if len(views) >= self._most:
+                raise InvalidInput(problems=[Problem("view", "too_many_views", f"would be one more than {self._most}")])
             return (*views, new)
 
         return _named(self._change(owner, save), new.name) or new
+
+    def named(self, owner: str, name: str) -> View | None:
+        """What an owner has under a name, whatever its spelling. Raises Unavailable."""
+        [views] = self.of(owner)
+        return _named(views, name)
 
     def rename(self, owner: str, view_id: UUID, name: str, by: str) -> View | None:
         """Give a view another name; None where there is no such view. Raises InvalidInput as ``save`` does."""

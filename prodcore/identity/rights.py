@@ -99,6 +99,8 @@ OWN_ROUTES = (
     _R("/api/v1/products/bulk/delete", ("POST",), Right.WRITE_PRODUCTS),
     _R("/api/v1/imports", ("GET",), Right.READ_PRODUCTS),
     _R("/api/v1/imports/<uuid:import_id>", ("PUT",), Right.WRITE_PRODUCTS),
+    _R("/api/v1/imports/mappings", ("GET",), Right.WRITE_PRODUCTS),
+    _R("/api/v1/imports/mappings/<path:name>", ("GET", "PUT", "PATCH", "DELETE"), Right.WRITE_PRODUCTS),
     _R("/api/v1/imports/<uuid:import_id>/undo", ("POST",), Right.WRITE_PRODUCTS),
     # shards and the cluster
     _R("/api/v1/shards", ("GET",), Right.READ_PRODUCTS),
@@ -129,6 +131,8 @@ OWN_ROUTES = (
     _R("/products/import", ("GET", "POST"), Right.WRITE_PRODUCTS),
     _R("/products/import/run", ("POST",), Right.WRITE_PRODUCTS),
     _R("/products/import/refused", ("POST",), Right.WRITE_PRODUCTS),
+    _R("/products/import/mappings", ("GET", "POST"), Right.WRITE_PRODUCTS),
+    _R("/products/import/mappings/<uuid:mapping_id>", ("POST",), Right.WRITE_PRODUCTS),
     _R("/products/imports", ("GET",), Right.READ_PRODUCTS),
     _R("/products/imports/<uuid:import_id>/undo", ("GET", "POST"), Right.WRITE_PRODUCTS),
     _R("/products/<uuid:product_id>", ("GET",), Right.READ_PRODUCTS),

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import io
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import Any, BinaryIO, Literal, TypeVar, cast
+from typing import Any, BinaryIO, Literal, Self, TypeVar, cast
 from zipfile import BadZipFile, ZipFile
 
 from prodcore.errors import InvalidInput, UnreadableInput
 from prodcore.tabular.cells import Locale, NumberForm, evidence, is_numeric
-from prodcore.tabular.columns import REQUIRED, Column, count_known, is_export, map_columns, unknown_titles
+from prodcore.tabular.columns import (
+    REQUIRED,
+    TARGETS,
+    Column,
+    count_known,
+    folded_title,
+    is_export,
+    map_columns,
+    numbered,
+    unknown_titles,
+)
 from prodcore.tabular.csv import CsvRecord, CsvText, wide_encoding
 from prodcore.tabular.ndjson import JsonLines
 from prodcore.tabular.report import RefusedRow
@@ -78,6 +89,52 @@ _OPEN_DOCUMENTS = {"text": "a text document", "presentation": "a presentation", 
 
 
 @dataclass(frozen=True, slots=True)
+class SavedReading:
+    """How a supplier's files are read, as it is kept under a name for the next one."""
+
+    by: By = "name"
+    locale: Locale | None = None
+    delimiter: str = ""
+    """Of CSV files; empty: found."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """What columns give, by their headings; by their places (``#3``) where they have none, or one stands twice."""
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[Column], by: By, locale: Locale | None, delimiter: str) -> Self:
+        """What the columns of a file give, to be kept."""
+        folded = [folded_title(column.title) for column in columns]
+        named = [
+            c.title if f and folded.count(f) == 1 else numbered(c.index) for c, f in zip(columns, folded, strict=True)
+        ]
+        return cls(by, locale, delimiter, dict(zip(named, (column.target for column in columns), strict=True)))
+
+    def targets(self, titles: Sequence[str]) -> dict[int, str]:
+        """What it says of the columns of a file, by their places; the others are as their headings say."""
+        kept = {folded_title(title): target for title, target in self.columns.items() if not title.startswith("#")}
+        found = {i: kept.get(folded_title(t)) or self.columns.get(numbered(i)) for i, t in enumerate(titles)}
+        return {i: target for i, target in found.items() if target in TARGETS}
+
+    def fits(self, titles: Sequence[str]) -> bool:
+        """Whether a file has all the columns that it names."""
+        return bool(self.columns) and not self.missing(titles)
+
+    def missing(self, titles: Sequence[str]) -> list[str]:
+        """The columns that it names and a file does not have."""
+        there = {folded_title(title) for title in titles} | {numbered(i) for i in range(len(titles))}
+        return [title for title in self.columns if title not in there and folded_title(title) not in there]
+
+    def as_text(self) -> str:
+        """As it is stored."""
+        kept = {"by": self.by, "locale": self.locale, "delimiter": self.delimiter, "columns": dict(self.columns)}
+        return json.dumps(kept, ensure_ascii=False)
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """As it was stored."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """How a file is to be read; what is empty is found."""
 
@@ -89,6 +146,20 @@ class Reading:
     keep: Keep = "refuse"
     corrections: Corrections = field(default_factory=dict)
     """Of NDJSON the whole line is one cell."""
+    saved: SavedReading | None = None
+    """What its columns give counts where ``mapping`` says nothing of them."""
+
+    def given(self, titles: Sequence[str]) -> dict[str, str]:
+        """What is said of the columns of a file, by heading or place."""
+        said = {folded_title(title) for title in self.mapping}
+        kept = self.saved.targets(titles) if self.saved else {}
+        of_saved = {numbered(i): target for i, target in kept.items() if folded_title(titles[i]) not in said}
+        return {**of_saved, **self.mapping}
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """What is said of the keys of NDJSON."""
+        return {**self.saved.columns, **self.mapping} if self.saved else self.mapping
 
     @property
     def required(self) -> Sequence[str]:
@@ -131,15 +202,15 @@ def open_source(file: io.BufferedReader[Any], how: Reading) -> Source:
 
 def _opened(file: io.BufferedReader[Any], kind: Kind, how: Reading) -> Source:
     if kind == "NDJSON":
-        _refuse_options("NDJSON", delimiter=how.delimiter, encoding=how.encoding, locale=how.locale)
+        _refuse_options("NDJSON", how, "delimiter", "encoding", "locale")
 
         def rows() -> Iterator[Row | RefusedRow]:
-            return JsonLines(file, how.corrections).rows(how.mapping, how.required)
+            return JsonLines(file, how.corrections).rows(how.keys, how.required)
 
         return Source("NDJSON", rows(), again=lambda: _from_the_start(file, rows))
     if kind == "CSV":
         return _from_table("CSV", lambda: CsvText(file, count_known, how.delimiter, how.encoding), file, how)
-    _refuse_options(kind, delimiter=how.delimiter, encoding=how.encoding)
+    _refuse_options(kind, how, "delimiter", "encoding")
     return _from_table(kind, lambda: Sheet(cast("BinaryIO", file)), file, how)
 
 
@@ -204,7 +275,8 @@ Table = CsvText | Sheet
 def _from_table(kind: Kind, opened: Callable[[], Table], file: io.BufferedReader[Any], how: Reading) -> Source:
     table = opened()
     titles = table.header.cells
-    mapped = map_columns(titles, how.mapping, how.required)
+    given = how.given(titles)
+    mapped = map_columns(titles, given, how.required)
     exported = kind == "CSV" and is_export(titles)
 
     def records() -> Iterator[CsvRecord | RefusedRow]:
@@ -219,7 +291,7 @@ def _from_table(kind: Kind, opened: Callable[[], Table], file: io.BufferedReader
         kind,
         read(corrected(table.records(), how.corrections)),
         [" ".join(title.split()) for title in titles],
-        unknown_titles(mapped, how.mapping),
+        unknown_titles(mapped, given),
         table if isinstance(table, CsvText) else None,
         lambda: read(records()),
     )
@@ -299,6 +371,8 @@ def _copied(pipe: io.BufferedReader[Any], most: int | None) -> io.BufferedReader
     return cast("io.BufferedReader[Any]", copy)
 
 
-def _refuse_options(kind: str, **given: str | None) -> None:
-    if wrong := [name for name, value in given.items() if value]:
+def _refuse_options(kind: str, how: Reading, *names: str) -> None:
+    """What a saved mapping says of other kinds of files is no mistake."""
+    given = [name for name in names if getattr(how, name)]
+    if wrong := [name for name in given if getattr(how.saved, name, None) != getattr(how, name)]:
         raise InvalidInput(f"this is {kind}, for which --{wrong[0]} has no effect", hint=f"leave --{wrong[0]} out")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote
 from uuid import UUID
 
 import click
 
 from prodcore.errors import EXIT_OK, Conflict, InvalidInput, OutcomeUnknown, Unavailable
 from prodctl.client import open_client
-from prodctl.importing.options import patience_option, reading_options
+from prodctl.importing.options import patience_option, reading_options, saved_options
 from prodctl.terminal.arguments import Whole, complete_imports
-from prodctl.terminal.groups import DefaultGroup
+from prodctl.terminal.groups import DefaultGroup, NounGroup
 from prodctl.terminal.output import columns, counted, message, output_option, print_item, print_rows, print_text
 from prodctl.terminal.prompt import confirm, confirm_options
 from prodctl.terminal.rows import readable, with_short_ids
 
 if TYPE_CHECKING:
     from prodcore.tabular.report import ImportReport
+    from prodcore.tabular.source import Reading
     from prodctl.importing.importer import ImportJournal
 
 
@@ -39,6 +43,7 @@ _DIFFERENCE_COLUMNS = columns("Line>", "Field", "Old", "New")
     help="Write every refused row here as CSV, with what is wrong, to be corrected and imported.",
 )
 @click.option("--batch", type=Whole(1, 1000), default=1000, show_default=True, help="Rows per request.")
+@click.option("--mapping", "mapping_name", metavar="NAME", help="Read it as a saved mapping says; other options win.")
 @patience_option
 @output_option
 def import_file(
@@ -48,6 +53,7 @@ def import_file(
     batch: int,
     patience: float,
     output: str,
+    mapping_name: str | None,
     **reading: Any,
 ) -> int:
     """Create and change products from a FILE: CSV, XLSX, ODS or NDJSON (- for stdin).
@@ -65,7 +71,7 @@ def import_file(
     ids, so that nothing is stored twice.
 
     An import has an id, by which it can be undone. After an interruption, the same command continues where it
-    stopped. Give a file named list or undo as ./undo.
+    stopped. Give a file named list, undo or mapping as ./undo.
 
     Exit status 0 all rows are in, 2 some were refused, 6 some could not be stored now, 7 some outcomes are unknown.
     Importing the file again settles 6 and 7.
@@ -75,6 +81,7 @@ def import_file(
       prodctl product import productos.csv --locale es --dry-run
       prodctl product import a.csv --locale es --map PVP=price --map Notas=ignore
       prodctl product import stock.xlsx --by sku --refused refused.csv
+      prodctl product import precios.csv --mapping "Mayorista Sur"
       curl -s https://example.org/products.csv | prodctl product import - -o json
       prodctl product import undo 6f1c0c2e-7a1b-4c59-9d55-0f3f4b6f2d10
     """
@@ -82,8 +89,10 @@ def import_file(
     from prodcore.tabular.source import Reading
     from prodctl.importing.run import ImportRun
 
-    report = ImportReport()
-    run = ImportRun(file, Reading(**reading), batch, patience, dry_run, refused_file)
+    report, how = ImportReport(), Reading(**reading)
+    if mapping_name:
+        how = _with_mapping(how, mapping_name)
+    run = ImportRun(file, how, batch, patience, dry_run, refused_file)
     with run.journal() as journal:
         facts = {"dry_run": True} if dry_run else {"import_id": str(journal.import_id)}
         try:
@@ -100,6 +109,17 @@ def import_file(
 
 
 product_import = DefaultGroup(name="import", default=import_file)
+
+
+def _with_mapping(how: Reading, name: str) -> Reading:
+    """What the saved mapping says, where no option says otherwise. Raises MappingNotFound."""
+    from prodcore.tabular.source import SavedReading
+
+    kept = open_client().call("GET", f"/imports/mappings/{quote(name)}")
+    saved = SavedReading(kept["by"], kept["locale"], kept["delimiter"], kept["columns"])
+    source_of, default = click.get_current_context().get_parameter_source, click.core.ParameterSource.DEFAULT
+    unsaid = [option for option in ("by", "locale", "delimiter") if source_of(option) is default]
+    return replace(how, saved=saved, **{option: getattr(saved, option) for option in unsaid})
 
 
 def _described(found: dict[str, Any]) -> str:
@@ -259,3 +279,100 @@ def undo(import_id: str | None, last: bool, patience: float, yes: bool, no_input
         silent = ", ".join(report.unavailable) or "a shard"
         raise Unavailable(f"not everything is undone: {silent} did not answer", hint="repeat the command: it continues")
     return Conflict.exit_status if report.refused else EXIT_OK
+
+
+@product_import.group("mapping", cls=NounGroup)
+def mapping() -> None:
+    """How a supplier's files are read, kept under a name.
+
+    A mapping keeps what each column gives, how numbers look, the delimiter and how rows find their products. The
+    preview of an import in the browser saves one too; everybody who may import uses and changes them.
+    """
+
+
+_MAPPING_COLUMNS = columns("Name~", "Locale", "By", "Columns>", "Saved by=saved_by", "Saved at=saved_at", "Delimiter+")
+_MAPPED_COLUMNS = columns("Column~", "Field")
+
+
+@mapping.command("list")
+@output_option
+def list_mappings(output: str) -> None:
+    """List the saved mappings.
+
+    \b
+    Examples:
+      prodctl product import mapping list
+      prodctl product import mapping list -o json
+    """
+    found = open_client().call("GET", "/imports/mappings")["items"]
+    rows = found if output in ("json", "yaml") else [item | {"columns": len(item["columns"])} for item in found]
+    print_rows(rows, _MAPPING_COLUMNS, output, kind="mappings", empty="No mapping yet.")
+
+
+@mapping.command("show")
+@click.argument("name")
+@output_option
+def show_mapping(name: str, output: str) -> None:
+    """Show what a mapping says.
+
+    \b
+    Examples:
+      prodctl product import mapping show "Mayorista Sur"
+      prodctl product import mapping show "Mayorista Sur" -o json
+    """
+    found = open_client().call("GET", f"/imports/mappings/{quote(name)}")
+    if output in ("json", "yaml"):
+        return print_item(found, output, kind="mapping")
+    if output != "csv":
+        print_item({name: value for name, value in found.items() if name != "columns"}, output, kind="mapping")
+        print_text("")
+    mapped = [{"column": column, "field": field} for column, field in found["columns"].items()]
+    return print_rows(mapped, _MAPPED_COLUMNS, output, kind="columns")
+
+
+@mapping.command("save")
+@click.argument("name")
+@saved_options
+@output_option
+def save_mapping(name: str, output: str, mapping: dict[str, str], **reading: Any) -> None:
+    """Save a mapping, or replace the one of this name.
+
+    \b
+    Examples:
+      prodctl product import mapping save Norte --locale es --map PVP=price
+    """
+    saved = open_client().call("PUT", f"/imports/mappings/{quote(name)}", body={**reading, "columns": mapping})
+    message(f"Saved: prodctl product import FILE --mapping {shlex.quote(saved['name'])}")
+    if output != "table":
+        print_item(saved, output, kind="mapping")
+
+
+@mapping.command("rename")
+@click.argument("name")
+@click.argument("new_name")
+def rename_mapping(name: str, new_name: str) -> None:
+    """Give a mapping another name.
+
+    \b
+    Examples:
+      prodctl product import mapping rename "Mayorista Sur" Norte
+    """
+    renamed = open_client().call("PATCH", f"/imports/mappings/{quote(name)}", body={"name": new_name})
+    message(f"The mapping is called {renamed['name']!r} now")
+
+
+@mapping.command("rm")
+@click.argument("name")
+@confirm_options
+def remove_mapping(name: str, yes: bool, no_input: bool) -> None:
+    """Remove a mapping, after asking. Imports that were read with it stay.
+
+    \b
+    Examples:
+      prodctl product import mapping rm "Mayorista Sur" --yes
+    """
+    client, path = open_client(), f"/imports/mappings/{quote(name)}"
+    found = client.call("GET", path)
+    confirm(f"Remove the mapping {found['name']!r}?", yes=yes, no_input=no_input)
+    client.call("DELETE", path)
+    message(f"Removed: {found['name']}")

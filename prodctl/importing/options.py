@@ -46,44 +46,57 @@ patience_option = click.option(
 )
 
 
+_READING = {
+    "by": click.option(
+        "--by",
+        type=click.Choice(["name", "sku"]),
+        default="name",
+        show_default=True,
+        help="How a row finds its product: by name and variant, or by SKU.",
+    ),
+    "locale": click.option(
+        "--locale",
+        type=click.Choice(["es", "en"]),
+        help="How numbers look.  [default: either, where a number can mean only one thing]",
+    ),
+    "delimiter": click.option(
+        "--delimiter", default="", callback=_delimiter, help="Between cells: a character, or tab.  [default: found]"
+    ),
+    "encoding": click.option(
+        "--encoding", default="", callback=_encoding, help="Such as utf-8 or cp1252.  [default: found]"
+    ),
+    "keep": click.option(
+        "--on-duplicate",
+        "keep",
+        type=click.Choice(["refuse", "first", "last"]),
+        default="refuse",
+        show_default=True,
+        help="Of several rows for one product that differ: refuse all but the first, or take the first or last.",
+    ),
+    "mapping": click.option(
+        "--map",
+        "mapping",
+        multiple=True,
+        callback=_mapping,
+        metavar="COLUMN=FIELD",
+        help=f"What a column gives. FIELD is one of {', '.join(TARGETS)}.",
+    ),
+}
+
+
 def reading_options(command: F) -> F:
     """Add them; the command hands them on to ``Reading``."""
-    options = (
-        click.option(
-            "--by",
-            type=click.Choice(["name", "sku"]),
-            default="name",
-            show_default=True,
-            help="How a row finds its product: by name and variant, or by SKU.",
-        ),
-        click.option(
-            "--locale",
-            type=click.Choice(["es", "en"]),
-            help="How numbers look.  [default: either, where a number can mean only one thing]",
-        ),
-        click.option(
-            "--delimiter", default="", callback=_delimiter, help="Between cells: a character, or tab.  [default: found]"
-        ),
-        click.option("--encoding", default="", callback=_encoding, help="Such as utf-8 or cp1252.  [default: found]"),
-        click.option(
-            "--on-duplicate",
-            "keep",
-            type=click.Choice(["refuse", "first", "last"]),
-            default="refuse",
-            show_default=True,
-            help="Of several rows for one product that differ: refuse all but the first, or take the first or last.",
-        ),
-        click.option(
-            "--map",
-            "mapping",
-            multiple=True,
-            callback=_mapping,
-            metavar="COLUMN=FIELD",
-            help=f"What a column gives. FIELD is one of {', '.join(TARGETS)}.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
+    return _with_options(command, *_READING)
+
+
+def saved_options(command: F) -> F:
+    """Add those that a mapping keeps."""
+    return _with_options(command, "by", "locale", "delimiter", "mapping")
+
+
+def _with_options(command: F, *names: str) -> F:
+    for name in reversed(names):
+        command = _READING[name](command)
     return command
 
 

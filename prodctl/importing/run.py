@@ -66,6 +66,8 @@ class ImportRun:
         if source.unknown:
             unknown = ", ".join(source.unknown)
             message(f"Not imported, as no field has that name: {unknown} (--map COLUMN=FIELD says what it is)")
+        if self.reading.saved and source.header and (gone := self.reading.saved.missing(source.header)):
+            message(f"The file has no column {', '.join(gone)}, which the mapping names")
         if self.refused_file:
             report.sink = self._sink(source, self.refused_file)
         started = time.monotonic()
@@ -107,7 +109,7 @@ class ImportRun:
         table = RefusedFile(file, NAMES, delimiter, self.reading.locale)
 
         def sink(row: RefusedRow) -> None:
-            cells = as_cells(row.cells[0], self.reading.mapping) if row.cells else ()
+            cells = as_cells(row.cells[0], self.reading.keys) if row.cells else ()
             table(RefusedRow(row.line, row.problems, cells))
 
         return sink

@@ -396,3 +396,26 @@ def test_ctrl_c_ends_an_import_and_tells_what_is_in(cli, word):
     said = err.decode()
     assert "are stored, 0 were sent and not answered.\n" in said
     assert said.endswith(f"To undo it: prodctl product import undo {report['import_id']}\n")
+
+
+def test_a_supplier_s_file_is_read_by_its_mapping(cli, word, tmp_path):
+    name = f"Mayorista {word}"
+    file = tmp_path / "supplier.csv"
+    file.write_text(f"Cosa|Cuesta|Raro\n{word}|1.234|x\n", "utf-8")
+    options = ("--locale", "es", "--delimiter", "|", "--map", "Cosa=name", "--map", "Cuesta=price", "--map", "Ref=sku")
+    saved = cli("product", "import", "mapping", "save", name, *options, "-o", "json")
+    assert (saved.status, saved.json["columns"]) == (0, {"Cosa": "name", "Cuesta": "price", "Ref": "sku"}), saved.err
+    done = cli("product", "import", str(file), "--mapping", name.upper(), "-o", "json")
+    assert (done.status, done.json["created"]) == (0, 1), done.err
+    assert "The file has no column Ref" in done.err
+    assert cli("product", "show", word, "-o", "json").json["price"] == "1234"
+    other = cli("product", "import", str(file), "--mapping", name, "--locale", "en", "--dry-run", "-o", "json")
+    assert [(d["old"], d["new"]) for d in other.json["differences"]] == [("1234", "1.234")]
+    assert cli("product", "import", "mapping", "rename", name, f"{word} sur").status == 0
+    listed = cli("product", "import", "mapping", "list", "-o", "json").json["items"]
+    assert [item["name"] for item in listed if word in item["name"]] == [f"{word} sur"]
+    assert "Cuesta" in cli("product", "import", "mapping", "show", f"{word} sur").out
+    assert cli("product", "import", "mapping", "rm", f"{word} sur", "--yes").status == 0
+    gone = cli("product", "import", str(file), "--mapping", f"{word} sur")
+    assert gone.status == 3
+    assert "prodctl product import mapping list" in gone.err

@@ -1,11 +1,12 @@
 """Lists of products under a name: who has which, and what becomes of two changes at once."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
 
-from prodcore.catalog.views import EVERYBODY, MAX_VIEW_NAME, MAX_VIEW_QUERY, MOST_VIEWS
+from prodcore.catalog.views import EVERYBODY, MAPPINGS, MAX_MAPPING, MAX_VIEW_NAME, MAX_VIEW_QUERY, MOST_VIEWS
 from prodcore.errors import InvalidInput
 
 
@@ -101,3 +102,16 @@ def test_none_of_several_changes_at_once_is_lost(catalog, ana):
     assert sorted(name for name, _query, _by in kept(catalog, ana)) == sorted(
         f"{who} {n}" for who in ("ana", "eva", "luis", "sol") for n in range(4)
     )
+
+
+def test_mappings_are_everybodys_and_longer_than_views(catalog):
+    text = json.dumps({"columns": {f"Columna {n}": "ignore" for n in range(200)}})
+    assert len(text) > MAX_VIEW_QUERY
+    kept = catalog.mappings.save(MAPPINGS, "Mayorista Sur", text, "ana", over=True)
+    assert catalog.mappings.named(MAPPINGS, "mayorista SUR") == kept
+    assert catalog.mappings.named(MAPPINGS, "Otro") is None
+    assert kept not in catalog.views.of(EVERYBODY)[0]
+    with pytest.raises(InvalidInput) as caught:
+        catalog.mappings.save(MAPPINGS, "Larga", "x" * (MAX_MAPPING + 1), "ana")
+    assert refused(caught) == [("list", "string_too_long")]
+    assert catalog.mappings.remove(MAPPINGS, kept.id) == kept

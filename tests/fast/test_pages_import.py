@@ -1,12 +1,17 @@
-"""The preview of an import: values as they will be stored, cells corrected in it, and the line that says otherwise."""
+"""The preview of an import: values as they will be stored, cells corrected in it, duplicates, mappings."""
 
 import io
 import json
+import re
 from html.parser import HTMLParser
 
 import openpyxl
 import pytest
 
+from prodcore.catalog.views import MAPPINGS
+from prodcore.identity.rights import Role
+from prodcore.tabular.columns import Column
+from prodcore.tabular.source import Reading, SavedReading
 from tests.support.desk import Desk
 
 
@@ -82,7 +87,7 @@ def test_each_column_shows_values_as_they_will_be_stored(desk):
 
 def test_values_are_shown_before_the_columns_are_a_possible_choice(desk):
     page = look_at(desk, "cosa,cuesta\nAlubias,1.5\n")
-    assert "No column gives the name" in page.text
+    assert "No column contains the name" in page.text
     page = again(desk, page, **{"column:#2 cuesta": "price"})
     assert "1.5 → is stored as €1.50" in page.text
 
@@ -90,7 +95,7 @@ def test_values_are_shown_before_the_columns_are_a_possible_choice(desk):
 def test_another_delimiter_needs_no_other_upload(desk):
     page = look_at(desk, SUPPLIER, numbers="es")
     page = again(desk, page, delimiter="|")
-    assert "No column gives the name" in page.text
+    assert "No column contains the name" in page.text
     page = again(desk, page, delimiter="")
     assert "€8.95" in page.text
 
@@ -196,3 +201,86 @@ def test_what_stays_refused_is_given_back_as_it_was_typed(desk):
     page = again(desk, page, **{"cell:4:#2 Formato": "Brik 2 l"})
     done = stored(desk, page)
     assert "Brik 2 l" in done.fields["refused_row"]
+
+
+def saved_mapping(desk, content=SUPPLIER, name="Mayorista Sur", **columns):
+    """A preview from which a mapping was saved."""
+    page = again(desk, look_at(desk, content, numbers="es"), **columns)
+    return again(desk, page, "/products/import/mappings", mapping_name=name)
+
+
+def test_a_mapping_is_saved_and_used_for_the_next_file(desk):
+    page = saved_mapping(desk, "Cosa;Cuesta;Raro\nArroz;1,20;Granos\n", **{
+        "column:#1 Cosa": "name", "column:#2 Cuesta": "price", "column:#3 Raro": "category",
+    })  # fmt: skip
+    assert "The mapping “Mayorista Sur” was saved." in page.text
+    page = look_at(desk, "RARO;cuesta;cosa;Otra\nPastas;1.234;Fideos;x\n", mapping="Mayorista Sur")
+    assert page.fields["numbers"] == "es"
+    assert "1.234 → is stored as €1,234.00" in page.text
+    stored(desk, page)
+    assert products(desk) == [("Fideos", "", "1234", 0)]
+
+
+def test_a_mapping_is_applied_in_the_preview_and_nothing_typed_is_lost(desk):
+    saved_mapping(desk, **{"column:#4 Notas": "description"})
+    page = again(desk, look_at(desk, SUPPLIER), **{"cell:4:#3 PVP": "0,95"})
+    assert "Mayorista Sur (same columns)" in page.text
+    page = again(desk, page, mapping="Mayorista Sur", apply="yes", mapping_name="Otro nombre")
+    assert (page.fields["column:#4 Notas"], page.fields["numbers"]) == ("description", "es")
+    assert (page.fields["cell:4:#3 PVP"], page.fields["mapping_name"]) == ("0,95", "Otro nombre")
+
+
+def test_another_mapping_is_replaced_only_when_that_is_said(desk):
+    saved_mapping(desk)
+    page = saved_mapping(desk, name="mayorista SUR", **{"column:#4 Notas": "category"})
+    assert "Another mapping has this name." in page.text
+    page = again(desk, page, "/products/import/mappings", over="yes")
+    assert "was saved" in page.text
+    [view] = desk.catalog.mappings.of(MAPPINGS)[0]
+    assert json.loads(view.query)["columns"]["Notas"] == "category"
+
+
+def test_a_mapping_without_a_name_is_not_saved(desk):
+    page = saved_mapping(desk, name=" ")
+    assert "Fill this in." in page.text
+    assert page.fields["file"]
+
+
+def test_mappings_are_listed_renamed_and_removed(desk):
+    saved_mapping(desk)
+    saved_mapping(desk, name="Cooperativa")
+    page = desk.get("/products/import/mappings").text
+    assert "PVP → Price" in Form(page).text
+    first, second = re.findall(r'action="(/products/import/mappings/[^"]+)"', page)
+    refused = desk.post(first, {"action": "rename", "mapping_name": "cooperativa"}, page="/products/import")
+    assert (refused.status_code, Form(refused.text).fields["mapping_name"]) == (422, "cooperativa")
+    assert "Another mapping has this name." in refused.text
+    assert desk.post(first, {"action": "rename", "mapping_name": "Norte"}, page="/products/import").status_code == 303
+    assert desk.post(second, {"action": "remove"}, page="/products/import").status_code == 303
+    assert [view.name for view in desk.catalog.mappings.of(MAPPINGS)[0]] == ["Norte"]
+    gone = desk.post(second, {"action": "rename", "mapping_name": "Este"}, page="/products/import")
+    assert gone.status_code == 303
+    assert "This mapping no longer exists." in desk.get("/products/import/mappings").text
+
+
+def test_who_may_not_import_sees_no_mapping():
+    assert Desk(Role.VIEWER).get("/products/import/mappings").status_code == 403
+
+
+def test_a_file_of_another_supplier_is_read_as_far_as_the_mapping_says(desk):
+    saved = SavedReading(columns={"PVP": "price", "Ref. antigua": "sku", "#3": "category"})
+    assert saved.targets(["Nombre", "pvp", ""]) == {1: "price", 2: "category"}
+    assert saved.missing(["Nombre", "pvp", ""]) == ["Ref. antigua"]
+    assert not saved.fits(["Nombre", "pvp", ""])
+    said = Reading(mapping={"PVP": "ignore"}, saved=saved).given(["Nombre", "pvp", ""])
+    assert said == {"#3": "category", "PVP": "ignore"}
+
+
+@pytest.mark.parametrize("content", ["nombre;precio;precio;\na;1;2;3\n", "Nombre,Precio,Nota\na,1,2\n"])
+def test_what_is_saved_of_a_file_reads_the_same_file_alike(desk, content):
+    titles = content.splitlines()[0].split(";" if ";" in content else ",")
+    columns = [Column(i, title, ("name", "price", "ignore", "ignore")[i]) for i, title in enumerate(titles)]
+    saved = SavedReading.of_columns(columns, "sku", "en", "|")
+    assert SavedReading.from_text(saved.as_text()) == saved
+    assert saved.targets(titles) == {column.index: column.target for column in columns}
+    assert saved.fits(titles)

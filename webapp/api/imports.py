@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -15,9 +17,12 @@ from prodcore.catalog.catalog import now
 from prodcore.catalog.imports import Undone, begin_undo, recent_imports, remember, undo_part
 from prodcore.catalog.stores import ImportRecord
 from prodcore.catalog.upsert import MAX_ITEMS, By, Item, ItemOutcome, new_item, upsert
-from prodcore.errors import InvalidInput, Problem, ProdError
+from prodcore.catalog.views import MAPPINGS, MAX_VIEW_NAME, View
+from prodcore.errors import InvalidInput, MappingNotFound, Problem, ProdError
 from prodcore.product.model import show_time
 from prodcore.support.validation import WholeNumber
+from prodcore.tabular.columns import TARGETS
+from prodcore.tabular.source import SavedReading
 from prodcore.web import json_response
 from webapp.identity.caller import current_author, required_identity
 from webapp.live import current_catalog
@@ -73,6 +78,7 @@ class BatchOut(BaseModel):
     results: list[BatchResult]
 
 
+_Heading = Annotated[str, Field(min_length=1, max_length=200)]
 _CountName = Annotated[str, Field(pattern="^[a-z_]{1,20}$")]
 _Count = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 
@@ -144,6 +150,47 @@ class UndoOut(BaseModel):
     next_cursor: str | None
     partial: bool
     unavailable: list[str]
+
+
+class MappingIn(BaseModel):
+    """How files of a supplier are read."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"locale": "es", "columns": {"PVP": "price", "Notas": "ignore"}}}
+    )
+
+    by: Literal["name", "sku"] = Field("name", description="How a row finds its product: name and variant, or SKU")
+    locale: Literal["es", "en"] | None = Field(None, description="How numbers look: 1.234,50 (es) or 1,234.50 (en)")
+    delimiter: Literal["", ";", ",", "\t", "|"] = Field("", description="Between the cells of a CSV file; empty: found")
+    columns: dict[_Heading, Literal[TARGETS]] = Field(  # type: ignore[valid-type]  # the table's own words
+        max_length=256, description="What columns give, by heading, or by place such as #3"
+    )
+
+
+class MappingNameIn(BaseModel):
+    """Another name."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "Mayorista Sur"}})
+
+    name: str = Field(max_length=MAX_VIEW_NAME)
+
+
+class MappingOut(BaseModel):
+    """A saved mapping, and who saved it last."""
+
+    name: str
+    by: Literal["name", "sku"]
+    locale: Literal["es", "en"] | None
+    delimiter: str
+    columns: dict[str, str]
+    saved_by: str
+    saved_at: str
+
+
+class MappingsOut(BaseModel):
+    """The saved mappings."""
+
+    items: list[MappingOut]
 
 
 @blueprint.post("/products/batch")
@@ -218,6 +265,80 @@ def undo_import(import_id: UUID, json_data: UndoIn) -> Response:
             "unavailable": part.unavailable,
         }
     )
+
+
+@blueprint.get("/imports/mappings")
+@blueprint.output(MappingsOut)
+@blueprint.doc(summary="List the saved mappings", security="bearer")
+def list_mappings() -> Response:
+    """How files of suppliers are read, by name."""
+    [kept] = current_catalog().mappings.of(MAPPINGS)
+    return json_response({"items": [_mapping(view) for view in kept]})
+
+
+@blueprint.get("/imports/mappings/<path:name>")
+@blueprint.output(MappingOut)
+@blueprint.doc(summary="Read a saved mapping", security="bearer", responses=[404])
+def show_mapping(name: str) -> Response:
+    """One mapping, whatever the case and accents of its name."""
+    return json_response(_mapping(_kept(name)))
+
+
+@blueprint.put("/imports/mappings/<path:name>")
+@blueprint.input(MappingIn)
+@blueprint.output(MappingOut)
+@blueprint.doc(summary="Save a mapping", security="bearer")
+def save_mapping(name: str, json_data: MappingIn) -> Response:
+    """Create it, or replace the one of this name."""
+    reading = SavedReading(json_data.by, json_data.locale, json_data.delimiter, json_data.columns)
+    user = required_identity().username
+    with _named_so():
+        kept = current_catalog().mappings.save(MAPPINGS, name, reading.as_text(), user, over=True)
+    return json_response(_mapping(kept))
+
+
+@blueprint.patch("/imports/mappings/<path:name>")
+@blueprint.input(MappingNameIn)
+@blueprint.output(MappingOut)
+@blueprint.doc(summary="Rename a mapping", security="bearer", responses=[404])
+def rename_mapping(name: str, json_data: MappingNameIn) -> Response:
+    """Give it another name, which no other mapping may have."""
+    mapping_id = _kept(name).id
+    with _named_so():
+        kept = current_catalog().mappings.rename(MAPPINGS, mapping_id, json_data.name, required_identity().username)
+    return json_response(_mapping(kept or _kept(name)))
+
+
+@blueprint.delete("/imports/mappings/<path:name>")
+@blueprint.doc(summary="Remove a mapping", security="bearer", responses={204: "Removed", 404: "Not found"})
+def remove_mapping(name: str) -> Response:
+    """Imports that were read with it stay as they are."""
+    current_catalog().mappings.remove(MAPPINGS, _kept(name).id)
+    return Response(status=204)
+
+
+def _kept(name: str) -> View:
+    """Raises MappingNotFound."""
+    if kept := current_catalog().mappings.named(MAPPINGS, name):
+        return kept
+    raise MappingNotFound(f"there is no mapping {name!r}", hint="prodctl product import mapping list")
+
+
+@contextmanager
+def _named_so() -> Iterator[None]:
+    """Problems with what is saved are told of the fields of a mapping."""
+    try:
+        yield
+    except InvalidInput as error:
+        fields = {"view": "name", "list": "columns"}
+        told = [replace(p, field=fields.get(p.field, p.field)) for p in error.problems]
+        raise InvalidInput(problems=told) from None
+
+
+def _mapping(kept: View) -> dict[str, Any]:
+    reading = SavedReading.from_text(kept.query)
+    read = {"by": reading.by, "locale": reading.locale, "delimiter": reading.delimiter, "columns": reading.columns}
+    return {"name": kept.name, **read, "saved_by": kept.by, "saved_at": show_time(kept.at)}
 
 
 def _record(record: ImportRecord) -> dict[str, Any]:

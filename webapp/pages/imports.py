@@ -8,24 +8,30 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from apiflask import APIBlueprint
-from flask import Response, render_template, request
+from flask import Response, flash, g, render_template, request
 from flask_babel import gettext
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response as Redirect
 
 from prodcore.catalog.catalog import now
 from prodcore.catalog.imports import begin_undo, recent_imports, remember, undo_part
 from prodcore.catalog.stores import ImportRecord
 from prodcore.catalog.upsert import By, new_item, upsert
+from prodcore.catalog.views import MAPPINGS, MAX_VIEW_NAME, View, Views
+from prodcore.deadline import budget
 from prodcore.errors import ConfigError, ImportNotFound, InvalidInput, OutcomeUnknown, Unavailable
 from prodcore.tabular.columns import TARGETS, Column
 from prodcore.tabular.report import CellProblem, RefusedFile, RefusedRow
 from prodcore.tabular.rows import Sample
+from prodcore.tabular.source import SavedReading
 from webapp.identity.caller import current_author
 from webapp.live import current_catalog
-from webapp.pages.errors import core_text, refusal_text
+from webapp.pages.errors import core_text, field_message, refusal_text
 from webapp.pages.forms import is_draft, keeps_drafts, posted_uuid
 from webapp.pages.preview import Preview, forecast, problems_of
 from webapp.pages.steps import STEP, Refusal, Run, kept_refusals, portions, resumed
@@ -33,13 +39,15 @@ from webapp.pages.upload import MAX_PACKED_BYTES, Judged, Upload
 
 blueprint = APIBlueprint("imports", __name__, enable_openapi=False)
 
-View = str | tuple[str, int]
+Answer = str | tuple[str, int] | Redirect
 _STATUSES = ("created", "changed", "unchanged", "refused", "unavailable", "unknown")
 _ALWAYS = 4
 """Of these, as many are always shown."""
 _ADDRESS = "/products/import/run"
 _SENT = ("import", "source", "by", "table")
 _SHOWN_IMPORTS = 100
+_MAPPINGS_SECONDS = 1.0
+"""The preview is worth more than the choice of a mapping: it does not wait for the users' set."""
 _LOOKED_AT = 500
 _UNDO_STATUSES = ("deleted", "restored", "refused", "already", "unavailable", "unknown")
 
@@ -58,7 +66,7 @@ def begin() -> str:
 
 @blueprint.post("/products/import")
 @keeps_drafts
-def preview() -> View:
+def preview() -> Answer:
     """What the file would do, before anything is stored; again after other columns were chosen."""
     dropped = request.files.get("upload")
     try:
@@ -70,6 +78,8 @@ def preview() -> View:
             return _start()
         else:
             return _start(gettext("Choose a file first.")), 422
+        if (dropped or "apply" in request.form) and (kept := _chosen_mapping()):
+            upload = upload.read_as(SavedReading.from_text(kept.query))
         return _previewed(_read(upload, is_back="file" in request.form))
     except RequestEntityTooLarge:
         return _too_large()
@@ -77,13 +87,106 @@ def preview() -> View:
         return _start(core_text(error.message), core_text(error.hint or "")), 422
 
 
-def _previewed(read: Preview, note: str = "") -> View:
+def _previewed(read: Preview, note: str = "", **saving: Any) -> Answer:
     """The page of a file that was read, with what it would do."""
     shown = read
     if read.judged:
         shown = replace(read, forecast=forecast(current_catalog(), read.judged, current_author()))
-    page = render_template("imports/preview.html", preview=shown, targets=TARGETS, import_id=uuid4(), note=note)
-    return page if shown.judged else (page, 422)
+    context = {"preview": shown, "targets": TARGETS, "import_id": uuid4(), "note": note, **_mappings(read), **saving}
+    page = render_template("imports/preview.html", **context)
+    return page if shown.judged and not saving.get("error") else (page, 422)
+
+
+def _mappings(read: Preview | None = None) -> dict[str, Any]:
+    """The saved mappings to choose from, and those that have the columns of the file; none where nobody can say."""
+    kept: Views = ()
+    with suppress(Unavailable), budget(_MAPPINGS_SECONDS):
+        [kept] = current_catalog().mappings.of(MAPPINGS)
+    titles = [column.title for column in read.columns] if read else []
+    fitting = [view.id for view in kept if titles and SavedReading.from_text(view.query).fits(titles)]
+    form = request.form if read else {}
+    chosen = {"mapping": form.get("mapping", ""), "mapping_name": form.get("mapping_name", form.get("mapping", ""))}
+    return {"mappings": kept, "fitting": fitting, "most_letters": MAX_VIEW_NAME, **chosen}
+
+
+def _chosen_mapping() -> View | None:
+    """The mapping that the form names; None for none."""
+    name = request.form.get("mapping", "")
+    return current_catalog().mappings.named(MAPPINGS, name) if name else None
+
+
+@blueprint.get("/products/import/mappings")
+def list_mappings() -> str:
+    """The saved mappings, to be renamed and removed."""
+    return _mappings_page()
+
+
+@blueprint.post("/products/import/mappings")
+@keeps_drafts
+def save_mapping() -> Answer:
+    """Keep how the file of the preview is read; nothing is stored of it."""
+    read, name = _read(Upload.unpacked(request.form)), request.form.get("mapping_name", "")
+    if is_draft() or not read.columns:
+        return _previewed(read)
+    text = read.upload.to_save(read.columns).as_text()
+    try:
+        over = request.form.get("over") == "yes"
+        kept = current_catalog().mappings.save(MAPPINGS, name, text, current_author().username, over=over)
+    except InvalidInput as error:
+        is_taken = any(problem.code == "name_taken" for problem in error.problems)
+        return _previewed(read, error=mapping_problem(error), is_taken=is_taken)
+    g.audit_action, g.audit_subject = "import.save_mapping", kept.name
+    return _previewed(read, gettext("The mapping “%(name)s” was saved.", name=kept.name))
+
+
+@blueprint.post("/products/import/mappings/<uuid:mapping_id>")
+@keeps_drafts
+def change_mapping(mapping_id: UUID) -> Answer:
+    """Rename or remove one."""
+    action, name, mappings = (
+        request.form.get("action"),
+        request.form.get("mapping_name", ""),
+        current_catalog().mappings,
+    )
+    if is_draft():
+        return _mappings_page(mapping_id, name)
+    if action not in ("rename", "remove"):
+        raise BadRequest
+    try:
+        user = current_author().username
+        kept = (
+            mappings.rename(MAPPINGS, mapping_id, name, user)
+            if action == "rename"
+            else mappings.remove(MAPPINGS, mapping_id)
+        )
+    except InvalidInput as error:
+        return _mappings_page(mapping_id, name, mapping_problem(error)), 422
+    if kept is None:
+        flash(gettext("This mapping no longer exists."), "note")
+    elif action == "rename":
+        g.audit_action, g.audit_subject = "import.rename_mapping", kept.name
+        flash(gettext("The mapping is called “%(name)s” now.", name=kept.name), "done")
+    else:
+        g.audit_action, g.audit_subject = "import.remove_mapping", kept.name
+        flash(gettext("The mapping “%(name)s” was removed.", name=kept.name), "done")
+    return redirect("/products/import/mappings", 303)
+
+
+def _mappings_page(sent_id: UUID | None = None, name: str = "", problem: str = "") -> str:
+    [kept] = current_catalog().mappings.of(MAPPINGS)
+    shown = [(view, SavedReading.from_text(view.query)) for view in kept]
+    sent = {"id": sent_id, "name": name, "problem": problem}
+    return render_template("imports/mappings.html", mappings=shown, sent=sent, most_letters=MAX_VIEW_NAME)
+
+
+def mapping_problem(error: InvalidInput) -> str:
+    """What is wrong with the name of a mapping, or with keeping one more."""
+    texts = {
+        "name_taken": gettext("Another mapping has this name."),
+        "too_many_views": gettext("There are 100 mappings already: remove one that nobody needs."),
+        "string_too_long": gettext("It is too long to be saved."),
+    }
+    return texts.get(error.problems[0].code) or field_message(error.problems[0])
 
 
 def _read(upload: Upload, *, is_back: bool = True) -> Preview:
@@ -106,7 +209,7 @@ def _read(upload: Upload, *, is_back: bool = True) -> Preview:
 
 @blueprint.post("/products/import/run")
 @keeps_drafts
-def run() -> View:
+def run() -> Answer:
     """Store the next rows."""
     if "file" in request.form:
         upload = Upload.unpacked(request.form)
@@ -201,7 +304,7 @@ def _remember(work: Run) -> None:
 def _start(error: str = "", hint: str = "", *, read: bool = True) -> str:
     form: Mapping[str, str] = request.form if read else {}
     numbers, by = form.get("numbers", "auto"), form.get("by", "name")
-    return render_template("imports/start.html", error=error, hint=hint, numbers=numbers, by=by)
+    return render_template("imports/start.html", error=error, hint=hint, numbers=numbers, by=by, **_mappings())
 
 
 def _too_large(*, read: bool = True) -> tuple[str, int]:

@@ -27,7 +27,7 @@ from prodcore.tabular.ndjson import as_cells
 from prodcore.tabular.report import CellProblem, RefusedRow
 from prodcore.tabular.rows import Corrections, RepeatedRow, Row, RowIndex, Sample, without_repeats
 from prodcore.tabular.sheets import Sheet
-from prodcore.tabular.source import Kind, Reading, kind_of, open_source, sample
+from prodcore.tabular.source import Kind, Reading, SavedReading, kind_of, open_source, sample
 from webapp.pages.forms import pack, unpack
 
 MAX_FILE_BYTES = 3_000_000
@@ -78,6 +78,19 @@ class Upload:
         typed = {key: value for key, value in form.items() if _CELL.fullmatch(key)}
         content = unpack(form.get("file", ""))
         return cls(content, form.get("source", "")[:200], *_options(form), chosen=chosen, typed=typed)
+
+    def read_as(self, saved: SavedReading) -> Upload:
+        """The same file, read as a saved mapping says. Raises UnreadableInput."""
+        delimiter = saved.delimiter if saved.delimiter in DELIMITERS else ""
+        read = replace(self, numbers=saved.locale, by=saved.by, delimiter=delimiter)
+        with budget(_READ_SECONDS):
+            titles = read._titles()
+        chosen = {_named(i, titles[i]): target for i, target in saved.targets(titles).items()}
+        return replace(read, chosen={**self.chosen, **chosen})
+
+    def to_save(self, columns: Sequence[Column]) -> SavedReading:
+        """How it is read, to be kept."""
+        return SavedReading.of_columns(columns, self.by, self.numbers, self.delimiter)
 
     @property
     def kind(self) -> Kind:
