@@ -233,7 +233,7 @@ class Import:
             steps = IncusSteps(system.layout, system.incus, self._progress)
             for name in set(system.owned_instances()) & {host.name for _instance, host in pairs}:
                 steps.remove(name)
-                self._progress(name, "is removed: its import was cut short")
+                self._progress(name, "is removed: its import was interrupted")
             for pool, volume in sorted(system.observe_volumes()):
                 steps.remove_volume(pool, volume)
             _observed, plan = system.compare(settle=False)

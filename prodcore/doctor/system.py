@@ -57,7 +57,7 @@ def judge_certificate(name: str, ends: datetime, now: datetime) -> Diagnostic:
     days = (ends - now).days
     if days >= _CERTIFICATE_DAYS:
         return Diagnostic("certificate", name, Severity.OK, f"its certificate expires in {days} days")
-    fix = "prodctl local renew-certificate; one of your own: ask whoever issued it"
+    fix = "prodctl local renew-certificate; for one of your own, ask its issuer"
     return Diagnostic("certificate_ends", name, Severity.PROBLEM, f"its certificate expires in {days} days", fix)
 
 
@@ -154,5 +154,5 @@ def judge_setup_code(open_: bool, sealed: str | None, now: datetime) -> Diagnost
         return Diagnostic(
             "setup_code_expired", "first admin", Severity.PROBLEM, text, "prodctl local up prints a new code"
         )
-    text = "is still to be created: whoever has the setup code becomes the first admin"
+    text = "is still to be created: anyone who has the setup code becomes the first admin"
     return Diagnostic("no_admin", "first admin", Severity.WARNING, text, "prodctl login")

@@ -91,7 +91,7 @@ def list_products(
     writer.finish({"next_cursor": next_cursor, **lacks.as_dict()})
     if next_cursor and output in ("table", "wide"):
         seen = (page - 1) * limit + shown
-        on = "--all shows all" if cursor and page == 1 else f"--page {page + 1} goes on, --all shows all"
+        on = "--all shows all" if cursor and page == 1 else f"--page {page + 1} continues, --all shows all"
         total = _total(client, filters)
         success(f"{seen:,} of {total}: {on}." if total else f"{seen:,} shown, and there are more: {on}.", output)
     lacks.refuse(f"{'their' if len(lacks.unavailable) > 1 else 'its'} products are missing")

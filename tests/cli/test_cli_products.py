@@ -94,7 +94,7 @@ def test_lists_in_every_format_and_page_by_page(cli, word):
     lines = table.out.splitlines()
     assert lines[0].split() == ["NAME", "VARIANT", "PRICE", "CUR", "STOCK", "SHARD"]
     assert [line.split() for line in lines[1:]] == [[word, str(i), f"{i}.50", "EUR", str(i), "rsA"] for i in range(2)]
-    assert table.err == "2 shown, and there are more: --page 2 goes on, --all shows all.\n"
+    assert table.err == "2 shown, and there are more: --page 2 continues, --all shows all.\n"
     second = cli("product", "list", "--search", word, "--limit", "2", "--page", "2", "-o", "csv").out.splitlines()
     assert [line.split(",")[0] for line in second[1:]] == [f"{word} 2", f"{word} 3"]
     assert cli("product", "list", "--search", word, "--limit", "2", "--page", "4").out == ""

@@ -1,5 +1,6 @@
 """The pages use the words of the glossary, and none of those that it rules out."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -32,6 +33,25 @@ BANNED = sorted({word for row in rows() for word in row[3].split("; ") if word})
 def test_no_page_uses_a_word_that_the_glossary_rules_out(word):
     found = [text for text in texts() if re.search(rf"\b{word}\b", text, re.IGNORECASE)]
     assert found == []
+
+
+def sentences(path):
+    """The texts of a module that are not its docstrings; what a placeholder stands for is left out."""
+    tree = ast.parse(path.read_text("utf-8"))
+    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings:
+            yield node.value
+
+
+@pytest.mark.parametrize("package", ["prodcore", "prodctl", "webapp", "authsvc"])
+def test_no_message_of_the_programs_uses_a_phrase_that_the_glossary_rules_out(package):
+    phrases = [word for word in BANNED if " " in word and word != "may do"]  # single words have other meanings in code
+    banned = re.compile(rf"\b({'|'.join(phrases)})\b", re.IGNORECASE)
+    texts_found = {text for path in (ROOT / package).rglob("*.py") for text in sentences(path)}
+    assert sorted(text for text in texts_found if banned.search(text)) == []
 
 
 def test_the_glossary_says_each_word_once_in_both_languages():

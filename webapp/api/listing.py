@@ -34,7 +34,7 @@ TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 _PAGE_SECONDS = 15.0
 _ANSWERS: dict[int | str, Any] = {
     200: {
-        "description": "The file. When the connection is cut off before its end, not all of it was read",
+        "description": "The file. If the connection ends before the file does, it is incomplete",
         "content": {kind: {"schema": {"type": "string"}} for kind in TYPES.values()},
     },
     404: "There is no such shard",
