@@ -140,7 +140,9 @@ class SecondFactor:
             raise Conflict("this account has a second factor already", hint="Remove it first")
         secret = pyotp.random_base32()
         sealed = self._box.encrypt(secret.encode()).decode()
-        self._users.change(user, {"totp_secret": sealed, "totp_step": 0}, self._clock())
+        begun = {"totp_secret": sealed, "totp_step": 0}
+        if self._users.change(user, begun, self._clock(), only_if={"totp_confirmed": False}) is None:
+            raise Conflict("this account has a second factor already", hint="Remove it first")
         return {"secret": secret, "uri": pyotp.TOTP(secret).provisioning_uri(name=user.username, issuer_name=_ISSUER)}
 
     def confirm(self, user: User, code: str) -> list[str]:
@@ -152,7 +154,9 @@ class SecondFactor:
             raise NotAuthenticated(_WRONG_CODE)
         codes = [_recovery_code() for _ in range(RECOVERY_CODES)]
         changes = {"totp_confirmed": True, "totp_step": step, "recovery_hashes": [_hash_of_code(c) for c in codes]}
-        self._users.change(user, changes, self._clock(), reaches_tokens=True)
+        seen = {"totp_confirmed": False, "totp_secret": user.totp_secret}
+        if self._users.change(user, changes, self._clock(), reaches_tokens=True, only_if=seen) is None:
+            raise Conflict("there is no second factor to confirm", hint="Begin anew")
         return codes
 
     def remove(self, user: User) -> None:

@@ -76,7 +76,7 @@ class Sessions:
         self._chain_key = ring.derive("refresh")
 
     def start(self, user: User, caller: Caller) -> dict[str, Any]:
-        """A new session for somebody who has just proved who they are."""
+        """A new session for somebody who has just proved who they are, as ``user`` tells. Raises NotAuthenticated."""
         now = self._clock()
         token = secrets.token_urlsafe(32)
         session = Session(
@@ -91,7 +91,10 @@ class Sessions:
         )
         self._stores.sessions.add(session)
         # Once more, now that the session can be found and ended: a change in the meantime must not be missed.
-        return self._answer(self._stores.users.get(user.id), session, token, since=user.last_login_at or now)
+        current = self._stores.users.get(user.id)
+        if current and _proof_of(current) != _proof_of(user):
+            current = None
+        return self._answer(current, session, token, since=user.last_login_at or now)
 
     def refresh(self, token: str) -> dict[str, Any]:
         """New tokens for old. Raises NotAuthenticated; a spent token ends its session."""
@@ -185,6 +188,11 @@ class Sessions:
 
     def _successor(self, token: str) -> str:
         return base64url_encode(hmac.digest(self._chain_key, token.encode(), "sha256")).decode()
+
+
+def _proof_of(user: User) -> tuple[str, bool]:
+    """What somebody proves who logs in."""
+    return user.password_hash, user.totp_confirmed
 
 
 def _hash(token: str) -> str:

@@ -105,8 +105,10 @@ class Accounts:
         changes: dict[str, Any] = {"last_login_at": self._clock(), "has_short_password": len(password) < self._shortest}
         if self._hasher.is_outdated(proven.password_hash):
             changes["password_hash"] = self._hasher.hash(password)
-        self._users.change(proven, changes, self._clock(), only_if={"password_hash": proven.password_hash})
-        started = self._sessions.start(proven, caller)
+        noted = self._users.change(proven, changes, self._clock(), only_if={"password_hash": proven.password_hash})
+        if noted is None:
+            raise NotAuthenticated(WRONG)  # the password was changed meanwhile
+        started = self._sessions.start(replace(noted, last_login_at=proven.last_login_at), caller)
         return {**started, "device": None if own else self._devices.make(proven.id)}
 
     def _proven(self, user: User | None, password: str, code: str, own: str) -> User:
@@ -185,7 +187,7 @@ class Accounts:
         if not changes:
             raise InvalidInput(problems=[Problem("", "no_change", "nothing would change")])
         loses_power = changes.get("disabled") or changes.get("role", Role.ADMIN) is not Role.ADMIN
-        if user.role is Role.ADMIN and not user.disabled and loses_power:
+        if loses_power:
             changed = self._users.change_unless_last_admin(user, changes, self._clock())
         else:
             changed = self._users.change(user, changes, self._clock(), reaches_tokens=True) or user
@@ -197,11 +199,7 @@ class Accounts:
         """Remove a user and end their sessions. Raises LastAdmin."""
         user = self.get(username)
         now = self._clock()
-        changes = {"removed_at": now, "disabled": True}
-        if user.role is Role.ADMIN and not user.disabled:
-            self._users.change_unless_last_admin(user, changes, now)
-        else:
-            self._users.change(user, changes, now, reaches_tokens=True)
+        self._users.change_unless_last_admin(user, {"removed_at": now, "disabled": True}, now)
         self._sessions.end(user_id=user.id)
         return user
 
@@ -409,5 +407,7 @@ class OwnAccount:
             "reset_hash": None,
             "reset_expires_at": None,
         }
-        self._stores.users.change(user, changes, self._clock(), reaches_tokens=reaches_tokens)
+        seen = {"password_hash": user.password_hash, "reset_hash": user.reset_hash}  # a proof serves one change
+        if not self._stores.users.change(user, changes, self._clock(), reaches_tokens=reaches_tokens, only_if=seen):
+            raise NotAuthenticated("the account was changed at the same time", hint="Begin again")
         self._sessions.end(user_id=user.id, keep=keep)

@@ -109,8 +109,9 @@ class MongoUserStore:
         """
         update = _update(user, changes, now, reaches_tokens)
 
-        def attempt(_again: bool) -> Document | None:
-            return self._change_one({"_id": user.id, "removed_at": None, **(only_if or {})}, update, changes)
+        def attempt(again: bool) -> Document | None:
+            changed = self._change_one({"_id": user.id, "removed_at": None, **(only_if or {})}, update, changes)
+            return changed or (self._changed_before(user, update) if again else None)
 
         changed = self._set.write(attempt, user_id=user.id)
         if changed is None and only_if is None:
@@ -123,18 +124,25 @@ class MongoUserStore:
         self._set.write(lambda _again: self._users.update_one({"_id": user.id}, push))
 
     def change_unless_last_admin(self, user: User, changes: Mapping[str, Any], now: datetime) -> User:
-        """Take an admin's power away (by role, state or removal). Raises LastAdmin when no other admin is left."""
+        """Take power away (by role, state or removal). Raises LastAdmin when no other admin is left.
+
+        Whether the user is an admin is judged by what is stored then: ``user`` may have been read before a promotion.
+        """
         update = _update(user, changes, now, reaches_tokens=True)
-        others = {"role": str(Role.ADMIN), "disabled": False, "removed_at": None, "_id": {"$ne": user.id}}
+        admins = {"role": str(Role.ADMIN), "disabled": False, "removed_at": None}
 
         def guarded(session: ClientSession) -> Document | None:
             # Every such change writes this one mark, so that two at a time collide and one of them starts anew.
             self._marks.update_one({"_id": _ADMINS}, {"$inc": {"changes": 1}}, upsert=True, session=session)
-            if self._users.find_one(others, session=session) is None:
+            if [admin["_id"] for admin in self._users.find(admins, {"_id": 1}, limit=2, session=session)] == [user.id]:
                 raise LastAdmin(f"{user.username} is the only admin who is not disabled", hint="Make another one first")
             return self._change_one({"_id": user.id, "removed_at": None}, update, changes, session)
 
-        changed: Document | None = self._set.write(lambda _again: self._in_transaction(guarded), user_id=user.id)
+        def attempt(again: bool) -> Document | None:
+            changed: Document | None = self._in_transaction(guarded)
+            return changed or (self._changed_before(user, update) if again else None)
+
+        changed = self._set.write(attempt, user_id=user.id)
         if changed is None:
             raise UserNotFound(f"there is no user {user.username!r}")
         return _as_user(changed)
@@ -144,6 +152,10 @@ class MongoUserStore:
         found = {"changed_at": {"$gte": since}}
         documents = self._set.read(lambda: list(self._users.find(found, {"epoch": 1})))
         return {d["_id"]: d["epoch"] for d in documents}
+
+    def _changed_before(self, user: User, update: Document) -> Document | None:
+        """The user as an earlier attempt left them, whose answer was lost."""
+        return self._users.find_one({"_id": user.id, **update["$set"]})
 
     def _change_one(
         self, which: Document, update: Document, changes: Mapping[str, Any], session: ClientSession | None = None

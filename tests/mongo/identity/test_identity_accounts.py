@@ -8,8 +8,9 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from prodcore.errors import ProdError
+from prodcore.errors import LastAdmin, ProdError
 from prodcore.identity.rights import Role
+from tests.support.faults import failing
 from tests.support.identity import ADMIN, OTHER_PASSWORD, PASSWORD
 from tests.support.waiting import wait_until
 
@@ -67,6 +68,30 @@ def test_admins_who_demote_each_other_leave_one(authsvc, admin, auth_db):
     assert auth_db["users"].count_documents({"role": "admin"}) == 1
 
 
+def test_a_change_that_was_decided_before_a_promotion_leaves_an_admin(authsvc, admin, monkeypatch):
+    authsvc.add("second", token=admin["access_token"])
+    accounts = authsvc.service.accounts
+    before = accounts.get("second")
+    accounts.change("second", {"role": Role.ADMIN})
+    accounts.change(ADMIN, {"role": Role.VIEWER})
+    monkeypatch.setattr(accounts, "get", lambda _name: before)
+    for take_power in (lambda: accounts.change("second", {"disabled": True}), lambda: accounts.remove("second")):
+        with pytest.raises(LastAdmin):
+            take_power()
+
+
+def test_a_removal_whose_answer_is_lost_is_done(authsvc, admin, raw_clients):
+    authsvc.add("ana", token=admin["access_token"])
+    authsvc.add("eva", "admin", token=admin["access_token"])
+    lost = {"code": 64, "errmsg": "made by a fail point"}
+    for name in ("ana", "eva"):
+        with failing(raw_clients["rsU"], ["commitTransaction"], writeConcernError=lost):
+            assert authsvc.call("DELETE", f"/users/{name}", token=admin["access_token"]).status_code == 204
+    with failing(raw_clients["rsU"], ["findAndModify"], writeConcernError=lost):
+        body = {"old_password": PASSWORD, "new_password": OTHER_PASSWORD}
+        assert authsvc.call("POST", "/account/password", body, token=admin["access_token"]).status_code == 204
+
+
 def test_a_removed_name_is_free_again_and_the_old_tokens_stay_dead(authsvc, admin):
     token = admin["access_token"]
     authsvc.add("ana", token=token)
@@ -104,6 +129,17 @@ def test_a_reset_code_sets_a_new_password_once(authsvc, admin, auth_db):
     assert authsvc.call("POST", "/reset", body).status_code == 401
     assert authsvc.log_in("ana", OTHER_PASSWORD)
     assert authsvc.call("POST", "/session/refresh", {"refresh_token": session["refresh_token"]}).status_code == 401
+
+
+def test_a_reset_code_that_comes_twice_at_once_sets_one_password(authsvc, admin, monkeypatch):
+    authsvc.add("ana", token=admin["access_token"])
+    code = authsvc.call("POST", "/users/ana/reset", token=admin["access_token"]).json()["code"]
+    users = authsvc.service.stores.users
+    seen = users.find("ana")
+    monkeypatch.setattr(users, "find", lambda _name: seen)
+    body = {"username": "ana", "code": code, "password": OTHER_PASSWORD}
+    answers = [authsvc.call("POST", "/reset", body).status_code for _ in range(2)]
+    assert answers == [204, 401]
 
 
 def test_a_reset_code_ends_after_a_day(authsvc, admin, auth_db):

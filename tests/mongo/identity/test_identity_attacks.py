@@ -7,6 +7,7 @@ import pyotp
 import pytest
 
 from authsvc.limits import KnownDevices, LoginLimits
+from authsvc.sessions import Caller
 from prodcore.errors import NotAuthenticated, TooManyAttempts
 from prodcore.identity.routes import IDENTITY_ROUTES
 from tests.support.identity import ADMIN, OTHER_PASSWORD, PASSWORD
@@ -230,3 +231,23 @@ def test_codes_of_the_second_factor_cannot_be_guessed_for_long(authsvc, app):
         return authsvc.call("POST", "/session/login", body, address=f"192.0.2.{i}").status_code
 
     assert Counter(try_it(i) for i in range(20))[401] <= 7
+
+
+@pytest.mark.parametrize("moment", ["change", "add"])
+def test_a_login_by_a_password_that_changes_meanwhile_starts_nothing(authsvc, admin, auth_db, monkeypatch, moment):
+    """Whoever knows the old password has no session that outlives it, however the two interleave."""
+    stores, accounts = authsvc.service.stores, authsvc.service.accounts
+    store = stores.users if moment == "change" else stores.sessions
+    original = getattr(store, moment)
+
+    def after_the_change(*arguments, **named):
+        monkeypatch.setattr(store, moment, original)
+        body = {"old_password": PASSWORD, "new_password": OTHER_PASSWORD}
+        assert authsvc.call("POST", "/account/password", body, token=admin["access_token"]).status_code == 204
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(store, moment, after_the_change)
+    with pytest.raises(NotAuthenticated):
+        accounts.log_in(ADMIN, PASSWORD, "", Caller("192.0.2.7"))
+    live = auth_db["sessions"].find({"revoked_at": None})
+    assert [session["_id"] for session in live] == [admin["session_id"]]
