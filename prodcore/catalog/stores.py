@@ -394,7 +394,10 @@ class ProductStore(Protocol):
         """The products that have one of these SKUs."""
 
     def page(self, part: Slice) -> Batch:
-        """Products in the query's order. Raises QueryTooBroad when too many would have to be looked at."""
+        """Products in the query's order.
+
+        Raises QueryTooBroad when too many would have to be looked at, InvalidCursor for a time that is yet to come.
+        """
 
     def matches(self, query: Query, most: int) -> int:
         """How many products fit a query, counted up to ``most``. Raises QueryTooBroad."""

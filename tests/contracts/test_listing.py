@@ -9,6 +9,7 @@ import pytest
 
 from prodcore.catalog import Query, Sort, search_words
 from prodcore.catalog.finding import Matches, count_matches, cursor_before, facets, other_spellings, with_code
+from prodcore.catalog.listing import decode_cursor, encode_cursor
 from prodcore.catalog.stores import SORTS
 from prodcore.deadline import budget
 from prodcore.errors import InvalidCursor, InvalidInput, ShardNotFound, ShardUnavailable
@@ -116,6 +117,15 @@ def test_a_place_of_another_list_is_no_page_before(filled):
     page = filled.page(Query(), cursor=filled.page(Query(), limit=3).next_cursor, limit=3)
     with pytest.raises(InvalidCursor):
         cursor_before(filled, Query(active=True), page.before, 3)
+
+
+@pytest.mark.parametrize("sort", ["name", "-price"])
+def test_a_list_that_began_at_a_time_that_is_yet_to_come_is_no_list_of_ours(filled, sort):
+    query = Query(sort=Sort.parse(sort))
+    made = decode_cursor(filled.page(query, limit=3).next_cursor, query)
+    later = {shard: time + (3600 << 32) for shard, time in filled.moves.times().items()}
+    with pytest.raises(InvalidCursor):
+        filled.page(query, cursor=encode_cursor(replace(made, times=later), query), limit=3)
 
 
 @pytest.mark.parametrize("name", _FILTERS)

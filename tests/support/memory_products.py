@@ -38,7 +38,15 @@ from prodcore.catalog.stores import (
 from prodcore.catalog.views import Shelf, Views
 from prodcore.catalog.write_errors import changed_meanwhile, exists, id_was_used, is_deleted, is_not_owned
 from prodcore.deadline import remaining
-from prodcore.errors import ProdError, ProductExists, ProductNotFound, StaleShardMap, Unavailable, VersionConflict
+from prodcore.errors import (
+    InvalidCursor,
+    ProdError,
+    ProductExists,
+    ProductNotFound,
+    StaleShardMap,
+    Unavailable,
+    VersionConflict,
+)
 from prodcore.product.model import Change, Product
 from prodcore.product.move import CompletedMove, Move
 from prodcore.product.terms import INACTIVE, category_term, tag_term, to_be_met
@@ -260,6 +268,8 @@ class MemoryProductStore:
         return [product for product in live if product.sku in skus and product.sku is not None]
 
     def page(self, part: Slice) -> Batch:
+        if part.not_before > self._shelf.time:
+            raise InvalidCursor
         by_name = part.query.sort.by == "name"
         there = [d for d in self._shelf.asked().values() if not d.deleted]
         there += [_Document(*kept) for d in self._shelf.asked().values() for kept in _kept(d) if by_name]

@@ -16,12 +16,12 @@ from bson.decimal128 import Decimal128
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from prodcore.catalog.stores import Batch, ListRow, Position, Query, Slice, Sort
 from prodcore.deadline import remaining
-from prodcore.errors import QueryTooBroad
+from prodcore.errors import InvalidCursor, QueryTooBroad
 from prodcore.mongo.client.replica_set import Document, find_at_once
 from prodcore.mongo.products.document import MARK, as_completed_moves, as_move, as_timestamp
 from prodcore.product.fields import FILTERED, STORED_DEFAULTS
@@ -51,6 +51,9 @@ GLANCE_SECONDS = 0.5
 _ELSEWHERE = {"move.state": {"$in": ["moved", "pending"]}}
 """Documents of a move that are not the product: the place that it left, and the copy that is not seen yet."""
 _LIVE: Document = {"deleted": {"$exists": False}}
+
+_INVALID_OPTIONS = 72
+"""The server's code for a time that it has not reached."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST = {"price": 0, "stock": 0, "updated_at": _EPOCH, "created_at": _EPOCH}
@@ -122,11 +125,19 @@ def _at_most(seconds: float, products: Collection[Document], not_before: int = 0
 
 @contextmanager
 def _session_at(products: Collection[Document], not_before: int) -> Iterator[ClientSession]:
-    """A session that reads nothing older; where no time is known yet (0), as of any."""
+    """A session that reads nothing older; where no time is known yet (0), as of any.
+
+    Raises InvalidCursor for a time that is yet to come: no list of ours began then.
+    """
     with products.database.client.start_session() as session:
         if not_before:  # the server refuses a time of null
             session.advance_operation_time(as_timestamp(not_before))
-        yield session
+        try:
+            yield session
+        except OperationFailure as error:
+            if not not_before or error.code != _INVALID_OPTIONS:
+                raise
+            raise InvalidCursor(hint="Start again from the first page") from None
 
 
 def _has_snapshot(products: Collection[Document], not_before: int) -> bool:
