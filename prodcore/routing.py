@@ -34,9 +34,9 @@ _ENYE = "n" + LAST
 _TILDE = "\u0303"
 
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(
-    map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
+    map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 )
-"""Fillers and variation selectors: letters and marks by category, but nobody can see them."""
+"""Fillers and variation selectors, Mongolian ones too: letters and marks by category, but nobody can see them."""
 
 
 def _is_visible(char: str) -> bool:

@@ -79,6 +79,14 @@ def test_spelling_form_does_not_matter(text, form):
     assert fold(unicodedata.normalize(form, text)) == fold(text)
 
 
+def test_what_nobody_can_see_makes_no_other_name():
+    """Unicode's Default_Ignorable_Code_Point, as far as it is assigned and may be."""
+    unseen = (0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2064, 0x3164, 0xFEFF, 0xFFA0)
+    unseen += (*range(0x180B, 0x1810), *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070))
+    unseen += (*range(0xFE00, 0xFE10), *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE1000))
+    assert [hex(point) for point in unseen if name_key(f"an{chr(point)}a") != "ana"] == []
+
+
 @given(texts, st.sampled_from([" ", "\t", "\u00a0", "\u3000", "\u200b", "\ufeff"]))
 def test_outer_space_and_unseen_characters_do_not_matter(text, outer):
     assert fold(outer + text + outer) == fold(text)
