@@ -14,7 +14,7 @@ from uuid import UUID
 from prodcore.errors import InvalidInput, Problem, ProdError, ShardUnavailable, VersionConflict
 from prodcore.product.model import Change, Product
 from prodcore.product.move import CompletedMove, Move, State
-from prodcore.product.terms import split_words
+from prodcore.product.terms import category_term, split_words
 from prodcore.routing import Range
 
 T = TypeVar("T")
@@ -23,6 +23,9 @@ SortBy = Literal["name", "price", "stock", "updated", "created"]
 
 Position = tuple[str | int | Decimal | datetime, str | UUID]
 """A place in a list: (name key, variant key) in name order, else (the value that it is sorted by, id)."""
+
+TRAFFIC_CATEGORY = "prodctl failover-test"
+"""The category of the records that a running drill writes as products: they are neither counted nor listed."""
 
 SORTS = tuple(sign + by for by in get_args(SortBy) for sign in ("", "-"))
 MAX_SEARCH_LENGTH = 100
@@ -71,6 +74,11 @@ class Query:
     def fingerprint(self) -> str:
         """What binds a cursor to the list that it was made for."""
         return _fingerprint(self)
+
+    @property
+    def is_of_drills(self) -> bool:
+        """Whether it asks for the records of drills, which no other list shows."""
+        return self.category is not None and category_term(self.category) == category_term(TRAFFIC_CATEGORY)
 
     @property
     def backwards(self) -> Query:
@@ -138,10 +146,6 @@ class Batch:
     rows: list[ListRow]
     end: Position | None
     """The place of the last document that was looked at; None when there are no more."""
-
-
-TRAFFIC_CATEGORY = "prodctl failover-test"
-"""The category of the records that a running drill writes as products: they are not counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 from prodcore.catalog import Query, Sort, search_words
 from prodcore.catalog.finding import Matches, count_matches, cursor_before, facets, other_spellings, with_code
 from prodcore.catalog.listing import decode_cursor, encode_cursor
-from prodcore.catalog.stores import SORTS
+from prodcore.catalog.stores import SORTS, TRAFFIC_CATEGORY
 from prodcore.deadline import budget
 from prodcore.errors import InvalidCursor, InvalidInput, ShardNotFound, ShardUnavailable
 from tests.support.products import (
@@ -126,6 +126,20 @@ def test_a_list_that_began_at_a_time_that_is_yet_to_come_is_no_list_of_ours(fill
     later = {shard: time + (3600 << 32) for shard, time in filled.moves.times().items()}
     with pytest.raises(InvalidCursor):
         filled.page(query, cursor=encode_cursor(replace(made, times=later), query), limit=3)
+
+
+@pytest.mark.parametrize("sort", ["name", "stock", "-updated"])
+def test_records_of_a_running_drill_are_in_no_list_but_their_own(catalog, sort):
+    catalog.create(draft("Arroz simulado", category="Cocina"), ANA)
+    for n in range(3):
+        catalog.create(draft(f"Arroz {n} simulado", category=TRAFFIC_CATEGORY, stock=n), ANA)
+    for query in (Query(), Query(words=("simulado",)), Query(stock_max=5)):
+        query = replace(query, sort=Sort.parse(sort))
+        assert names(catalog.page(query)) == ["Arroz simulado"]
+        assert count_matches(catalog, query) == Matches(1)
+        assert [facet.value for facet in facets(catalog, query).categories] == ["Cocina"]
+    own = Query(category="Prodctl FAILOVER-test", sort=Sort.parse(sort))
+    assert len(catalog.page(own).items) == count_matches(catalog, own).products == 3
 
 
 @pytest.mark.parametrize("name", _FILTERS)

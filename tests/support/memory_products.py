@@ -586,7 +586,8 @@ def _fits(product: Product, query: Query) -> bool:
         (query.updated_since, product.updated_at),
     )
     return (
-        all(_has(product, term, beginning) for term, beginning in to_be_met(query.words))
+        (query.is_of_drills or product.category != TRAFFIC_CATEGORY)
+        and all(_has(product, term, beginning) for term, beginning in to_be_met(query.words))
         and set(terms) <= set(product.facets)
         and all(getattr(product, name) in spellings for name, spellings in query.codes)
         and (product.active or not query.active)

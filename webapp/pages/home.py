@@ -18,7 +18,7 @@ from flask_babel import gettext, ngettext
 from prodcore.catalog import Query, Sort
 from prodcore.catalog.finding import Matches, count_matches
 from prodcore.catalog.imports import recent_imports
-from prodcore.catalog.stores import TRAFFIC_CATEGORY, ImportRecord
+from prodcore.catalog.stores import ImportRecord
 from prodcore.identity.rights import Right
 from prodcore.replicaset.cluster import ClusterStatus
 from prodcore.sharding.mover import MoveOrder
@@ -35,7 +35,6 @@ LOW_STOCK = 5
 """So many left, or fewer, is little."""
 _SHOWN = 6
 _SHOWN_DRILLS = 12
-_LOOKED_AT = 40
 _GROWTH_SECONDS = 3600.0
 """A growth over less tells nothing of the days to come."""
 _IMPORT_RUNS = timedelta(minutes=10)
@@ -123,10 +122,9 @@ def _stock(query: Query) -> Found:
 
 
 def _changes() -> Found:
-    """The products that people changed last: those of a drill's load are no news."""
-    page = current_catalog().rows(_NEWEST, cursor=None, limit=_LOOKED_AT, fields=_FIELDS)
-    items = [item for item in page.items if item["category"] != TRAFFIC_CATEGORY]
-    return Found(tuple(items[:_SHOWN]), page.unavailable)
+    """The products that people changed last."""
+    page = current_catalog().rows(_NEWEST, cursor=None, limit=_SHOWN, fields=_FIELDS)
+    return Found(page.items, page.unavailable)
 
 
 _QUESTIONS: dict[str, tuple[Right, Callable[[], Any]]] = {

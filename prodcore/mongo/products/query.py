@@ -19,7 +19,7 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from prodcore.catalog.stores import Batch, ListRow, Position, Query, Slice, Sort
+from prodcore.catalog.stores import TRAFFIC_CATEGORY, Batch, ListRow, Position, Query, Slice, Sort
 from prodcore.deadline import remaining
 from prodcore.errors import InvalidCursor, QueryTooBroad
 from prodcore.mongo.client.replica_set import Document, find_at_once
@@ -50,6 +50,9 @@ GLANCE_SECONDS = 0.5
 """What stands beside a list, its length and the like, is left out where it takes a shard longer."""
 _ELSEWHERE = {"move.state": {"$in": ["moved", "pending"]}}
 """Documents of a move that are not the product: the place that it left, and the copy that is not seen yet."""
+_OF_DRILLS = {"words": category_term(TRAFFIC_CATEGORY)}
+_SHOWN = {"category": {"$ne": TRAFFIC_CATEGORY}}
+"""What lists show: by a field that no index has, so that none is chosen for it."""
 _LIVE: Document = {"deleted": {"$exists": False}}
 
 _INVALID_OPTIONS = 72
@@ -155,13 +158,13 @@ def count_matches(products: Collection[Document], query: Query, most: int) -> in
     wanted = _fits(query)
     with _at_most(GLANCE_SECONDS, products):
         documents = products.count_documents(wanted, limit=most)
-        elsewhere = products.count_documents({"$and": [wanted, _ELSEWHERE]}, limit=most)
-    return documents - elsewhere
+        hidden = products.count_documents({"$and": [wanted, {"$or": _hidden(query)}]}, limit=most)
+    return documents - hidden
 
 
 def read_labels(products: Collection[Document], query: Query, most: int) -> list[tuple[str, Sequence[str]]]:
     """Category and tags of products that fit; of a query that asks for nothing at random where there are more."""
-    wanted, shown = {"$and": [_fits(query), {"$nor": [_ELSEWHERE]}]}, {"_id": 0, "category": 1, "tags": 1}
+    wanted, shown = {"$and": [_fits(query), {"$nor": _hidden(query)}]}, {"_id": 0, "category": 1, "tags": 1}
     with _at_most(GLANCE_SECONDS, products):
         found = list(products.find(wanted, shown, limit=most, batch_size=most))
         if len(found) == most and query == Query(sort=query.sort):
@@ -174,7 +177,9 @@ def read_names(products: Collection[Document], beginning: str, most: int) -> lis
     shown = {"_id": 0, "name": 1, "variant": 1}
     with _at_most(GLANCE_SECONDS, products):
         found = (
-            list(products.find({"words": beginning}, shown, limit=most)) if beginning else _some(products, most, shown)
+            list(products.find({"words": beginning, **_SHOWN}, shown, limit=most))
+            if beginning
+            else _some(products, most, shown)
         )
     return [f"{document['name']} {document.get('variant', '')}" for document in found]
 
@@ -183,7 +188,7 @@ def _some(products: Collection[Document], most: int, shown: Document) -> list[Do
     """Products drawn at random: the server jumps to them, whatever there is."""
     steps: list[Document] = [
         {"$sample": {"size": most}},
-        {"$match": {**_LIVE, "$nor": [_ELSEWHERE]}},
+        {"$match": {**_LIVE, **_SHOWN, "$nor": [_ELSEWHERE]}},
         {"$project": shown},
     ]
     return list(products.aggregate(steps))
@@ -192,6 +197,11 @@ def _some(products: Collection[Document], most: int, shown: Document) -> list[Do
 def _fits(query: Query) -> Document:
     """A query's filters, without an order. Deleted products have nothing that could fit one."""
     return {"$and": list(_wanted(replace(query, sort=Sort()))) or [_LIVE]}
+
+
+def _hidden(query: Query) -> list[Document]:
+    """What a query's filters find and no list shows."""
+    return [_ELSEWHERE] if query.is_of_drills else [_ELSEWHERE, _OF_DRILLS]
 
 
 def _row(document: Document, part: Slice, shard: str) -> ListRow:
@@ -219,7 +229,7 @@ def _conditions(part: Slice) -> list[Document]:
     """
     beyond = "$lt" if part.query.sort.descending else "$gt"
     field, tie = _ORDERS[part.query.sort.by]
-    wanted = list(_wanted(part.query))
+    wanted = [*_wanted(part.query), *([] if part.query.is_of_drills else [_SHOWN])]
     if field == "name_key":
         return [{"$and": [*wanted, *_in_range(part)]}]
     wanted.append(_A_PRODUCTS)  # which came back stands for itself: its old location is only one by name
