@@ -26,6 +26,7 @@ from prodcore.errors import (
     ProductExists,
     ProductNotFound,
     ShardNotFound,
+    SkuTaken,
     StaleShardMap,
     Unavailable,
 )
@@ -151,9 +152,15 @@ class Catalog:
         Raises ProductExists, SkuTaken, Unavailable, OutcomeUnknown.
         """
         drafted = self.draft(draft, by, product_id)
-        with self.claims.of(drafted):
-            insert = partial(self._insert, drafted, own_id=product_id is None)
-            product, is_new = self.by_current_map(drafted.key, insert)
+        try:
+            with self.claims.of(drafted):
+                insert = partial(self._insert, drafted, own_id=product_id is None)
+                product, is_new = self.by_current_map(drafted.key, insert)
+        except (ProductExists, SkuTaken):  # perhaps by itself, or by whoever got its name or SKU from it since
+            made = self.first_made(product_id) if product_id else None
+            if made is None or made.content() != drafted.content():
+                raise
+            return made
         if is_new:
             return product
         with suppress(Unavailable):

@@ -45,6 +45,29 @@ def test_create_repeated_with_its_id_is_the_same_write(catalog):
     assert len(everything(catalog)) == 1
 
 
+@pytest.mark.parametrize("name", ["Panecillo", "Aceite"])
+def test_create_repeated_under_its_id_has_the_first_answer_whatever_became_of_the_product(catalog, name):
+    first = catalog.create(draft("Pan", sku="P-1"), ANA, uuid4())
+
+    def repeated():
+        return catalog.create(draft("Pan", sku="P-1"), ANA, first.id).as_dict()
+
+    assert repeated() == first.as_dict()
+    catalog.edit(first.id, patch(name=name, sku=None), EVA, 1)
+    assert repeated() == first.as_dict()
+    catalog.create(draft("Pan", sku="P-1"), EVA)
+    assert repeated() == first.as_dict()
+    catalog.delete(first.id, EVA, 2)
+    assert repeated() == first.as_dict()
+
+
+def test_another_product_under_an_id_is_told_that_the_id_was_used(catalog):
+    made = catalog.create(draft("Pan"), ANA, uuid4())
+    for name in ("Queso", "Aceite"):
+        with pytest.raises(ProductExists, match=f"with the id {made.id}"):
+            catalog.create(draft(name), ANA, made.id)
+
+
 def test_of_fifty_creates_of_one_name_one_wins(catalog):
     spellings = ["Ñandú", "ÑANDÚ", "N\u0303andu\u0301", " ñandú", "ñandu"] * 10
     barrier = threading.Barrier(len(spellings))

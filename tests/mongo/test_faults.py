@@ -3,22 +3,24 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from uuid import UUID
+from dataclasses import replace
+from uuid import UUID, uuid4
 
 import pytest
 
 from prodcore.app.wiring import open_catalog, open_replica_set
 from prodcore.catalog import Query, Sort
+from prodcore.catalog.bulk import Changes, Seen, bulk_edit, replace_many
 from prodcore.catalog.upsert import upsert
 from prodcore.deadline import budget
-from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable
+from prodcore.errors import NoPrimary, OutcomeUnknown, ShardUnavailable, Unavailable, VersionConflict
 from prodcore.mongo.products.store import DocumentCount
 from prodcore.product.model import ProductPatch
 from prodcore.settings import load_settings
 from prodcore.support.request_notes import stale_reads
 from prodcore.support.validation import validate
 from tests.support.faults import failing
-from tests.support.products import ANA, draft, item
+from tests.support.products import ANA, EVA, draft, item, patch
 from tests.support.survivor import wait_until_known
 from tests.support.waiting import wait_until
 
@@ -118,6 +120,49 @@ def test_replaced_batch_whose_answer_is_lost_counts_once(catalog, raw_clients):
         outcomes = upsert(catalog, [item(f"Arroz {i}", stock=9) for i in range(20)], ANA)
     assert {o.status for o in outcomes} == {"changed"}
     assert {(p.version, p.stock) for p in catalog.page(limit=100).items} == {(2, 9)}
+
+
+@pytest.fixture
+def meanwhile(catalog, monkeypatch):
+    """Somebody writes between a write and the look at what became of it."""
+    store = catalog.store("rsA")
+
+    def arrange(name, write, *, after):
+        original = getattr(store, name)
+
+        def call(*arguments):
+            monkeypatch.setattr(store, name, original)
+            done = original(*arguments) if after else None
+            write()
+            return done if after else original(*arguments)
+
+        monkeypatch.setattr(store, name, call)
+
+    return arrange
+
+
+def test_write_whose_answer_is_lost_is_known_by_its_history_though_others_wrote_since(catalog, raw_clients, meanwhile):
+    error = {"code": 64, "errmsg": "made by a fail point"}
+    product_id = uuid4()
+    meanwhile("_settle", lambda: catalog.edit(product_id, patch(name="Aceite"), EVA, 1), after=False)
+    with failing(raw_clients["rsA"], ["insert"], writeConcernError=error):
+        assert catalog.create(draft("Arroz"), ANA, product_id).name == "Arroz"
+    meanwhile("_settle", lambda: catalog.edit(product_id, patch(stock=9), EVA, 3), after=False)
+    with failing(raw_clients["rsA"], ["update"], writeConcernError=error):
+        assert catalog.edit(product_id, patch(price="7"), ANA, 2).version == 3
+    now = catalog.get(product_id)
+    assert (now.version, now.name, now.stock, str(now.price)) == (4, "Aceite", 9, "7")
+
+
+def test_a_product_of_a_batch_that_somebody_edited_right_after_is_told_as_written(catalog, meanwhile):
+    first, stale = (catalog.create(draft(name), ANA) for name in ("Arroz", "Aceite"))
+    catalog.edit(stale.id, patch(stock=9), EVA, 1)
+    meanwhile("_bulk_write", lambda: catalog.edit(first.id, patch(stock=7), EVA, 2), after=True)
+    outcomes = bulk_edit(catalog, [Seen(first.id, 1), Seen(stale.id, 2)], Changes({"category": "Cocina"}), ANA)
+    assert {o.status for o in outcomes} == {"changed"}
+    new = [catalog.next_version(p, replace(p, stock=1), ANA) for p in (catalog.get(first.id), stale)]
+    meanwhile("_bulk_write", lambda: catalog.edit(first.id, patch(stock=8), EVA, new[0].version), after=True)
+    assert [type(error) for error in replace_many(catalog, "rsA", new)] == [type(None), VersionConflict]
 
 
 def test_write_that_is_not_answered_in_time_is_said_to_be_unknown_and_names_the_product(catalog, raw_clients):

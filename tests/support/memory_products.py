@@ -176,9 +176,9 @@ class MemoryProductStore:
         there = documents.get(product.id)
         if there and there.key == product.key:
             return False  # this very insert, repeated
-        if there and there.deleted:
+        if there:
             raise id_was_used(product.id)
-        if there or self._shelf.holder(product.key, product.id):
+        if self._shelf.holder(product.key, product.id):
             raise exists(product)
         document = _Document(product, (product.change,) if product.change else (), move=product.move)
         self._shelf.takes(document)

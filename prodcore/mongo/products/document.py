@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NoReturn
+from uuid import UUID
 
 from bson import Timestamp
 from bson.decimal128 import Decimal128
@@ -36,14 +37,17 @@ _OF_THE_VERSION = ("version", "write_id")
 HELD = "held"
 """The keys of a product, as they stood when its shard took an edit of it without owning its name."""
 
+WRITES = {"name_key": 1, "variant_key": 1, "write_id": 1, "history.write": 1}
+"""The projection of somebody who looks for a write of their own."""
+
 NO_HISTORY = {"history": 0}
 """The projection of everybody who asks for the product and not for what it was."""
 
 
 def as_document(product: Product) -> Document:
     """The document of a new product."""
-    history = [_as_entry(product.change)] if product.change else []
-    document = {"_id": product.id, **_fields(product), **keys_of(product), "history": history}
+    entry = _entry_of(product)
+    document = {"_id": product.id, **_fields(product), **keys_of(product), "history": [entry] if entry else []}
     return document | ({"move": as_sub_document(product.move)} if product.move else {})
 
 
@@ -64,7 +68,7 @@ def as_held_update(product: Product) -> tuple[Document, Document]:
 
 def as_new_content(product: Product) -> Document:
     """What becomes of the product by a move: the content of its next version, and the entry in its history."""
-    return {"content": {**_fields(product), **keys_of(product)}, "entry": product.change and _as_entry(product.change)}
+    return {"content": {**_fields(product), **keys_of(product)}, "entry": _entry_of(product)}
 
 
 def as_parking(product: Product, until: datetime) -> Document:
@@ -103,6 +107,17 @@ def as_deleted(document: Document, shard: str) -> Deleted:
     return Deleted(product, deleted["at"], deleted["by"], document["purge_at"])
 
 
+def writes_in(document: Document) -> set[UUID]:
+    """The last write of a document, and those that its history tells of: entries of earlier versions do not."""
+    told = (entry["write"] for entry in document.get("history", ()) if "write" in entry)
+    return {document["write_id"], *told}
+
+
+def came_of(document: Document, product: Product) -> bool:
+    """Whether it was made by inserting this product: it has its key, or went on since and its history tells so."""
+    return (document["name_key"], document["variant_key"]) == product.key or product.write_id in writes_in(document)
+
+
 def as_change(entry: Document) -> Change:
     """A change as it stands in the history."""
     return Change(
@@ -134,13 +149,17 @@ def keys_of(product: Product) -> Document:
 
 
 def _history(product: Product) -> Document:
-    if product.change is None:
+    if (entry := _entry_of(product)) is None:
         return {}
-    return {"$push": {"history": {"$each": [_as_entry(product.change)], "$slice": -MAX_CHANGES}}}
+    return {"$push": {"history": {"$each": [entry], "$slice": -MAX_CHANGES}}}
 
 
-def _as_entry(change: Change) -> Document:
+def _entry_of(product: Product) -> Document | None:
+    """What its history tells of this version; None where nothing is said of how it came to be."""
+    if (change := product.change) is None:
+        return None
     entry: Document = {"version": change.version, "at": change.at, "by": change.by.username, "action": change.action}
+    entry["write"] = product.write_id
     entry["was"] = {name: _stored(value) for name, value in change.was.items()}
     more = {
         "from": change.source,

@@ -21,6 +21,7 @@ from prodcore.mongo.client.replica_set import Document, ReplicaSet, find_at_once
 from prodcore.mongo.client.shared_reads import SharedReads
 from prodcore.mongo.products.document import (
     NO_HISTORY,
+    WRITES,
     as_change,
     as_deleted,
     as_document,
@@ -29,7 +30,9 @@ from prodcore.mongo.products.document import (
     as_product,
     as_restoring,
     as_update,
+    came_of,
     refuse,
+    writes_in,
 )
 from prodcore.mongo.products.import_store import MongoImportStore
 from prodcore.mongo.products.map_store import VALIDATION_FAILURE, breaks_rule
@@ -176,11 +179,14 @@ class MongoProductStore:
         writes = [UpdateOne(_live(product), update) for product, update in zip(products, updates, strict=True)]
 
         def attempt(_again: bool) -> list[ProdError | None]:
-            refused = self._bulk_write(writes)
+            written, refused = self._bulk_write(writes)
             if refused and held:
-                self._bulk_write([UpdateOne(_live(products[i]) | held[i][0], held[i][1]) for i in refused])
-            found = self._products.find({"_id": {"$in": [p.id for p in products]}}, {"write_id": 1})
-            stored = {document["write_id"] for document in found}
+                others = [UpdateOne(_live(products[i]) | held[i][0], held[i][1]) for i in refused]
+                written += self._bulk_write(others)[0]
+            if written == len(products):
+                return [None] * len(products)
+            found = self._products.find({"_id": {"$in": [p.id for p in products]}}, WRITES)
+            stored = {write for document in found for write in writes_in(document)}  # or went on since
             return [None if p.write_id in stored else changed_meanwhile(p) for p in products]
 
         try:
@@ -188,16 +194,15 @@ class MongoProductStore:
         except OutcomeUnknown as unknown:
             return [unknown] * len(products)
 
-    def _bulk_write(self, writes: Sequence[UpdateOne]) -> list[int]:
-        """Write each; which of them the shard refused since it does not own the name."""
+    def _bulk_write(self, writes: Sequence[UpdateOne]) -> tuple[int, list[int]]:
+        """Write each: how many found their document, and which the shard refused since it does not own the name."""
         try:
-            self._products.bulk_write(writes, ordered=False)
+            return self._products.bulk_write(writes, ordered=False).matched_count, []
         except BulkWriteError as error:
             refused = error.details.get("writeErrors", [])
             if is_transient(error) or any(e["code"] != VALIDATION_FAILURE for e in refused):
                 raise
-            return [e["index"] for e in refused]
-        return []
+            return error.details["nMatched"], [e["index"] for e in refused]
 
     def get(self, product_id: UUID) -> Product | None:
         """The product with this id; see the port."""
@@ -253,8 +258,7 @@ class MongoProductStore:
 
     def sku_owners(self, skus: Sequence[str]) -> dict[str, UUID]:
         """The ids of the products that have one of these SKUs."""
-        owners = {"sku": {"$in": list(skus)}}
-        found = self._set.read(lambda: list(self._products.find(owners, {"sku": 1})))
+        found = self._set.read(lambda: list(self._products.find({"sku": {"$in": list(skus)}}, {"sku": 1})))
         return {document["sku"]: document["_id"] for document in found}
 
     def find_skus(self, skus: Sequence[str]) -> list[Product]:
@@ -313,27 +317,27 @@ class MongoProductStore:
         self._products.update_one({"_id": product_id}, {"$set": {}})
 
     def _present(self, products: Sequence[Product]) -> set[UUID]:
-        """The ids of those products that were inserted before: same id and same key, so it was this very insert."""
+        """The ids of those products that were inserted before, perhaps by an earlier attempt of this very insert."""
         if not products:
             return set()
         self._settle(products[0].id)
-        keys = {product.id: product.key for product in products}
-        found = self._products.find({"_id": {"$in": list(keys)}}, {"name_key": 1, "variant_key": 1})
-        return {d["_id"] for d in found if (d["name_key"], d["variant_key"]) == keys[d["_id"]]}
+        mine = {product.id: product for product in products}
+        found = self._products.find({"_id": {"$in": list(mine)}}, WRITES)
+        return {d["_id"] for d in found if came_of(d, mine[d["_id"]])}
 
     def _refusal(self, product: Product, code: int | None) -> ProdError:
         """Why it could not be inserted: its name is another shard's, or is taken, or its id."""
         if code == VALIDATION_FAILURE:
             return is_not_owned(product, self.shard)
-        if self._products.find_one({"_id": product.id, "deleted": {"$exists": True}}, {"_id": 1}):
+        if self._products.find_one({"_id": product.id}, {"_id": 1}):
             return id_was_used(product.id)
         return exists(product)
 
     def _explain_no_match(self, mine: Product, again: bool) -> None:
         """Why no document matched; returns when it is because an earlier attempt had written ``mine``."""
         self._settle(mine.id)
-        current = self._products.find_one({"_id": mine.id}, NO_HISTORY)
-        if again and current and current["write_id"] == mine.write_id:
+        current = self._products.find_one({"_id": mine.id})
+        if again and current and mine.write_id in writes_in(current):
             return
         if again and current and current["version"] > mine.version:
             raise OutcomeUnknown(
