@@ -112,13 +112,16 @@ def read_batch(products: Collection[Document], part: Slice, shard: str) -> Batch
 def _at_most(seconds: float, products: Collection[Document], not_before: int = 0) -> Iterator[None]:
     """Give a question up after so long.
 
-    Raises QueryTooBroad, unless it is the request's own budget that has ended, or the server that does not answer.
+    Raises QueryTooBroad, unless it is the request's own budget that has ended, or the server that does not answer;
+    InvalidCursor for a time that is yet to come: no list of ours began then.
     """
     mine, primary = remaining() > seconds, products.database.client.primary
     try:
         with pymongo.timeout(seconds):  # the request's own budget, where less is left of it
             yield
     except PyMongoError as error:  # the server's own timeout, or ours just before it
+        if not_before and isinstance(error, OperationFailure) and error.code == _INVALID_OPTIONS:
+            raise InvalidCursor(hint="Start again from the first page") from None
         if not (error.timeout and mine and primary == products.database.client.primary):
             raise
         if not_before and not _has_snapshot(products, not_before):
@@ -128,19 +131,11 @@ def _at_most(seconds: float, products: Collection[Document], not_before: int = 0
 
 @contextmanager
 def _session_at(products: Collection[Document], not_before: int) -> Iterator[ClientSession]:
-    """A session that reads nothing older; where no time is known yet (0), as of any.
-
-    Raises InvalidCursor for a time that is yet to come: no list of ours began then.
-    """
+    """A session that reads nothing older; where no time is known yet (0), as of any."""
     with products.database.client.start_session() as session:
         if not_before:  # the server refuses a time of null
             session.advance_operation_time(as_timestamp(not_before))
-        try:
-            yield session
-        except OperationFailure as error:
-            if not not_before or error.code != _INVALID_OPTIONS:
-                raise
-            raise InvalidCursor(hint="Start again from the first page") from None
+        yield session
 
 
 def _has_snapshot(products: Collection[Document], not_before: int) -> bool:

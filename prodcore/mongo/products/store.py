@@ -219,8 +219,7 @@ class MongoProductStore:
 
     def get_many(self, product_ids: Sequence[UUID]) -> dict[UUID, Product | Deleted]:
         """The products with these ids, live or deleted."""
-        wanted = {"_id": {"$in": list(product_ids)}}
-        documents = self._set.read(lambda: list(self._products.find(wanted, NO_HISTORY)))
+        documents = self._set.read(lambda: list(self._products.find({"_id": {"$in": list(product_ids)}}, NO_HISTORY)))
         return {d["_id"]: (as_deleted if "deleted" in d else as_product)(d, self.shard) for d in documents}
 
     def history(self, product_id: UUID) -> list[Change] | None:
@@ -322,8 +321,9 @@ class MongoProductStore:
             return set()
         self._settle(products[0].id)
         mine = {product.id: product for product in products}
-        found = self._products.find({"_id": {"$in": list(mine)}}, WRITES)
-        return {d["_id"] for d in found if came_of(d, mine[d["_id"]])}
+        return {
+            d["_id"] for d in self._products.find({"_id": {"$in": list(mine)}}, WRITES) if came_of(d, mine[d["_id"]])
+        }
 
     def _refusal(self, product: Product, code: int | None) -> ProdError:
         """Why it could not be inserted: its name is another shard's, or is taken, or its id."""
