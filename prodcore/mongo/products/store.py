@@ -317,13 +317,10 @@ class MongoProductStore:
 
     def _present(self, products: Sequence[Product]) -> set[UUID]:
         """The ids of those products that were inserted before, perhaps by an earlier attempt of this very insert."""
-        if not products:
-            return set()
         self._settle(products[0].id)
         mine = {product.id: product for product in products}
-        return {
-            d["_id"] for d in self._products.find({"_id": {"$in": list(mine)}}, WRITES) if came_of(d, mine[d["_id"]])
-        }
+        found = self._products.find({"_id": {"$in": list(mine)}}, WRITES)
+        return {d["_id"] for d in found if came_of(d, mine[d["_id"]])}
 
     def _refusal(self, product: Product, code: int | None) -> ProdError:
         """Why it could not be inserted: its name is another shard's, or is taken, or its id."""
