@@ -136,7 +136,7 @@ def test_each_service_has_the_rights_it_needs_and_no_more(secrets):
     rights = {rs: {user.name: set(user.roles) for user in users_of(rs, secrets)} for rs in ("rsA", "rsU")}
     assert set(rights["rsA"]) == {"root", "web", "operator"}
     assert rights["rsA"]["web"] == {("readWrite", "products_db"), ("clusterMonitor", "admin")}
-    own = {("drillOrderer", "admin"), ("skuClaimer", "admin")}
+    own = {("drillOrderer", "admin"), ("skuClaimer", "admin"), ("viewKeeper", "admin")}
     assert rights["rsU"]["web"] == {("read", "prodctl_meta"), ("clusterMonitor", "admin"), *own}
     assert rights["rsU"]["auth"] == {("readWrite", "auth_db"), ("auditWriter", "admin")}
     assert secrets.web not in repr(users_of("rsA", secrets))
