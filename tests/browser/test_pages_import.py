@@ -214,7 +214,7 @@ def test_of_two_columns_with_one_heading_the_page_leaves_either_out(browser, sit
     with open_page(browser, site) as page:
         log_in(page, site)
         look_at(page, path)
-        expect(page.get_by_role("alert")).to_contain_text("both give price")
+        expect(page.get_by_role("alert")).to_contain_text("both contain price")
         for left_out, price in ((1, "€1.00"), (0, "€2.00")):
             page.get_by_label("precio").nth(left_out).select_option("ignore")
             page.get_by_label("precio").nth(1 - left_out).select_option("price")
