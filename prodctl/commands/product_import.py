@@ -13,7 +13,7 @@ import click
 from prodcore.errors import EXIT_OK, Conflict, InvalidInput, OutcomeUnknown, Unavailable
 from prodctl.client import open_client
 from prodctl.importing.options import patience_option, reading_options, saved_options
-from prodctl.terminal.arguments import Whole, complete_imports
+from prodctl.terminal.arguments import Whole, complete_imports, complete_mappings
 from prodctl.terminal.groups import DefaultGroup, NounGroup
 from prodctl.terminal.output import columns, counted, message, output_option, print_item, print_rows, print_text
 from prodctl.terminal.prompt import confirm, confirm_options
@@ -43,7 +43,13 @@ _DIFFERENCE_COLUMNS = columns("Line>", "Field", "Old", "New")
     help="Write every refused row here as CSV, with what is wrong, to be corrected and imported.",
 )
 @click.option("--batch", type=Whole(1, 1000), default=1000, show_default=True, help="Rows per request.")
-@click.option("--mapping", "mapping_name", metavar="NAME", help="Read it as a saved mapping says; other options win.")
+@click.option(
+    "--mapping",
+    "mapping_name",
+    metavar="NAME",
+    shell_complete=complete_mappings,
+    help="Read it as a saved mapping says; other options win.",
+)
 @patience_option
 @output_option
 def import_file(
@@ -310,7 +316,7 @@ def list_mappings(output: str) -> None:
 
 
 @mapping.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_mappings)
 @output_option
 def show_mapping(name: str, output: str) -> None:
     """Show what a mapping says.
@@ -331,7 +337,7 @@ def show_mapping(name: str, output: str) -> None:
 
 
 @mapping.command("save")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_mappings)
 @saved_options
 @output_option
 def save_mapping(name: str, output: str, mapping: dict[str, str], **reading: Any) -> None:
@@ -348,7 +354,7 @@ def save_mapping(name: str, output: str, mapping: dict[str, str], **reading: Any
 
 
 @mapping.command("rename")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_mappings)
 @click.argument("new_name")
 def rename_mapping(name: str, new_name: str) -> None:
     """Give a mapping another name.
@@ -362,7 +368,7 @@ def rename_mapping(name: str, new_name: str) -> None:
 
 
 @mapping.command("rm")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_mappings)
 @confirm_options
 def remove_mapping(name: str, yes: bool, no_input: bool) -> None:
     """Remove a mapping, after asking. Imports that were read with it stay.

@@ -131,6 +131,7 @@ def _listed(path: str, key: str) -> Complete:
 complete_users = _listed("/users", "username")
 complete_tokens = _listed("/tokens", "name")
 complete_imports = _listed("/imports", "id")
+complete_mappings = _listed("/imports/mappings", "name")
 complete_sessions = _listed("/account/sessions", "id")
 complete_shards = _listed("/shards", "shard")
 
