@@ -17,6 +17,8 @@ from prodcore.drill.report import DrillReport, LiveDrill, compare, missed_limits
 from prodcore.drill.round import RoundResult, TimedStep
 from prodcore.drill.verdict import judge
 from prodctl.commands.failover_test import exit_status
+from tests.fast.test_home import Shop
+from webapp.pages.drills import report_page
 from webapp.pages.errors import _CORE_SENTENCES, core_text
 
 STEPS = (
@@ -161,6 +163,25 @@ def test_the_html_report_shows_texts_as_texts():
     report = a_report().as_dict()
     report["missed"] = ["<script>alert(1)</script>"]
     assert "<script>" not in render_html(report)
+
+
+@pytest.mark.parametrize(("language", "words"), [
+    ("es", {"Escrituras por segundo", "del fallo a la primera escritura: 1,2 s", "Mayor interrupción de escritura"}),
+    ("en", {"Writes per second", "fault to first write: 1.2 s", "Longest write gap"}),
+])  # fmt: skip
+def test_the_page_s_report_is_one_file_in_the_reader_s_language(language, words):
+    app = Shop().app
+    with app.test_request_context(headers={"Accept-Language": language}):
+        page = report_page(a_report().as_dict())
+    seen = Collector()
+    seen.feed(page)
+    assert f'<html lang="{language}">' in page
+    assert seen.tags.count("svg") == 2
+    assert {"script", "link", "img"}.isdisjoint(seen.tags)
+    assert seen.links == []
+    assert "@import" not in page
+    assert "url(" not in page
+    assert {word for word in words if word in page} == words
 
 
 def test_junit_has_a_case_for_each_round_and_fails_where_the_drill_did():

@@ -192,11 +192,14 @@ def _overlaid(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Chart]:
 @blueprint.get("/drills/<run>/report")
 def report(run: str) -> Response:
     """The report as one file that stands alone."""
-    drill: dict[str, Any] = current_desk().history().get(run)
-    page = render_template("drills/report.html", drill=drill, charts=_charts(drill), style=standalone_style())
-    name = f"{drill['run']}.html"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(page, headers=headers, content_type="text/html; charset=utf-8")
+    drill = current_desk().history().get(run)
+    headers = {"Content-Disposition": f'attachment; filename="{drill["run"]}.html"'}
+    return Response(report_page(drill), headers=headers, content_type="text/html; charset=utf-8")
+
+
+def report_page(drill: Mapping[str, Any]) -> str:
+    """What the page of a drill shows, with its style in it and in the language of the request."""
+    return render_template("drills/report.html", drill=drill, charts=_charts(drill), style=standalone_style())
 
 
 def _charts(drill: Mapping[str, Any]) -> list[Chart]:
