@@ -65,18 +65,16 @@ def place(labels: Iterable[Label], width: float, rows: int) -> tuple[Placed, ...
 
 
 def _place_all(labels: Sequence[Label], width: float, rows: int) -> tuple[Placed, ...]:
-    """From right to left, each where the fewest lines go through texts, in the nearest row."""
+    """From right to left, each where the fewest lines go through texts, then where it likes, in the nearest row."""
     placed: list[Placed] = []
-    for label in sorted(labels, key=lambda one: (one.left, one.right), reverse=True):
-        found = [
-            Placed(label, text, x, size, row)
-            for row in range(rows)
-            for text, size in [_fitting(label.text, width)]
-            for x in _beside(label, size, width)
-        ]
+    left = sorted(labels, key=lambda one: (one.left, one.right))
+    while left:
+        label = left.pop()
+        text, size = _fitting(label.text, width)
+        found = [Placed(label, text, x, size, row) for x in _beside(label, size, width) for row in range(rows)]
         free = [one for one in found if not any(one.meets(other) for other in placed)]
         if free:
-            placed.append(min(free, key=lambda one: (_crossings(one, placed), one.row)))
+            placed.append(min(free, key=lambda one: _crossings(one, placed) + sum(one.covers(o.left) for o in left)))
     return tuple(placed)
 
 

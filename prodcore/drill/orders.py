@@ -285,4 +285,4 @@ class DrillRunner:
         self._board.publish(DrillRun(order, RunState.REFUSED, reason=reason))
 
     def _so_far(self, order: DrillOrder, live: LiveDrill, **how: Any) -> DrillRun:
-        return DrillRun(order, **live.so_far(), **how)
+        return DrillRun(order, **live.so_far(order.plan.sets), **how)

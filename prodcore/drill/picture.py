@@ -16,7 +16,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
-from prodcore.drill.labels import APART, Label, Placed, place, round_top
+from prodcore.drill.labels import APART, Label, Placed, place, round_top, text_width
 from prodcore.drill.ledger import streams
 
 WIDE, NARROW = 960, 360
@@ -70,30 +70,30 @@ class Layer:
     name: str = ""
     """``A`` or ``B`` where two lie over each other."""
     zero: float = 0.0
-
-    @property
-    def fault(self) -> float:
-        """When the first fault was, from the drill's begin; 0 without one."""
-        return next((at for at, event in self.events if event == "fault"), 0.0)
+    until: float = math.inf
+    """What began later, counted from the drill's begin, is left out."""
 
     @property
     def end(self) -> float:
-        """The end of the load."""
-        counts = [len(of["acknowledged"]) for of in streams(self.series).values()]
-        return float(max(counts) * self.series["point_seconds"] - self.zero)
+        """The end of the load, or of a gap that goes on."""
+        found = streams(self.series)
+        load = max(len(of["acknowledged"]) for of in found.values()) * self.series["point_seconds"]
+        load = min(load, self.until) - self.zero
+        return float(max([load, *(at + seconds for name in found for at, seconds in self.gaps(name))]))
 
     def marks(self) -> list[tuple[float, str]]:
         """When, and what: the events that are drawn."""
-        return [(at - self.zero, event) for at, event in self.events if event in _WEIGHTS]
+        return [(at - self.zero, event) for at, event in self.events if event in _WEIGHTS and at < self.until]
 
-    def end_of_round(self) -> float:
-        """Where the second fault is, or the load ends."""
-        faults = [at for at, event in self.marks() if event == "fault"]
-        return faults[1] if len(faults) > 1 else self.end
+    def around_fault(self) -> Layer:
+        """The first round alone, counted from its fault."""
+        faults = [at for at, event in self.events if event == "fault"]
+        return replace(self, zero=faults[0] if faults else 0.0, until=faults[1] if len(faults) > 1 else math.inf)
 
     def gaps(self, stream: str) -> list[tuple[float, float]]:
         """When each gap began, and its length."""
-        return [(gap["at"] - self.zero, gap["seconds"]) for gap in streams(self.series).get(stream, {}).get("gaps", ())]
+        gaps = streams(self.series).get(stream, {}).get("gaps", ())
+        return [(gap["at"] - self.zero, gap["seconds"]) for gap in gaps if gap["at"] < self.until]
 
     def until_write(self) -> list[tuple[float, float]]:
         """From each fault to the first write that was acknowledged after the election that it caused."""
@@ -121,7 +121,7 @@ class Bin:
 def bins(layer: Layer, most: int) -> list[Bin]:
     """The load in so many stretches of equal length at the most, as the picture shows it."""
     width, found = layer.series["point_seconds"], streams(layer.series)
-    count = max(len(of["acknowledged"]) for of in found.values())
+    count = min(max(len(of["acknowledged"]) for of in found.values()), math.ceil(min(layer.until, 1e9) / width))
     step = max(1, -(-count // most))
 
     def slowest(values: Sequence[float | None]) -> float | None:
@@ -172,8 +172,8 @@ def draw(layers: Sequence[Layer], words: Words, width: int, title: str, *, reada
     ``readable`` ones tell their values below the pointer, and to the arrow keys where a script runs.
     """
     if len(layers) > 1:
-        layers = [replace(layer, zero=layer.fault) for layer in layers]
-        begin, end = -min(3.0, *(layer.zero for layer in layers)), max(layer.end_of_round() for layer in layers)
+        layers = [layer.around_fault() for layer in layers]
+        begin, end = -min(3.0, *(layer.zero for layer in layers)), max(layer.end for layer in layers)
     else:
         begin, end = 0.0, layers[0].end
     margin = 62 if width >= WIDE else 58
@@ -260,8 +260,10 @@ class _Drawing:
             labels = []
             for fault, write in spans:
                 length = self._words.seconds(write - fault)
-                text = self._words.until_write.format(length) if len(spans) == 1 else length
-                labels.append(Label(_of(layer, text), self._axis.x(fault), self._axis.x(write)))
+                text = _of(layer, self._words.until_write.format(length))
+                if len(spans) > 1 or text_width(text) > self._axis.width:
+                    text = _of(layer, length)
+                labels.append(Label(text, self._axis.x(fault), self._axis.x(write)))
             self._labels("dimension-name", labels, _GAP_ROWS)
             self._y += 12 if labels else 0
             self._back += [_dimension(one.left, one.right, self._y - 8, _kind(layer)) for one in labels]

@@ -80,7 +80,7 @@ class DrillStep(StrEnum):
     RESTORE = "restore"
     BACK = "old member back"
     CAUGHT_UP = "caught up"
-    OVER = "round over"
+    OVER = "round complete"
     JUDGE = "judge"
     CLEANUP = "cleanup"
 

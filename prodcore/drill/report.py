@@ -259,15 +259,14 @@ class LiveDrill:
                 step = RunStep(0.0, progress.set_name, progress.step.value, progress.text)
                 self._around.append((time.monotonic(), step))
 
-    def so_far(self) -> dict[str, Any]:
-        """The fields of a ``DrillRun`` that tell how it goes."""
+    def so_far(self, sets: Sequence[str]) -> dict[str, Any]:
+        """The fields of a ``DrillRun`` that tell how it goes on these sets."""
         self._count()
         with self._lock:
             for name, rounds in self._rounds.items():
                 self._measure(name, rounds)
             gaps = {name: [r.gaps for r in rounds] for name, rounds in self._rounds.items()}
             steps = self._steps()
-        sets = dict.fromkeys([*self._recent, *(name for name in gaps if name)])
         return {
             "seconds": round(time.monotonic() - self._begun, 3),
             "steps": steps,

@@ -87,8 +87,15 @@ def test_the_heaviest_labels_are_the_last_to_go(wanted, rows):
 
 
 def test_a_line_goes_through_no_name_where_all_have_room():
-    placed = place([Label(name, x, x) for name, x in (("fault", 8), ("new primary", 12), ("first write", 18))], 800, 6)
-    assert [(one.text, one.row) for one in placed] == [("first write", 0), ("new primary", 1), ("fault", 2)]
+    lines = (("fault", 240), ("new primary", 244), ("first write", 300), ("old member back", 330), ("caught up", 350))
+    placed = place([Label(name, x, x) for name, x in lines], 800, 6)
+    assert len(placed) == 5
+    assert [
+        (one.text, other.text)
+        for one in placed
+        for other in placed
+        if other.row > one.row and one.covers(other.label.left)
+    ] == []
 
 
 def test_the_length_of_a_gap_stands_in_it_where_it_is_broad_enough():
@@ -143,6 +150,21 @@ def test_two_drills_are_counted_from_their_faults():
     assert texts(picture).count("fault") == 1
 
 
+def test_of_two_drills_the_first_rounds_alone_are_shown():
+    again = [*KILL, *((at + 12, event) for at, event in KILL)]
+    two = Layer(series([(2, 1.2), (14, 0.7)]), again, "B")
+    told = texts(draw([Layer(series([(2, 1.2)]), KILL, "A"), two], WORDS, WIDE, "rsA"))
+    assert "B: 0.700 s" not in told
+    assert told.count("fault") == 1
+
+
+def test_a_gap_that_goes_on_is_shown_as_long_as_it_is():
+    picture = draw([Layer(series([(19.0, 21.0)]), KILL)], WORDS, WIDE, "rsA")
+    [shade, *_others] = [r for r in parsed(picture).iter(f"{SVG}rect") if "gap" in r.get("class")]
+    assert float(shade.get("width")) == pytest.approx(870 * 21 / 40, abs=0.2)
+    assert "40 s" in texts(picture)
+
+
 def test_a_drill_from_before_writes_and_reads_were_apart_is_still_shown():
     old = {
         "set": "rsA",
@@ -183,7 +205,7 @@ def test_the_table_has_the_values_of_the_picture_in_the_reader_s_language(shop):
     assert chart.rows[0] == ("0 s", "50", "0,012 s", "50", "0,012 s")
     assert len(chart.rows) == 100
     assert "1,2 s" in card
-    assert "del fallo a la primera escritura: 1,2 s" in card
+    assert "del fallo a la 1.ª escritura: 1,2 s" in card
     assert "<title>" in card
 
 

@@ -106,7 +106,7 @@ ALL: dict[str, dict[Any, Any]] = {
         "restore": lazy_gettext("restore"),
         "old member back": lazy_gettext("old member back"),
         "caught up": lazy_gettext("caught up"),
-        "round over": lazy_gettext("round complete"),
+        "round complete": lazy_gettext("round complete"),
     },
     "import_statuses": {
         "created": lazy_gettext("New"),
