@@ -143,7 +143,7 @@ class RangeMoves:
         goal = order.goal
         other = order.target if goal == order.source else order.source
         throttle = Throttle([self.shards.stores[name].moves for name in (order.source, order.target)], at_work.wait)
-        mover = self._range_mover(order.bounds, at_work, throttle)
+        mover = self._range_mover(order.bounds, at_work, throttle.at_once)
         try:
             with throttle:
                 begun = mover.announce(order.target)
@@ -204,19 +204,27 @@ class RangeMoves:
         return order
 
     def _range_mover(
-        self, bounds: Bounds, at_work: _AtWork | None = None, throttle: Throttle | None = None
+        self, bounds: Bounds, at_work: _AtWork | None = None, at_once: Callable[[], int] = lambda: 1
     ) -> RangeMover:
         shards = self.shards
         moves = {name: store.moves for name, store in shards.stores.items()}
-        if at_work is None or throttle is None:
+        if at_work is None:
             return RangeMover(bounds, shards.maps, shards.owned, moves, shards.carrier(), wait=lambda _seconds: None)
 
-        def on_batch(products: int) -> None:
-            at_work.note(products)
-            throttle.pause()
+        def begin_round() -> int:
+            at_work.carrying()
+            return at_once()
 
-        wait = at_work.wait
-        return RangeMover(bounds, shards.maps, shards.owned, moves, shards.carrier(), wait=wait, on_batch=on_batch)
+        return RangeMover(
+            bounds,
+            shards.maps,
+            shards.owned,
+            moves,
+            shards.carrier(),
+            wait=at_work.wait,
+            on_batch=at_work.note,
+            at_once=begin_round,
+        )
 
 
 _AGAIN_SECONDS = 1.0
@@ -236,8 +244,14 @@ class _AtWork:
         self._order = order
         self._tell = tell
         self._stop = stop
-        self._looked = self._noted = time.monotonic()
+        self._looked = time.monotonic()
+        self._noted: float | None = None
+        self._noting = threading.Lock()
         self._is_over = False
+
+    def carrying(self) -> None:
+        """Products are being carried from now on, if they were not before: pauses between them count."""
+        self._noted = self._noted or time.monotonic()
 
     def __call__(self) -> bool:
         """Whether to stop: asked often, looked at once a second."""
@@ -253,8 +267,11 @@ class _AtWork:
 
     def note(self, products: int) -> None:
         """A batch is carried. Where somebody else is at work by now it is over: this process slept too long."""
-        began, self._noted = self._noted, time.monotonic()
-        seconds = self._noted - began if products else 0.0
+        seconds = 0.0
+        if products and self._noted:
+            with self._noting:  # batches end in threads of their own
+                ended = time.monotonic()
+                seconds, self._noted = ended - self._noted, ended
         with self._shards.budget():
             self._is_over |= not self._shards.orders.note(self._order.id, self._worker, products, seconds)
 
@@ -273,6 +290,12 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _PROBE_SECONDS = 0.25
 _PROBES = 8
 _PROBE_BUDGET = 10.0
+AT_ONCE = 3
+"""Batches at once where nobody else is there: enough to keep two shards busy while each waits for its majority."""
+_LOOK_AROUND_SECONDS = 10.0
+_ASIDE_SECONDS = 0.25
+_FEW = 2
+"""So many requests in that time are those of services that nobody uses just now."""
 
 
 def next_pause(last: float, usual: float, now: float, lag: float) -> float:
@@ -297,16 +320,26 @@ class Probed(Protocol):
     def lag_seconds(self) -> float:
         """By how much the slowest of its healthy secondaries lags."""
 
+    def served(self) -> tuple[int, int]:
+        """How many reads and writes of products it has answered; each of these questions is a read too."""
+
 
 class Throttle:
-    """Lets a mover wait after its batches while others feel them: it probes its shards all the time, by small writes.
+    """Lets a mover wait between its batches while others feel them: it probes its shards all the time, by small writes.
 
-    What is usual is measured before the first batch. ``wait`` waits for so many seconds.
+    What is usual is measured before the first batch. Every ten seconds the mover stands aside for a moment, in which
+    whoever asks for products is somebody else: where nobody does, several batches go at once, and only a lag slows them
+    down. ``wait`` waits for so many seconds.
     """
 
-    def __init__(self, shards: Sequence[Probed], wait: Callable[[float], object]) -> None:
+    def __init__(
+        self, shards: Sequence[Probed], wait: Callable[[float], object], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._shards = shards
         self._wait = wait
+        self._clock = clock
+        self._is_alone = False
+        self._look_at = clock()
         self._over = threading.Event()
         self._prober = threading.Thread(target=self._probe, name="mover-probe", daemon=True)
         self._seen: deque[float] = deque(maxlen=_PROBES)
@@ -332,15 +365,27 @@ class Throttle:
         self._seen.append(max(shard.answer_seconds() for shard in self._shards))
         self._lag = max(shard.lag_seconds() for shard in self._shards)
 
-    def pause(self) -> None:
-        """After a batch: wait as long as is needed now."""
+    def at_once(self) -> int:
+        """How many batches may go at once now, after a wait as long as is needed. Raises Unavailable."""
         if not self._seen:
-            return
+            return 1
+        if self._clock() >= self._look_at:
+            self._is_alone = self._look_around()
+            self._look_at = self._clock() + _LOOK_AROUND_SECONDS
         now = median(self._seen)
         self._usual = now if self._usual is None else min(self._usual, now)
-        self._pause = next_pause(self._pause, self._usual, now, self._lag)
+        self._pause = next_pause(self._pause, self._usual, self._usual if self._is_alone else now, self._lag)
         if self._pause:
             self._wait(self._pause)
+        return AT_ONCE if self._is_alone and not self._pause else 1
+
+    def _look_around(self) -> bool:
+        """Whether nobody else asks for products."""
+        with budget(_PROBE_BUDGET):
+            before = [sum(shard.served()) for shard in self._shards]
+            self._wait(_ASIDE_SECONDS)
+            asked = [sum(shard.served()) - count - 1 for shard, count in zip(self._shards, before, strict=True)]
+        return all(0 <= count <= _FEW for count in asked)  # below 0: another primary counts now
 
 
 def serve_moves(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from prodcore.catalog.moves import Moves
     from prodcore.mongo.products.checks import MongoCheckedShard
     from prodcore.mongo.products.map_store import MongoMapStore, MongoMoveOrders, MongoOwnedRangesStore
+    from prodcore.mongo.products.move_store import MongoMoveStore
     from prodcore.mongo.products.store import MongoProductStore
     from prodcore.mongo.products.users_set import MongoClaimStore
     from prodcore.product.move import Move
@@ -153,14 +154,14 @@ def request_rates(settings: Settings, seconds: float = 1.0) -> dict[str, Request
     One of these counts is a read itself, and left out. A shard that does not answer is missing, and so is one whose
     primary has changed in between.
     """
-    from prodcore.mongo.products.store import MongoProductStore
+    from prodcore.mongo.products.move_store import MongoMoveStore
 
     with open_replica_sets(settings) as (_users, sets):
-        stores = {name: MongoProductStore(replica_set) for name, replica_set in sets.items()}
-        first = _ask_each(stores, MongoProductStore.served)
+        stores = {name: MongoMoveStore(replica_set) for name, replica_set in sets.items()}
+        first = _ask_each(stores, MongoMoveStore.served)
         began = time.monotonic()
         threading.Event().wait(seconds)
-        second = _ask_each({name: stores[name] for name in first}, MongoProductStore.served)
+        second = _ask_each({name: stores[name] for name in first}, MongoMoveStore.served)
         passed = time.monotonic() - began
     rates = {}
     for name, (reads, writes) in second.items():
@@ -171,7 +172,7 @@ def request_rates(settings: Settings, seconds: float = 1.0) -> dict[str, Request
 
 
 def _ask_each(
-    stores: Mapping[str, MongoProductStore], question: Callable[[MongoProductStore], tuple[int, int]]
+    stores: Mapping[str, MongoMoveStore], question: Callable[[MongoMoveStore], tuple[int, int]]
 ) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
 

@@ -83,24 +83,30 @@ class Moves:
         What somebody else moves just now is left to them. Raises Unavailable or OutcomeUnknown: ``sweep`` finishes it.
         """
         move = Move(self._new_id(), product_ids[0], "leaving", source, target, self._clock())
-        self.stores[source].leave(move, product_ids)
+        traces = self.stores[source].leave(move, product_ids)
         self._step("intended")
-        return self._finish_all(move, product_ids)
+        return self._finish_all(move, traces)
 
-    def _finish_all(self, move: Move, product_ids: Sequence[UUID]) -> dict[UUID, ProdError]:
-        """Finish a move of many products, from what their documents tell; why not, for those whose move is undone."""
+    def _finish_all(self, move: Move, traces: dict[UUID, Traces]) -> dict[UUID, ProdError]:
+        """Finish a move of many products, from what their documents told; why not, for those whose move is undone.
+
+        What they told may be old: the target knows what it has had before, and the source decides nothing twice.
+        """
         source, target, until = self.stores[move.source], self.stores[move.target], self._clock() + _PLACE_LIFE
-        traces = source.traces(product_ids)
         leaving = {i: t.parcel for i, t in traces.items() if t.state_of(move) in ("intended", "leaving")}
         refused = target.receive(list(leaving.values()), until) if leaving else {}
+        unsure = set(leaving)
         if taken := [i for i in leaving if i not in refused]:
             self._step("received")
-            source.commit(move, taken)
+            if (at := source.commit(move, taken)) is not None:
+                moved = replace(move, state="moved")
+                traces |= {i: Traces(replace(moved, product_id=i), (), at, None) for i in taken}
+                unsure -= set(taken)
             self._step("committed")
         for product_id in refused:
             source.undo(replace(move, product_id=product_id))
-        if leaving:
-            traces |= source.traces(list(leaving))
+        if unsure:
+            traces |= source.traces(list(unsure))
         self._complete(move, traces)
         for product_id in (i for i, t in traces.items() if t.state_of(move) is None):
             self._discard(replace(move, product_id=product_id))
@@ -115,7 +121,7 @@ class Moves:
         for move, product_ids in grouped(moves):
             try:
                 if len(product_ids) > 1:
-                    self._finish_all(move, product_ids)
+                    self._finish_all(move, self.stores[move.source].traces(product_ids))
                 else:
                     self.finish(move)
             except (Unavailable, OutcomeUnknown) as error:

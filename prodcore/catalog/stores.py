@@ -260,10 +260,11 @@ class MoveStore(Protocol):
         Raises VersionConflict, BeingMoved, ProductNotFound.
         """
 
-    def leave(self, move: Move, product_ids: Sequence[UUID]) -> None:
+    def leave(self, move: Move, product_ids: Sequence[UUID]) -> dict[UUID, Traces]:
         """Note in the source's documents that they are to go as they are, live or deleted; not where a move has begun.
 
-        Such a product is the same before and after, so whoever reads it need not decide its move.
+        What the documents of those that go told at some time after that. Such a product is the same before and after,
+        so whoever reads it need not decide its move.
         """
 
     def staying(self, part: Range, after: str, limit: int) -> list[tuple[str, UUID, Move | None]]:
@@ -284,8 +285,11 @@ class MoveStore(Protocol):
         Where a product's document here keeps an old location, that is kept by another one until then.
         """
 
-    def commit(self, move: Move, product_ids: Sequence[UUID]) -> None:
-        """Decide moves, in the source: from now on the products are in the target."""
+    def commit(self, move: Move, product_ids: Sequence[UUID]) -> int | None:
+        """Decide moves, in the source: from now on the products are in the target.
+
+        A cluster time not before that where this call has decided all of them; None where another may have.
+        """
 
     def publish(self, move: Move, product_ids: Sequence[UUID], at: int) -> None:
         """Make products simply the target's, with a move completed at this time of the source."""

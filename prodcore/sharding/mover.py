@@ -4,7 +4,8 @@
    the mover waits until no process may answer by an older map (``READERS_KNOW_SECONDS``).
 2. *give*: the target takes new names of the range, then the source refuses them, then the stored map says so. Who is
    refused by the one writes to the other, and looks for the name in both.
-3. *carry*: the products go as they are, some hundred at a time; names come to the source no more.
+3. *carry*: the products go as they are, some hundred at a time, and several batches at once where nobody else would
+   feel it; names come to the source no more.
 4. *close*: when no old location is left in the source either, the stored map gives the range to the target alone.
 
 What is known is in the map, the copies and the products, so each step may be repeated, by anybody. To abort is to give
@@ -20,7 +21,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from prodcore.deadline import budget
+from prodcore.deadline import budget, run_parallel
 from prodcore.errors import Conflict, NotFound, ProdError, ShardNotFound, StaleShardMap, Unavailable
 from prodcore.product.move import Move
 from prodcore.routing import Range, ShardMap
@@ -30,6 +31,10 @@ READERS_KNOW_SECONDS = 12.0
 """Longer than ``prodcore.catalog.current_map.GOOD_SECONDS``, by as much as clocks may run at other speeds."""
 
 BATCH = 500
+"""Products that a step takes with it at once."""
+_Staying = tuple[str, UUID, Move | None]
+"""A product that is still at the source: its key, its id and its unfinished move."""
+
 STAYING_HINT = "prodctl shard verify names them; change one of each two, then prodctl shard resume"
 _SECONDS = 60.0
 
@@ -37,7 +42,7 @@ _SECONDS = 60.0
 class ShardInMove(Protocol):
     """One shard, as the source of a range's move. Raises Unavailable."""
 
-    def staying(self, part: Range, after: str, limit: int) -> list[tuple[str, UUID, Move | None]]:
+    def staying(self, part: Range, after: str, limit: int) -> list[_Staying]:
         """Products of the range that have not moved away; see ``prodcore.catalog.stores.MoveStore``."""
 
     def keeps_places(self, part: Range) -> bool:
@@ -209,7 +214,9 @@ Stop = Callable[[], bool]
 class RangeMover:
     """Moves the keys within ``bounds`` to one shard, and back. ``wait`` waits for so many seconds, or less to stop.
 
-    ``on_batch`` hears how many products a batch has moved. Calls raise Unavailable or OutcomeUnknown: repeat them then.
+    ``on_batch`` hears how many products a batch has moved, in the batch's thread. ``at_once`` is asked, before products
+    are carried, how many batches may be at once, and may wait. Calls raise Unavailable or OutcomeUnknown: repeat them
+    then.
     """
 
     def __init__(
@@ -222,6 +229,7 @@ class RangeMover:
         *,
         wait: Callable[[float], object],
         on_batch: Callable[[int], object] = lambda _products: None,
+        at_once: Callable[[], int] = lambda: 1,
         step: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self._bounds = bounds
@@ -231,6 +239,7 @@ class RangeMover:
         self._carrier = carrier
         self._wait = wait
         self._on_batch = on_batch
+        self._at_once = at_once
         self._renamed: set[UUID] = set()
         self._step = step
 
@@ -327,21 +336,27 @@ class RangeMover:
         part = Range(self._bounds.lower, self._bounds.upper, source)
         after, whole = part.lower, True
         while not stop():
+            many = BATCH * self._at_once()
             with budget(_SECONDS):
-                found = self._shards[source].staying(part, after, BATCH)
+                found = self._shards[source].staying(part, after, many)
                 if not found and whole:
                     return True
                 after, whole = (found[-1][0], False) if found else (part.lower, True)
-                if found:
-                    self._carry_batch(found, source, target)
+                self._carry_batches(found, source, target)
         return False
 
-    def _carry_batch(self, found: Sequence[tuple[str, UUID, Move | None]], source: str, target: str) -> None:
-        self._carrier.finish_many(move for _key, _id, move in found if move)
-        free = [product_id for _key, product_id, move in found if move is None]
-        refused = self._carrier.carry(free, source, target) if free else {}
-        self._on_batch(len(free) - len(refused))
-        self._step("carried")
+    def _carry_batches(self, found: Sequence[_Staying], source: str, target: str) -> None:
+        refused: dict[UUID, ProdError] = {}
+
+        def carry(batch: Sequence[_Staying]) -> None:
+            self._carrier.finish_many(move for _key, _id, move in batch if move)
+            free = [product_id for _key, product_id, move in batch if move is None]
+            left = self._carrier.carry(free, source, target) if free else {}
+            refused.update(left)
+            self._on_batch(len(free) - len(left))
+            self._step("carried")
+
+        run_parallel(carry, [found[i : i + BATCH] for i in range(0, len(found), BATCH)])
         renamed = {i for i, error in refused.items() if isinstance(error, StaleShardMap)} - self._renamed
         self._renamed |= renamed  # out of the range since it was found: looked for once more, then believed
         if refused := {i: error for i, error in refused.items() if i not in renamed}:

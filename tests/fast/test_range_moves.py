@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from prodcore.app.range_moves import Throttle
+from prodcore.app.range_moves import AT_ONCE, Throttle
 from prodcore.catalog import Catalog, Query, Sort
 from prodcore.catalog.bulk import replace_many
 from prodcore.catalog.catalog import now
@@ -57,11 +57,11 @@ class System:
     def wait(self, seconds):
         self.time += seconds
 
-    def mover(self, lower, upper, on_step=lambda _name: None, wait=None):
+    def mover(self, lower, upper, on_step=lambda _name: None, wait=None, **options):
         shards = {name: store.moves for name, store in self.stores.items()}
         carrier = self.router(on_step).moves
-        bounds = Bounds(lower, upper)
-        return RangeMover(bounds, self.maps, self.owned, shards, carrier, wait=wait or self.wait, step=on_step)
+        options |= {"wait": wait or self.wait, "step": on_step}
+        return RangeMover(Bounds(lower, upper), self.maps, self.owned, shards, carrier, **options)
 
     def move(self, lower, upper, target, on_step=lambda _name: None, wait=None):
         mover = self.mover(lower, upper, on_step, wait)
@@ -234,9 +234,10 @@ def test_undo_follows_what_moves_between_its_look_and_its_write(system):
 
 
 class Probed:
-    """A shard as others meet it."""
+    """A shard as others meet it; ``asked`` of them while a mover looks for them."""
 
     answer = lag = 0.0
+    asked = answered = 0
 
     def answer_seconds(self):
         return self.answer
@@ -244,17 +245,86 @@ class Probed:
     def lag_seconds(self):
         return self.lag
 
+    def served(self):
+        self.answered += 1
+        return self.answered, 0
+
+
+class Throttled:
+    """A mover's waits, and how many batches it may carry at once, as others ask for products and wait."""
+
+    def __init__(self):
+        self.time, self.waits, self.probed = 0.0, [], Probed()
+        self.throttle = Throttle([self.probed, Probed()], self.wait, clock=lambda: self.time)
+
+    def wait(self, seconds):
+        self.waits.append(seconds)
+        self.time += seconds
+        self.probed.answered += self.probed.asked
+
+    def at_once(self, answer, lag=0, asked=0):
+        self.probed.answer, self.probed.lag, self.probed.asked = answer, lag, asked
+        for _ in range(8):
+            self.throttle.probe()
+        return self.throttle.at_once()
+
 
 def test_mover_waits_while_others_wait_for_it_and_then_goes_on():
-    probed, waits = Probed(), []
-    throttle = Throttle([probed, Probed()], waits.append)
-    throttle.pause()  # nothing is known yet
-    for answer, lag in [(0.02, 0), (0.03, 0), (0.03, 0), (0.02, 5), (0.02, 0), (0.02, 0), (0.02, 0), (0.025, 0)]:
-        probed.answer, probed.lag = answer, lag
-        for _ in range(8):
-            throttle.probe()
-        throttle.pause()
-    assert waits == [0.05, 0.1, 0.2, 0.1, 0.05]
+    mover = Throttled()
+    assert mover.throttle.at_once() == 1  # nothing is known yet
+    seen = [(0.02, 0), (0.03, 0), (0.03, 0), (0.02, 5), (0.02, 0), (0.02, 0), (0.02, 0), (0.025, 0)]
+    assert {mover.at_once(answer, lag, asked=40) for answer, lag in seen} == {1}
+    assert mover.waits == [0.25, 0.05, 0.1, 0.2, 0.1, 0.05]
+
+
+def test_mover_that_is_alone_carries_several_batches_at_once_until_somebody_comes_or_a_secondary_lags():
+    mover = Throttled()
+    assert (mover.at_once(0.02), mover.at_once(0.9)) == (AT_ONCE, AT_ONCE)
+    assert mover.waits == [0.25]
+    assert mover.at_once(0.02, lag=5) == 1
+    assert mover.at_once(0.02) == AT_ONCE
+    mover.time += 11
+    assert (mover.at_once(0.9, asked=40), mover.at_once(0.9, asked=40)) == (1, 1)
+    mover.time += 11
+    assert [mover.at_once(0.02) for _ in range(4)][-1] == AT_ONCE
+
+
+def test_several_batches_at_once_carry_what_one_after_the_other_does(system, monkeypatch):
+    monkeypatch.setattr("prodcore.sharding.mover.BATCH", 2)
+    router = system.router()
+    for name in NAMES:
+        router.create(draft(name), ANA)
+    batches = []
+    mover = system.mover("c", "n", at_once=lambda: 3, on_batch=batches.append)
+    mover.announce("rsC")
+    assert mover.give("rsC")
+    assert mover.carry("rsA", "rsC")
+    assert {name for name, shard in stored(system) if shard == "rsC"} == {"fresa", "gato", "higo", "kiwi", "mora"}
+    assert sorted(batches) == [1, 2, 2]
+
+
+def test_batch_that_fails_keeps_none_of_the_others_back(system, monkeypatch):
+    monkeypatch.setattr("prodcore.sharding.mover.BATCH", 1)
+    router = system.router()
+    for name in ("gato", "higo", "kiwi"):
+        router.create(draft(name), ANA)
+    mover = system.mover("g", "n", at_once=lambda: 3)
+    mover.announce("rsC")
+    mover.give("rsC")
+    question = system.stores["rsC"].moves.receive
+
+    def refuse_one(parcels, until):
+        if parcels[0].product.name == "higo":
+            raise Unavailable("rsC does not answer", shard="rsC")
+        return question(parcels, until)
+
+    monkeypatch.setattr(system.stores["rsC"].moves, "receive", refuse_one)
+    with pytest.raises(Unavailable):
+        mover.carry("rsA", "rsC")
+    assert {name for name, shard in stored(system) if shard == "rsC"} == {"gato", "kiwi"}
+    monkeypatch.undo()
+    assert mover.carry("rsA", "rsC")
+    assert {name for name, shard in stored(system) if shard == "rsC"} == {"gato", "higo", "kiwi"}
 
 
 def test_product_that_is_renamed_out_of_the_range_as_it_is_found_does_not_hold_up_the_mover(system):

@@ -365,12 +365,13 @@ class MemoryMoveStore:
         document.move, document.intention = move, product
         self._shelf.wrote()
 
-    def leave(self, move: Move, product_ids: Sequence[UUID]) -> None:
+    def leave(self, move: Move, product_ids: Sequence[UUID]) -> dict[UUID, Traces]:
         for product_id in product_ids:
             document = self._shelf.asked().get(product_id)
             if document and document.move is None:
                 document.move = replace(move, product_id=product_id)
                 self._shelf.wrote()
+        return {i: traces for i in product_ids if (traces := self._traces(i)).state_of(move)}
 
     def staying(self, part: Range, after: str, limit: int) -> list[tuple[str, UUID, Move | None]]:
         here = [d for d in self._shelf.asked().values() if not d.is_place and d.product.key[0] in part]
@@ -416,10 +417,12 @@ class MemoryMoveStore:
             self._shelf.documents[parcel.product.id] = replace(copy(parcel), kept=kept)
             self._shelf.wrote()
 
-    def commit(self, move: Move, product_ids: Sequence[UUID]) -> None:
-        for document in self._turns(move, product_ids, "intended", "leaving"):
+    def commit(self, move: Move, product_ids: Sequence[UUID]) -> int | None:
+        turns = self._turns(move, product_ids, "intended", "leaving")
+        for document in turns:
             moved = replace(move, state="moved", product_id=document.product.id)
             document.move, document.intention, document.history, document.deleted = moved, None, (), None
+        return self._shelf.time if len(turns) == len(product_ids) else None
 
     def publish(self, move: Move, product_ids: Sequence[UUID], at: int) -> None:
         for document in self._turns(move, product_ids, "pending"):

@@ -67,11 +67,20 @@ class MongoMoveStore:
 
         self._set.write(attempt, product_id=str(product.id))
 
-    def leave(self, move: Move, product_ids: Sequence[UUID]) -> None:
+    def leave(self, move: Move, product_ids: Sequence[UUID]) -> dict[UUID, Traces]:
         """Note that products are to go as they are; see the port."""
-        free = {"_id": {"$in": list(product_ids)}, "move": {"$exists": False}}
+        these = {"_id": {"$in": list(product_ids)}}
+        free, going = {**these, "move": {"$exists": False}}, {**these, "move.id": move.id}
         noted = as_sub_document(move) | {"product": "$_id"}
-        self._set.write(lambda _again: self._products.update_many(free, [{"$set": {"move": noted}}]))
+
+        def attempt(_again: bool) -> dict[UUID, Traces]:
+            with self._set.client.start_session() as session:  # in which the read sees the write
+                self._products.update_many(free, [{"$set": {"move": noted}}], session=session, hint=_BY_ID)
+                documents = list(self._products.find(going, session=session, hint=_BY_ID))
+                at = _operation_time(session)
+            return {document["_id"]: _traces(document, at) for document in documents}
+
+        return self._set.write(attempt)
 
     def staying(self, part: Range, after: str, limit: int) -> list[tuple[str, UUID, Move | None]]:
         """What a range still has here; see the port."""
@@ -157,24 +166,27 @@ class MongoMoveStore:
         with suppress(DuplicateKeyError):
             self._products.insert_one(place)
 
-    def commit(self, move: Move, product_ids: Sequence[UUID]) -> None:
+    def commit(self, move: Move, product_ids: Sequence[UUID]) -> int | None:
         """Decide moves; see the port."""
         live, gone = {"deleted": {"$exists": False}}, ["sku", "intention", "history", HELD]
 
-        def attempt(_again: bool) -> None:
-            parked = list(self._products.find(_turns(move, product_ids, "leaving") | {"deleted.at": {"$exists": True}}))
+        def attempt(_again: bool) -> int | None:
+            parking = _turns(move, product_ids, "leaving") | {"deleted.at": {"$exists": True}}
+            parked = list(self._products.find(parking, hint=_BY_ID))
             moved = [as_sub_document(replace(move, state="moved", product_id=d["_id"])) for d in parked]
             writes: list[UpdateOne | ReplaceOne[Document]] = [
-                ReplaceOne(_turns(move, [d["_id"]], "leaving"), as_old_place(d) | {"move": how})
+                ReplaceOne(_turns(move, [d["_id"]], "leaving"), as_old_place(d) | {"move": how}, hint=_BY_ID)
                 for d, how in zip(parked, moved, strict=True)
             ]
             for product_id in product_ids:
                 place = {"$concat": ["$variant_key", MARK, str(product_id)]}
                 steps: list[Document] = [{"$set": {"variant_key": place, "move.state": "moved"}}, {"$unset": gone}]
-                writes.append(UpdateOne(_turns(move, [product_id], *_UNDECIDED) | live, steps))
-            self._products.bulk_write(writes, ordered=False)
+                writes.append(UpdateOne(_turns(move, [product_id], *_UNDECIDED) | live, steps, hint=_BY_ID))
+            with self._set.client.start_session() as session:
+                decided = self._products.bulk_write(writes, ordered=False, session=session).matched_count
+                return _operation_time(session) if decided == len(product_ids) else None
 
-        self._set.write(attempt, product_id=str(product_ids[0]))
+        return self._set.write(attempt, product_id=str(product_ids[0]))
 
     def publish(self, move: Move, product_ids: Sequence[UUID], at: int) -> None:
         """Make the products simply this shard's; see the port."""
@@ -200,11 +212,11 @@ class MongoMoveStore:
 
         def attempt(_again: bool) -> int:
             try:
-                return self._products.update_many(turn, steps).matched_count
+                return self._products.update_many(turn, steps, hint=_BY_ID).matched_count
             except WriteError as error:
                 if not breaks_rule(error):
                     raise
-                return self._products.update_many(turn, [*steps, HOLD]).matched_count
+                return self._products.update_many(turn, [*steps, HOLD], hint=_BY_ID).matched_count
 
         self._set.write(attempt)
 
@@ -259,6 +271,12 @@ class MongoMoveStore:
         answer = self._set.read(lambda: self._set.client.admin.command("hello"), fresh=True)
         return as_time(answer["lastWrite"]["majorityOpTime"]["ts"])
 
+    def served(self) -> tuple[int, int]:
+        """How many reads and writes of products the primary has answered since it started, all clients' together."""
+        [stored] = self._set.read(lambda: list(self._products.aggregate([{"$collStats": {"latencyStats": {}}}])))
+        kinds = stored["latencyStats"]
+        return int(kinds["reads"]["ops"]), int(kinds["writes"]["ops"])
+
     def answer_seconds(self) -> float:
         """How long a small write takes until it is on a majority; see ``prodcore.sharding.mover.Probed``."""
         marks, began = self._set.collection("marks"), time.monotonic()
@@ -287,6 +305,8 @@ class MongoMoveStore:
             return {document["_id"]: document for document in documents}, _operation_time(session)
 
 
+_BY_ID = {"_id": 1}
+"""The index for steps of given products: that of states holds every place that a moving range has left so far."""
 _PROBE = {"_id": "probe"}
 _FREE = {"move": {"$exists": False}, "deleted": {"$exists": False}}
 _REFUSED = {11000, VALIDATION_FAILURE}

@@ -295,12 +295,6 @@ class MongoProductStore:
         drawn = self._set.read(lambda: list(self._products.aggregate(steps)))
         return round(drawn[0]["bytes"] * self.count().products) if drawn else 0
 
-    def served(self) -> tuple[int, int]:
-        """How many reads and writes of products the primary has answered since it started, all clients' together."""
-        [stored] = self._set.read(lambda: list(self._products.aggregate([{"$collStats": {"latencyStats": {}}}])))
-        kinds = stored["latencyStats"]
-        return int(kinds["reads"]["ops"]), int(kinds["writes"]["ops"])
-
     def count(self) -> Count:
         """How many products the shard holds: all documents less the few that are none; see the port."""
         documents = self._count.now()
