@@ -95,6 +95,14 @@ class MongodTable(_Table):
     memory_max: Annotated[str, Field(pattern=r"^([1-9]\d{0,5}[MGT])?$")] = ""
 
 
+class BackupTable(_Table):
+    """The backups that are made in the container of the users' set."""
+
+    keep: int = Field(default=0, ge=0, le=10_000)
+    schedule: str = Field(default="*-*-* 03:00", pattern=r"^[A-Za-z0-9*,./:~ _+-]+$")
+    key: Path | None = None
+
+
 class TlsTable(_Table):
     """Whether the connections are encrypted, and by whose certificates."""
 
@@ -122,6 +130,7 @@ class Deployment(_Table):
     sets: dict[str, SetTable] = Field(default_factory=lambda: {name: SetTable(name=table_of(name)) for name in SETS})
     """By the name of the replica set; in the file each has a table (db1 …). Further shards may have one."""
     mongod: MongodTable = MongodTable()
+    backup: BackupTable = BackupTable()
     tls: TlsTable = TlsTable()
     release: ReleaseTable = ReleaseTable()
 
@@ -169,7 +178,7 @@ def _key_path(location: tuple[int | str, ...]) -> tuple[str, ...]:
 
 def _without_empty_paths(given: dict[str, object]) -> dict[str, object]:
     paths = ("file", "key", "directory")
-    tables = {name: table for name in ("mongod", "tls") if isinstance(table := given.get(name), dict)}
+    tables = {name: table for name in ("mongod", "backup", "tls") if isinstance(table := given.get(name), dict)}
     return given | {
         name: {k: v for k, v in table.items() if not (k in paths and v == "")} for name, table in tables.items()
     }
@@ -178,12 +187,14 @@ def _without_empty_paths(given: dict[str, object]) -> dict[str, object]:
 def _with_absolute_paths(deployment: Deployment, base: Path) -> Deployment:
     mongod = deployment.mongod
     absolute = {name: base / path.expanduser() for name in ("file", "key") if (path := getattr(mongod, name))}
+    backup = {"key": base / key.expanduser()} if (key := deployment.backup.key) else {}
     directory = deployment.tls.directory
     given = {"directory": base / directory.expanduser()} if directory else {}
     wheelhouse = base / deployment.release.wheelhouse.expanduser()
     return deployment.model_copy(
         update={
             "mongod": mongod.model_copy(update=absolute),
+            "backup": deployment.backup.model_copy(update=backup),
             "tls": deployment.tls.model_copy(update=given),
             "release": deployment.release.model_copy(update={"wheelhouse": wheelhouse}),
         }

@@ -140,7 +140,7 @@ class Layout:
             return (f"{service}.socket", f"{service}.service")
         programs = ["prodctl-guard.service"]
         if host == self.users_host:
-            programs += ["prodctl-drills.service", "prodctl-drill.timer"]
+            programs += ["prodctl-drills.service", "prodctl-drill.timer", "prodctl-backup.timer"]
         return (*(member.unit for member in host.members), *programs)
 
     def listeners(self, host: Host) -> set[tuple[str, int]]:

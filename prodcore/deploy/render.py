@@ -40,7 +40,7 @@ from prodcore.deploy.spec import (
 from prodcore.installation.mongod import MemberFiles, render_env, render_mongod
 from prodcore.installation.secret import Secrets
 from prodcore.installation.set_up import HEARTBEAT_MS
-from prodcore.installation.sets import SETS, credentials
+from prodcore.installation.sets import SETS, credentials, set_urls
 from prodcore.mongo.admin.replica_set_admin import SetTiming
 from prodcore.settings import is_set_setting
 
@@ -50,8 +50,9 @@ MASK = "(secret)\n"
 _UNIT_FILES = Path(__file__).parent / "systemd"
 _SERVICES = {"web": "webapp", "auth": "authsvc"}
 _NAMED_BY_UNITS = {one.setting for one in SETS.values()}
-_OPERATOR_PROGRAMS = ("guard", "drills", "drill")
-"""Programs on containers of members; they work with the operator's rights."""
+_OPERATOR_PROGRAMS = ("guard", "drills", "drill", "backup")
+"""Programs on containers of members; they work with the operator's rights, backups with rights of their own."""
+_TIMED = ("drill", "backup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Inputs:
     """The authorities' certificates; empty: without TLS."""
     leaves: Mapping[str, bytes] = field(default_factory=dict)
     """By container: its certificate with the private key, one PEM text."""
+    backup_key: bytes = b""
+    """What backups are encrypted with; empty: they are not."""
 
 
 def render_hosts(layout: Layout, inputs: Inputs) -> dict[str, HostSpec]:
@@ -85,7 +88,9 @@ class _Renderer:
         self._inputs = inputs
         self._host = host
         self._tls = layout.deployment.tls.enabled
-        self._credentials = credentials(layout.set_members, inputs.secrets, CA_PATH if self._tls else "")
+        ca_file = CA_PATH if self._tls else ""
+        self._credentials = credentials(layout.set_members, inputs.secrets, ca_file)
+        self._credentials["backup"] = set_urls(layout.set_members, inputs.secrets, "backup", ca_file)
         self._files: list[File] = []
         self._directories = [Directory(SETTINGS_DIR)]
         self._units: list[Unit] = []
@@ -202,13 +207,27 @@ class _Renderer:
         return File(f"{MONGOD_DIR}/{member.port}.conf", text.encode())
 
     def _add_operator_program(self, name: str) -> None:
-        settings = self._add_settings(name, self._operator_settings(), self._credentials["operator"])
+        public, rights = self._operator_settings(), "operator"
+        if name == "backup":
+            public, rights = public | {"BACKUPS_KEPT": str(self._deployment.backup.keep)}, "backup"
+        settings = self._add_settings(name, public, self._credentials[rights])
         files = (self._add_unit_file(f"prodctl-{name}.service"), *settings, self._release_manifest)
-        if name == "drill":  # its timer starts it, once a week
-            timer = "prodctl-drill.timer"
-            self._units.append(Unit(timer, (self._add_unit_file(timer),)))
+        if name in _TIMED:
+            timer = f"prodctl-{name}.timer"
+            more = self._add_schedule() if name == "backup" else []
+            self._units.append(Unit(timer, (self._add_unit_file(timer), *more)))
         else:
             self._units.append(Unit(f"prodctl-{name}.service", files))
+
+    def _add_schedule(self) -> list[str]:
+        """When backups are made, and their key."""
+        if self._inputs.backup_key:
+            key = File(f"{SETTINGS_DIR}/backup/backup_key", self._inputs.backup_key, 0o600, is_secret=True)
+            options = 'Environment="KEY_OPTIONS=--key-file %d/backup_key"'
+            drop_in = f"[Service]\nLoadCredential=backup_key:{self._add(key)}\n{options}\n"
+            self._add(File(f"{UNITS_DIR}/prodctl-backup.service.d/key.conf", drop_in.encode()))
+        schedule = f"[Timer]\nOnCalendar=\nOnCalendar={self._deployment.backup.schedule}\n"
+        return [self._add(File(f"{UNITS_DIR}/prodctl-backup.timer.d/schedule.conf", schedule.encode()))]
 
     def _operator_settings(self) -> dict[str, str]:
         return {

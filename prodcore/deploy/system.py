@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from prodcore.backup.sealing import read_key_file
 from prodcore.deadline import run_parallel
 from prodcore.deploy.config import Deployment
 from prodcore.deploy.container import Container
@@ -242,6 +243,7 @@ class OperatorSide:
         self._release = _release_id(deployment.release.wheelhouse)
         self._mongod = _binary(deployment.mongod.file) if deployment.mongod.file else None
         self._apt_key = _content(deployment.mongod.key) if deployment.mongod.key else b""
+        self._backup_key = read_key_file(deployment.backup.key) if deployment.backup.key else b""
         self._throw_away = new_secrets()
 
     def begin(self) -> None:
@@ -330,6 +332,7 @@ class OperatorSide:
             release=self._release,
             mongod=self._mongod,
             apt_key=self._apt_key,
+            backup_key=self._backup_key,
             sealed_code=sealed.read_text(encoding="utf-8") if sealed.exists() else "",
         )
 

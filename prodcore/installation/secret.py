@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -39,6 +41,11 @@ class Secrets:
     operator: str = field(repr=False)
     session: str = field(repr=False)
     service: str = field(repr=False)
+
+    @property
+    def backup(self) -> str:
+        """The password of who makes backups: from root's, so that systems that are there already have it too."""
+        return hmac.new(self.root.encode(), b"backup", hashlib.sha256).hexdigest()
 
 
 def new_secrets() -> Secrets:

@@ -136,10 +136,12 @@ def roles_of(replica_set: str) -> tuple[DatabaseRole, ...]:
 def users_of(replica_set: str, secrets: Secrets) -> tuple[DatabaseUser, ...]:
     """The SCRAM users of one set and what each may do there, which is as little as it needs."""
     root = DatabaseUser("root", secrets.root, (("root", "admin"),))
+    backup = DatabaseUser("backup", secrets.backup, (("backup", "admin"),))
     watch = (("clusterMonitor", "admin"), ("clusterManager", "admin"), ("hostManager", "admin"))
     if replica_set == USERS_SET:
         return (
             root,
+            backup,
             DatabaseUser(
                 "web",
                 secrets.web,
@@ -156,6 +158,7 @@ def users_of(replica_set: str, secrets: Secrets) -> tuple[DatabaseUser, ...]:
         )
     return (
         root,
+        backup,
         DatabaseUser("web", secrets.web, (("readWrite", "products_db"), ("clusterMonitor", "admin"))),
         DatabaseUser("operator", secrets.operator, (("readWrite", "products_db"), (RULE_KEEPER.name, "admin"), *watch)),
     )

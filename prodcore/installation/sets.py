@@ -60,7 +60,7 @@ def settings_of(sets: Iterable[str]) -> dict[str, str]:
 
 
 def set_urls(members: Members, secrets: Secrets, user: str, ca_file: str = "") -> dict[str, str]:
-    """The settings db1_url, db2_url, db3_url … of ``root``, ``web``, ``auth`` or ``operator``.
+    """The settings db1_url, db2_url, db3_url … of ``root``, ``web``, ``auth``, ``operator`` or ``backup``.
 
     ``ca_file`` as in ``set_url``.
     """

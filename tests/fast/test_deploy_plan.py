@@ -390,6 +390,31 @@ def test_limits_and_a_data_volume_are_of_the_container(world):
     assert [(v.pool, v.name, v.size) for v in plan.incus.volumes] == [("fast", "prodctl-db1-data", "90GiB")]
 
 
+def rendered_backup(inputs=INPUTS, **backup):
+    """The files of the nightly backup, by their names."""
+    spec = render_hosts(Layout(Deployment(backup=backup)), inputs)["db3"]
+    return {f.path.removeprefix(UNITS_DIR): f.content.decode() for f in spec.files if "backup" in f.path}
+
+
+def test_nightly_backup_has_a_schedule_a_number_and_a_login_of_its_own():
+    files = rendered_backup(keep=14, schedule="Sun 04:30")
+    assert files["/prodctl-backup.timer.d/schedule.conf"] == "[Timer]\nOnCalendar=\nOnCalendar=Sun 04:30\n"
+    assert "BACKUPS_KEPT=14\n" in files[f"{SETTINGS_DIR}/backup.env"]
+    assert f"://backup:{SECRETS.backup}@" in files[f"{SETTINGS_DIR}/backup/db3_url"]
+    assert SECRETS.root not in "".join(files.values())
+    assert "prodctl-backup.timer" in [unit.name for unit in SPECS["db3"].units]
+    assert not [path for path in files if "key" in path]
+
+
+def test_key_of_the_nightly_backup_is_handed_over_as_passwords_are():
+    files = rendered_backup(replace(INPUTS, backup_key=b"k" * 44), keep=1)
+    assert files["/prodctl-backup.service.d/key.conf"] == (
+        f"[Service]\nLoadCredential=backup_key:{SETTINGS_DIR}/backup/backup_key\n"
+        'Environment="KEY_OPTIONS=--key-file %d/backup_key"\n'
+    )
+    assert files[f"{SETTINGS_DIR}/backup/backup_key"] == "k" * 44
+
+
 def with_rsc():
     sets = {name: SetTable(name=table_of(name)) for name in (*SETS, "rsC")}
     return Layout(Deployment(sets=sets))
@@ -415,7 +440,7 @@ def test_a_third_shard_is_one_more_container_and_every_program_that_asks_shards_
         "web-server": {"webapp"},
         "db1": guard,
         "db2": guard,
-        "db3": {"guard", "drills", "drill"},
+        "db3": {"guard", "drills", "drill", "backup"},
         "db4": guard,
     }
     restarted = {(c.where, c.what) for c in plan.changes if c.action == "restart"}

@@ -126,7 +126,7 @@ def test_env_files_give_each_its_own_user_and_a_shell_reads_them_too(plan, secre
     script = f'set -a; . {shlex.quote(str(path))}; {shlex.quote(sys.executable)} -c "{printer}"'
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == values["DB1_URL"]
-    assert secrets.root not in "".join(files.values())
+    assert not [one for one in (secrets.root, secrets.backup) if one in "".join(files.values())]
     assert secrets.operator not in files["web"] + files["auth"]
     assert "DB1_URL" not in files["auth"]
     assert secrets.session not in files["auth"] + files["operator"]
@@ -134,7 +134,8 @@ def test_env_files_give_each_its_own_user_and_a_shell_reads_them_too(plan, secre
 
 def test_each_service_has_the_rights_it_needs_and_no_more(secrets):
     rights = {rs: {user.name: set(user.roles) for user in users_of(rs, secrets)} for rs in ("rsA", "rsU")}
-    assert set(rights["rsA"]) == {"root", "web", "operator"}
+    assert set(rights["rsA"]) == {"root", "web", "operator", "backup"}
+    assert rights["rsU"]["backup"] == {("backup", "admin")}
     assert rights["rsA"]["web"] == {("readWrite", "products_db"), ("clusterMonitor", "admin")}
     own = {("drillOrderer", "admin"), ("skuClaimer", "admin"), ("viewKeeper", "admin")}
     assert rights["rsU"]["web"] == {("read", "prodctl_meta"), ("clusterMonitor", "admin"), *own}

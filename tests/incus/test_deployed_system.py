@@ -187,6 +187,20 @@ def test_the_weekly_drill_runs_and_keeps_its_report(deployed):
     assert json.loads(report)["verdict"]["failed"] == 0
 
 
+def test_the_nightly_backup_is_made_whole_and_the_oldest_one_goes(deployed):
+    def inside(*command):
+        return deployed.bed.run("incus", "exec", "db3", "--", *command, timeout=120, check=False)
+
+    for _ in range(3):
+        done = inside("systemctl", "start", "prodctl-backup.service")
+        assert done.returncode == 0, inside("journalctl", "-u", "prodctl-backup.service", "-n", "30").stdout
+    program, directory = "/opt/prodctl/current/bin/prodctl", "/var/lib/private/prodctl-backup"
+    listed = json.loads(inside(program, "backup", "list", directory, "-o", "json").stdout)["items"]
+    assert [item["state"] for item in listed] == ["whole", "whole"]
+    verified = inside(program, "backup", "verify", listed[0]["path"])
+    assert verified.returncode == 0, verified.stdout
+
+
 @pytest.fixture(scope="module")
 def next_wheelhouse(wheelhouse, tmp_path_factory):
     """The same dependencies with a wheel of another version of the project."""

@@ -22,6 +22,8 @@ OTHERS = {
     "prodctl-authsvc.socket": "auth-server",
     "prodctl-drill.service": "db3",
     "prodctl-drill.timer": "db3",
+    "prodctl-backup.service": "db3",
+    "prodctl-backup.timer": "db3",
 }
 EVERYBODY = ("setpriv", "--reuid=nobody", "--clear-groups", "cat")
 

@@ -135,6 +135,7 @@ def describe(directory, wheelhouse, **replaced):
         "wheelhouse": str(wheelhouse),
         "file": str(find_mongod(None).path),
         "nat": False,
+        "keep": 2,
         **replaced,
     }
     text = (ROOT / "prodcore/deploy/deploy.toml").read_text()
