@@ -102,6 +102,9 @@ class CheckedShard(Protocol):
     def alike(self, seen: Sequence[Stored]) -> list[Stored]:
         """The documents that have an id, a name key or a SKU of these."""
 
+    def others(self, seen: Sequence[Stored]) -> list[Stored]:
+        """The documents that have an id, a name key or a SKU of these and are none of them."""
+
     def wrong_indexes(self) -> dict[str, str]:
         """What is wrong with the indexes, by name."""
 
@@ -176,7 +179,7 @@ class Verifier:
                 self._told(looked)
 
     def _judge(self, batch: Sequence[Stored]) -> list[Finding]:
-        alike = [other for shard in self._shards.values() for other in shard.alike(batch)]
+        alike = [*batch, *(other for shard in self._shards.values() for other in shard.others(batch))]
         by_id: dict[object, list[Stored]] = {}
         for other in alike:
             by_id.setdefault(other.id, []).append(other)

@@ -87,11 +87,21 @@ def check(document: Document, shard: str) -> Stored:
         fault = f"cannot be read as a product: {type(error).__name__} {error}"
         return replace(known, name=name if isinstance(name, str) else "", faults=(fault,))
     moved = move is not None and move.state == "moved"
-    known = replace(known, state="deleted" if deleted else "place" if moved else "product", move=move)
-    known = replace(known, version=product.version, name=str(product.name), sku=product.sku)
-    if faults := tuple(_faults(document, product)):
-        return replace(known, faults=faults)
-    return replace(known, key=product.key, derived=tuple(_wrong(document, product, known)))
+    faults = tuple(_faults(document, product))
+    known = Stored(
+        id=known.id,
+        shard=shard,
+        state="deleted" if deleted else "place" if moved else "product",
+        version=product.version,
+        name=str(product.name),
+        key=("", "") if faults else product.key,
+        sku=product.sku,
+        move=move,
+        purge_at=known.purge_at,
+        faults=faults,
+    )
+    derived = () if faults else tuple(_wrong(document, product, known))
+    return replace(known, derived=derived) if derived else known
 
 
 def _faults(document: Document, product: Product) -> Iterator[str]:
@@ -159,16 +169,22 @@ class MongoCheckedShard:
 
     def alike(self, seen: Sequence[Stored]) -> list[Stored]:
         """The documents that have an id, a name key or a SKU of these; see the port."""
-        wanted = {
-            "_id": [stored.id for stored in seen],
-            "name_key": sorted({stored.key[0] for stored in seen if stored.key[0]}),
-            "sku": sorted({stored.sku for stored in seen if isinstance(stored.sku, str)}),
-        }
-        found = {repr(d["_id"]): d for field, values in wanted.items() if values for d in self._with(field, values)}
+        wanted = {"_id": [stored.id for stored in seen], **_values_of(seen)}
+        found = {repr(d["_id"]): d for field, values in wanted.items() for d in self._with(field, values, NO_HISTORY)}
         return [check(document, self.shard) for document in found.values()]
 
-    def _with(self, field: str, values: list[Any]) -> list[Document]:
-        return self._set.read(lambda: list(self._products.find({field: {"$in": values}}, NO_HISTORY)))
+    def others(self, seen: Sequence[Stored]) -> list[Stored]:
+        """The documents alike that are none of these; see the port. Ids tell which are worth to be read whole."""
+        known = {repr(stored.id) for stored in seen if stored.shard == self.shard}
+        wanted = {"_id": [stored.id for stored in seen if stored.shard != self.shard], **_values_of(seen)}
+        alike = [d["_id"] for field, values in wanted.items() for d in self._with(field, values, {"_id": 1})]
+        found = {repr(one): one for one in alike if repr(one) not in known}
+        return [check(document, self.shard) for document in self._with("_id", list(found.values()), NO_HISTORY)]
+
+    def _with(self, field: str, values: list[Any], shown: Document) -> list[Document]:
+        if not values:
+            return []
+        return self._set.read(lambda: list(self._products.find({field: {"$in": values}}, shown)))
 
     def wrong_indexes(self) -> dict[str, str]:
         """What is wrong with the indexes; see the port."""
@@ -217,6 +233,14 @@ class MongoCheckedShard:
             return self._products.update_one(same, keeping_keys(others)).matched_count > 0
 
         return self._set.write(attempt)
+
+
+def _values_of(seen: Sequence[Stored]) -> dict[str, list[Any]]:
+    """What no other product may have of these, by its field."""
+    return {
+        "name_key": sorted({stored.key[0] for stored in seen if stored.key[0]}),
+        "sku": sorted({stored.sku for stored in seen if isinstance(stored.sku, str)}),
+    }
 
 
 _MISSING = "is missing"
