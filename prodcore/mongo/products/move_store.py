@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pymongo import ReplaceOne, UpdateOne
+from pymongo import InsertOne, ReplaceOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
+from pymongo.errors import BulkWriteError, WriteError
 
 from prodcore.catalog.stores import ListRow, Traces
 from prodcore.catalog.write_errors import exists, is_not_owned
-from prodcore.errors import ProdError, ProductExists, StaleShardMap
+from prodcore.errors import ProdError
 from prodcore.mongo.client.replica_set import Document, ReplicaSet, is_transient
 from prodcore.mongo.products.document import (
     HELD,
@@ -41,6 +40,8 @@ from prodcore.mongo.products.query import projection, values_of
 from prodcore.product.model import MAX_CHANGES, Product
 from prodcore.product.move import Move, State
 from prodcore.routing import LAST, Range
+
+Write = InsertOne[Document] | ReplaceOne[Document] | UpdateOne
 
 
 class MongoMoveStore:
@@ -115,14 +116,8 @@ class MongoMoveStore:
         """Store products, not to be seen yet; see the port."""
 
         def attempt(_again: bool) -> dict[UUID, ProdError]:
-            try:
-                self._products.insert_many(parcels, ordered=False)
-            except BulkWriteError as error:
-                refused = error.details.get("writeErrors", [])
-                if is_transient(error) or any(e["code"] not in _REFUSED for e in refused):
-                    raise
-                return self._refusals([(parcels[e["index"]], e["code"]) for e in refused], until)
-            return {}
+            codes = self._bulk([InsertOne(parcel) for parcel in parcels], _REFUSED)
+            return self._refusals([(parcels[n], code) for n, code in codes.items()], until) if codes else {}
 
         return self._set.write(attempt)
 
@@ -130,41 +125,53 @@ class MongoMoveStore:
         """Why products cannot be received: those that are here now all the same are left out."""
         documents, _at = self._now([parcel["_id"] for parcel, _code in refused])
         found: dict[UUID, ProdError] = {}
+        again: list[Document] = []
         for parcel, code in refused:
-            if _is_received(documents.get(parcel["_id"]), parcel):
+            document = documents.get(parcel["_id"])
+            if _is_received(document, parcel):
                 continue
-            try:
-                if code == VALIDATION_FAILURE:
-                    raise is_not_owned(as_parcelled(parcel, self._set.name), self._set.name)
-                self._receive_again(parcel, documents.get(parcel["_id"]), until)
-            except (ProductExists, StaleShardMap) as why:
-                found[parcel["_id"]] = why
-        return found
+            if code == VALIDATION_FAILURE or document is None:  # without a document here it is the name that is taken
+                found[parcel["_id"]] = self._refusal(parcel, code)
+            else:
+                again.append(parcel)
+        return found | (self._receive_again(again, documents, until) if again else {})
 
-    def _receive_again(self, parcel: Document, document: Document | None, until: datetime) -> None:
-        """Store it in the place of what another move left here; else it is refused."""
-        if document is None:  # the name is taken
-            raise exists(as_parcelled(parcel, self._set.name))
-        if document.get("move", {}).get("state") == "moved":
-            self._keep_place(as_kept_place(document, until))
-        left = {"_id": parcel["_id"], "move.id": document.get("move", {}).get("id"), "move.state": {"$in": _LEFT}}
-        refusal: ProdError = exists(as_parcelled(parcel, self._set.name))
+    def _receive_again(
+        self, parcels: Sequence[Document], documents: Mapping[UUID, Document], until: datetime
+    ) -> dict[UUID, ProdError]:
+        """Store them in the places of what other moves left here; why not, for those that are refused."""
+        left = [(parcel, documents[parcel["_id"]].get("move", {})) for parcel in parcels]
+        places = [as_kept_place(documents[p["_id"]], until) for p, move in left if move.get("state") == "moved"]
+        if places:  # before its document is the product again: at every instant one of the two is there
+            self._bulk([InsertOne(place) for place in places], {_DUPLICATE})
+        codes = self._bulk(
+            [
+                ReplaceOne({"_id": p["_id"], "move.id": move.get("id"), "move.state": {"$in": _LEFT}}, p, hint=_BY_ID)
+                for p, move in left
+            ],
+            _REFUSED,
+        )
+        now, _at = self._now([parcel["_id"] for parcel in parcels])
+        return {
+            parcel["_id"]: self._refusal(parcel, codes.get(number, _DUPLICATE))
+            for number, parcel in enumerate(parcels)
+            if not _is_received(now.get(parcel["_id"]), parcel)  # perhaps by another client that finishes the same move
+        }
+
+    def _bulk(self, writes: Sequence[Write], expected: Set[int]) -> dict[int, int]:
+        """The server's codes for those that it refused, by their place. Raises BulkWriteError for other codes."""
         try:
-            if self._products.replace_one(left, parcel).matched_count:
-                return
-        except DuplicateKeyError:
-            pass
-        except WriteError as error:
-            if not breaks_rule(error):
+            self._products.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            codes = {e["index"]: e["code"] for e in error.details.get("writeErrors", [])}
+            if is_transient(error) or set(codes.values()) - expected:
                 raise
-            refusal = is_not_owned(as_parcelled(parcel, self._set.name), self._set.name)
-        if not _is_received(self._one(parcel["_id"]), parcel):  # by another client that finishes the same move
-            raise refusal
+            return codes
+        return {}
 
-    def _keep_place(self, place: Document) -> None:
-        """Before its document is the product again: at every instant one of the two is there."""
-        with suppress(DuplicateKeyError):
-            self._products.insert_one(place)
+    def _refusal(self, parcel: Document, code: int) -> ProdError:
+        product = as_parcelled(parcel, self._set.name)
+        return is_not_owned(product, self._set.name) if code == VALIDATION_FAILURE else exists(product)
 
     def commit(self, move: Move, product_ids: Sequence[UUID]) -> int | None:
         """Decide moves; see the port."""
@@ -174,7 +181,7 @@ class MongoMoveStore:
             parking = _turns(move, product_ids, "leaving") | {"deleted.at": {"$exists": True}}
             parked = list(self._products.find(parking, hint=_BY_ID))
             moved = [as_sub_document(replace(move, state="moved", product_id=d["_id"])) for d in parked]
-            writes: list[UpdateOne | ReplaceOne[Document]] = [
+            writes: list[Write] = [
                 ReplaceOne(_turns(move, [d["_id"]], "leaving"), as_old_place(d) | {"move": how}, hint=_BY_ID)
                 for d, how in zip(parked, moved, strict=True)
             ]
@@ -309,7 +316,8 @@ _BY_ID = {"_id": 1}
 """The index for steps of given products: that of states holds every place that a moving range has left so far."""
 _PROBE = {"_id": "probe"}
 _FREE = {"move": {"$exists": False}, "deleted": {"$exists": False}}
-_REFUSED = {11000, VALIDATION_FAILURE}
+_DUPLICATE = 11000
+_REFUSED = {_DUPLICATE, VALIDATION_FAILURE}
 _LEFT = ["moved", "pending"]
 """What an earlier move may have left of the product here."""
 
