@@ -50,7 +50,14 @@ _AT_ONCE = 16
 
 
 def run_parallel(step: Callable[[T], None], things: Iterable[T]) -> None:
-    """Do it for all of these, sixteen at a time; when all have ended, raise the first failure."""
+    """Do it for all of these, sixteen at a time; when all have ended, raise the first failure.
+
+    What is alone needs no thread of its own.
+    """
+    things = list(things)
+    if len(things) == 1:
+        step(things[0])
+        return
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         running = [pool.submit(copy_context().run, step, thing) for thing in things]
         wait(running)

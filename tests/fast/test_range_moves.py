@@ -447,13 +447,17 @@ class Moving(RuleBasedStateMachine):
         self.system = System()
         self.routers = [self.system.router() for _ in range(3)]
         self.model = {}
-        self.order = None
+        self.order = self.work = None
         self.begun = []
 
     @initialize(names=st.sets(st.sampled_from(NAMES), min_size=3))
     def fill(self, names):
         for name in sorted(names):
             self.model[self.routers[0].create(draft(name), ANA).id] = name
+
+    def teardown(self):
+        if self.work:
+            self.work.close()
 
     def router(self, n):
         return self.routers[n]
