@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from prodctl.terminal.arguments import complete_sets
 from prodctl.terminal.groups import NounGroup
 from prodctl.terminal.output import columns, counted, message, output_option, print_rows, print_text, success, visible
 from prodctl.terminal.prompt import confirm, confirm_options, typed
@@ -213,7 +214,7 @@ def destroy(file: Path | None, yes: bool) -> None:
 
 
 @deploy.command("remove-shard")
-@click.argument("name", metavar="SHARD")
+@click.argument("name", metavar="SHARD", shell_complete=complete_sets)
 @_file_option
 @confirm_options
 def remove_shard(name: str, file: Path | None, yes: bool, no_input: bool) -> None:
