@@ -22,6 +22,7 @@ from prodcore.mongo.admin.inspection import MongoSetInspector
 from prodcore.mongo.admin.member import MemberConnection
 from prodcore.mongo.client.observer import MongoSetWatch
 from prodcore.mongo.client.replica_set import Document, ReplicaSet
+from prodcore.product.terms import beginning_of
 from prodcore.replicaset.status import SetStatus
 
 STEP_DOWN_SECONDS = 30
@@ -157,7 +158,7 @@ class MongoDrillSet:
             "delete",
             self._collection,
             database=self._database,
-            deletes=[{"q": {"words": run}, "limit": 0}, {"q": {**_DELETED, **_named(run)}, "limit": 0}],
+            deletes=[{"q": _terms_of(run), "limit": 0}, {"q": {**_DELETED, **_named(run)}, "limit": 0}],
             writeConcern={"w": "majority", "wtimeout": int(_COMMAND_SECONDS * 1000)},
         )
         return int(answer["n"])
@@ -171,7 +172,7 @@ class MongoDrillSet:
             documents = connection.find(
                 self._database,
                 self._collection,
-                {"words": run, **_SHOWN},
+                {**_terms_of(run), **_SHOWN},
                 fields=("name", "stock", "version"),
                 after=after,
             )
@@ -195,6 +196,11 @@ class MongoDrillSet:
             return connection.command(name, value, database=database, **more)
         finally:
             connection.close()
+
+
+def _terms_of(run: str) -> Document:
+    """What a record has of its drill's id, which is a word of its name: the term that is indexed, and the word."""
+    return {"words": beginning_of(run), "long_words": run}
 
 
 def _named(run: str) -> Document:
@@ -227,7 +233,8 @@ class MongoRecordTraffic:
 
     def create(self, record: DrillRecord) -> None:
         """Store a new record."""
-        document = {"_id": record.id, "words": [self._run], "version": record.state.version, **_content(record.state)}
+        document = {"_id": record.id, "version": record.state.version, **_content(record.state)}
+        document |= {name: [term] for name, term in _terms_of(self._run).items()}
 
         def attempt(again: bool) -> None:
             try:
