@@ -146,10 +146,10 @@ def test_deleted_moved_and_drill_records_do_not_count(catalog, fresh_store):
 
 def test_what_a_shard_has_served_counts_reads_and_writes_of_all_clients(catalog, fresh_store):
     made = catalog.create(draft("Zumo"), ANA)
-    reads, writes = fresh_store.served()
+    reads, writes = fresh_store.moves.served()
     for _ in range(5):
         catalog.get(made.id)
     catalog.edit(made.id, patch(stock=3), ANA, 1)
-    read, written = (after - before for after, before in zip(fresh_store.served(), (reads, writes), strict=True))
+    read, written = (after - before for after, before in zip(fresh_store.moves.served(), (reads, writes), strict=True))
     assert read >= 5 + 1, "and its own look, which whoever takes the difference leaves out"
     assert written >= 1
