@@ -327,5 +327,5 @@ def test_a_whole_catalogue_goes_in(browser, site):
         page.goto("/products/import")
         page.get_by_label("Archivo").set_input_files(CATALOGUE)
         page.get_by_role("button", name="Vista previa").click()
-        page.get_by_role("button", name="Guardar").click()
+        page.locator("main [formaction$='/run']").click()
         expect(page.get_by_text("Todas las filas procesadas")).to_be_visible(timeout=90_000)
