@@ -128,15 +128,21 @@ RULE_KEEPER = DatabaseRole("ruleKeeper", "products_db", "products", ("collMod",)
 """The rule by which a shard refuses what it does not own is an operator's: no router can change it."""
 
 
+BACKUP_CLOCK = "backupClock"
+"""A backup asks each set what time a majority has, by a write to its marks that changes nothing; it writes no more."""
+
+
 def roles_of(replica_set: str) -> tuple[DatabaseRole, ...]:
     """The roles of one set that are ours, not the server's."""
-    return (AUDIT_WRITER, DRILL_ORDERER, SKU_CLAIMER, VIEW_KEEPER) if replica_set == USERS_SET else (RULE_KEEPER,)
+    is_users = replica_set == USERS_SET
+    clock = DatabaseRole(BACKUP_CLOCK, "prodctl_meta" if is_users else "products_db", "marks", ("update",))
+    return (clock, AUDIT_WRITER, DRILL_ORDERER, SKU_CLAIMER, VIEW_KEEPER) if is_users else (clock, RULE_KEEPER)
 
 
 def users_of(replica_set: str, secrets: Secrets) -> tuple[DatabaseUser, ...]:
     """The SCRAM users of one set and what each may do there, which is as little as it needs."""
     root = DatabaseUser("root", secrets.root, (("root", "admin"),))
-    backup = DatabaseUser("backup", secrets.backup, (("backup", "admin"),))
+    backup = DatabaseUser("backup", secrets.backup, (("backup", "admin"), (BACKUP_CLOCK, "admin")))
     watch = (("clusterMonitor", "admin"), ("clusterManager", "admin"), ("hostManager", "admin"))
     if replica_set == USERS_SET:
         return (

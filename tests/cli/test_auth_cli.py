@@ -115,7 +115,7 @@ def test_a_user_from_add_to_rm(admin, name):
     assert (changed.status, changed.err) == (0, f"{name} is operator now.\n")
     assert admin("user", "disable", name).err == f"{name} is disabled.\n"
     assert admin("user", "enable", name, "-o", "json").json["disabled"] is False
-    assert admin("user", "rename", name, name + "2").err == f"{name} is called {name}2 now.\n"
+    assert admin("user", "rename", name, name + "2").err == f"{name} is now called {name}2.\n"
 
     asked = admin("user", "rm", name + "2")
     assert (asked.status, asked.out) == (2, "")

@@ -135,7 +135,7 @@ def test_env_files_give_each_its_own_user_and_a_shell_reads_them_too(plan, secre
 def test_each_service_has_the_rights_it_needs_and_no_more(secrets):
     rights = {rs: {user.name: set(user.roles) for user in users_of(rs, secrets)} for rs in ("rsA", "rsU")}
     assert set(rights["rsA"]) == {"root", "web", "operator", "backup"}
-    assert rights["rsU"]["backup"] == {("backup", "admin")}
+    assert rights["rsU"]["backup"] == rights["rsA"]["backup"] == {("backup", "admin"), ("backupClock", "admin")}
     assert rights["rsA"]["web"] == {("readWrite", "products_db"), ("clusterMonitor", "admin")}
     own = {("drillOrderer", "admin"), ("skuClaimer", "admin"), ("viewKeeper", "admin")}
     assert rights["rsU"]["web"] == {("read", "prodctl_meta"), ("clusterMonitor", "admin"), *own}

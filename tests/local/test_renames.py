@@ -22,7 +22,7 @@ def test_renamed_product_moves_with_its_id_and_history(cli):
     word = uuid4().hex[:12]
     made = cli("product", "add", f"a{word}", "--price", "1", "-o", "json").json
     moved = cli("product", "rename", f"a{word}", f"z{word}")
-    assert (moved.status, moved.err) == (0, f"a{word} is called z{word} now and moved from rsA to rsB.\n")
+    assert (moved.status, moved.err) == (0, f"a{word} is now called z{word} and moved from rsA to rsB.\n")
     shown = cli("product", "show", f"z{word}", "-o", "json").json
     assert (shown["id"], shown["shard"], shown["version"]) == (made["id"], "rsB", 2)
     assert cli("product", "show", f"a{word}").status == 3

@@ -47,17 +47,18 @@ def system(root_settings, catalog, raw_clients):
 
 
 @pytest.fixture
-def made(system, tmp_path):
-    """Make a backup."""
+def made(system, cluster, tmp_path):
+    """Make a backup, as the user that may only do that."""
 
     numbers = count()
 
     def create(on_instant=lambda _name: None):
         directory = tmp_path / str(next(numbers))
-        manifest = system.create(directory, None, lambda _documents: None, on_instant)
+        manifest = reader.create(directory, None, lambda _documents: None, on_instant)
         return Backup(directory / manifest.name)
 
-    return create
+    with open_system(load_settings(**cluster.addresses("backup"))) as reader:
+        yield create
 
 
 def restored(system, backup, **options):
