@@ -109,7 +109,7 @@ def _typed_over(cells: Sequence[str], typed: Mapping[int, str]) -> list[str]:
 
 
 def as_typed(text: str) -> str:
-    """A text as a form brings it back: its ends of lines are all written one way.
+    r"""A text as a form brings it back: its ends of lines are all written one way.
 
     >>> as_typed("1 L\r\nbotella") == as_typed("1 L\nbotella")
     True
