@@ -287,7 +287,7 @@ def _steps(page):
     page.locator("#numbers").select_option("es")
     page.locator("form.card-plain .btn-primary").click()
     yield "import-preview"
-    page.locator("[formaction]").click()
+    page.locator("[formaction$='/run']").click()
     page.locator("#run-part a.btn-primary").wait_for()
     yield "import-done"
     page.locator("#run-part a[href$=undo]").click()
