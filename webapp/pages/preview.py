@@ -155,8 +155,8 @@ class Preview:
         shown = {name for row in (*self.refused, *self.corrected) for name in row.names}
         typed = dict(self.upload.typed)
         if self.judged:
-            of_columns = self.upload.names_of(self.columns)
-            typed = {name: typed[name] for name in typed if name not in of_columns or name in self._changed}
+            of_columns, changed = self.upload.names_of(self.columns), self._changed
+            typed = {name: typed[name] for name in typed if name not in of_columns or name in changed}
         return {name: text for name, text in typed.items() if name not in shown}
 
     @property
