@@ -28,16 +28,9 @@ for path in pathlib.Path("/etc/prodctl/guard").glob("db*_url"):
 @pytest.fixture
 def third_shard(deployed):
     """The deployment with rsC, which it has no longer afterwards."""
-    text = deployed.file.read_text()
-    deployed.file.write_text(text + THIRD)
-    try:
-        deployed.apply()
+    with deployed.described(deployed.file.read_text() + THIRD):
         yield deployed
-    finally:
-        deployed.file.write_text(text)
-        deployed.apply()
-        assert deployed.plan() == set()
-        assert "db4" not in deployed.bed.run("incus", "list", "--format=csv", "--columns=n").stdout
+    assert "db4" not in deployed.bed.run("incus", "list", "--format=csv", "--columns=n").stdout
 
 
 def operate(deployed, *command):

@@ -14,15 +14,8 @@ UNITS = [f"mongod@{port}.service" for port in (27017, 27018, 27019)]
 @pytest.fixture
 def encrypted(deployed):
     """The deployment with TLS, which it has no longer afterwards."""
-    text = deployed.file.read_text()
-    deployed.file.write_text(text.replace("\nenabled = false", "\nenabled = true", 1))
-    try:
-        deployed.apply()
+    with deployed.described(deployed.file.read_text().replace("\nenabled = false", "\nenabled = true", 1)):
         yield deployed
-    finally:
-        deployed.file.write_text(text)
-        deployed.apply()
-        assert deployed.plan() == set()
 
 
 def processes(deployed, host):

@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,19 @@ class Deployed:
                     running.kill()
                     return True
         return False
+
+    @contextmanager
+    def described(self, text):
+        """Deployed as another description says, for a while."""
+        before = self.file.read_text()
+        self.file.write_text(text)
+        try:
+            self.apply()
+            yield self
+        finally:
+            self.file.write_text(before)
+            self.apply()
+            assert self.plan() == set()
 
     def plan(self):
         """Every change as where, action, what, reason."""
