@@ -285,6 +285,8 @@ def test_nothing_moves_when_the_script_comes_late(browser, site, product, width)
 
 NARROW_TABLES_FIT = """() => [...document.querySelectorAll(".wide-table:has(.narrow)")].every(
   (frame) => frame.scrollWidth <= frame.clientWidth)"""
+ROWS_FILL_TABLES = """() => [...document.querySelectorAll("table.simple")].every((table) =>
+  [...table.querySelectorAll("tbody tr")].every((row) => row.getBoundingClientRect().width >= table.clientWidth - 2))"""
 
 
 @IN_EVERY_LANGUAGE
@@ -297,3 +299,4 @@ def test_no_page_is_wider_than_its_window(browser, site, product, language):
                 page.set_viewport_size({"width": width, "height": 740})
                 assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
                 assert page.evaluate(NARROW_TABLES_FIT), (path, width)
+                assert page.evaluate(ROWS_FILL_TABLES), (path, width)
