@@ -229,7 +229,7 @@ class Settings:
             object.__setattr__(self, name, value)
         if problems:
             raise ConfigError(problems=problems)
-        object.__setattr__(self, "given", frozenset(values))
+        object.__setattr__(self, "given", frozenset(SETTINGS.keys() & values.keys()))
 
     def set_urls(self) -> dict[str, SecretStr | None]:
         """The address of every replica set by its setting: the shards in order, and last the users' set."""

@@ -88,6 +88,16 @@ def test_every_credential_is_a_setting_that_is_read_by_its_name(unit, tmp_path, 
     assert {setting: getattr(settings, setting).get_secret_value() for setting in values} == values
 
 
+def test_the_address_of_a_further_shard_comes_as_a_credential_and_stays(tmp_path, monkeypatch):
+    url = "mongodb://db4.example/?replicaSet=rsC"
+    (tmp_path / "db4_url").write_text(url)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("PRODCTL_ENV_FILE", os.devnull)
+    read = load_settings()
+    for settings in (read, read.changed(heartbeat_ms=2_000), load_settings(db4_url=url).changed()):
+        assert settings.set_urls()["db4_url"].get_secret_value() == url
+
+
 @pytest.mark.parametrize("unit", OURS, ids=lambda path: path.name)
 def test_it_starts_a_program_that_is_there(unit, monkeypatch, capsys):
     words = shlex.split(parse(unit)["Service"]["ExecStart"].splitlines()[0])
